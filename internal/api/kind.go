@@ -1,0 +1,211 @@
+package api
+
+import (
+	"slices"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/fields"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+)
+
+// Object is a Kubernetes object with metadata. Objects handed out by a cache or by the local door are frozen: they are
+// shared by many readers and must not be changed; change a DeepCopy.
+type Object interface {
+	runtime.Object
+	metav1.Object
+}
+
+// Kind describes one served resource. It is a value made once and never changed. A nil function means "nothing to do".
+//
+// All functions are pure: they may change the object they are given first and nothing else.
+type Kind struct {
+	Group    string // "" for core
+	Version  string // the served version
+	Kind     string // "Deployment"
+	Resource string // plural: "deployments"
+	Singular string // "deployment"
+
+	ShortNames []string
+	Categories []string // "all"
+	Namespaced bool
+
+	// Prefix is the storage prefix after /registry/, without slashes at its ends, exactly as upstream has it
+	// ("minions" for nodes, "services/specs" for services). Empty means Resource. For kinds outside the core group
+	// upstream also uses the bare resource name, save for those it moved later; look it up in the golden dump.
+	Prefix string
+
+	New     func() Object         // a new empty object, TypeMeta unset
+	NewList func() runtime.Object // a new empty list; nil for kinds that are only created (reviews)
+
+	// Verbs that the main resource answers, as discovery prints them. Nil means all eight: create delete
+	// deletecollection get list patch update watch.
+	Verbs []string
+
+	// Virtual kinds are not stored: a create is answered by a Handler in the hub (reviews).
+	Virtual bool
+
+	// View, when set, says that objects are stored as another kind, and how to turn one into the other.
+	View *View
+
+	// Default fills the unset fields (upstream's SetDefaults and SetObjectDefaults). It runs on every decode of a
+	// request body and on what is read from storage.
+	Default func(obj Object)
+
+	// PrepareCreate clears what a client may not set on create (status) and sets generation 1 where the kind has one.
+	PrepareCreate func(obj Object)
+	// PrepareUpdate copies from old what an update of the main resource may not change (status), and bumps
+	// metadata.generation when the spec changed, where the kind has one.
+	PrepareUpdate func(obj, old Object)
+	// Validate checks a new object; ObjectMeta's generic rules (name, labels, annotations, finalizers, owner references)
+	// are checked by the hub before it, with ValidateName for the name.
+	Validate func(obj Object) field.ErrorList
+	// ValidateUpdate checks the change from old to obj, both already prepared. The generic ObjectMeta update rules are
+	// checked by the hub before it.
+	ValidateUpdate func(obj, old Object) field.ErrorList
+	// ValidateName returns what is wrong with a name (or a generateName prefix, when prefix is true); nil means
+	// apimachinery's NameIsDNSSubdomain.
+	ValidateName func(name string, prefix bool) []string
+	// Warnings are sent as Warning headers on create and update.
+	Warnings func(obj, old Object) []string
+
+	// CreateOnUpdate lets PUT create an object that is not there. Unconditional lets PUT come without a resourceVersion.
+	CreateOnUpdate bool
+	Unconditional  bool
+
+	// Grace, for kinds that are deleted gracefully (pods), returns the grace period in seconds to use for this deletion
+	// and may change obj's status accordingly; zero means delete now. options is never nil.
+	Grace func(obj Object, options *metav1.DeleteOptions) int64
+	// DefaultOrphan makes "orphan" the propagation policy when a delete names none (ReplicationController: false in v1 API
+	// of today; kept for kinds that need it).
+	DefaultOrphan bool
+
+	Subresources []Subresource
+
+	// Columns and Row make the Table; Row returns one cell per column and is given the time to reckon ages from by
+	// table.Age in the caller: an Age cell is the creation Timestamp itself (metav1.Time) and is turned to text by the
+	// hub's wire. Nil Columns means Name and Age (upstream: "Created At").
+	Columns []metav1.TableColumnDefinition
+	Row     func(obj Object) []any
+
+	// Fields returns the selectable fields besides metadata.name and metadata.namespace. FieldLabels lists their names,
+	// so that an unknown one can be refused without an object.
+	Fields      func(obj Object) fields.Set
+	FieldLabels []string
+
+	// TTLSeconds is how long the stored object lives; zero means for ever (events: 3600).
+	TTLSeconds int64
+}
+
+// Subresource describes one subresource of a kind.
+//
+// Those whose body is the parent kind itself (status, ephemeralcontainers, resize, finalize, approval) are served from the
+// functions here. Scale is served from Kind-specific Get and Set. Everything else (binding, eviction, token, log, exec,
+// attach, portforward, proxy) has a handler of its own in the hub, found by its name.
+type Subresource struct {
+	Name  string                  // "status"
+	Verbs []string                // as discovery prints them: "get", "patch", "update", "create"
+	GVK   schema.GroupVersionKind // zero means the parent's
+	New   func() runtime.Object   // body; nil means the parent's New
+
+	// PrepareUpdate copies from old all that this subresource may not change.
+	PrepareUpdate  func(obj, old Object)
+	ValidateUpdate func(obj, old Object) field.ErrorList
+
+	// Scale, for the scale subresource.
+	Scale *Scale
+}
+
+// Scale reads and writes the replica count of a workload for the autoscaling/v1 Scale subresource.
+type Scale struct {
+	// Get returns desired and observed replicas and the label selector of the pods, in its string form.
+	Get func(obj Object) (spec, status int32, selector string)
+	Set func(obj Object, replicas int32)
+}
+
+// View tells how a kind is made from another one that is stored (events.k8s.io Event from core Event).
+type View struct {
+	Stored schema.GroupVersionResource
+	To     func(stored Object) Object // stored form -> this kind; stored is frozen, the result is new
+	From   func(obj Object) Object    // this kind -> stored form
+}
+
+// AllVerbs are the verbs of an ordinary stored resource, in discovery's order.
+var AllVerbs = []string{"create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"}
+
+// GVK of the kind.
+func (k *Kind) GVK() schema.GroupVersionKind {
+	return schema.GroupVersionKind{Group: k.Group, Version: k.Version, Kind: k.Kind}
+}
+
+// GVR of the resource.
+func (k *Kind) GVR() schema.GroupVersionResource {
+	return schema.GroupVersionResource{Group: k.Group, Version: k.Version, Resource: k.Resource}
+}
+
+// GR of the resource.
+func (k *Kind) GR() schema.GroupResource {
+	return schema.GroupResource{Group: k.Group, Resource: k.Resource}
+}
+
+// Can reports whether the main resource answers verb.
+func (k *Kind) Can(verb string) bool {
+	if k.Verbs == nil {
+		return slices.Contains(AllVerbs, verb)
+	}
+	return slices.Contains(k.Verbs, verb)
+}
+
+// Sub returns the named subresource or nil.
+func (k *Kind) Sub(name string) *Subresource {
+	for i := range k.Subresources {
+		if k.Subresources[i].Name == name {
+			return &k.Subresources[i]
+		}
+	}
+	return nil
+}
+
+// StoragePrefix is the key prefix of all objects of the kind, with a slash at its end: "/registry/minions/".
+func (k *Kind) StoragePrefix() string {
+	p := k.Prefix
+	if p == "" {
+		p = k.Resource
+	}
+	return "/registry/" + p + "/"
+}
+
+// Key is the storage key of one object.
+func (k *Kind) Key(namespace, name string) string {
+	if k.Namespaced {
+		return k.StoragePrefix() + namespace + "/" + name
+	}
+	return k.StoragePrefix() + name
+}
+
+// Kinds is the list of what is served. Its methods are linear or map lookups over a value made once.
+type Kinds struct {
+	list  []*Kind
+	byGVR map[schema.GroupVersionResource]*Kind
+	byGVK map[schema.GroupVersionKind]*Kind
+}
+
+// NewKinds indexes list, which keeps its order (discovery prints it).
+func NewKinds(list []*Kind) *Kinds {
+	ks := &Kinds{list: list, byGVR: map[schema.GroupVersionResource]*Kind{}, byGVK: map[schema.GroupVersionKind]*Kind{}}
+	for _, k := range list {
+		ks.byGVR[k.GVR()] = k
+		ks.byGVK[k.GVK()] = k
+	}
+	return ks
+}
+
+// All returns every kind in order.
+func (ks *Kinds) All() []*Kind { return ks.list }
+
+// Resource returns the kind served at r, or nil.
+func (ks *Kinds) Resource(r schema.GroupVersionResource) *Kind { return ks.byGVR[r] }
+
+// Kind returns the kind named gvk, or nil.
+func (ks *Kinds) Kind(gvk schema.GroupVersionKind) *Kind { return ks.byGVK[gvk] }

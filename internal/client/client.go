@@ -1,0 +1,131 @@
+package client
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+
+	"sampan.dev/internal/api"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/watch"
+)
+
+// Ref names what a call is about: a resource, and for most calls an object of it and perhaps a subresource.
+type Ref struct {
+	Resource    schema.GroupVersionResource
+	Namespace   string // "" for cluster-scoped kinds, or for all namespaces in List and Watch
+	Name        string
+	Subresource string // "status", "binding", "token", …
+}
+
+// Interface is the door. A call is authorized, admitted and audited as the identity the door was made for.
+type Interface interface {
+	Reader
+	Writer
+}
+
+// Reader reads objects. What it returns is frozen.
+type Reader interface {
+	Get(ctx context.Context, ref Ref, opts metav1.GetOptions) (runtime.Object, error)
+	List(ctx context.Context, ref Ref, opts metav1.ListOptions) (*List, error)
+	// Watch streams events from opts.ResourceVersion. Bookmarks and initial events come as asked for in opts. The
+	// channel closes when ctx ends, Stop is called or the stream breaks; an Expired error (410) comes as an Error event
+	// whose object is a *metav1.Status.
+	Watch(ctx context.Context, ref Ref, opts metav1.ListOptions) (watch.Interface, error)
+}
+
+// Writer writes objects. Each call returns what the hub answered: the stored object, or the answer of a subresource or
+// review.
+type Writer interface {
+	Create(ctx context.Context, ref Ref, obj runtime.Object, opts metav1.CreateOptions) (runtime.Object, error)
+	Update(ctx context.Context, ref Ref, obj runtime.Object, opts metav1.UpdateOptions) (runtime.Object, error)
+	Patch(ctx context.Context, ref Ref, pt types.PatchType, data []byte, opts metav1.PatchOptions) (runtime.Object, error)
+	Delete(ctx context.Context, ref Ref, opts metav1.DeleteOptions) error
+	DeleteCollection(ctx context.Context, ref Ref, opts metav1.DeleteOptions, list metav1.ListOptions) error
+}
+
+// List is the answer to a List call.
+type List struct {
+	ResourceVersion    string
+	Continue           string
+	RemainingItemCount *int64
+	Items              []api.Object // frozen
+}
+
+// Factory makes doors for identities: one per controller in process, or one per service account token remotely.
+type Factory func(user api.User, userAgent string) Interface
+
+// Get reads one object as T.
+func Get[T api.Object](ctx context.Context, r Reader, res schema.GroupVersionResource, namespace, name string) (T, error) {
+	obj, err := r.Get(ctx, Ref{Resource: res, Namespace: namespace, Name: name}, metav1.GetOptions{})
+	return as[T](obj, err)
+}
+
+// ListAll reads all objects of a resource as T, in one namespace or ("") in all.
+func ListAll[T api.Object](ctx context.Context, r Reader, res schema.GroupVersionResource, namespace string, opts metav1.ListOptions) ([]T, error) {
+	l, err := r.List(ctx, Ref{Resource: res, Namespace: namespace}, opts)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]T, 0, len(l.Items))
+	for _, o := range l.Items {
+		t, ok := o.(T)
+		if !ok {
+			return nil, fmt.Errorf("list %s: item is %T", res.Resource, o)
+		}
+		out = append(out, t)
+	}
+	return out, nil
+}
+
+// Create writes a new object.
+func Create[T api.Object](ctx context.Context, w Writer, res schema.GroupVersionResource, obj T) (T, error) {
+	out, err := w.Create(ctx, Ref{Resource: res, Namespace: obj.GetNamespace(), Name: obj.GetName()}, obj, metav1.CreateOptions{})
+	return as[T](out, err)
+}
+
+// Update replaces an object; its resourceVersion, if set, must be current.
+func Update[T api.Object](ctx context.Context, w Writer, res schema.GroupVersionResource, obj T) (T, error) {
+	out, err := w.Update(ctx, Ref{Resource: res, Namespace: obj.GetNamespace(), Name: obj.GetName()}, obj, metav1.UpdateOptions{})
+	return as[T](out, err)
+}
+
+// UpdateStatus replaces the status of an object.
+func UpdateStatus[T api.Object](ctx context.Context, w Writer, res schema.GroupVersionResource, obj T) (T, error) {
+	out, err := w.Update(ctx, Ref{Resource: res, Namespace: obj.GetNamespace(), Name: obj.GetName(), Subresource: "status"}, obj, metav1.UpdateOptions{})
+	return as[T](out, err)
+}
+
+// MergePatch applies a JSON merge patch made from patch, a value that encodes to the patch document.
+func MergePatch(ctx context.Context, w Writer, ref Ref, patch any) (runtime.Object, error) {
+	data, err := json.Marshal(patch)
+	if err != nil {
+		return nil, err
+	}
+	return w.Patch(ctx, ref, types.MergePatchType, data, metav1.PatchOptions{})
+}
+
+// Delete deletes one object with default options and, when uid is not empty, only if it still has that UID.
+func Delete(ctx context.Context, w Writer, res schema.GroupVersionResource, namespace, name string, uid types.UID) error {
+	var opts metav1.DeleteOptions
+	if uid != "" {
+		opts.Preconditions = &metav1.Preconditions{UID: &uid}
+	}
+	return w.Delete(ctx, Ref{Resource: res, Namespace: namespace, Name: name}, opts)
+}
+
+func as[T runtime.Object](obj runtime.Object, err error) (T, error) {
+	var zero T
+	if err != nil {
+		return zero, err
+	}
+	t, ok := obj.(T)
+	if !ok {
+		return zero, fmt.Errorf("answer is %T, wanted %T", obj, zero)
+	}
+	return t, nil
+}

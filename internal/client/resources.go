@@ -1,0 +1,42 @@
+package client
+
+import "k8s.io/apimachinery/pkg/runtime/schema"
+
+// Resources that components name most.
+var (
+	Pods                   = core("pods")
+	Nodes                  = core("nodes")
+	Namespaces             = core("namespaces")
+	Services               = core("services")
+	EndpointsResource      = core("endpoints")
+	ConfigMaps             = core("configmaps")
+	Secrets                = core("secrets")
+	ServiceAccounts        = core("serviceaccounts")
+	Events                 = core("events")
+	ReplicationControllers = core("replicationcontrollers")
+
+	Deployments         = group("apps", "deployments")
+	ReplicaSets         = group("apps", "replicasets")
+	ControllerRevisions = group("apps", "controllerrevisions")
+
+	EndpointSlices  = group("discovery.k8s.io", "endpointslices")
+	Leases          = group("coordination.k8s.io", "leases")
+	CSRs            = group("certificates.k8s.io", "certificatesigningrequests")
+	PriorityClasses = group("scheduling.k8s.io", "priorityclasses")
+
+	Roles               = group("rbac.authorization.k8s.io", "roles")
+	RoleBindings        = group("rbac.authorization.k8s.io", "rolebindings")
+	ClusterRoles        = group("rbac.authorization.k8s.io", "clusterroles")
+	ClusterRoleBindings = group("rbac.authorization.k8s.io", "clusterrolebindings")
+
+	TokenReviews         = group("authentication.k8s.io", "tokenreviews")
+	SubjectAccessReviews = group("authorization.k8s.io", "subjectaccessreviews")
+)
+
+func core(resource string) schema.GroupVersionResource {
+	return schema.GroupVersionResource{Version: "v1", Resource: resource}
+}
+
+func group(g, resource string) schema.GroupVersionResource {
+	return schema.GroupVersionResource{Group: g, Version: "v1", Resource: resource}
+}

@@ -1,0 +1,96 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+)
+
+// KV is one stored value at one revision.
+type KV struct {
+	Key            string
+	Value          []byte // must not be changed
+	Revision       int64  // of the write that made this value (etcd: mod revision)
+	CreateRevision int64  // of the write that made the key
+}
+
+// Event is one change. For a deletion Value is nil, Revision is that of the deletion, and Prev is what was deleted.
+// Prev is also set for an update. An event with Progress set carries no key: it says that everything up to Revision has
+// been delivered.
+type Event struct {
+	KV
+	Prev     *KV
+	Deleted  bool
+	Created  bool
+	Progress bool
+}
+
+// Page asks for a part of a prefix.
+type Page struct {
+	Prefix   string // all keys that start with it
+	From     string // start at this key, inclusive; "" is the beginning of the prefix
+	Limit    int    // 0 is no limit
+	Revision int64  // read as of this revision; 0 is now
+}
+
+// Listing is the answer to a Page.
+type Listing struct {
+	KVs      []KV  // in key order
+	Revision int64 // as of which the listing is true
+	More     bool  // there are more keys after the last one
+	Count    int64 // keys in the range [From, end of prefix), the listed ones included
+}
+
+// Errors of a Store, to be tested with errors.Is. The concrete error carries the key and, for ErrConflict, what is there.
+var (
+	ErrExists    = errors.New("key exists")
+	ErrNotFound  = errors.New("key not found")
+	ErrConflict  = errors.New("revision has changed")
+	ErrCompacted = errors.New("revision has been compacted")
+	ErrFuture    = errors.New("revision is in the future")
+	ErrTooLarge  = errors.New("value is too large")
+	ErrUnready   = errors.New("store is not reachable")
+)
+
+// ConflictError says that the key is not at the expected revision; it is ErrConflict, or ErrNotFound when Current is nil.
+type ConflictError struct {
+	Key     string
+	Current *KV // nil when the key is not there
+}
+
+func (e *ConflictError) Error() string {
+	if e.Current == nil {
+		return fmt.Sprintf("%s: %v", e.Key, ErrNotFound)
+	}
+	return fmt.Sprintf("%s at %d: %v", e.Key, e.Current.Revision, ErrConflict)
+}
+
+// Is makes errors.Is work with ErrConflict and ErrNotFound.
+func (e *ConflictError) Is(target error) bool {
+	return (target == ErrConflict && e.Current != nil) || (target == ErrNotFound && e.Current == nil)
+}
+
+// Store is the seam. All methods are safe for concurrent use; a write has been made durable when it returns.
+type Store interface {
+	// Get returns the value at key, linearizably, or ErrNotFound (with the store's revision in either case).
+	Get(ctx context.Context, key string) (kv KV, revision int64, err error)
+	List(ctx context.Context, p Page) (Listing, error)
+	// Create writes a key that must not be there (ErrExists). ttlSeconds > 0 lets it vanish after about that time.
+	Create(ctx context.Context, key string, value []byte, ttlSeconds int64) (revision int64, err error)
+	// Update writes a key that must be at revision expect; otherwise a *ConflictError that carries what is there.
+	Update(ctx context.Context, key string, value []byte, expect, ttlSeconds int64) (revision int64, err error)
+	// Delete removes a key that must be at revision expect; otherwise a *ConflictError.
+	Delete(ctx context.Context, key string, expect int64) (revision int64, err error)
+	// Watch delivers every change under prefix with a revision above after, in revision order and in batches, to fn, and
+	// progress events now and then and soon after each RequestProgress. Changes made by one transaction arrive in one
+	// batch. It blocks until ctx ends (nil), fn returns an error (that error) or history is gone (ErrCompacted).
+	Watch(ctx context.Context, prefix string, after int64, fn func([]Event) error) error
+	// RequestProgress asks that every watch learn soon that it has reached the current revision.
+	RequestProgress(ctx context.Context) error
+	// Revision returns the store's current revision; with the embedded single member and memory, without a round trip.
+	Revision(ctx context.Context) (int64, error)
+	// Compact forgets history before revision. Reads at and watches from before it then fail with ErrCompacted.
+	Compact(ctx context.Context, revision int64) error
+	// Close releases everything and waits for it.
+	Close() error
+}
