@@ -1,0 +1,73 @@
+# sampan: `make up` builds what is needed and starts a cluster, `make test` passes the tests.
+# Ten targets at most; `make help` lists them.
+
+SHELL   := /bin/bash
+BIN     := $(CURDIR)/bin
+VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+TAGS    := grpcnotrace
+export GOTOOLCHAIN := local
+export GOFLAGS     := -buildvcs=false -trimpath
+export CGO_ENABLED := 0
+LDFLAGS := -s -w
+
+.PHONY: build up test race lint e2e conformance bench fmt help
+
+help: ## list the targets
+	@grep -hE '^[a-z0-9]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+
+build: $(BIN)/containerd $(BIN)/runc $(BIN)/kubectl $(BIN)/pause.tar ## put sampan, containerd, its shim, runc and kubectl into bin/
+	go build -tags $(TAGS) -ldflags '$(LDFLAGS) -X sampan.dev/internal/config.Build=$(VERSION)' -o $(BIN)/sampan ./cmd/sampan
+	go build -tags $(TAGS) -ldflags '$(LDFLAGS)' -o $(BIN)/sampan-cni ./cmd/sampan-cni
+
+# The tools come from their own modules, so that their dependencies do not mix with ours. Each is built once per version.
+CTR_TAGS := no_btrfs no_devmapper no_zfs grpcnotrace
+CTR_V     = $$(go -C tools/containerd list -m -f '{{.Version}}' github.com/containerd/containerd/v2)
+RUNC_V    = $$(go -C tools/runc list -m -f '{{.Version}}' github.com/opencontainers/runc)
+K8S_V     = $$(go -C tools/kubectl list -m -f '{{.Version}}' k8s.io/kubectl | sed 's/^v0/v1/')
+
+$(BIN)/containerd: tools/containerd/go.mod
+	@mkdir -p $(BIN)
+	go -C tools/containerd build -tags '$(CTR_TAGS)' -ldflags "$(LDFLAGS) -X github.com/containerd/containerd/v2/version.Version=$(CTR_V)" \
+	  -o $(BIN)/ github.com/containerd/containerd/v2/cmd/containerd github.com/containerd/containerd/v2/cmd/containerd-shim-runc-v2
+	@touch $@
+
+$(BIN)/runc: tools/runc/go.mod
+	@mkdir -p $(BIN)
+	CGO_ENABLED=1 go -C tools/runc build -ldflags "$(LDFLAGS) -X main.version=$(RUNC_V)" -o $@ github.com/opencontainers/runc
+	@touch $@
+
+$(BIN)/kubectl: tools/kubectl/go.mod tools/kubectl/main.go
+	@mkdir -p $(BIN)
+	go -C tools/kubectl build -ldflags "$(LDFLAGS) -X k8s.io/component-base/version.gitVersion=$(K8S_V) -X k8s.io/component-base/version.gitMajor=1 -X k8s.io/component-base/version.gitMinor=37" -o $@ .
+
+$(BIN)/pause.tar: tools/pause/pause.c tools/mkimage/main.go
+	@mkdir -p $(BIN)
+	gcc -Os -static -Wall -Werror -s -o $(BIN)/pause tools/pause/pause.c
+	go run ./tools/mkimage -o $@ -tag sampan.dev/pause:1 -entrypoint /pause -file $(BIN)/pause=/pause
+
+up: build ## build what is needed and start a cluster on this machine
+	$(BIN)/sampan up --detach
+
+test: build ## unit, conformance and end-to-end tests
+	go vet -tags $(TAGS) ./...
+	go test -tags $(TAGS) ./...
+	$(MAKE) e2e
+
+race: ## unit tests under the race detector
+	CGO_ENABLED=1 go test -race -tags $(TAGS) ./internal/...
+
+lint: ## formatting and vet
+	@test -z "$$(gofmt -l cmd internal e2e tools)" || { gofmt -l cmd internal e2e tools; exit 1; }
+	go vet -tags $(TAGS) ./...
+
+e2e: build ## scripts with real kubectl and real containers (root)
+	go test -tags $(TAGS),e2e -count=1 -timeout 15m ./e2e/
+
+conformance: build ## the upstream e2e suite, where its parts have been built (docs/conformance.md)
+	./e2e/conformance.sh
+
+bench: build ## measurements (bench/README.md)
+	./bench/run.sh $(BENCH)
+
+fmt: ## gofmt everything
+	gofmt -w cmd internal e2e tools
