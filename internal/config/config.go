@@ -1,0 +1,238 @@
+package config
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+)
+
+// Version is the Kubernetes version that is implemented, with a suffix that tools which parse versions accept.
+const Version = "v1.37.1+sampan1"
+
+// Build is the commit the binary was built from; the linker sets it.
+var Build = "dev"
+
+// DefaultDataDir is where a cluster lives unless told otherwise. Only a cluster that lives here uses the machine's
+// conventional places (/var/lib/kubelet, /var/log/pods, /run/sampan); others keep everything below their data directory,
+// so that several live side by side.
+const DefaultDataDir = "/var/lib/sampan"
+
+// Config describes one cluster, or one node of it, on this machine.
+type Config struct {
+	DataDir       string
+	Listen        string // API server, ADDR:PORT
+	KubeconfigOut string // "" means only below DataDir
+	NoNode        bool
+	Nodes         int
+	NodeName      string // "" means the host's name
+	NodeIP        string // "" means the address of the default route's link
+	ClusterCIDR   string
+	ServiceCIDR   string
+	ClusterDomain string
+	Detach        bool
+	NoMerge       bool     // leave the caller's kubeconfig alone
+	TLSSANs       []string // further names and addresses of the API server's certificate
+
+	// An external etcd instead of the embedded member.
+	EtcdServers  []string
+	EtcdCAFile   string
+	EtcdCertFile string
+	EtcdKeyFile  string
+	EtcdPrefix   string
+
+	// A node's own.
+	RuntimeEndpoint string // a CRI socket instead of the bundled containerd
+	StaticPodPath   string
+	NodeLabels      string
+	NodeTaints      string
+	RegisterNode    bool
+	CloudProvider   string
+	StatusFrequency time.Duration // 0 means the default of 10 s
+	Server          string        // agent: https://…
+	Token           string        // agent: id.secret, with an optional CA hash in front
+
+	Controllers            string
+	NodeMonitorGracePeriod time.Duration
+
+	LogLevel  string
+	LogFormat string
+}
+
+// Default returns what `sampan up` alone means.
+func Default() Config {
+	return Config{
+		DataDir:                DefaultDataDir,
+		Listen:                 "0.0.0.0:6443",
+		Nodes:                  1,
+		ClusterCIDR:            "10.244.0.0/16",
+		ServiceCIDR:            "10.96.0.0/16",
+		ClusterDomain:          "cluster.local",
+		EtcdPrefix:             "/registry",
+		RegisterNode:           true,
+		Controllers:            "*",
+		NodeMonitorGracePeriod: 50 * time.Second,
+		LogLevel:               "info",
+		LogFormat:              "text",
+	}
+}
+
+// Validate checks what can be checked without touching the machine and makes DataDir absolute. Its errors name the flag.
+func (c *Config) Validate() error {
+	abs, err := filepath.Abs(c.DataDir)
+	if err != nil {
+		return fmt.Errorf("--data-dir %q: %w", c.DataDir, err)
+	}
+	c.DataDir = abs
+	if abs == "/" {
+		return fmt.Errorf("--data-dir must not be the root directory")
+	}
+	host, port, err := net.SplitHostPort(c.Listen)
+	if err != nil {
+		return fmt.Errorf("--listen %q: want ADDR:PORT", c.Listen)
+	}
+	if _, err := netip.ParseAddr(host); err != nil && host != "" {
+		return fmt.Errorf("--listen %q: %q is not an IP address", c.Listen, host)
+	}
+	if _, err := net.LookupPort("tcp", port); err != nil {
+		return fmt.Errorf("--listen %q: %q is not a port", c.Listen, port)
+	}
+	cluster, err := prefix("--cluster-cidr", c.ClusterCIDR)
+	if err != nil {
+		return err
+	}
+	service, err := prefix("--service-cidr", c.ServiceCIDR)
+	if err != nil {
+		return err
+	}
+	if cluster.Overlaps(service) {
+		return fmt.Errorf("--cluster-cidr %s and --service-cidr %s overlap", cluster, service)
+	}
+	if service.Bits() < 12 || service.Bits() > 27 {
+		return fmt.Errorf("--service-cidr %s: want a prefix between /12 and /27", service)
+	}
+	if c.Nodes < 1 || c.Nodes > 50 {
+		return fmt.Errorf("--nodes %d: want 1 to 50", c.Nodes)
+	}
+	if c.NodeIP != "" {
+		if _, err := netip.ParseAddr(c.NodeIP); err != nil {
+			return fmt.Errorf("--node-ip %q: not an IP address", c.NodeIP)
+		}
+	}
+	if c.CloudProvider != "" && c.CloudProvider != "external" {
+		return fmt.Errorf("--cloud-provider %q: only \"external\" or none; provider code lives in a cloud-controller-manager", c.CloudProvider)
+	}
+	return nil
+}
+
+func prefix(flag, s string) (netip.Prefix, error) {
+	p, err := netip.ParsePrefix(s)
+	if err != nil {
+		return netip.Prefix{}, fmt.Errorf("%s %q: want ADDRESS/BITS", flag, s)
+	}
+	if p != p.Masked() {
+		return netip.Prefix{}, fmt.Errorf("%s %q: host bits are set; did you mean %s?", flag, s, p.Masked())
+	}
+	return p, nil
+}
+
+// Instance is what tells the names of this cluster's links, tables and cgroups from another's on the same machine: ""
+// for the default data directory, eight hex digits otherwise.
+func (c *Config) Instance() string {
+	if c.DataDir == DefaultDataDir {
+		return ""
+	}
+	sum := sha256.Sum256([]byte(c.DataDir))
+	return hex.EncodeToString(sum[:4])
+}
+
+// Paths are the places that a cluster or node uses on its machine.
+type Paths struct {
+	Data       string // survives everything but purge
+	Run        string // sockets and pid files; gone after down or a reboot
+	PKI        string
+	Kubeconfig string // the administrator's
+	Log        string // sampan's own log when detached
+	Bin        string // the folder sampan itself is in, with containerd, runc and kubectl beside it
+
+	KubeletRoot   string
+	PodLogs       string
+	ContainerLogs string
+	StaticPods    string
+	CgroupRoot    string // below which kubepods lies
+}
+
+// Paths derives them.
+func (c *Config) Paths() Paths {
+	p := Paths{
+		Data:       c.DataDir,
+		Run:        "/run/sampan",
+		PKI:        filepath.Join(c.DataDir, "pki"),
+		Kubeconfig: filepath.Join(c.DataDir, "admin.kubeconfig"),
+		Log:        filepath.Join(c.DataDir, "sampan.log"),
+		Bin:        binDir(),
+
+		KubeletRoot:   "/var/lib/kubelet",
+		PodLogs:       "/var/log/pods",
+		ContainerLogs: "/var/log/containers",
+		StaticPods:    filepath.Join(c.DataDir, "manifests"),
+		CgroupRoot:    "/",
+	}
+	if id := c.Instance(); id != "" {
+		p.Run = "/run/sampan-" + id
+		p.KubeletRoot = filepath.Join(c.DataDir, "kubelet")
+		p.PodLogs = filepath.Join(c.DataDir, "log/pods")
+		p.ContainerLogs = filepath.Join(c.DataDir, "log/containers")
+		p.CgroupRoot = "/sampan-" + id
+	}
+	if os.Geteuid() != 0 {
+		p.Run = filepath.Join(c.DataDir, "run")
+	}
+	if c.StaticPodPath != "" {
+		p.StaticPods = c.StaticPodPath
+	}
+	return p
+}
+
+func binDir() string {
+	exe, err := os.Executable()
+	if err != nil {
+		return "/usr/local/bin"
+	}
+	if real, err := filepath.EvalSymlinks(exe); err == nil {
+		exe = real
+	}
+	return filepath.Dir(exe)
+}
+
+// FirstServiceIP is the address of Service default/kubernetes, and DNSIP that of kube-system/kube-dns: the first and the
+// tenth of the service range, as everywhere.
+func (c *Config) FirstServiceIP() netip.Addr { return c.nthServiceIP(1) }
+
+// DNSIP is the cluster DNS address.
+func (c *Config) DNSIP() netip.Addr { return c.nthServiceIP(10) }
+
+func (c *Config) nthServiceIP(n int) netip.Addr {
+	a := netip.MustParsePrefix(c.ServiceCIDR).Addr()
+	for range n {
+		a = a.Next()
+	}
+	return a
+}
+
+// Node returns the node's name: the flag's, or the host's in lower case.
+func (c *Config) Node() (string, error) {
+	if c.NodeName != "" {
+		return strings.ToLower(c.NodeName), nil
+	}
+	h, err := os.Hostname()
+	if err != nil {
+		return "", fmt.Errorf("host name: %w", err)
+	}
+	return strings.ToLower(h), nil
+}

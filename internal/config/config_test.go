@@ -1,0 +1,58 @@
+package config
+
+import (
+	"strings"
+	"testing"
+)
+
+func TestValidateNamesTheFlag(t *testing.T) {
+	tests := []struct {
+		name   string
+		change func(*Config)
+		want   string // "" means valid
+	}{
+		{"default", func(*Config) {}, ""},
+		{"root", func(c *Config) { c.DataDir = "/" }, "--data-dir must not be the root"},
+		{"listen without port", func(c *Config) { c.Listen = "0.0.0.0" }, "--listen"},
+		{"listen on a name", func(c *Config) { c.Listen = "example:6443" }, "not an IP address"},
+		{"host bits", func(c *Config) { c.ClusterCIDR = "10.244.0.1/16" }, "did you mean 10.244.0.0/16"},
+		{"overlap", func(c *Config) { c.ServiceCIDR = "10.244.1.0/24" }, "overlap"},
+		{"tiny services", func(c *Config) { c.ServiceCIDR = "10.96.0.0/30" }, "between /12 and /27"},
+		{"no nodes", func(c *Config) { c.Nodes = 0 }, "--nodes"},
+		{"old cloud", func(c *Config) { c.CloudProvider = "aws" }, "cloud-controller-manager"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			c := Default()
+			tt.change(&c)
+			err := c.Validate()
+			if tt.want == "" && err != nil || tt.want != "" && (err == nil || !strings.Contains(err.Error(), tt.want)) {
+				t.Fatalf("Validate = %v, want %q", err, tt.want)
+			}
+		})
+	}
+}
+
+func TestClustersSideBySideShareNoPath(t *testing.T) {
+	a, b := Default(), Default()
+	b.DataDir = "/tmp/other"
+	pa, pb := a.Paths(), b.Paths()
+	for _, pair := range [][2]string{{pa.Run, pb.Run}, {pa.KubeletRoot, pb.KubeletRoot}, {pa.PodLogs, pb.PodLogs}, {pa.CgroupRoot, pb.CgroupRoot}, {pa.PKI, pb.PKI}} {
+		if pair[0] == pair[1] {
+			t.Errorf("both clusters use %s", pair[0])
+		}
+	}
+	if a.Instance() != "" || len(b.Instance()) != 8 {
+		t.Errorf("instances %q and %q", a.Instance(), b.Instance())
+	}
+}
+
+func TestServiceAddresses(t *testing.T) {
+	c := Default()
+	if got := c.FirstServiceIP().String(); got != "10.96.0.1" {
+		t.Errorf("first = %s", got)
+	}
+	if got := c.DNSIP().String(); got != "10.96.0.10" {
+		t.Errorf("dns = %s", got)
+	}
+}
