@@ -38,7 +38,8 @@ func New[T api.Object](door client.Reader, res schema.GroupVersionResource, opts
 	panic("todo")
 }
 
-// AddIndex registers an index; call it before Run.
+// AddIndex registers an index; call it before Run. A name that is registered already keeps its function: controllers that
+// share an informer each ask for the indexes they use.
 func (i *Informer[T]) AddIndex(name string, fn IndexFunc[T]) { panic("todo") }
 
 // Handle registers a handler, before or after Run.

@@ -1,0 +1,163 @@
+package loop
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"strings"
+	"sync"
+	"time"
+
+	"sampan.dev/internal/api"
+	"sampan.dev/internal/client"
+	"sampan.dev/internal/client/cache"
+	"sampan.dev/internal/client/record"
+
+	"golang.org/x/sync/errgroup"
+	"k8s.io/apimachinery/pkg/api/errors"
+)
+
+// Runner is a controller, or anything that runs beside one.
+type Runner interface {
+	// Run works until ctx ends, and returns when all its goroutines have ended.
+	Run(ctx context.Context) error
+}
+
+// Env is what a controller is made with.
+type Env struct {
+	Name      string           // upstream's name: "replicaset-controller"
+	Door      client.Interface // acts as the controller's own service account
+	Informers *cache.Set       // shared by all controllers; objects are frozen
+	Events    *record.Recorder // component: Name
+	Log       *slog.Logger     // carries component
+}
+
+// Controller runs Reconcile for the keys of a queue.
+type Controller struct {
+	Name    string
+	Workers int    // goroutines; 0 means 1
+	Queue   *Queue // may be shared with handlers before Run
+	Log     *slog.Logger
+
+	// Synced are waited for before the first key is taken: the informers that Reconcile reads.
+	Synced []<-chan struct{}
+
+	// Ledger, when set, keeps a key waiting until the informers show all that Reconcile wrote for it.
+	Ledger *Ledger
+
+	// Reconcile brings the world of key nearer to what it should be. It is not called twice at once for a key. An error
+	// makes it come again after a backoff, requeue > 0 after that time.
+	Reconcile func(ctx context.Context, key string) (requeue time.Duration, err error)
+}
+
+// staleRetry bounds how long a key sleeps that waits for its own writes to show, should the event that ends the wait not
+// concern it (the object was deleted by another hand before the view saw it).
+const staleRetry = time.Second
+
+// Run works until ctx ends.
+func (c *Controller) Run(ctx context.Context) error {
+	defer c.Queue.ShutDown()
+	for _, synced := range c.Synced {
+		select {
+		case <-synced:
+		case <-ctx.Done():
+			return nil
+		}
+	}
+	var workers sync.WaitGroup
+	for range max(1, c.Workers) {
+		workers.Go(func() { c.work(ctx) })
+	}
+	workers.Wait()
+	return nil
+}
+
+func (c *Controller) work(ctx context.Context) {
+	for {
+		key, ok := c.Queue.Get(ctx)
+		if !ok {
+			return
+		}
+		c.step(ctx, key)
+		c.Queue.Done(key)
+	}
+}
+
+func (c *Controller) step(ctx context.Context, key string) {
+	if c.Ledger != nil && !c.Ledger.Settled(key) {
+		c.Queue.AddAfter(key, staleRetry)
+		return
+	}
+	requeue, err := c.Reconcile(ctx, key)
+	switch {
+	case ctx.Err() != nil:
+	case err != nil:
+		n := c.Queue.Retry(key)
+		level := slog.LevelWarn
+		if errors.IsConflict(err) || n == 1 && errors.IsNotFound(err) {
+			level = slog.LevelDebug // the view was old; the next look is better
+		}
+		c.Log.Log(ctx, level, "reconcile failed", "key", key, "failures", n, "err", err)
+	default:
+		c.Queue.Forget(key)
+		if requeue > 0 {
+			c.Queue.AddAfter(key, requeue)
+		}
+	}
+}
+
+// Key names an object in a queue: "namespace/name", or "name" for cluster-scoped kinds.
+func Key(obj api.Object) string { return KeyOf(obj.GetNamespace(), obj.GetName()) }
+
+// KeyOf is Key from its parts.
+func KeyOf(namespace, name string) string {
+	if namespace == "" {
+		return name
+	}
+	return namespace + "/" + name
+}
+
+// SplitKey takes a key apart. It panics on a key that Key cannot have made.
+func SplitKey(key string) (namespace, name string) {
+	parts := strings.Split(key, "/")
+	switch len(parts) {
+	case 1:
+		return "", parts[0]
+	case 2:
+		return parts[0], parts[1]
+	}
+	panic(fmt.Sprintf("loop: not a key: %q", key))
+}
+
+// Enqueue is the handler of most controllers for the kind they reconcile: every change makes the object's key due.
+func Enqueue[T api.Object](q *Queue) cache.Handler[T] {
+	return cache.Handler[T]{
+		Add:    func(obj T) { q.Add(Key(obj)) },
+		Update: func(_, obj T) { q.Add(Key(obj)) },
+		Delete: func(obj T) { q.Add(Key(obj)) },
+	}
+}
+
+// Jitter returns d lengthened by a random part of it, at most factor*d, so that what started together does not stay so.
+func Jitter(d time.Duration, factor float64) time.Duration {
+	return d + time.Duration(rand.Float64()*factor*float64(d))
+}
+
+// All runs several runners as one.
+type All []Runner
+
+// Run runs them until ctx ends or one fails, which ends the others. It returns that failure.
+func (a All) Run(ctx context.Context) error {
+	group, ctx := errgroup.WithContext(ctx)
+	for _, r := range a {
+		group.Go(func() error { return r.Run(ctx) })
+	}
+	return group.Wait()
+}
+
+// Func is a Runner made of a function.
+type Func func(ctx context.Context) error
+
+// Run calls f.
+func (f Func) Run(ctx context.Context) error { return f(ctx) }
