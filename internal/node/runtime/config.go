@@ -1,0 +1,113 @@
+package runtime
+
+import (
+	"fmt"
+	"os"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// disabled are containerd's plugins that a node of ours never uses; each costs start time or memory.
+var disabled = []string{
+	"io.containerd.snapshotter.v1.blockfile", "io.containerd.snapshotter.v1.btrfs", "io.containerd.snapshotter.v1.devmapper",
+	"io.containerd.snapshotter.v1.erofs", "io.containerd.snapshotter.v1.zfs",
+	"io.containerd.differ.v1.erofs", "io.containerd.mount-handler.v1.erofs",
+	"io.containerd.internal.v1.restart", "io.containerd.internal.v1.tracing", "io.containerd.tracing.processor.v1.otlp",
+	"io.containerd.image-verifier.v1.bindir", "io.containerd.nri.v1.nri", "io.containerd.internal.v1.opt",
+	"io.containerd.monitor.task.v1.cgroups",
+}
+
+// config is containerd's configuration file.
+func (c *Containerd) config() string {
+	var b strings.Builder
+	p := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }
+	p("# written by sampan at every start of containerd")
+	p("version = 3")
+	p("root = %q", c.Root)
+	p("state = %q", c.State)
+	p("disabled_plugins = [%s]", quoted(disabled))
+	if canLowerOOM() {
+		p("oom_score = -999")
+	}
+	p("[grpc]")
+	p("  address = %q", c.Socket())
+	p("[plugins.'io.containerd.cri.v1.images']")
+	p("  snapshotter = %q", snapshotter(c.Root))
+	p("  [plugins.'io.containerd.cri.v1.images'.pinned_images]")
+	p("    sandbox = %q", c.PauseImage)
+	if c.CertsDir != "" {
+		p("  [plugins.'io.containerd.cri.v1.images'.registry]")
+		p("    config_path = %q", c.CertsDir)
+	}
+	p("[plugins.'io.containerd.cri.v1.runtime']")
+	p("  restrict_oom_score_adj = %t", !canLowerOOM())
+	p("  disable_apparmor = %t", !hasAppArmor())
+	p("  netns_mounts_under_state_dir = %t", c.NetNSDir)
+	p("  enable_unprivileged_ports = true")
+	p("  enable_unprivileged_icmp = true")
+	p("  [plugins.'io.containerd.cri.v1.runtime'.cni]")
+	p("    bin_dirs = [%s]", quoted(c.CNIBinDirs))
+	p("    conf_dir = %q", c.CNIConfDir)
+	p("    use_internal_loopback = true")
+	p("  [plugins.'io.containerd.cri.v1.runtime'.containerd]")
+	p("    default_runtime_name = 'runc'")
+	p("    [plugins.'io.containerd.cri.v1.runtime'.containerd.runtimes.runc]")
+	p("      runtime_type = 'io.containerd.runc.v2'")
+	p("      [plugins.'io.containerd.cri.v1.runtime'.containerd.runtimes.runc.options]")
+	p("        BinaryName = %q", c.Runc)
+	p("        SystemdCgroup = false")
+	p("[plugins.'io.containerd.grpc.v1.cri']")
+	p("  stream_server_address = '127.0.0.1'")
+	p("  stream_server_port = '0'")
+	p("[plugins.'io.containerd.transfer.v1.local']")
+	p("  [[plugins.'io.containerd.transfer.v1.local'.unpack_config]]")
+	p("    platform = 'linux'")
+	p("    snapshotter = %q", snapshotter(c.Root))
+	return b.String()
+}
+
+func quoted(list []string) string {
+	out := make([]string, len(list))
+	for i, s := range list {
+		out[i] = fmt.Sprintf("%q", s)
+	}
+	return strings.Join(out, ", ")
+}
+
+// canLowerOOM reports whether we may lower oom_score_adj, which needs CAP_SYS_RESOURCE. Without it runc fails on every
+// container whose score is below its parent's.
+func canLowerOOM() bool {
+	var data [2]unix.CapUserData
+	hdr := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
+	if err := unix.Capget(&hdr, &data[0]); err != nil {
+		return false
+	}
+	return data[0].Effective&(1<<unix.CAP_SYS_RESOURCE) != 0
+}
+
+func hasAppArmor() bool {
+	b, err := os.ReadFile("/sys/module/apparmor/parameters/enabled")
+	return err == nil && strings.HasPrefix(string(b), "Y")
+}
+
+// snapshotter is overlayfs, or the slow but undemanding native where the root directory itself lies on an overlay (nested
+// in a container), on which the kernel takes no upper directory.
+func snapshotter(root string) string {
+	var st unix.Statfs_t
+	for dir := root; ; dir = dir[:strings.LastIndexByte(dir, '/')] {
+		if dir == "" {
+			dir = "/"
+		}
+		if err := unix.Statfs(dir, &st); err == nil {
+			break
+		}
+		if dir == "/" {
+			break
+		}
+	}
+	if st.Type == unix.OVERLAYFS_SUPER_MAGIC {
+		return "native"
+	}
+	return "overlayfs"
+}
