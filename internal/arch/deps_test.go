@@ -1,0 +1,150 @@
+package arch
+
+import (
+	"slices"
+	"strings"
+	"testing"
+)
+
+// rooms says what each package may import of this module, besides packages of its own room's entry. The longest prefix of
+// a package's path that stands here is its row. An entry that ends in "/..." means the package and all below it. Loosening
+// a row needs a reason beside it.
+var rooms = map[string][]string{
+	"cmd/sampan":     {"internal/..."},
+	"cmd/sampan-cni": {}, // asks over a socket; it must stay tiny
+
+	"internal/api":       {},
+	"internal/api/valid": {"internal/api"},
+	"internal/api/core":  {"internal/api", "internal/api/valid"},
+	"internal/api/":      {"internal/api", "internal/api/valid", "internal/api/core"}, // pod templates
+	"internal/api/all":   {"internal/api/..."},
+
+	"internal/client":            {"internal/api"},
+	"internal/client/":           {"internal/client/...", "internal/api"},
+	"internal/client/clienttest": {"internal/client/...", "internal/api"},
+
+	"internal/hub":           {"internal/hub/...", "internal/api/...", "internal/client/...", "internal/pki", "internal/stream", "internal/config"},
+	"internal/hub/store":     {},
+	"internal/hub/store/":    {"internal/hub/store/..."},
+	"internal/hub/cache":     {"internal/hub/store", "internal/api"},
+	"internal/hub/wire":      {"internal/api/...", "internal/hub/cache"}, // cache: streamed lists are made of its entries
+	"internal/hub/verb":      {"internal/hub/cache", "internal/hub/store", "internal/hub/wire", "internal/hub/admit", "internal/hub/authz", "internal/hub/apply", "internal/api/...", "internal/client"},
+	"internal/hub/admit":     {"internal/api/...", "internal/client/...", "internal/hub/authz"}, // authz: NodeRestriction and RBAC escalation ask it
+	"internal/hub/authn":     {"internal/api", "internal/client/...", "internal/pki"},
+	"internal/hub/authz":     {"internal/api/...", "internal/client/..."},
+	"internal/hub/apply":     {"internal/api/...", "internal/hub/openapi"},
+	"internal/hub/openapi":   {"internal/api/..."},
+	"internal/hub/review":    {"internal/api/...", "internal/client/...", "internal/hub/authn", "internal/hub/authz", "internal/hub/verb"},
+	"internal/hub/alloc":     {"internal/api", "internal/client/...", "internal/hub/verb"},
+	"internal/hub/bootstrap": {"internal/api", "internal/client/...", "internal/pki"},
+	"internal/hub/connect":   {"internal/api", "internal/client/...", "internal/hub/verb", "internal/stream", "internal/pki"},
+
+	"internal/control":                  {"internal/control/...", "internal/client/...", "internal/api/...", "internal/pki"},
+	"internal/control/loop":             {"internal/client/...", "internal/api"},
+	"internal/control/":                 {"internal/control/loop", "internal/client/...", "internal/api/..."},
+	"internal/control/identity":         {"internal/control/loop", "internal/client/...", "internal/api/...", "internal/pki"},
+	"internal/control/scheduler":        {"internal/control/scheduler/...", "internal/control/loop", "internal/client/...", "internal/api/..."},
+	"internal/control/scheduler/plugin": {"internal/control/scheduler/...", "internal/api/..."},
+
+	"internal/node/kubelet": {"internal/node/...", "internal/client/...", "internal/api/...", "internal/pki"},
+	"internal/node/serve":   {"internal/client/...", "internal/api", "internal/stream", "internal/pki", "internal/node/stats", "internal/node/runtime"},
+	"internal/node/proxy":   {"internal/node/proxy/...", "internal/client/...", "internal/api"},
+	"internal/node/network": {"internal/client/...", "internal/api", "internal/node/network/..."},
+	"internal/node/dns":     {"internal/client/...", "internal/api"},
+	"internal/node/":        {"internal/node/...", "internal/api", "internal/client/..."}, // leaves; they never import kubelet, see below
+
+	"internal/stream":  {},
+	"internal/pki":     {},
+	"internal/config":  {},
+	"internal/daemon":  {},
+	"internal/obs":     {},
+	"internal/sim":     {"internal/client/...", "internal/api/...", "internal/node/runtime"},
+	"internal/testkit": {"internal/..."},
+	"internal/arch":    {},
+	"e2e":              {},
+}
+
+// forbidden is what nothing of the product imports, and why.
+var forbidden = map[string]string{
+	"k8s.io/kubernetes":          "it is the thing being implemented",
+	"k8s.io/apiserver":           "its server, registry and storage are what this project writes",
+	"k8s.io/client-go/informers": "one informer, ours",
+	"k8s.io/client-go/listers":   "one informer, ours",
+	"text/template":              "makes the linker keep every exported method: the binary doubles",
+	"html/template":              "makes the linker keep every exported method: the binary doubles",
+	"golang.org/x/net/trace":     "pulls html/template",
+}
+
+func row(path string) ([]string, bool) {
+	best, found := "", false
+	for prefix := range rooms {
+		match := path == prefix || strings.HasPrefix(path, strings.TrimSuffix(prefix, "/")+"/")
+		if match && (!found || len(prefix) > len(best)) {
+			// A row that ends in a slash is for what lies below it only.
+			if strings.HasSuffix(prefix, "/") && path+"/" == prefix {
+				continue
+			}
+			best, found = prefix, true
+		}
+	}
+	return rooms[best], found
+}
+
+func allowed(rules []string, target string) bool {
+	return slices.ContainsFunc(rules, func(r string) bool {
+		if base, ok := strings.CutSuffix(r, "/..."); ok {
+			return target == base || strings.HasPrefix(target, base+"/")
+		}
+		return r == target
+	})
+}
+
+func TestImportsFollowTheTable(t *testing.T) {
+	for _, p := range packages(t) {
+		rules, ok := row(p.path)
+		if !ok {
+			t.Errorf("%s has no row in the table", p.path)
+			continue
+		}
+		for imp, files := range p.imports {
+			for bad, why := range forbidden {
+				if imp == bad || strings.HasPrefix(imp, bad+"/") {
+					t.Errorf("%s (%v) imports %s: %s", p.path, files, imp, why)
+				}
+			}
+			target, ours := strings.CutPrefix(imp, module)
+			if ours && target != p.path && !allowed(rules, target) {
+				t.Errorf("%s (%v) may not import %s", p.path, files, target)
+			}
+		}
+	}
+}
+
+// Components meet only through the hub's API (architecture.md, rule 1).
+func TestComponentsDoNotKnowEachOther(t *testing.T) {
+	planks := []string{"internal/hub", "internal/control", "internal/node"}
+	for _, p := range packages(t) {
+		for _, mine := range planks {
+			if p.path != mine && !strings.HasPrefix(p.path, mine+"/") {
+				continue
+			}
+			for imp := range p.imports {
+				for _, other := range planks {
+					if other != mine && strings.HasPrefix(imp, module+other) {
+						t.Errorf("%s imports %s", p.path, imp)
+					}
+				}
+			}
+		}
+	}
+}
+
+func TestLeavesOfTheKubeletDoNotImportIt(t *testing.T) {
+	for _, p := range packages(t) {
+		if strings.HasPrefix(p.path, "internal/node/") && p.path != "internal/node/kubelet" {
+			if _, bad := p.imports[module+"internal/node/kubelet"]; bad {
+				t.Errorf("%s imports the kubelet", p.path)
+			}
+		}
+	}
+}
