@@ -1,0 +1,164 @@
+package core
+
+import (
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+	apiresource "k8s.io/apimachinery/pkg/api/resource"
+	"k8s.io/component-helpers/resource"
+)
+
+// PodQOS returns the quality of service class that a pod's resources earn it: BestEffort if nothing asks for cpu or
+// memory, Guaranteed if everything has limits for both and requests equal to them, Burstable otherwise.
+func PodQOS(pod *corev1.Pod) corev1.PodQOSClass {
+	if pod.Spec.Resources != nil && resource.IsPodLevelResourcesSet(pod) {
+		return requirementsQOS(pod.Spec.Resources)
+	}
+	class := corev1.PodQOSClass("")
+	for _, list := range [][]corev1.Container{pod.Spec.InitContainers, pod.Spec.Containers} {
+		for i := range list {
+			class = joinQOS(class, requirementsQOS(&list[i].Resources))
+		}
+	}
+	if class == "" {
+		return corev1.PodQOSBestEffort
+	}
+	return class
+}
+
+func joinQOS(a, b corev1.PodQOSClass) corev1.PodQOSClass {
+	if a == "" || a == b {
+		return b
+	}
+	return corev1.PodQOSBurstable
+}
+
+func requirementsQOS(r *corev1.ResourceRequirements) corev1.PodQOSClass {
+	class := corev1.PodQOSClass("")
+	for _, name := range []corev1.ResourceName{corev1.ResourceCPU, corev1.ResourceMemory} {
+		request, limit := r.Requests[name], r.Limits[name]
+		switch {
+		case !request.Equal(limit):
+			return corev1.PodQOSBurstable
+		case request.IsZero():
+			class = joinQOS(class, corev1.PodQOSBestEffort)
+		default:
+			class = joinQOS(class, corev1.PodQOSGuaranteed)
+		}
+	}
+	return class
+}
+
+// defaultPodResources completes partly given resources of the pod as a whole from those of its containers. It runs when
+// the pod is prepared, not when it is defaulted, so that containers which admission put in are counted.
+func defaultPodResources(spec *corev1.PodSpec) {
+	r := spec.Resources
+	if r == nil || len(r.Requests) == 0 && len(r.Limits) == 0 {
+		return
+	}
+	r = r.DeepCopy()
+	spec.Resources = r
+	containers := &corev1.Pod{Spec: corev1.PodSpec{InitContainers: spec.InitContainers, Containers: spec.Containers}}
+	limits := resource.AggregateContainerLimits(containers, resource.PodResourcesOptions{})
+	requests := resource.AggregateContainerRequests(containers, resource.PodResourcesOptions{})
+
+	for name, q := range limits {
+		if _, requested := r.Requests[name]; isHugePages(name) && !requested {
+			fillResource(&r.Limits, name, q)
+		}
+	}
+	for name, q := range requests {
+		if resource.IsSupportedPodLevelResource(name) && !isHugePages(name) {
+			fillResource(&r.Requests, name, q)
+		}
+	}
+	for name, q := range r.Limits {
+		if resource.IsSupportedPodLevelResource(name) {
+			fillResource(&r.Requests, name, q)
+		}
+	}
+	for name, request := range r.Requests {
+		if !resource.IsSupportedPodLevelResource(name) || !everyContainerLimits(spec, name) {
+			continue
+		}
+		q, ok := limits[name]
+		if !ok {
+			continue
+		}
+		if request.Cmp(q) > 0 {
+			q = request
+		}
+		fillResource(&r.Limits, name, q)
+	}
+}
+
+func fillResource(list *corev1.ResourceList, name corev1.ResourceName, q apiresource.Quantity) {
+	if _, ok := (*list)[name]; ok {
+		return
+	}
+	if *list == nil {
+		*list = corev1.ResourceList{}
+	}
+	(*list)[name] = q.DeepCopy()
+}
+
+func everyContainerLimits(spec *corev1.PodSpec, name corev1.ResourceName) bool {
+	all := true
+	eachContainer(spec, func(c *corev1.Container) {
+		if _, ok := c.Resources.Limits[name]; !ok {
+			all = false
+		}
+	})
+	return all
+}
+
+func isHugePages(name corev1.ResourceName) bool {
+	return strings.HasPrefix(string(name), corev1.ResourceHugePagesPrefix)
+}
+
+// dropDisabledPodFields clears the fields of features that are off by default in v1.37, unless old has them in use.
+func dropDisabledPodFields(spec, old *corev1.PodSpec) {
+	if old == nil {
+		old = &corev1.PodSpec{}
+	}
+	if len(old.EvictionResponders) == 0 {
+		spec.EvictionResponders = nil
+	}
+	if old.SchedulingGroup == nil {
+		spec.SchedulingGroup = nil
+	}
+	usesMode := false
+	for i := range old.Volumes {
+		usesMode = usesMode || old.Volumes[i].EmptyDir != nil && old.Volumes[i].EmptyDir.Mode != nil
+	}
+	for i := range spec.Volumes {
+		if e := spec.Volumes[i].EmptyDir; e != nil && !usesMode {
+			e.Mode = nil
+		}
+	}
+	usesSignal := false
+	eachContainer(old, func(c *corev1.Container) {
+		usesSignal = usesSignal || c.Lifecycle != nil && c.Lifecycle.StopSignal != nil
+	})
+	eachContainer(spec, func(c *corev1.Container) {
+		if c.Lifecycle != nil && !usesSignal {
+			c.Lifecycle.StopSignal = nil
+		}
+		for i := range c.VolumeMounts {
+			c.VolumeMounts[i].BindMountOptions = nil
+		}
+		for _, p := range []*corev1.Probe{c.LivenessProbe, c.ReadinessProbe, c.StartupProbe} {
+			if p != nil && p.HTTPGet != nil {
+				p.HTTPGet.Protocol = nil
+			}
+		}
+		if c.Lifecycle == nil {
+			return
+		}
+		for _, h := range []*corev1.LifecycleHandler{c.Lifecycle.PostStart, c.Lifecycle.PreStop} {
+			if h != nil && h.HTTPGet != nil {
+				h.HTTPGet.Protocol = nil
+			}
+		}
+	})
+}
