@@ -1,0 +1,236 @@
+package authn
+
+import (
+	"crypto/x509"
+	"encoding/base64"
+	"errors"
+	"net/http"
+	"net/textproto"
+	"slices"
+	"strings"
+	"unicode/utf8"
+
+	"sampan.dev/internal/api"
+)
+
+// Config says whom to believe.
+type Config struct {
+	ClientCA func() *x509.CertPool // nil: no client certificates
+
+	// Front proxy (aggregation): certificates of FrontProxyCA with one of these common names may name the user in headers.
+	FrontProxyCA    func() *x509.CertPool
+	FrontProxyNames []string
+
+	Tokens *Tokens // nil: no tokens
+
+	// AnonymousPaths are open to system:anonymous; a request without credentials for any other path is refused.
+	AnonymousPaths []string
+}
+
+// OpenPaths are those that anybody may read.
+var OpenPaths = []string{"/healthz", "/livez", "/readyz", "/version"}
+
+// Chain is the authenticator of the hub: front proxy, client certificate, bearer token, anonymous.
+type Chain struct {
+	front     *certificates
+	clients   *certificates
+	cfg       Config
+	anonymous map[string]bool
+}
+
+// New makes it. It refuses a front proxy that any client certificate could pass for.
+func New(cfg Config) (*Chain, error) {
+	c := &Chain{cfg: cfg, anonymous: map[string]bool{}}
+	if cfg.ClientCA != nil {
+		c.clients = newCertificates(cfg.ClientCA)
+	}
+	if cfg.FrontProxyCA != nil {
+		if cfg.ClientCA != nil && len(cfg.FrontProxyNames) == 0 && cfg.ClientCA().Equal(cfg.FrontProxyCA()) {
+			return nil, errors.New("the front proxy's authority signs client certificates too: name the certificates it may use (--requestheader-allowed-names)")
+		}
+		c.front = newCertificates(cfg.FrontProxyCA)
+	}
+	for _, p := range cfg.AnonymousPaths {
+		c.anonymous[p] = true
+	}
+	return c, nil
+}
+
+// Authenticate asks each in turn. An error of one does not stop the others, but when nobody vouches for the caller it ends
+// the matter: bad credentials are never anonymous. What proved the identity is taken off the request, so that it cannot be
+// passed on to a backend.
+func (c *Chain) Authenticate(r *http.Request) (api.User, bool, error) {
+	var errs []error
+	for _, try := range []func(*http.Request) (api.User, bool, error){c.frontProxy, c.clientCert, c.bearer} {
+		user, ok, err := try(r)
+		if err != nil {
+			errs = append(errs, err)
+		}
+		if ok {
+			r.Header.Del("Authorization")
+			return authenticated(user), true, nil
+		}
+	}
+	if len(errs) > 0 {
+		return api.User{}, false, errors.Join(errs...)
+	}
+	if c.anonymous[r.URL.Path] || c.anonymous[parent(r.URL.Path)] {
+		return Anonymous(), true, nil
+	}
+	return api.User{}, false, nil
+}
+
+// parent of a health check's own path: /readyz/etcd belongs to /readyz.
+func parent(path string) string {
+	if i := strings.IndexByte(path[min(1, len(path)):], '/'); i >= 0 {
+		return path[:i+1]
+	}
+	return path
+}
+
+// Anonymous is the caller without credentials.
+func Anonymous() api.User {
+	return api.User{Name: api.UserAnonymous, Groups: []string{api.GroupUnauthenticated}}
+}
+
+// authenticated adds the group of everybody who has proved something.
+func authenticated(u api.User) api.User {
+	if u.Name == api.UserAnonymous || slices.Contains(u.Groups, api.GroupAuthenticated) || slices.Contains(u.Groups, api.GroupUnauthenticated) {
+		return u
+	}
+	u.Groups = append(slices.Clone(u.Groups), api.GroupAuthenticated)
+	return u
+}
+
+func (c *Chain) clientCert(r *http.Request) (api.User, bool, error) {
+	if c.clients == nil || r.TLS == nil || len(r.TLS.PeerCertificates) == 0 {
+		return api.User{}, false, nil
+	}
+	return c.clients.user(r.TLS.PeerCertificates)
+}
+
+// frontProxy believes X-Remote-User, -Uid, -Group and -Extra-KEY of a proxy with the right certificate.
+func (c *Chain) frontProxy(r *http.Request) (api.User, bool, error) {
+	if c.front == nil || r.TLS == nil || len(r.TLS.PeerCertificates) == 0 || r.Header.Get("X-Remote-User") == "" {
+		return api.User{}, false, nil
+	}
+	if err := c.front.verify(r.TLS.PeerCertificates); err != nil {
+		return api.User{}, false, err
+	}
+	cn := r.TLS.PeerCertificates[0].Subject.CommonName
+	if len(c.cfg.FrontProxyNames) > 0 && !slices.Contains(c.cfg.FrontProxyNames, cn) {
+		return api.User{}, false, errors.New("x509: subject with cn=" + cn + " is not in the allowed list")
+	}
+	u := api.User{Name: r.Header.Get("X-Remote-User"), UID: r.Header.Get("X-Remote-Uid")}
+	for _, g := range r.Header.Values("X-Remote-Group") {
+		if g != "" {
+			u.Groups = append(u.Groups, g)
+		}
+	}
+	const prefix = "X-Remote-Extra-"
+	for name, values := range r.Header {
+		if !strings.HasPrefix(textproto.CanonicalMIMEHeaderKey(name), prefix) {
+			continue
+		}
+		if u.Extra == nil {
+			u.Extra = map[string][]string{}
+		}
+		u.Extra[extraKey(name[len(prefix):])] = slices.Clone(values)
+		r.Header.Del(name)
+	}
+	for _, name := range []string{"X-Remote-User", "X-Remote-Uid", "X-Remote-Group"} {
+		r.Header.Del(name)
+	}
+	return u, true, nil
+}
+
+// extraKey undoes the escaping of an extra's key in a header name: lower case, then percent-decoded where that works.
+func extraKey(s string) string {
+	s = strings.ToLower(s)
+	if !strings.Contains(s, "%") {
+		return s
+	}
+	var b strings.Builder
+	for i := 0; i < len(s); i++ {
+		if s[i] == '%' && i+2 < len(s) {
+			hi, lo := unhex(s[i+1]), unhex(s[i+2])
+			if hi < 16 && lo < 16 {
+				b.WriteByte(hi<<4 | lo)
+				i += 2
+				continue
+			}
+		}
+		b.WriteByte(s[i])
+	}
+	return b.String()
+}
+
+func unhex(c byte) byte {
+	switch {
+	case '0' <= c && c <= '9':
+		return c - '0'
+	case 'a' <= c && c <= 'f':
+		return c - 'a' + 10
+	}
+	return 255
+}
+
+// errBearer is what upstream adds when a token was given and nobody knew it.
+var errBearer = errors.New("invalid bearer token")
+
+func (c *Chain) bearer(r *http.Request) (api.User, bool, error) {
+	if c.cfg.Tokens == nil {
+		return api.User{}, false, nil
+	}
+	token, fromProtocol := bearerToken(r)
+	if token == "" {
+		return api.User{}, false, nil
+	}
+	resp, ok, err := c.cfg.Tokens.Authenticate(r.Context(), token, nil)
+	if ok && fromProtocol {
+		dropTokenProtocol(r)
+	}
+	if !ok {
+		return api.User{}, false, errors.Join(errBearer, err)
+	}
+	return resp.User, true, nil
+}
+
+// wsTokenPrefix marks the WebSocket subprotocol that browsers, which cannot set headers, send a token in.
+const wsTokenPrefix = "base64url.bearer.authorization.k8s.io."
+
+func bearerToken(r *http.Request) (token string, fromProtocol bool) {
+	if auth := strings.TrimSpace(r.Header.Get("Authorization")); auth != "" {
+		scheme, rest, _ := strings.Cut(auth, " ")
+		if !strings.EqualFold(scheme, "bearer") {
+			return "", false
+		}
+		return rest, false
+	}
+	if !strings.EqualFold(r.Header.Get("Upgrade"), "websocket") {
+		return "", false
+	}
+	for _, p := range protocols(r) {
+		if enc, ok := strings.CutPrefix(p, wsTokenPrefix); ok {
+			if b, err := base64.RawURLEncoding.DecodeString(enc); err == nil && utf8.Valid(b) {
+				return string(b), true
+			}
+		}
+	}
+	return "", false
+}
+
+func protocols(r *http.Request) []string {
+	var out []string
+	for _, line := range r.Header.Values("Sec-Websocket-Protocol") {
+		for p := range strings.SplitSeq(line, ",") {
+			out = append(out, strings.TrimSpace(p))
+		}
+	}
+	return out
+}
+
+func dropTokenProtocol(r *http.Request) {
+	keep := slices.DeleteFunc(protocols(r), func(p string) bool { return strings.HasPrefix(p, wsTokenPrefix) })
+	r.Header.Set("Sec-Websocket-Protocol", strings.Join(keep, ","))
+}
