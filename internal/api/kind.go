@@ -83,6 +83,10 @@ type Kind struct {
 
 	Subresources []Subresource
 
+	// ResetFields are the dotted paths that a write of the main resource leaves as they were, so that its caller does not
+	// become their field manager (upstream's GetResetFields). Nil means "status" where there is a status subresource.
+	ResetFields []string
+
 	// Columns and Row make the Table; Row returns one cell per column and is given the time to reckon ages from by
 	// table.Age in the caller: an Age cell is the creation Timestamp itself (metav1.Time) and is turned to text by the
 	// hub's wire. Nil Columns means Name and Age (upstream: "Created At").
@@ -112,6 +116,9 @@ type Subresource struct {
 	// PrepareUpdate copies from old all that this subresource may not change.
 	PrepareUpdate  func(obj, old Object)
 	ValidateUpdate func(obj, old Object) field.ErrorList
+
+	// ResetFields is as in Kind. Nil means "spec" for status and nothing for all others.
+	ResetFields []string
 
 	// Scale, for the scale subresource.
 	Scale *Scale

@@ -1,0 +1,115 @@
+package apply
+
+import (
+	"fmt"
+	"strings"
+	"sync"
+
+	"sampan.dev/internal/api"
+
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/util/managedfields"
+	"k8s.io/kube-openapi/pkg/validation/spec"
+	"sigs.k8s.io/structured-merge-diff/v6/fieldpath"
+)
+
+// Engine patches objects and keeps their managed fields. It may be used by many goroutines at once.
+type Engine struct {
+	types    func() (managedfields.TypeConverter, error) // built once
+	managers sync.Map                                    // target -> *managedfields.FieldManager
+}
+
+// target is what one field manager looks after.
+type target struct {
+	kind *api.Kind
+	sub  string
+}
+
+// New returns an engine over models, the OpenAPI v3 definitions of all types that will be patched, by definition name. They are
+// asked for once, on the first write.
+func New(models func() (map[string]*spec.Schema, error)) *Engine {
+	return &Engine{types: sync.OnceValues(func() (managedfields.TypeConverter, error) {
+		m, err := models()
+		if err != nil {
+			return nil, fmt.Errorf("definitions for managed fields: %w", err)
+		}
+		return managedfields.NewTypeConverter(m, false)
+	})}
+}
+
+// manager returns the field manager of a kind or of one of its subresources.
+func (e *Engine) manager(t target) (*managedfields.FieldManager, error) {
+	if m, ok := e.managers.Load(t); ok {
+		return m.(*managedfields.FieldManager), nil
+	}
+	types, err := e.types()
+	if err != nil {
+		return nil, err
+	}
+	gvk := t.gvk()
+	id := identity{t}
+	m, err := managedfields.NewDefaultFieldManager(types, id, id, id, gvk, gvk.GroupVersion(), t.sub, t.reset())
+	if err != nil {
+		return nil, fmt.Errorf("field manager of %s: %w", gvk, err)
+	}
+	e.managers.Store(t, m)
+	return m, nil
+}
+
+func (t target) gvk() schema.GroupVersionKind {
+	if s := t.kind.Sub(t.sub); s != nil && !s.GVK.Empty() {
+		return s.GVK
+	}
+	return t.kind.GVK()
+}
+
+// empty returns a new object of the target's type with its apiVersion and kind set.
+func (t target) empty() (api.Object, error) {
+	var obj runtime.Object
+	if s := t.kind.Sub(t.sub); s != nil && s.New != nil {
+		obj = s.New()
+	} else {
+		obj = t.kind.New()
+	}
+	o, ok := obj.(api.Object)
+	if !ok {
+		return nil, fmt.Errorf("%s cannot be patched: %T has no metadata", t.gvk(), obj)
+	}
+	o.GetObjectKind().SetGroupVersionKind(t.gvk())
+	return o, nil
+}
+
+func (t target) fill(obj runtime.Object) {
+	if o, ok := obj.(api.Object); ok && t.kind.Default != nil && t.gvk() == t.kind.GVK() {
+		t.kind.Default(o)
+	}
+}
+
+// reset returns the fields that a write through the target leaves as they were.
+func (t target) reset() map[fieldpath.APIVersion]fieldpath.Filter {
+	var paths []string
+	s := t.kind.Sub(t.sub)
+	switch {
+	case t.sub == "":
+		paths = t.kind.ResetFields
+		if paths == nil && t.kind.Sub("status") != nil {
+			paths = []string{"status"}
+		}
+	case s != nil && s.ResetFields != nil:
+		paths = s.ResetFields
+	case t.sub == "status":
+		paths = []string{"spec"}
+	}
+	set := fieldpath.NewSet()
+	for _, p := range paths {
+		var parts []any
+		for f := range strings.SplitSeq(p, ".") {
+			parts = append(parts, f)
+		}
+		set.Insert(fieldpath.MakePathOrDie(parts...))
+	}
+	return fieldpath.NewExcludeFilterSetMap(map[fieldpath.APIVersion]*fieldpath.Set{
+		fieldpath.APIVersion(t.gvk().GroupVersion().String()): set,
+	})
+}

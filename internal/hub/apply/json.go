@@ -1,0 +1,113 @@
+package apply
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+
+	"sampan.dev/internal/api"
+
+	jsonpatch "gopkg.in/evanphx/json-patch.v4"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/runtime/serializer/json"
+	"k8s.io/apimachinery/pkg/types"
+	kjson "sigs.k8s.io/json"
+)
+
+// maxOperations is how many operations a JSON patch may have, as upstream allows.
+const maxOperations = 10000
+
+var (
+	lax    = json.NewSerializerWithOptions(json.DefaultMetaFactory, api.Scheme, api.Scheme, json.SerializerOptions{})
+	strict = json.NewSerializerWithOptions(json.DefaultMetaFactory, api.Scheme, api.Scheme, json.SerializerOptions{Strict: true})
+)
+
+// jsonPatch applies a JSON patch or JSON merge patch to the JSON of old.
+func jsonPatch(t target, old api.Object, pt types.PatchType, data []byte, o Options) (api.Object, error) {
+	doc, err := api.EncodeJSON(old)
+	if err != nil {
+		return nil, err
+	}
+	var errs []error
+	if pt == types.JSONPatchType {
+		doc, errs, err = operations(doc, data, o)
+	} else {
+		doc, errs, err = merge(doc, data, o)
+	}
+	if err != nil {
+		return nil, err
+	}
+	into, err := t.empty()
+	if err != nil {
+		return nil, err
+	}
+	dec := lax
+	if o.strict() {
+		dec = strict
+	}
+	out, _, err := dec.Decode(doc, nil, into)
+	if err := o.decoded(err, errs, string(doc)); err != nil {
+		return nil, err
+	}
+	if out != runtime.Object(into) {
+		return nil, apierrors.NewBadRequest(fmt.Sprintf("the patch changes the kind of the object from %s to %s",
+			t.gvk(), out.GetObjectKind().GroupVersionKind()))
+	}
+	return into, nil
+}
+
+// operation is read only for its unknown and duplicate fields.
+type operation struct {
+	Op    string `json:"op"`
+	Path  string `json:"path"`
+	From  string `json:"from"`
+	Value any    `json:"value"`
+}
+
+func operations(doc, data []byte, o Options) ([]byte, []error, error) {
+	var errs []error
+	if o.strict() {
+		var ops []operation
+		var err error
+		if errs, err = kjson.UnmarshalStrict(data, &ops); err != nil {
+			return nil, nil, apierrors.NewBadRequest(fmt.Sprintf("error decoding patch: %v", err))
+		}
+		for i, e := range errs {
+			errs[i] = fmt.Errorf("json patch %w", e)
+		}
+	}
+	patch, err := jsonpatch.DecodePatch(data)
+	if err != nil {
+		return nil, nil, apierrors.NewBadRequest(err.Error())
+	}
+	if len(patch) > maxOperations {
+		return nil, nil, apierrors.NewRequestEntityTooLargeError(
+			fmt.Sprintf("The allowed maximum operations in a JSON patch is %d, got %d", maxOperations, len(patch)))
+	}
+	out, err := patch.Apply(doc)
+	if err != nil {
+		return nil, nil, unprocessable(err)
+	}
+	return out, errs, nil
+}
+
+func merge(doc, data []byte, o Options) ([]byte, []error, error) {
+	var errs []error
+	if o.strict() {
+		var err error
+		if errs, err = kjson.UnmarshalStrict(data, &map[string]any{}); err != nil {
+			return nil, nil, apierrors.NewBadRequest(fmt.Sprintf("error decoding patch: %v", err))
+		}
+	}
+	out, err := jsonpatch.MergePatch(doc, data)
+	if errors.Is(err, jsonpatch.ErrBadJSONPatch) {
+		return nil, nil, apierrors.NewBadRequest(err.Error())
+	}
+	return out, errs, err
+}
+
+func unprocessable(err error) error {
+	return apierrors.NewGenericServerResponse(http.StatusUnprocessableEntity, "", schema.GroupResource{}, "", err.Error(), 0, false)
+}

@@ -1,0 +1,130 @@
+// Emit writes the OpenAPI definitions of the models package as compressed JSON:
+//
+//	{"v3": {"io.k8s.api.core.v1.Pod": schema, …}, "v2": {…}}
+//
+// v3 holds every definition as OpenAPI v3 has it; v2 only those few whose v2 form cannot be derived from it (IntOrString).
+// Each definition of a registered type carries its group, versions and kinds, as upstream's definitions do.
+package main
+
+import (
+	"bytes"
+	"compress/gzip"
+	"encoding/json"
+	"fmt"
+	"os"
+	"slices"
+
+	"sampan.dev/tools/openapi/models"
+
+	appsv1 "k8s.io/api/apps/v1"
+	authenticationv1 "k8s.io/api/authentication/v1"
+	authorizationv1 "k8s.io/api/authorization/v1"
+	autoscalingv1 "k8s.io/api/autoscaling/v1"
+	certificatesv1 "k8s.io/api/certificates/v1"
+	coordinationv1 "k8s.io/api/coordination/v1"
+	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
+	eventsv1 "k8s.io/api/events/v1"
+	policyv1 "k8s.io/api/policy/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
+	schedulingv1 "k8s.io/api/scheduling/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	builder "k8s.io/kube-openapi/pkg/builder3/util"
+	"k8s.io/kube-openapi/pkg/common"
+	"k8s.io/kube-openapi/pkg/validation/spec"
+)
+
+var groups = []func(*runtime.Scheme) error{
+	appsv1.AddToScheme,
+	authenticationv1.AddToScheme,
+	authorizationv1.AddToScheme,
+	autoscalingv1.AddToScheme,
+	certificatesv1.AddToScheme,
+	coordinationv1.AddToScheme,
+	corev1.AddToScheme,
+	discoveryv1.AddToScheme,
+	eventsv1.AddToScheme,
+	policyv1.AddToScheme,
+	rbacv1.AddToScheme,
+	schedulingv1.AddToScheme,
+}
+
+func main() {
+	data, err := emit()
+	if err == nil {
+		err = os.WriteFile(os.Args[1], data, 0o644)
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "emit:", err)
+		os.Exit(1)
+	}
+}
+
+func emit() ([]byte, error) {
+	kinds, err := kindsOf()
+	if err != nil {
+		return nil, err
+	}
+	var out struct {
+		V3 map[string]*spec.Schema `json:"v3"`
+		V2 map[string]any          `json:"v2"`
+	}
+	out.V3, out.V2 = map[string]*spec.Schema{}, map[string]any{}
+	ref := func(name string) spec.Ref { return spec.MustCreateRef("#/components/schemas/" + name) }
+	for name, def := range models.GetOpenAPIDefinitions(ref) {
+		s := def.Schema
+		if v2, ok := s.Extensions[common.ExtensionV2Schema]; ok {
+			out.V2[name] = v2
+			delete(s.Extensions, common.ExtensionV2Schema)
+		}
+		if k := kinds[name]; k != nil {
+			s.AddExtension("x-kubernetes-group-version-kind", k)
+		}
+		out.V3[name] = builder.WrapRefs(&s)
+	}
+	data, err := json.Marshal(out)
+	if err != nil {
+		return nil, err
+	}
+	var b bytes.Buffer
+	z, _ := gzip.NewWriterLevel(&b, gzip.BestCompression)
+	if _, err := z.Write(data); err != nil {
+		return nil, err
+	}
+	if err := z.Close(); err != nil {
+		return nil, err
+	}
+	fmt.Printf("%d definitions, %d bytes, %d compressed\n", len(out.V3), len(data), b.Len())
+	return b.Bytes(), nil
+}
+
+// kindsOf returns the kinds by definition name, as the extension prints them.
+func kindsOf() (map[string][]any, error) {
+	s := runtime.NewScheme()
+	for _, add := range groups {
+		if err := add(s); err != nil {
+			return nil, err
+		}
+	}
+	metav1.AddToGroupVersion(s, schema.GroupVersion{Version: "v1"})
+	by := map[string][]schema.GroupVersionKind{}
+	for gvk := range s.AllKnownTypes() {
+		name, err := s.ToOpenAPIDefinitionName(gvk)
+		if err != nil {
+			return nil, err
+		}
+		by[name] = append(by[name], gvk)
+	}
+	out := map[string][]any{}
+	for name, list := range by {
+		slices.SortFunc(list, func(a, b schema.GroupVersionKind) int {
+			return bytes.Compare([]byte(a.Group+"\x00"+a.Version+"\x00"+a.Kind), []byte(b.Group+"\x00"+b.Version+"\x00"+b.Kind))
+		})
+		for _, g := range list {
+			out[name] = append(out[name], map[string]any{"group": g.Group, "version": g.Version, "kind": g.Kind})
+		}
+	}
+	return out, nil
+}
