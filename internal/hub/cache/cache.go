@@ -2,124 +2,173 @@ package cache
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
 
 	"sampan.dev/internal/api"
 	"sampan.dev/internal/hub/store"
+
+	"github.com/google/btree"
 )
 
-// Entry is one version of one object. Its forms are made at most once and are frozen.
-type Entry struct {
-	Key      string
-	Revision int64
-	// … unexported: stored bytes, lazily made forms
-}
-
-// Object returns the decoded object with resourceVersion, apiVersion and kind set, defaulted.
-func (e *Entry) Object() (api.Object, error) { panic("todo") }
-
-// JSON returns the object's JSON with resourceVersion set, no newline at its end.
-func (e *Entry) JSON() ([]byte, error) { panic("todo") }
-
-// Proto returns the object's protobuf message with resourceVersion set: the bare message, without the "k8s\0" envelope,
-// as it stands inside a list's items field.
-func (e *Entry) Proto() ([]byte, error) { panic("todo") }
-
-// Stored returns the store's bytes.
-func (e *Entry) Stored() []byte { panic("todo") }
-
-// EventType is what happened to an object.
-type EventType uint8
-
-// The kinds of events; Bookmark carries only a revision.
-const (
-	Added EventType = iota + 1
-	Modified
-	Deleted
-	Bookmark
-)
-
-// Event is one change of a kind's log. Prev is the entry before it (nil for Added); for Deleted, Entry is the last state
-// of the object with Revision set to that of the deletion.
-type Event struct {
-	Type     EventType
-	Revision int64
-	Entry    *Entry
-	Prev     *Entry
-}
-
-// Cache serves one stored kind.
+// Cache serves one stored kind. Make it with New.
 type Cache struct {
-	// …
+	kind   *api.Kind
+	prefix string
+	st     store.Store
+	log    *slog.Logger
+	node   func(*Entry) string // nil for kinds without a node
+	envs   atomic.Pointer[envelope]
+
+	ready    chan struct{}
+	current  atomic.Pointer[Snapshot] // nil before the first load
+	revision atomic.Int64             // of current; set after everything up to it can be read
+	asked    atomic.Int64             // the revision that progress has been asked for
+
+	mu struct {
+		sync.Mutex
+		byKey    *btree.BTreeG[*Entry]
+		byNode   *btree.BTreeG[placed]
+		log      *journal // nil before the first load
+		keys     map[string]*partition // by key
+		nodes    map[string]*partition // by node
+		retained []retained // oldest first; the state of the newest is current's
+		learned  map[int64]*Entry
+		advanced chan struct{} // closed when revision grows; nil when nobody waits
+	}
 }
 
 // New makes the cache of kind over st. It does nothing until Run.
-func New(kind *api.Kind, st store.Store, log *slog.Logger) *Cache { panic("todo") }
-
-// Run loads the kind by pages and then follows the store's watch until ctx ends; it reloads when history is lost.
-func (c *Cache) Run(ctx context.Context) error { panic("todo") }
+func New(kind *api.Kind, st store.Store, log *slog.Logger) *Cache {
+	c := &Cache{
+		kind:   kind,
+		prefix: kind.StoragePrefix(),
+		st:     st,
+		log:    log.With("component", "cache", "resource", kind.Resource),
+		node:   nodeOf(kind),
+		ready:  make(chan struct{}),
+	}
+	c.mu.keys, c.mu.nodes = map[string]*partition{}, map[string]*partition{}
+	c.mu.learned = map[int64]*Entry{}
+	return c
+}
 
 // Ready is closed when the first load is done.
-func (c *Cache) Ready() <-chan struct{} { panic("todo") }
+func (c *Cache) Ready() <-chan struct{} { return c.ready }
 
 // Kind is the kind it serves.
-func (c *Cache) Kind() *api.Kind { panic("todo") }
+func (c *Cache) Kind() *api.Kind { return c.kind }
+
+// Current is the revision that "most recent" means now: the store's. Pass it to Snapshot.
+func (c *Cache) Current(ctx context.Context) (int64, error) {
+	rev, err := c.st.Revision(ctx)
+	if err != nil {
+		return 0, fmt.Errorf("current revision of %s: %w", c.prefix, err)
+	}
+	return rev, nil
+}
+
+// askAgain is how long a waiting reader gives the store to answer a request for progress before it asks once more: a
+// store may drop one while it is delivering events.
+const askAgain = 100 * time.Millisecond
 
 // Snapshot returns the newest snapshot whose revision is at least min, waiting for it if needed (the caller's ctx bounds
 // the wait). min 0 takes what is there.
-func (c *Cache) Snapshot(ctx context.Context, min int64) (*Snapshot, error) { panic("todo") }
+func (c *Cache) Snapshot(ctx context.Context, min int64) (*Snapshot, error) {
+	if s := c.current.Load(); s != nil && s.Revision >= min {
+		return s, nil
+	}
+	timer := time.NewTimer(askAgain)
+	defer timer.Stop()
+	for {
+		advanced := c.advanced()
+		s := c.current.Load()
+		if s != nil && s.Revision >= min {
+			return s, nil
+		}
+		if s != nil && c.raiseAsked(min) {
+			if err := c.st.RequestProgress(ctx, c.prefix); err != nil && ctx.Err() == nil {
+				c.log.Debug("progress request failed", "error", err)
+			}
+		}
+		select {
+		case <-advanced:
+		case <-ctx.Done():
+			return nil, fmt.Errorf("wait for %s to reach revision %d: %w", c.prefix, min, ctx.Err())
+		case <-timer.C:
+			c.asked.Store(0)
+			timer.Reset(askAgain)
+		}
+	}
+}
 
-// Current is the revision that "most recent" means now: the store's. Pass it to Snapshot.
-func (c *Cache) Current(ctx context.Context) (int64, error) { panic("todo") }
+// raiseAsked reports whether progress up to min has not been asked for yet, and notes that it is now.
+func (c *Cache) raiseAsked(min int64) bool {
+	for {
+		asked := c.asked.Load()
+		if asked >= min {
+			return false
+		}
+		if c.asked.CompareAndSwap(asked, min) {
+			return true
+		}
+	}
+}
 
-// At returns the retained snapshot of exactly that revision's state, or store.ErrCompacted when it is kept no more.
-func (c *Cache) At(ctx context.Context, revision int64) (*Snapshot, error) { panic("todo") }
+// advanced returns a channel that is closed when the revision next grows.
+func (c *Cache) advanced() <-chan struct{} {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.mu.advanced == nil {
+		c.mu.advanced = make(chan struct{})
+	}
+	return c.mu.advanced
+}
 
-// Learn hands over what this process has just written at entry's revision, so that the feed need not decode it. The entry
-// becomes visible only when the store's watch reaches its revision.
+// At returns the retained snapshot of exactly that revision's state, or store.ErrCompacted when it is kept no more (the
+// store's history may still have it). It waits for a revision that has not been reached yet.
+func (c *Cache) At(ctx context.Context, revision int64) (*Snapshot, error) {
+	cur, err := c.Snapshot(ctx, revision)
+	if err != nil {
+		return nil, err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for i := len(c.mu.retained) - 1; i >= 0; i-- {
+		r := c.mu.retained[i]
+		until := r.until
+		if i == len(c.mu.retained)-1 {
+			until = max(until, cur.Revision)
+		}
+		if r.Revision <= revision && revision <= until {
+			return &Snapshot{Revision: revision, byKey: r.byKey, byNode: r.byNode}, nil
+		}
+	}
+	return nil, fmt.Errorf("%s at %d: %w", c.prefix, revision, store.ErrCompacted)
+}
+
+// Learn hands over what this process has just written at revision, so that the feed need not decode it. obj is given
+// away: Learn sets its resourceVersion, apiVersion and kind, and from then on it is frozen. The entry becomes visible only
+// when the store's watch reaches its revision; it is returned for the answer to the writer.
 func (c *Cache) Learn(key string, revision int64, stored []byte, obj api.Object) *Entry {
-	panic("todo")
+	e := newEntry(c.kind, &c.envs, key, revision, stored)
+	obj.SetResourceVersion(e.resourceVersion())
+	obj.GetObjectKind().SetGroupVersionKind(c.kind.GVK())
+	e.obj.Store(&obj)
+
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.mu.log == nil || revision > c.revision.Load() {
+		c.mu.learned[revision] = e
+		return e
+	}
+	// The feed was faster. What it made is what others share.
+	if have, ok := c.mu.byKey.Get(e); ok && have.Revision == revision {
+		have.obj.CompareAndSwap(nil, &obj)
+		return have
+	}
+	return e
 }
-
-// Snapshot is an immutable view of a kind at a revision.
-type Snapshot struct {
-	Revision int64
-	// …
-}
-
-// Get returns the entry at key or nil.
-func (s *Snapshot) Get(key string) *Entry { panic("todo") }
-
-// Ascend calls fn for every entry whose key starts with prefix and is >= from, in key order, until fn returns false.
-func (s *Snapshot) Ascend(prefix, from string, fn func(*Entry) bool) { panic("todo") }
-
-// Len counts the entries under prefix; exact and cheap for the whole kind.
-func (s *Snapshot) Len(prefix string) int { panic("todo") }
-
-// ByNode returns the pods of one node in key order (only the pods cache keeps this index).
-func (s *Snapshot) ByNode(node string) []*Entry { panic("todo") }
-
-// Scope narrows a watch so that a partition of the log can serve it. At most one of Key and Node is set.
-type Scope struct {
-	Prefix string // keys that start with it
-	Key    string // just this key
-	Node   string // pods whose spec.nodeName is, or was before the event, this
-}
-
-// Cursor is a place in the log.
-type Cursor struct{}
-
-// Watch returns a cursor that will yield every event of scope with a revision above after. It fails with
-// store.ErrCompacted when the log no longer reaches back that far.
-func (c *Cache) Watch(scope Scope, after int64) (*Cursor, error) { panic("todo") }
-
-// Next blocks until there are events and returns all that are there (the slice is valid until the next call). It returns
-// store.ErrCompacted when the cursor has fallen out of the log, and ctx's error when that ends. When wake is closed first it
-// returns no events and no error, so that the caller can send a bookmark; Progress tells up to where nothing was missed.
-func (cu *Cursor) Next(ctx context.Context, wake <-chan struct{}) ([]Event, error) { panic("todo") }
-
-// Progress is the revision up to which the cursor has yielded everything there is.
-func (cu *Cursor) Progress() int64 { panic("todo") }
-
-// Close lets go of the cursor's partition.
-func (cu *Cursor) Close() { panic("todo") }

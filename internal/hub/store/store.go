@@ -14,12 +14,11 @@ type KV struct {
 	CreateRevision int64  // of the write that made the key
 }
 
-// Event is one change. For a deletion Value is nil, Revision is that of the deletion, and Prev is what was deleted.
-// Prev is also set for an update. An event with Progress set carries no key: it says that everything up to Revision has
-// been delivered.
+// Event is one change. For a deletion Value is nil and Revision is that of the deletion. What was there before is not
+// carried: the watch cache knows it, and asking etcd for it costs a read per event. An event with Progress set carries no
+// key: it says that everything up to Revision has been delivered.
 type Event struct {
 	KV
-	Prev     *KV
 	Deleted  bool
 	Created  bool
 	Progress bool
@@ -82,11 +81,13 @@ type Store interface {
 	// Delete removes a key that must be at revision expect; otherwise a *ConflictError.
 	Delete(ctx context.Context, key string, expect int64) (revision int64, err error)
 	// Watch delivers every change under prefix with a revision above after, in revision order and in batches, to fn, and
-	// progress events now and then and soon after each RequestProgress. Changes made by one transaction arrive in one
-	// batch. It blocks until ctx ends (nil), fn returns an error (that error) or history is gone (ErrCompacted).
+	// progress events soon after each RequestProgress for the prefix (and whenever the store likes). Changes made by one
+	// transaction arrive in one batch; a batch with a progress event holds nothing else. It blocks until ctx ends (nil),
+	// fn returns an error (that error), history is gone (ErrCompacted) or the store fails (ErrUnready; call it again with
+	// the last revision seen).
 	Watch(ctx context.Context, prefix string, after int64, fn func([]Event) error) error
-	// RequestProgress asks that every watch learn soon that it has reached the current revision.
-	RequestProgress(ctx context.Context) error
+	// RequestProgress asks that every watch on exactly this prefix learn soon that it has reached the current revision.
+	RequestProgress(ctx context.Context, prefix string) error
 	// Revision returns the store's current revision; with the embedded single member and memory, without a round trip.
 	Revision(ctx context.Context) (int64, error)
 	// Compact forgets history before revision. Reads at and watches from before it then fail with ErrCompacted.

@@ -1,0 +1,152 @@
+package cache
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"sampan.dev/internal/hub/store"
+)
+
+// Scope narrows a watch so that a partition of the log can serve it. At most one of Key and Node is set.
+type Scope struct {
+	Prefix string // keys that start with it; "" is the whole kind
+	Key    string // just this key
+	Node   string // pods whose spec.nodeName is, or was before the event, this
+}
+
+// partition is a journal of the events of one scope, kept while cursors read it. What happened before it was made, its
+// first readers took from the kind's journal.
+type partition struct {
+	*journal
+	readers int
+}
+
+// Cursor is a place in the log. It is for one goroutine.
+type Cursor struct {
+	c       *Cache
+	scope   Scope
+	j       *journal
+	at      place
+	after   int64   // events at or below are not for us
+	backlog []Event // of a partition: what happened before it was joined
+	seen    int64   // see Progress
+	buf     []Event
+	closed  bool
+}
+
+// Watch returns a cursor that will yield every event of scope with a revision above after. It fails with
+// store.ErrCompacted when the log no longer reaches back that far.
+func (c *Cache) Watch(scope Scope, after int64) (*Cursor, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.mu.log == nil {
+		return nil, fmt.Errorf("watch %s: %w", c.prefix, store.ErrUnready)
+	}
+	if after < c.mu.log.floor {
+		return nil, fmt.Errorf("watch %s after %d: %w", c.prefix, after, store.ErrCompacted)
+	}
+	cu := &Cursor{c: c, scope: scope, after: after, seen: after}
+	if scope.Key == "" && scope.Node == "" {
+		cu.j, cu.at = c.mu.log, c.mu.log.after(after)
+		return cu, nil
+	}
+	c.mu.log.after(after).read(func(e *Event) {
+		if c.inScope(scope, e) {
+			cu.backlog = append(cu.backlog, *e)
+		}
+	})
+	parts, name := c.partsLocked(scope)
+	p := parts[name]
+	if p == nil {
+		p = &partition{journal: newJournal(0)}
+		parts[name] = p
+	}
+	p.readers++
+	cu.j, cu.at = p.journal, p.end()
+	return cu, nil
+}
+
+// partsLocked returns the partitions of scope's sort, and the name of its own among them.
+func (c *Cache) partsLocked(scope Scope) (map[string]*partition, string) {
+	if scope.Key != "" {
+		return c.mu.keys, scope.Key
+	}
+	return c.mu.nodes, scope.Node
+}
+
+// inScope reports whether a watch of a partition wants e.
+func (c *Cache) inScope(scope Scope, e *Event) bool {
+	if scope.Key != "" {
+		return e.Entry.Key == scope.Key
+	}
+	return c.node != nil && (c.node(e.Entry) == scope.Node || c.node(e.Prev) == scope.Node)
+}
+
+// Next blocks until there are events and returns all that are there (the slice is valid until the next call). It returns
+// store.ErrCompacted when the cursor has fallen out of the log, and ctx's error when that ends. When wake is closed first
+// or yields it returns no events and no error, so that the caller can send a bookmark; Progress tells up to where nothing
+// was missed.
+func (cu *Cursor) Next(ctx context.Context, wake <-chan struct{}) ([]Event, error) {
+	for {
+		changed := cu.j.changed()
+		events, err := cu.Take()
+		if len(events) > 0 || err != nil {
+			return events, err
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		case <-wake:
+			// Read once more, for Progress to be of now and not of the last event.
+			return cu.Take()
+		}
+	}
+}
+
+// Take is Next without the waiting: it returns what is there, perhaps nothing.
+func (cu *Cursor) Take() ([]Event, error) {
+	// The cache publishes a revision after it has appended the events up to it, so what is read after this is all of it.
+	reached := cu.c.revision.Load()
+	cu.buf = cu.buf[:0]
+	for i := range cu.backlog {
+		cu.take(&cu.backlog[i])
+	}
+	cu.backlog = nil
+	at, ok := cu.at.read(cu.take)
+	if !ok {
+		return nil, fmt.Errorf("watch %s after %d: %w", cu.c.prefix, cu.seen, store.ErrCompacted)
+	}
+	cu.at = at
+	if n := len(cu.buf); n > 0 {
+		reached = max(reached, cu.buf[n-1].Revision)
+	}
+	cu.seen = max(cu.seen, reached)
+	return cu.buf, nil
+}
+
+func (cu *Cursor) take(e *Event) {
+	if e.Revision > cu.after && strings.HasPrefix(e.Entry.Key, cu.scope.Prefix) {
+		cu.buf = append(cu.buf, *e)
+	}
+}
+
+// Progress is the revision up to which the cursor has yielded everything there is.
+func (cu *Cursor) Progress() int64 { return cu.seen }
+
+// Close lets go of the cursor's partition.
+func (cu *Cursor) Close() {
+	cu.c.mu.Lock()
+	defer cu.c.mu.Unlock()
+	if cu.closed {
+		return
+	}
+	cu.closed = true
+	parts, name := cu.c.partsLocked(cu.scope)
+	if p := parts[name]; p != nil && p.journal == cu.j {
+		if p.readers--; p.readers == 0 {
+			delete(parts, name)
+		}
+	}
+}

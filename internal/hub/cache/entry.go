@@ -1,0 +1,211 @@
+package cache
+
+import (
+	"bytes"
+	"fmt"
+	"reflect"
+	"strconv"
+	"sync"
+	"sync/atomic"
+
+	"sampan.dev/internal/api"
+)
+
+// Entry is one version of one object. Its forms are made at most once and are frozen.
+//
+// It keeps the object's protobuf message with resourceVersion already in it, which is what lists and watches send; the
+// store's bytes are made from that when somebody asks. The decoded object stays once something in process has asked for
+// it. JSON of an object that nobody decoded is made through a temporary one.
+type Entry struct {
+	Key      string
+	Revision int64
+
+	kind   *api.Kind
+	env    *envelope // nil when the value is not in the protobuf envelope of kind; then stored is set
+	msg    []byte    // with resourceVersion; nil when env is
+	stored []byte    // only when env is nil
+	prev   *Entry    // for a deletion, whose object is that of prev with another resourceVersion
+
+	mu   sync.Mutex // held while a form is made
+	obj  atomic.Pointer[api.Object]
+	json atomic.Pointer[[]byte]
+	made atomic.Pointer[[]byte] // the message, when env is nil
+}
+
+// message is what the types of k8s.io/api can do.
+type message interface {
+	Unmarshal([]byte) error
+	Marshal() ([]byte, error)
+}
+
+// entry makes the Entry of a stored value. envs keeps the envelope that was seen last, to share it.
+func newEntry(kind *api.Kind, envs *atomic.Pointer[envelope], key string, revision int64, stored []byte) *Entry {
+	e := &Entry{Key: key, Revision: revision, kind: kind}
+	env, raw, ok := open(stored)
+	if ok && (env.kind != kind.Kind || env.apiVersion != kind.GVK().GroupVersion().String()) {
+		ok = false
+	}
+	if ok {
+		e.msg, ok = splice(raw, e.resourceVersion())
+	}
+	if !ok {
+		e.stored = stored
+		return e
+	}
+	shared := envs.Load()
+	if shared == nil || !shared.equal(&env) {
+		shared = &envelope{head: bytes.Clone(env.head), tail: bytes.Clone(env.tail), apiVersion: env.apiVersion, kind: env.kind}
+		envs.Store(shared)
+	}
+	e.env = shared
+	return e
+}
+
+// tombstone makes the entry of prev's deletion.
+func tombstone(prev *Entry, revision int64) *Entry {
+	e := &Entry{Key: prev.Key, Revision: revision, kind: prev.kind, prev: prev, stored: prev.stored}
+	if prev.env != nil {
+		if msg, ok := splice(prev.msg, e.resourceVersion()); ok {
+			e.env, e.msg = prev.env, msg
+		}
+	}
+	return e
+}
+
+func (e *Entry) resourceVersion() string { return strconv.FormatInt(e.Revision, 10) }
+
+// Object returns the decoded object with resourceVersion, apiVersion and kind set, defaulted.
+func (e *Entry) Object() (api.Object, error) {
+	if o := e.obj.Load(); o != nil {
+		return *o, nil
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if o := e.obj.Load(); o != nil {
+		return *o, nil
+	}
+	o, err := e.decode()
+	if err != nil {
+		return nil, err
+	}
+	e.obj.Store(&o)
+	return o, nil
+}
+
+// Decoded returns the decoded object if it has been made already, else nil.
+func (e *Entry) Decoded() api.Object {
+	if o := e.obj.Load(); o != nil {
+		return *o
+	}
+	return nil
+}
+
+// decode makes a new decoded object, which nothing else holds.
+func (e *Entry) decode() (api.Object, error) {
+	if e.prev != nil {
+		if o := e.prev.Decoded(); o != nil {
+			return restamp(o, e.resourceVersion()), nil
+		}
+	}
+	var o api.Object
+	if e.env != nil {
+		o = e.kind.New()
+		m, ok := o.(message)
+		if !ok {
+			return nil, fmt.Errorf("decode %s: %T is not a protobuf message", e.Key, o)
+		}
+		if err := m.Unmarshal(e.msg); err != nil {
+			return nil, fmt.Errorf("decode %s: %w", e.Key, err)
+		}
+		o.GetObjectKind().SetGroupVersionKind(e.kind.GVK())
+	} else {
+		var err error
+		if o, err = api.DecodeStored(e.stored, e.kind.New()); err != nil {
+			return nil, fmt.Errorf("decode %s: %w", e.Key, err)
+		}
+		o.SetResourceVersion(e.resourceVersion())
+	}
+	if e.kind.Default != nil {
+		e.kind.Default(o)
+	}
+	return o, nil
+}
+
+// restamp returns a copy of o with another resourceVersion. It shares everything below with o, which is frozen.
+func restamp(o api.Object, rv string) api.Object {
+	v := reflect.New(reflect.TypeOf(o).Elem())
+	v.Elem().Set(reflect.ValueOf(o).Elem())
+	c := v.Interface().(api.Object)
+	c.SetResourceVersion(rv)
+	return c
+}
+
+// JSON returns the object's JSON with resourceVersion set, no newline at its end.
+func (e *Entry) JSON() ([]byte, error) {
+	if b := e.json.Load(); b != nil {
+		return *b, nil
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if b := e.json.Load(); b != nil {
+		return *b, nil
+	}
+	o := e.Decoded()
+	if o == nil {
+		var err error
+		if o, err = e.decode(); err != nil {
+			return nil, err
+		}
+	}
+	b, err := api.EncodeJSON(o)
+	if err != nil {
+		return nil, fmt.Errorf("encode %s: %w", e.Key, err)
+	}
+	e.json.Store(&b)
+	return b, nil
+}
+
+// Proto returns the object's protobuf message with resourceVersion set: the bare message, without the "k8s\0" envelope,
+// as it stands inside a list's items field.
+func (e *Entry) Proto() ([]byte, error) {
+	if e.env != nil {
+		return e.msg, nil
+	}
+	if b := e.made.Load(); b != nil {
+		return *b, nil
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if b := e.made.Load(); b != nil {
+		return *b, nil
+	}
+	o := e.Decoded()
+	if o == nil {
+		var err error
+		if o, err = e.decode(); err != nil {
+			return nil, err
+		}
+	}
+	m, ok := o.(message)
+	if !ok {
+		return nil, fmt.Errorf("encode %s: %T is not a protobuf message", e.Key, o)
+	}
+	b, err := m.Marshal()
+	if err != nil {
+		return nil, fmt.Errorf("encode %s: %w", e.Key, err)
+	}
+	e.made.Store(&b)
+	return b, nil
+}
+
+// Stored returns the store's bytes. For a protobuf value they are put together at each call.
+func (e *Entry) Stored() []byte {
+	if e.env == nil {
+		return e.stored
+	}
+	msg, ok := splice(e.msg, "")
+	if !ok {
+		panic("cache: a message that was spliced once cannot be spliced again: " + e.Key)
+	}
+	return e.env.seal(msg)
+}

@@ -1,0 +1,295 @@
+package cache
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"sampan.dev/internal/hub/store"
+
+	"github.com/google/btree"
+)
+
+// pageSize is how many objects a load reads at once: a full listing straight from etcd costs three times its size in
+// memory.
+const pageSize = 500
+
+// Waits between attempts to reach a store that fails.
+const (
+	retryFirst = 50 * time.Millisecond
+	retryLast  = 5 * time.Second
+)
+
+// Run loads the kind by pages and then follows the store's watch until ctx ends; it reloads when history is lost.
+func (c *Cache) Run(ctx context.Context) error {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		c.tidy(ctx)
+	}()
+	defer func() { <-done }()
+
+	wait := retryFirst
+	for ctx.Err() == nil {
+		err := c.load(ctx)
+		if err == nil {
+			wait = retryFirst
+			err = c.follow(ctx)
+		}
+		if ctx.Err() != nil {
+			break
+		}
+		if errors.Is(err, store.ErrCompacted) {
+			c.log.Info("history lost, reloading", "error", err)
+			continue
+		}
+		c.log.Warn("load failed", "error", err)
+		wait = pause(ctx, wait)
+	}
+	return nil
+}
+
+// pause sleeps for wait and returns the next one.
+func pause(ctx context.Context, wait time.Duration) time.Duration {
+	t := time.NewTimer(wait)
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-ctx.Done():
+	}
+	return min(2*wait, retryLast)
+}
+
+// load reads the whole kind as of one revision and puts it in place of what there was.
+func (c *Cache) load(ctx context.Context) error {
+	byKey := btree.NewG(degree, lessKey)
+	byNode := c.newNodeIndex()
+	page := store.Page{Prefix: c.prefix, Limit: pageSize}
+	for {
+		l, err := c.st.List(ctx, page)
+		if err != nil {
+			return fmt.Errorf("load %s: %w", c.prefix, err)
+		}
+		for i := range l.KVs {
+			kv := &l.KVs[i]
+			e := newEntry(c.kind, &c.envs, kv.Key, kv.Revision, kv.Value)
+			byKey.ReplaceOrInsert(e)
+			if byNode != nil {
+				byNode.ReplaceOrInsert(placed{c.node(e), e})
+			}
+		}
+		page.Revision = l.Revision
+		if !l.More {
+			break
+		}
+		page.From = l.KVs[len(l.KVs)-1].Key + "\x00"
+	}
+	c.replace(byKey, byNode, page.Revision)
+	return nil
+}
+
+func (c *Cache) newNodeIndex() *btree.BTreeG[placed] {
+	if c.node == nil {
+		return nil
+	}
+	return btree.NewG(degree, lessPlace)
+}
+
+// replace starts over with the state at revision. Cursors of before find that their history is lost.
+func (c *Cache) replace(byKey *btree.BTreeG[*Entry], byNode *btree.BTreeG[placed], revision int64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	first := c.mu.log == nil
+	if !first {
+		c.mu.retained[len(c.mu.retained)-1].until = c.revision.Load()
+		c.mu.log.fail()
+		for _, parts := range []map[string]*partition{c.mu.keys, c.mu.nodes} {
+			for name, p := range parts {
+				p.fail()
+				delete(parts, name)
+			}
+		}
+	}
+	c.mu.byKey, c.mu.byNode = byKey, byNode
+	c.mu.log = newJournal(revision)
+	c.retainLocked(revision, time.Now())
+	c.publishLocked(revision)
+	if first {
+		close(c.ready)
+	}
+}
+
+// follow applies the store's watch, and comes back when history is lost or ctx ends.
+func (c *Cache) follow(ctx context.Context) error {
+	wait := retryFirst
+	for {
+		before := c.revision.Load()
+		err := c.st.Watch(ctx, c.prefix, before, c.apply)
+		if ctx.Err() != nil {
+			return nil
+		}
+		if errors.Is(err, store.ErrCompacted) {
+			return err
+		}
+		if c.revision.Load() > before {
+			wait = retryFirst
+		}
+		c.log.Warn("watch broke off, resuming", "error", err)
+		wait = pause(ctx, wait)
+	}
+}
+
+// apply takes one batch of the store's watch.
+func (c *Cache) apply(events []store.Event) error {
+	now := time.Now()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	reached := c.revision.Load()
+	touched := map[*journal]struct{}{}
+	fresh := false
+	for i := range events {
+		ev := &events[i]
+		if !ev.Progress && ev.Revision > c.revision.Load() {
+			if !fresh {
+				fresh = true
+				c.mu.retained[len(c.mu.retained)-1].until = ev.Revision - 1
+			}
+			c.applyLocked(ev, now, touched)
+		}
+		reached = max(reached, ev.Revision)
+	}
+	if fresh {
+		c.retainLocked(reached, now)
+	}
+	if reached > c.revision.Load() {
+		c.publishLocked(reached)
+	}
+	for j := range touched {
+		j.trim(now)
+		j.notify()
+	}
+	return nil
+}
+
+// applyLocked changes the trees by one event and appends it to the journals it belongs to.
+func (c *Cache) applyLocked(ev *store.Event, now time.Time, touched map[*journal]struct{}) {
+	prev, had := c.mu.byKey.Get(&Entry{Key: ev.Key})
+	out := Event{Revision: ev.Revision}
+	if had {
+		out.Prev = prev
+	}
+	switch {
+	case ev.Deleted && !had:
+		return // created and deleted between two states of a load
+	case ev.Deleted:
+		out.Type, out.Entry = Deleted, tombstone(prev, ev.Revision)
+		c.mu.byKey.Delete(prev)
+	default:
+		if out.Type = Modified; !had {
+			out.Type = Added
+		}
+		out.Entry = c.mu.learned[ev.Revision]
+		if out.Entry == nil || out.Entry.Key != ev.Key {
+			out.Entry = newEntry(c.kind, &c.envs, ev.Key, ev.Revision, ev.Value)
+		}
+		c.mu.byKey.ReplaceOrInsert(out.Entry)
+	}
+	add := func(j *journal) {
+		j.append(out, now)
+		touched[j] = struct{}{}
+	}
+	add(c.mu.log)
+	if p := c.mu.keys[ev.Key]; p != nil {
+		add(p.journal)
+	}
+	if c.node != nil {
+		c.placeLocked(&out, add)
+	}
+}
+
+// placeLocked keeps the node index, and tells the partitions of the node that a pod is on and of the one it was on.
+func (c *Cache) placeLocked(out *Event, add func(*journal)) {
+	is, was := "", ""
+	if out.Type != Deleted {
+		is = c.node(out.Entry)
+	}
+	if out.Prev != nil {
+		was = c.node(out.Prev)
+	}
+	if out.Prev != nil && (out.Type == Deleted || is != was) {
+		c.mu.byNode.Delete(placed{was, out.Prev})
+	}
+	if out.Type != Deleted {
+		c.mu.byNode.ReplaceOrInsert(placed{is, out.Entry})
+	}
+	if p := c.mu.nodes[is]; p != nil && is != "" {
+		add(p.journal)
+	}
+	if p := c.mu.nodes[was]; p != nil && was != "" && was != is {
+		add(p.journal)
+	}
+}
+
+// retainLocked notes the trees' state, which is that of revision, as a snapshot.
+func (c *Cache) retainLocked(revision int64, now time.Time) {
+	s := &Snapshot{Revision: revision, byKey: c.mu.byKey.Clone()}
+	if c.mu.byNode != nil {
+		s.byNode = c.mu.byNode.Clone()
+	}
+	c.mu.retained = append(c.mu.retained, retained{Snapshot: s, until: revision, made: now})
+	c.forgetLocked(now)
+}
+
+// forgetLocked drops the snapshots that need not be kept; the newest stays.
+func (c *Cache) forgetLocked(now time.Time) {
+	drop := 0
+	for drop < len(c.mu.retained)-1 && (len(c.mu.retained)-drop > keepSnapshots || now.Sub(c.mu.retained[drop+1].made) > keepSnapshotFor) {
+		drop++
+	}
+	c.mu.retained = slices.Delete(c.mu.retained, 0, drop)
+}
+
+// publishLocked lets readers see everything up to revision.
+func (c *Cache) publishLocked(revision int64) {
+	s := c.mu.retained[len(c.mu.retained)-1].Snapshot
+	if s.Revision != revision {
+		s = &Snapshot{Revision: revision, byKey: s.byKey, byNode: s.byNode}
+	}
+	c.current.Store(s)
+	c.revision.Store(revision)
+	for rev := range c.mu.learned {
+		if rev <= revision {
+			delete(c.mu.learned, rev)
+		}
+	}
+	if c.mu.advanced != nil {
+		close(c.mu.advanced)
+		c.mu.advanced = nil
+	}
+}
+
+// tidy lets go of history that only time makes old, so that a burst of changes does not stay in memory until the next.
+func (c *Cache) tidy(ctx context.Context) {
+	t := time.NewTicker(keepFor)
+	defer t.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case now := <-t.C:
+			c.mu.Lock()
+			if c.mu.log != nil {
+				c.mu.log.trim(now)
+				c.forgetLocked(now)
+			}
+			for _, parts := range []map[string]*partition{c.mu.keys, c.mu.nodes} {
+				for _, p := range parts {
+					p.trim(now)
+				}
+			}
+			c.mu.Unlock()
+		}
+	}
+}
