@@ -1,0 +1,50 @@
+package loop
+
+import (
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+)
+
+// PodCondition returns a condition of a pod's status, or nil.
+func PodCondition(pod *corev1.Pod, kind corev1.PodConditionType) *corev1.PodCondition {
+	for i := range pod.Status.Conditions {
+		if c := &pod.Status.Conditions[i]; c.Type == kind {
+			return c
+		}
+	}
+	return nil
+}
+
+// PodReady reports whether the pod's Ready condition is True.
+func PodReady(pod *corev1.Pod) bool {
+	c := PodCondition(pod, corev1.PodReady)
+	return c != nil && c.Status == corev1.ConditionTrue
+}
+
+// PodAvailable reports whether the pod has been ready for at least minReady at now, and, if it is ready but not
+// available yet, how long it still takes.
+func PodAvailable(pod *corev1.Pod, minReady time.Duration, now time.Time) (ok bool, left time.Duration) {
+	c := PodCondition(pod, corev1.PodReady)
+	if c == nil || c.Status != corev1.ConditionTrue {
+		return false, 0
+	}
+	if minReady == 0 {
+		return true, 0
+	}
+	if c.LastTransitionTime.IsZero() {
+		return false, 0
+	}
+	left = c.LastTransitionTime.Add(minReady).Sub(now)
+	return left <= 0, max(left, 0)
+}
+
+// PodTerminal reports whether the pod has ended for good.
+func PodTerminal(pod *corev1.Pod) bool {
+	return pod.Status.Phase == corev1.PodSucceeded || pod.Status.Phase == corev1.PodFailed
+}
+
+// PodActive reports whether the pod has neither ended nor been told to.
+func PodActive(pod *corev1.Pod) bool {
+	return !PodTerminal(pod) && pod.DeletionTimestamp == nil
+}
