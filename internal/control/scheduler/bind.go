@@ -1,0 +1,82 @@
+package scheduler
+
+import (
+	"context"
+	"encoding/json"
+	"maps"
+	"slices"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+
+	"sampan.dev/internal/client"
+	"sampan.dev/internal/control/scheduler/plugin"
+)
+
+// bind writes the pod's node through its binding subresource. The UID makes sure that it is this pod and not another one
+// that took its name.
+func (s *Scheduler) bind(ctx context.Context, pod *corev1.Pod, node string) error {
+	b := &corev1.Binding{
+		ObjectMeta: metav1.ObjectMeta{Namespace: pod.Namespace, Name: pod.Name, UID: pod.UID},
+		Target:     corev1.ObjectReference{Kind: "Node", Name: node},
+	}
+	ref := client.Ref{Resource: client.Pods, Namespace: pod.Namespace, Name: pod.Name, Subresource: "binding"}
+	_, err := s.cfg.Door.Create(ctx, ref, b, metav1.CreateOptions{})
+	return err
+}
+
+// markUnschedulable sets the PodScheduled condition to False, unless it says the same already.
+func (s *Scheduler) markUnschedulable(ctx context.Context, pod *corev1.Pod, reason, message string) {
+	want := corev1.PodCondition{
+		Type: corev1.PodScheduled, Status: corev1.ConditionFalse, Reason: reason, Message: message,
+		ObservedGeneration: pod.Generation,
+	}
+	// The newest version that is known, so that what another attempt has just written is not written again.
+	if now, ok := s.pods.Get(pod.Namespace, pod.Name); ok && now.UID == pod.UID {
+		pod = now
+	}
+	changed := metav1.NewTime(time.Now())
+	for _, c := range pod.Status.Conditions {
+		if c.Type != want.Type {
+			continue
+		}
+		if c.Status == want.Status && c.Reason == want.Reason && c.Message == want.Message && c.ObservedGeneration == want.ObservedGeneration {
+			return
+		}
+		if c.Status == want.Status {
+			changed = c.LastTransitionTime
+		}
+	}
+	want.LastTransitionTime = changed
+	patch, err := json.Marshal(map[string]any{
+		"metadata": map[string]any{"uid": pod.UID},
+		"status":   map[string]any{"conditions": []corev1.PodCondition{want}},
+	})
+	if err != nil {
+		panic(err) // plain values
+	}
+	ref := client.Ref{Resource: client.Pods, Namespace: pod.Namespace, Name: pod.Name, Subresource: "status"}
+	_, err = s.cfg.Door.Patch(ctx, ref, types.StrategicMergePatchType, patch, metav1.PatchOptions{})
+	if err != nil && !apierrors.IsNotFound(err) && !apierrors.IsConflict(err) && ctx.Err() == nil {
+		s.cfg.Log.Warn("pod status not written", "pod", pod.Namespace+"/"+pod.Name, "error", err)
+	}
+}
+
+// schedulingChanged reports whether anything that a filter looks at has changed; heartbeats have not.
+func schedulingChanged(old, obj *corev1.Node) bool {
+	return old.Spec.Unschedulable != obj.Spec.Unschedulable ||
+		!maps.Equal(old.Labels, obj.Labels) ||
+		!slices.EqualFunc(old.Spec.Taints, obj.Spec.Taints, func(a, b corev1.Taint) bool {
+			return a.Key == b.Key && a.Value == b.Value && a.Effect == b.Effect
+		}) ||
+		!equality.Semantic.DeepEqual(old.Status.Allocatable, obj.Status.Allocatable)
+}
+
+// shrank reports whether a pod now needs less of anything.
+func shrank(old, now *plugin.Resources) bool {
+	return now.MilliCPU < old.MilliCPU || now.Memory < old.Memory || now.Ephemeral < old.Ephemeral
+}

@@ -1,0 +1,75 @@
+package plugin
+
+import (
+	"fmt"
+	"sort"
+
+	corev1 "k8s.io/api/core/v1"
+)
+
+// Fit is NodeResourcesFit: what the pod asks for must be free, and nodes with more free are preferred (LeastAllocated, CPU
+// and memory alike).
+type Fit struct{}
+
+// Name implements Plugin.
+func (Fit) Name() string { return "NodeResourcesFit" }
+
+// Filter implements Filter.
+func (Fit) Filter(pod *Pod, node *Node) []string {
+	var reasons []string
+	short := func(name corev1.ResourceName, want, have, used int64) {
+		if want > 0 && want > have-used {
+			reasons = append(reasons, fmt.Sprintf("Insufficient %s", name))
+		}
+	}
+	if node.Requested.Pods+1 > node.Allocatable.Pods {
+		reasons = append(reasons, "Too many pods")
+	}
+	r, a, u := &pod.Requests, &node.Allocatable, &node.Requested
+	short(corev1.ResourceCPU, r.MilliCPU, a.MilliCPU, u.MilliCPU)
+	short(corev1.ResourceMemory, r.Memory, a.Memory, u.Memory)
+	short(corev1.ResourceEphemeralStorage, r.Ephemeral, a.Ephemeral, u.Ephemeral)
+	if len(r.Scalar) > 0 {
+		names := make([]string, 0, len(r.Scalar))
+		for name := range r.Scalar {
+			names = append(names, string(name))
+		}
+		sort.Strings(names)
+		for _, n := range names {
+			name := corev1.ResourceName(n)
+			short(name, r.Scalar[name], a.Scalar[name], u.Scalar[name])
+		}
+	}
+	return reasons
+}
+
+// Score implements Score: the mean share of CPU and memory that stays free.
+func (Fit) Score(pod *Pod, node *Node, _ Cluster) int64 {
+	free := func(used, have int64) (int64, int64) {
+		if have == 0 {
+			return 0, 0
+		}
+		if used > have {
+			return 0, 1
+		}
+		return (have - used) * MaxScore / have, 1
+	}
+	cpu, w1 := free(node.Assumed.MilliCPU+pod.Assumed.MilliCPU, node.Allocatable.MilliCPU)
+	mem, w2 := free(node.Assumed.Memory+pod.Assumed.Memory, node.Allocatable.Memory)
+	if w1+w2 == 0 {
+		return 0
+	}
+	return (cpu + mem) / (w1 + w2)
+}
+
+// Normalize implements Score; the scores are comparable as they are.
+func (Fit) Normalize([]int64) {}
+
+// Helps implements Plugin.
+func (p Fit) Helps(pod *Pod, c Change) bool {
+	switch c.Kind {
+	case NodeAdded, NodeChanged:
+		return p.Filter(pod, c.Node) == nil
+	}
+	return true
+}

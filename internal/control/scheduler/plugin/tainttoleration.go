@@ -1,0 +1,58 @@
+package plugin
+
+import (
+	"slices"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/klog/v2"
+)
+
+// TaintToleration keeps pods off nodes with NoSchedule and NoExecute taints that they do not tolerate, and prefers nodes
+// with few untolerated PreferNoSchedule taints.
+type TaintToleration struct{}
+
+// Name implements Plugin.
+func (TaintToleration) Name() string { return "TaintToleration" }
+
+// Filter implements Filter.
+func (TaintToleration) Filter(pod *Pod, node *Node) []string {
+	for i := range node.Spec.Taints {
+		t := &node.Spec.Taints[i]
+		if t.Effect != corev1.TaintEffectPreferNoSchedule && !tolerated(pod.Spec.Tolerations, t) {
+			return []string{"node(s) had untolerated taint(s)"}
+		}
+	}
+	return nil
+}
+
+// Score implements Score: the number of preferences against the node.
+func (TaintToleration) Score(pod *Pod, node *Node, _ Cluster) int64 {
+	var n int64
+	for i := range node.Spec.Taints {
+		t := &node.Spec.Taints[i]
+		if t.Effect == corev1.TaintEffectPreferNoSchedule && !tolerated(pod.Spec.Tolerations, t) {
+			n++
+		}
+	}
+	return n
+}
+
+// Normalize implements Score.
+func (TaintToleration) Normalize(scores []int64) { reversed(scores) }
+
+// Helps implements Plugin.
+func (p TaintToleration) Helps(pod *Pod, c Change) bool {
+	switch c.Kind {
+	case NodeAdded:
+		return p.Filter(pod, c.Node) == nil
+	case NodeChanged:
+		return p.Filter(pod, c.Old) != nil && p.Filter(pod, c.Node) == nil
+	}
+	return c.Kind == PodUpdated
+}
+
+func tolerated(tolerations []corev1.Toleration, taint *corev1.Taint) bool {
+	return slices.ContainsFunc(tolerations, func(t corev1.Toleration) bool {
+		return t.ToleratesTaint(klog.Background(), taint, false)
+	})
+}
