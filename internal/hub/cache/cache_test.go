@@ -279,7 +279,11 @@ func TestNextWaitsAndWakes(t *testing.T) {
 	inWorld(t, func(w *world) {
 		a := w.create("a", "")
 		cu := w.watch(Scope{Key: w.key("a")}, a)
-		got := make(chan []Event)
+		type answer struct {
+			events   []Event
+			progress int64
+		}
+		got := make(chan answer)
 		wake := make(chan struct{})
 		go func() {
 			for {
@@ -288,7 +292,7 @@ func TestNextWaitsAndWakes(t *testing.T) {
 					close(got)
 					return
 				}
-				got <- events
+				got <- answer{events, cu.Progress()}
 			}
 		}()
 		b := w.create("b", "")
@@ -299,11 +303,11 @@ func TestNextWaitsAndWakes(t *testing.T) {
 		default:
 		}
 		wake <- struct{}{}
-		if e := <-got; len(e) != 0 || cu.Progress() != b {
-			t.Errorf("after wake: %v, progress %d want %d", e, cu.Progress(), b)
+		if e := <-got; len(e.events) != 0 || e.progress != b {
+			t.Errorf("after wake: %v, want progress %d", e, b)
 		}
 		w.update("a", "", a)
-		if e := <-got; len(e) != 1 || e[0].Type != Modified {
+		if e := <-got; len(e.events) != 1 || e.events[0].Type != Modified {
 			t.Errorf("events %v", e)
 		}
 		w.stop()
@@ -381,6 +385,7 @@ func TestReloadOnLostHistory(t *testing.T) {
 		w.watch(Scope{Node: "n1"}, b)
 		old, _ := w.c.Snapshot(w.ctx, 0)
 		st.end <- store.ErrCompacted
+		synctest.Wait()
 		x := w.delete("a", a)
 		s, err := w.c.Snapshot(w.ctx, x)
 		if err != nil || s.Len("") != 1 {
