@@ -1,0 +1,157 @@
+package bootstrap
+
+import (
+	"encoding/json"
+	"net/netip"
+
+	"sampan.dev/internal/api"
+
+	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
+	schedulingv1 "k8s.io/api/scheduling/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/intstr"
+)
+
+// Config is what the objects depend on.
+type Config struct {
+	Advertise   netip.AddrPort // where this hub is reached: kubernetes' endpoint
+	ServiceCIDR netip.Prefix   // its first address is kubernetes', its tenth kube-dns'
+	DNS         bool           // make the Service kube-dns
+
+	ClientCA        []byte   // PEM
+	FrontProxyCA    []byte   // PEM; empty: no aggregation
+	FrontProxyNames []string // common names whose headers are believed
+	ServerCA        []byte   // PEM, what clients verify the hub with (cluster-info)
+}
+
+var systemNamespaces = []string{metav1.NamespaceSystem, metav1.NamespacePublic, corev1.NamespaceNodeLease, metav1.NamespaceDefault}
+
+func namespaces() []api.Object {
+	var out []api.Object
+	for _, n := range systemNamespaces {
+		out = append(out, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: n}})
+	}
+	return out
+}
+
+func priorityClasses() []api.Object {
+	class := func(name string, value int32, description string) api.Object {
+		return &schedulingv1.PriorityClass{ObjectMeta: metav1.ObjectMeta{Name: name}, Value: value, Description: description}
+	}
+	return []api.Object{
+		class("system-node-critical", 2000001000, "Used for system critical pods that must not be moved from their current node."),
+		class("system-cluster-critical", 2000000000, "Used for system critical pods that must run in the cluster, but can be moved to another node if necessary."),
+	}
+}
+
+// authenticationConfigMap tells extension API servers how to recognise callers and the front proxy.
+func authenticationConfigMap(c *Config) *corev1.ConfigMap {
+	list := func(v ...string) string {
+		b, _ := json.Marshal(v) // strings always encode
+		return string(b)
+	}
+	data := map[string]string{"client-ca-file": string(c.ClientCA)}
+	if len(c.FrontProxyCA) > 0 {
+		data["requestheader-client-ca-file"] = string(c.FrontProxyCA)
+		data["requestheader-username-headers"] = list("X-Remote-User")
+		data["requestheader-uid-headers"] = list("X-Remote-Uid")
+		data["requestheader-group-headers"] = list("X-Remote-Group")
+		data["requestheader-extra-headers-prefix"] = list("X-Remote-Extra-")
+		data["requestheader-allowed-names"] = list(c.FrontProxyNames...)
+	}
+	return &corev1.ConfigMap{
+		ObjectMeta: metav1.ObjectMeta{Namespace: metav1.NamespaceSystem, Name: "extension-apiserver-authentication"}, Data: data,
+	}
+}
+
+// clusterInfo is what kubeadm join reads without credentials: a kubeconfig without a user.
+func clusterInfo(c *Config) *corev1.ConfigMap {
+	kubeconfig, _ := json.Marshal(map[string]any{ // YAML readers read JSON
+		"apiVersion": "v1", "kind": "Config", "preferences": map[string]any{}, "users": nil, "contexts": nil, "current-context": "",
+		"clusters": []any{map[string]any{
+			"name": "", "cluster": map[string]any{"server": "https://" + c.Advertise.String(), "certificate-authority-data": c.ServerCA},
+		}},
+	})
+	return &corev1.ConfigMap{
+		ObjectMeta: metav1.ObjectMeta{Namespace: metav1.NamespacePublic, Name: "cluster-info"},
+		Data:       map[string]string{"kubeconfig": string(kubeconfig) + "\n"},
+	}
+}
+
+// nth address of the service range.
+func nth(p netip.Prefix, n int) string {
+	a := p.Masked().Addr()
+	for range n {
+		a = a.Next()
+	}
+	return a.String()
+}
+
+func kubernetesService(c *Config) *corev1.Service {
+	single := corev1.IPFamilyPolicySingleStack
+	ip := nth(c.ServiceCIDR, 1)
+	return &corev1.Service{
+		ObjectMeta: metav1.ObjectMeta{
+			Namespace: metav1.NamespaceDefault, Name: "kubernetes",
+			Labels: map[string]string{"provider": "kubernetes", "component": "apiserver"},
+		},
+		Spec: corev1.ServiceSpec{
+			Type: corev1.ServiceTypeClusterIP, ClusterIP: ip, ClusterIPs: []string{ip}, SessionAffinity: corev1.ServiceAffinityNone,
+			IPFamilies: []corev1.IPFamily{family(c.ServiceCIDR.Addr())}, IPFamilyPolicy: &single,
+			Ports: []corev1.ServicePort{{
+				Name: "https", Port: 443, Protocol: corev1.ProtocolTCP, TargetPort: intstr.FromInt32(int32(c.Advertise.Port())),
+			}},
+		},
+	}
+}
+
+func kubernetesEndpoints(c *Config) *corev1.Endpoints {
+	return &corev1.Endpoints{
+		ObjectMeta: metav1.ObjectMeta{
+			Namespace: metav1.NamespaceDefault, Name: "kubernetes", Labels: map[string]string{discoveryv1.LabelSkipMirror: "true"},
+		},
+		Subsets: []corev1.EndpointSubset{{
+			Addresses: []corev1.EndpointAddress{{IP: c.Advertise.Addr().String()}},
+			Ports:     []corev1.EndpointPort{{Name: "https", Port: int32(c.Advertise.Port()), Protocol: corev1.ProtocolTCP}},
+		}},
+	}
+}
+
+func kubernetesSlice(c *Config) *discoveryv1.EndpointSlice {
+	name, port, tcp, ready := "https", int32(c.Advertise.Port()), corev1.ProtocolTCP, true
+	return &discoveryv1.EndpointSlice{
+		ObjectMeta: metav1.ObjectMeta{
+			Namespace: metav1.NamespaceDefault, Name: "kubernetes", Labels: map[string]string{discoveryv1.LabelServiceName: "kubernetes"},
+		},
+		AddressType: discoveryv1.AddressType(family(c.Advertise.Addr())),
+		Endpoints:   []discoveryv1.Endpoint{{Addresses: []string{c.Advertise.Addr().String()}, Conditions: discoveryv1.EndpointConditions{Ready: &ready}}},
+		Ports:       []discoveryv1.EndpointPort{{Name: &name, Port: &port, Protocol: &tcp}},
+	}
+}
+
+// dnsService has no selector: each node serves DNS itself and publishes an EndpointSlice of its own.
+func dnsService(c *Config) *corev1.Service {
+	local := corev1.ServiceInternalTrafficPolicyLocal
+	ip := nth(c.ServiceCIDR, 10)
+	port := func(name string, n int32, p corev1.Protocol) corev1.ServicePort {
+		return corev1.ServicePort{Name: name, Port: n, Protocol: p, TargetPort: intstr.FromInt32(n)}
+	}
+	return &corev1.Service{
+		ObjectMeta: metav1.ObjectMeta{
+			Namespace: metav1.NamespaceSystem, Name: "kube-dns",
+			Labels: map[string]string{"k8s-app": "kube-dns", "kubernetes.io/cluster-service": "true", "kubernetes.io/name": "CoreDNS"},
+		},
+		Spec: corev1.ServiceSpec{
+			Type: corev1.ServiceTypeClusterIP, ClusterIP: ip, ClusterIPs: []string{ip}, InternalTrafficPolicy: &local,
+			Ports: []corev1.ServicePort{port("dns", 53, corev1.ProtocolUDP), port("dns-tcp", 53, corev1.ProtocolTCP)},
+		},
+	}
+}
+
+func family(a netip.Addr) corev1.IPFamily {
+	if a.Unmap().Is4() {
+		return corev1.IPv4Protocol
+	}
+	return corev1.IPv6Protocol
+}
