@@ -1,8 +1,8 @@
 package cache
 
 import (
-	"context"
 	"log/slog"
+	"sync"
 
 	"sampan.dev/internal/api"
 	"sampan.dev/internal/client"
@@ -11,7 +11,8 @@ import (
 )
 
 // Handler is told of changes, in order, on the informer's goroutine; it must not block. Nil functions are skipped. A
-// handler added late first gets every object as an Add (on the informer's goroutine too).
+// handler added late first gets every object as an Add (on the informer's goroutine too). An object that was deleted and
+// made anew under the same name, unseen, comes as a Delete and an Add.
 type Handler[T api.Object] struct {
 	Add    func(obj T)
 	Update func(old, obj T)
@@ -30,57 +31,196 @@ type Options struct {
 
 // Informer is the local view of one resource.
 type Informer[T api.Object] struct {
-	// …
+	door client.Reader
+	ref  client.Ref
+	opts Options
+	log  *slog.Logger
+
+	synced chan struct{}
+	late   chan struct{} // of one slot: there are pending handlers
+
+	mu struct {
+		sync.RWMutex
+		store    store[T]
+		revision string
+		pending  []Handler[T] // not yet told of what there is
+	}
+	handlers []Handler[T] // of the goroutine of Run
 }
 
 // New makes an informer; it does nothing until Run.
 func New[T api.Object](door client.Reader, res schema.GroupVersionResource, opts Options, log *slog.Logger) *Informer[T] {
-	panic("todo")
+	i := &Informer[T]{
+		door:   door,
+		ref:    client.Ref{Resource: res, Namespace: opts.Namespace},
+		opts:   opts,
+		log:    log.With("component", "informer", "resource", res.Resource),
+		synced: make(chan struct{}),
+		late:   make(chan struct{}, 1),
+	}
+	i.mu.store = newStore[T]()
+	return i
 }
 
-// AddIndex registers an index; call it before Run. A name that is registered already keeps its function: controllers that
-// share an informer each ask for the indexes they use.
-func (i *Informer[T]) AddIndex(name string, fn IndexFunc[T]) { panic("todo") }
+// AddIndex registers an index; call it before Run. An index that is there already stays: whoever shares an informer may
+// register what it needs, under a name that says what it indexes.
+func (i *Informer[T]) AddIndex(name string, fn IndexFunc[T]) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	i.mu.store.addIndex(name, fn)
+}
 
 // Handle registers a handler, before or after Run.
-func (i *Informer[T]) Handle(h Handler[T]) { panic("todo") }
-
-// Run lists, watches and relists (with backoff and jitter) until ctx ends.
-func (i *Informer[T]) Run(ctx context.Context) error { panic("todo") }
+func (i *Informer[T]) Handle(h Handler[T]) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	i.mu.pending = append(i.mu.pending, h)
+	select {
+	case i.late <- struct{}{}:
+	default:
+	}
+}
 
 // Synced is closed when the first list has been stored and every handler registered before then has been told of it.
-func (i *Informer[T]) Synced() <-chan struct{} { panic("todo") }
+func (i *Informer[T]) Synced() <-chan struct{} { return i.synced }
 
 // Get returns one object. namespace is "" for cluster-scoped kinds.
-func (i *Informer[T]) Get(namespace, name string) (T, bool) { panic("todo") }
+func (i *Informer[T]) Get(namespace, name string) (T, bool) {
+	i.mu.RLock()
+	defer i.mu.RUnlock()
+	return i.mu.store.get(key{namespace, name})
+}
 
 // List returns the objects of a namespace, or ("") of all, in no order.
-func (i *Informer[T]) List(namespace string) []T { panic("todo") }
+func (i *Informer[T]) List(namespace string) []T {
+	i.mu.RLock()
+	defer i.mu.RUnlock()
+	return i.mu.store.list(namespace)
+}
 
 // ByIndex returns the objects found under value in the named index, in no order.
-func (i *Informer[T]) ByIndex(index, value string) []T { panic("todo") }
+func (i *Informer[T]) ByIndex(index, value string) []T {
+	i.mu.RLock()
+	defer i.mu.RUnlock()
+	return i.mu.store.byIndex(index, value)
+}
 
 // Len counts the objects.
-func (i *Informer[T]) Len() int { panic("todo") }
+func (i *Informer[T]) Len() int {
+	i.mu.RLock()
+	defer i.mu.RUnlock()
+	return i.mu.store.count
+}
 
 // Revision is the resource version the view has reached; it only grows between relists.
-func (i *Informer[T]) Revision() string { panic("todo") }
-
-// Set shares informers between components that hold the same door: the first For of a resource makes it, all get the same.
-type Set struct {
-	// …
+func (i *Informer[T]) Revision() string {
+	i.mu.RLock()
+	defer i.mu.RUnlock()
+	return i.mu.revision
 }
 
-// NewSet makes an empty set over a door.
-func NewSet(door client.Reader, log *slog.Logger) *Set { panic("todo") }
-
-// For returns the set's informer of res with opts. It panics when the same resource is asked for with another T.
-func For[T api.Object](s *Set, res schema.GroupVersionResource, opts Options) *Informer[T] {
-	panic("todo")
+func (i *Informer[T]) setRevision(rv string) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	i.mu.revision = rv
 }
 
-// Run runs every informer of the set, those added later too, until ctx ends.
-func (s *Set) Run(ctx context.Context) error { panic("todo") }
+// greet tells the handlers that came since of all there is, and counts them among the others. Only the goroutine of Run
+// changes the store, so what it reads here is what the handlers so far have been told.
+func (i *Informer[T]) greet() {
+	i.mu.Lock()
+	pending := i.mu.pending
+	i.mu.pending = nil
+	var all []T
+	if len(pending) > 0 {
+		all = i.mu.store.list("")
+	}
+	i.mu.Unlock()
+	for _, h := range pending {
+		for _, obj := range all {
+			if h.Add != nil {
+				h.Add(obj)
+			}
+		}
+	}
+	i.handlers = append(i.handlers, pending...)
+}
 
-// WaitSynced blocks until every informer made so far has synced, or ctx ends.
-func (s *Set) WaitSynced(ctx context.Context) error { panic("todo") }
+// set stores obj and tells the handlers.
+func (i *Informer[T]) set(obj T) {
+	i.mu.Lock()
+	old, had := i.mu.store.set(obj)
+	i.mu.revision = obj.GetResourceVersion()
+	i.mu.Unlock()
+	i.told(old, had, obj)
+}
+
+// told tells the handlers that obj has taken the place of old, if had.
+func (i *Informer[T]) told(old T, had bool, obj T) {
+	if had && old.GetUID() != obj.GetUID() {
+		i.gone(old)
+		had = false
+	}
+	for _, h := range i.handlers {
+		switch {
+		case !had && h.Add != nil:
+			h.Add(obj)
+		case had && h.Update != nil:
+			h.Update(old, obj)
+		}
+	}
+}
+
+// remove forgets obj and tells the handlers, with the state that the deletion carried.
+func (i *Informer[T]) remove(obj T) {
+	i.mu.Lock()
+	_, had := i.mu.store.remove(keyOf(obj))
+	i.mu.revision = obj.GetResourceVersion()
+	i.mu.Unlock()
+	if had {
+		i.gone(obj)
+	}
+}
+
+func (i *Informer[T]) gone(obj T) {
+	for _, h := range i.handlers {
+		if h.Delete != nil {
+			h.Delete(obj)
+		}
+	}
+}
+
+// replace makes the view what a list said, and tells the handlers of the difference.
+func (i *Informer[T]) replace(items []T, rv string) {
+	type change struct {
+		old, obj T
+		had      bool
+	}
+	var changes []change
+	var lost []T
+	i.mu.Lock()
+	seen := make(map[key]struct{}, len(items))
+	for _, obj := range items {
+		seen[keyOf(obj)] = struct{}{}
+		old, had := i.mu.store.get(keyOf(obj))
+		if had && old.GetUID() == obj.GetUID() && old.GetResourceVersion() == obj.GetResourceVersion() {
+			continue
+		}
+		i.mu.store.set(obj)
+		changes = append(changes, change{old, obj, had})
+	}
+	for _, old := range i.mu.store.list("") {
+		if _, ok := seen[keyOf(old)]; !ok {
+			i.mu.store.remove(keyOf(old))
+			lost = append(lost, old)
+		}
+	}
+	i.mu.revision = rv
+	i.mu.Unlock()
+	for _, old := range lost {
+		i.gone(old)
+	}
+	for _, c := range changes {
+		i.told(c.old, c.had, c.obj)
+	}
+}

@@ -1,0 +1,194 @@
+package cache
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/watch"
+)
+
+// Waits between attempts that fail; each is stretched by up to its own length, so that the many clients of a hub that
+// comes back do not come back together.
+const (
+	retryFirst = 100 * time.Millisecond
+	retryLast  = 30 * time.Second
+	// calm is how long a watch must have lasted for the next wait to be the first one again.
+	calm = 10 * time.Second
+	// watchFor is the least time after which the hub ends a watch by itself; it is stretched likewise.
+	watchFor = 5 * time.Minute
+)
+
+// errRelist says that the watch cannot be resumed.
+var errRelist = errors.New("watch cannot be resumed")
+
+// Run lists, watches and relists (with backoff and jitter) until ctx ends.
+func (i *Informer[T]) Run(ctx context.Context) error {
+	i.greet()
+	wait := retryFirst
+	from := "0" // any state that the hub has will do for the first list; later ones must not be older than what we had
+	for ctx.Err() == nil {
+		began := time.Now()
+		err := i.list(ctx, from)
+		if err == nil {
+			err = i.watch(ctx)
+			if time.Since(began) > calm {
+				wait = retryFirst
+			}
+		}
+		if ctx.Err() != nil {
+			break
+		}
+		if errors.Is(err, errRelist) {
+			i.log.Debug("relisting", "error", err)
+		} else {
+			i.log.Warn("list failed", "error", err)
+		}
+		if from = i.Revision(); from == "" {
+			from = "0"
+		}
+		if expired(err) || apierrors.IsTimeout(err) || apierrors.IsInvalid(err) {
+			from = "" // the newest, whatever that is: the hub may have been restored from a backup
+		}
+		wait = i.pause(ctx, wait)
+	}
+	return nil
+}
+
+// pause sleeps for about wait, serving late handlers meanwhile, and returns the next one.
+func (i *Informer[T]) pause(ctx context.Context, wait time.Duration) time.Duration {
+	t := time.NewTimer(wait + rand.N(wait))
+	defer t.Stop()
+	for {
+		select {
+		case <-t.C:
+			return min(2*wait, retryLast)
+		case <-ctx.Done():
+			return wait
+		case <-i.late:
+			i.greet()
+		}
+	}
+}
+
+// list replaces the view by what the hub has, not older than from.
+func (i *Informer[T]) list(ctx context.Context, from string) error {
+	opts := i.listOptions()
+	opts.ResourceVersion = from
+	var items []T
+	for {
+		l, err := i.door.List(ctx, i.ref, opts)
+		if err != nil {
+			return fmt.Errorf("list %s: %w", i.ref.Resource.Resource, err)
+		}
+		for _, o := range l.Items {
+			obj, ok := o.(T)
+			if !ok {
+				return fmt.Errorf("list %s: item is %T", i.ref.Resource.Resource, o)
+			}
+			items = append(items, obj)
+		}
+		if l.Continue == "" {
+			i.greet()
+			i.replace(items, l.ResourceVersion)
+			break
+		}
+		opts.Continue, opts.ResourceVersion = l.Continue, ""
+	}
+	select {
+	case <-i.synced:
+	default:
+		close(i.synced)
+	}
+	return nil
+}
+
+func (i *Informer[T]) listOptions() metav1.ListOptions {
+	return metav1.ListOptions{FieldSelector: i.opts.FieldSelector, LabelSelector: i.opts.LabelSelector}
+}
+
+// watch follows the resource from the view's revision on, over as many watches as it takes, until one cannot be resumed.
+func (i *Informer[T]) watch(ctx context.Context) error {
+	wait := retryFirst
+	for {
+		began := time.Now()
+		err := i.stream(ctx)
+		switch {
+		case ctx.Err() != nil:
+			return nil
+		case expired(err):
+			return fmt.Errorf("%w: %w", errRelist, err)
+		case err != nil:
+			i.log.Debug("watch broke off", "error", err)
+		}
+		if time.Since(began) > calm {
+			wait = retryFirst
+			if err == nil {
+				continue
+			}
+		}
+		wait = i.pause(ctx, wait)
+	}
+}
+
+// stream is one watch, to its end.
+func (i *Informer[T]) stream(ctx context.Context) error {
+	opts := i.listOptions()
+	opts.ResourceVersion = i.Revision()
+	opts.AllowWatchBookmarks = true
+	seconds := int64((watchFor + rand.N(watchFor)) / time.Second)
+	opts.TimeoutSeconds = &seconds
+	w, err := i.door.Watch(ctx, i.ref, opts)
+	if err != nil {
+		return fmt.Errorf("watch %s: %w", i.ref.Resource.Resource, err)
+	}
+	defer w.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-i.late:
+			i.greet()
+		case ev, open := <-w.ResultChan():
+			if !open {
+				return nil
+			}
+			if err := i.take(ev); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+// take applies one event.
+func (i *Informer[T]) take(ev watch.Event) error {
+	if ev.Type == watch.Error {
+		return fmt.Errorf("watch %s: %w", i.ref.Resource.Resource, apierrors.FromObject(ev.Object))
+	}
+	if ev.Type == watch.Bookmark {
+		if m, ok := ev.Object.(metav1.Object); ok {
+			i.setRevision(m.GetResourceVersion())
+		}
+		return nil
+	}
+	obj, ok := ev.Object.(T)
+	if !ok {
+		return fmt.Errorf("watch %s: event carries %T", i.ref.Resource.Resource, ev.Object)
+	}
+	switch ev.Type {
+	case watch.Added, watch.Modified:
+		i.set(obj)
+	case watch.Deleted:
+		i.remove(obj)
+	}
+	return nil
+}
+
+// expired reports whether err says that the history asked for is gone.
+func expired(err error) bool {
+	return apierrors.IsResourceExpired(err) || apierrors.IsGone(err)
+}

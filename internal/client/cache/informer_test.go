@@ -1,0 +1,328 @@
+package cache
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"maps"
+	"slices"
+	"strconv"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"sampan.dev/internal/api"
+	"sampan.dev/internal/client"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/watch"
+)
+
+// hub is a small fake of the hub's read side: enough to break in the ways an informer must survive.
+type hub struct {
+	client.Reader
+	mu      sync.Mutex
+	rev     int
+	objs    map[string]*corev1.ConfigMap
+	watches map[*feed]struct{}
+	lists   []string // the resourceVersions that were asked for
+	fail    error    // what list and watch answer
+	tooOld  int      // watches from before it are expired
+	page    int
+}
+
+type feed struct {
+	h  *hub
+	ch chan watch.Event
+}
+
+func (f *feed) ResultChan() <-chan watch.Event { return f.ch }
+func (f *feed) Stop() {
+	f.h.mu.Lock()
+	defer f.h.mu.Unlock()
+	f.h.endLocked(f)
+}
+
+func newHub() *hub {
+	return &hub{rev: 10, objs: map[string]*corev1.ConfigMap{}, watches: map[*feed]struct{}{}}
+}
+
+func (h *hub) endLocked(f *feed) {
+	if _, ok := h.watches[f]; ok {
+		delete(h.watches, f)
+		close(f.ch)
+	}
+}
+
+func (h *hub) List(ctx context.Context, ref client.Ref, opts metav1.ListOptions) (*client.List, error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.lists = append(h.lists, opts.ResourceVersion)
+	if h.fail != nil {
+		return nil, h.fail
+	}
+	l := &client.List{ResourceVersion: strconv.Itoa(h.rev)}
+	names := slices.Sorted(maps.Keys(h.objs))
+	for n, name := range names {
+		if name <= opts.Continue {
+			continue
+		}
+		if h.page > 0 && len(l.Items) == h.page {
+			l.Continue = names[n-1]
+			break
+		}
+		l.Items = append(l.Items, h.objs[name])
+	}
+	return l, nil
+}
+
+func (h *hub) Watch(ctx context.Context, ref client.Ref, opts metav1.ListOptions) (watch.Interface, error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.fail != nil {
+		return nil, h.fail
+	}
+	f := &feed{h, make(chan watch.Event, 100)}
+	if rv, _ := strconv.Atoi(opts.ResourceVersion); rv < h.tooOld {
+		st := apierrors.NewResourceExpired("too old").Status()
+		f.ch <- watch.Event{Type: watch.Error, Object: &st}
+	}
+	h.watches[f] = struct{}{}
+	return f, nil
+}
+
+func (h *hub) send(t watch.EventType, o runtime.Object) {
+	for f := range h.watches {
+		f.ch <- watch.Event{Type: t, Object: o}
+	}
+}
+
+// put writes an object; told says whether the watches hear of it.
+func (h *hub) put(name, uid string, told bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.rev++
+	o := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: "d", Name: name, UID: types.UID(uid), ResourceVersion: strconv.Itoa(h.rev), Labels: map[string]string{"u": uid}}}
+	t := watch.Added
+	if h.objs[name] != nil {
+		t = watch.Modified
+	}
+	h.objs[name] = o
+	if told {
+		h.send(t, o)
+	}
+}
+
+func (h *hub) del(name string, told bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.rev++
+	o := h.objs[name].DeepCopy()
+	o.ResourceVersion = strconv.Itoa(h.rev)
+	delete(h.objs, name)
+	if told {
+		h.send(watch.Deleted, o)
+	}
+}
+
+// drop ends all watches, first saying err if not nil.
+func (h *hub) drop(err error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	var st apierrors.APIStatus
+	if errors.As(err, &st) {
+		s := st.Status()
+		h.send(watch.Error, &s)
+	}
+	for f := range h.watches {
+		h.endLocked(f)
+	}
+}
+
+func (h *hub) set(f func()) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	f()
+}
+
+// tape records what a handler is told.
+type tape struct{ said []string }
+
+func (p *tape) handler() Handler[*corev1.ConfigMap] {
+	note := func(c string, o *corev1.ConfigMap) { p.said = append(p.said, c+o.Name+"/"+string(o.UID)) }
+	return Handler[*corev1.ConfigMap]{
+		Add:    func(o *corev1.ConfigMap) { note("+", o) },
+		Update: func(old, o *corev1.ConfigMap) { note("~", o) },
+		Delete: func(o *corev1.ConfigMap) { note("-", o) },
+	}
+}
+
+func (p *tape) want(t *testing.T, sorted bool, want ...string) {
+	t.Helper()
+	synctest.Wait()
+	if sorted {
+		slices.Sort(p.said)
+	}
+	if fmt.Sprint(p.said) != fmt.Sprint(want) {
+		t.Errorf("told %v, want %v", p.said, want)
+	}
+	p.said = nil
+}
+
+var quiet = slog.New(slog.NewTextHandler(io.Discard, nil))
+
+// inBubble runs f with an informer that runs.
+func inBubble(t *testing.T, f func(h *hub, i *Informer[*corev1.ConfigMap], p *tape)) {
+	synctest.Test(t, func(t *testing.T) {
+		h, p := newHub(), &tape{}
+		h.put("a", "1", true)
+		h.put("b", "1", true)
+		i := New[*corev1.ConfigMap](h, client.ConfigMaps, Options{}, quiet)
+		i.AddIndex("uid", func(o *corev1.ConfigMap) []string { return []string{string(o.UID)} })
+		i.Handle(p.handler())
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan struct{})
+		go func() { defer close(done); i.Run(ctx) }()
+		<-i.Synced()
+		p.want(t, true, "+a/1", "+b/1")
+		f(h, i, p)
+		cancel()
+		<-done
+		if len(h.watches) != 0 {
+			t.Errorf("%d watches left open", len(h.watches))
+		}
+	})
+}
+
+func TestFollow(t *testing.T) {
+	inBubble(t, func(h *hub, i *Informer[*corev1.ConfigMap], p *tape) {
+		h.put("a", "1", true)
+		h.put("c", "2", true)
+		h.del("b", true)
+		p.want(t, false, "~a/1", "+c/2", "-b/1")
+		if i.Len() != 2 || len(i.List("d")) != 2 || len(i.List("x")) != 0 || len(i.ByIndex("uid", "1")) != 1 || len(i.ByIndex("uid", "2")) != 1 {
+			t.Errorf("view: %v", i.List(""))
+		}
+		if o, ok := i.Get("d", "a"); !ok || o != h.objs["a"] {
+			t.Error("the view does not share the object")
+		}
+		if _, ok := i.Get("d", "b"); ok {
+			t.Error("b is still there")
+		}
+		if i.Revision() != strconv.Itoa(h.rev) {
+			t.Errorf("revision %s", i.Revision())
+		}
+	})
+}
+
+func TestBookmarkAndResume(t *testing.T) {
+	inBubble(t, func(h *hub, i *Informer[*corev1.ConfigMap], p *tape) {
+		h.set(func() {
+			h.rev = 99
+			h.send(watch.Bookmark, &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{ResourceVersion: "99"}})
+			h.tooOld = 99
+		})
+		synctest.Wait()
+		h.drop(nil)
+		time.Sleep(time.Second)
+		h.put("c", "1", true)
+		p.want(t, false, "+c/1")
+		if len(h.lists) != 1 {
+			t.Errorf("lists %v: a watch that ends is resumed, not relisted", h.lists)
+		}
+	})
+}
+
+func TestRelistTellsTheDifference(t *testing.T) {
+	for name, expire := range map[string]func(h *hub){
+		"in the stream": func(h *hub) { h.drop(apierrors.NewResourceExpired("gone")) },
+		"at the start": func(h *hub) {
+			h.set(func() { h.tooOld = 1000 })
+			h.drop(nil)
+			time.Sleep(time.Second)
+			h.set(func() { h.tooOld = 0 })
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inBubble(t, func(h *hub, i *Informer[*corev1.ConfigMap], p *tape) {
+				h.put("same", "1", true)
+				p.want(t, false, "+same/1")
+				h.put("a", "2", false) // made anew
+				h.del("b", false)
+				h.put("c", "1", false)
+				expire(h)
+				time.Sleep(time.Minute)
+				p.want(t, true, "+a/2", "+c/1", "-a/1", "-b/1")
+				h.put("d", "1", true)
+				p.want(t, false, "+d/1")
+			})
+		})
+	}
+}
+
+func TestBackoffWhileHubIsAway(t *testing.T) {
+	inBubble(t, func(h *hub, i *Informer[*corev1.ConfigMap], p *tape) {
+		h.set(func() { h.fail = apierrors.NewServiceUnavailable("away") })
+		h.drop(apierrors.NewResourceExpired("gone"))
+		time.Sleep(10 * time.Minute)
+		synctest.Wait()
+		if n := len(h.lists); n < 10 || n > 40 {
+			t.Errorf("%d lists in ten minutes", n)
+		}
+		h.set(func() { h.fail = nil })
+		h.put("c", "1", false)
+		time.Sleep(2 * retryLast)
+		p.want(t, false, "+c/1")
+	})
+}
+
+func TestLateHandlerIsGreeted(t *testing.T) {
+	inBubble(t, func(h *hub, i *Informer[*corev1.ConfigMap], p *tape) {
+		late := &tape{}
+		i.Handle(late.handler())
+		late.want(t, true, "+a/1", "+b/1")
+		h.put("a", "1", true)
+		late.want(t, false, "~a/1")
+		p.want(t, false, "~a/1")
+	})
+}
+
+func TestPagedList(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHub()
+		h.page = 2
+		for n := range 5 {
+			h.put(fmt.Sprint("o", n), "1", false)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		s := NewSet(h, quiet)
+		done := make(chan struct{})
+		go func() { defer close(done); s.Run(ctx) }()
+		i := For[*corev1.ConfigMap](s, client.ConfigMaps, Options{})
+		if err := s.WaitSynced(ctx); err != nil || i.Len() != 5 {
+			t.Errorf("%d objects, %v", i.Len(), err)
+		}
+		if For[*corev1.ConfigMap](s, client.ConfigMaps, Options{}) != i {
+			t.Error("the set made a second informer")
+		}
+		func() {
+			defer func() {
+				if recover() == nil {
+					t.Error("another type for the same resource is taken")
+				}
+			}()
+			For[*corev1.Pod](s, client.ConfigMaps, Options{})
+		}()
+		cancel()
+		<-done
+	})
+}
+
+var _ api.Object = (*corev1.ConfigMap)(nil)
