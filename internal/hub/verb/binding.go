@@ -1,0 +1,109 @@
+package verb
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+
+	"sampan.dev/internal/api"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+)
+
+// bind assigns a pod to a node: pods/binding and the older bindings resource.
+func (e *Engine) bind(ctx context.Context, req *Request, obj runtime.Object, opts metav1.CreateOptions) (runtime.Object, error) {
+	b, ok := obj.(*corev1.Binding)
+	if !ok {
+		return nil, apierrors.NewBadRequest(fmt.Sprintf("not a Binding object: %T", obj))
+	}
+	if req.Ref.Name != "" && req.Ref.Name != b.Name {
+		return nil, apierrors.NewBadRequest("name in URL does not match name in Binding object")
+	}
+	if errs := validateBinding(b); len(errs) > 0 {
+		return nil, unknownError(errs.ToAggregate().Error())
+	}
+	t, err := e.target(e.cfg.Kinds.Resource(schema.GroupVersionResource{Version: "v1", Resource: "pods"}))
+	if err != nil {
+		return nil, err
+	}
+	key := t.stored.Key(req.Ref.Namespace, b.Name)
+	_, _, err = e.change(ctx, t, key, func(old api.Object) (plan, error) {
+		if old == nil {
+			return plan{}, apierrors.NewNotFound(t.kind.GR(), b.Name)
+		}
+		if err := checkPreconditions(t.kind, key, b.Name, b.UID, old); err != nil {
+			return plan{}, err
+		}
+		if b.ResourceVersion != "" && b.ResourceVersion != old.GetResourceVersion() {
+			return plan{}, preconditionFailed(t.kind, key, b.Name, "ResourceVersion", b.ResourceVersion, old.GetResourceVersion())
+		}
+		pod, err := assigned(old.(*corev1.Pod), b)
+		if err != nil {
+			return plan{}, apierrors.NewConflict(schema.GroupResource{Resource: "pods/binding"}, b.Name, err)
+		}
+		return plan{act: write, obj: pod, dry: dryRun(opts.DryRun)}, nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &metav1.Status{Status: metav1.StatusSuccess}, nil
+}
+
+func validateBinding(b *corev1.Binding) field.ErrorList {
+	var errs field.ErrorList
+	if b.Target.Kind != "" && b.Target.Kind != "Node" {
+		errs = append(errs, field.NotSupported(field.NewPath("target", "kind"), b.Target.Kind, []string{"Node", "<empty>"}))
+	}
+	if b.Target.Name == "" {
+		errs = append(errs, field.Required(field.NewPath("target", "name"), ""))
+	}
+	return errs
+}
+
+// assigned is pod on the node that b names, or why it cannot be.
+func assigned(old *corev1.Pod, b *corev1.Binding) (*corev1.Pod, error) {
+	switch {
+	case old.DeletionTimestamp != nil:
+		return nil, fmt.Errorf("pod %s is being deleted, cannot be assigned to a host", old.Name)
+	case old.Spec.NodeName != "":
+		return nil, fmt.Errorf("pod %v is already assigned to node %q", old.Name, old.Spec.NodeName)
+	case len(old.Spec.SchedulingGates) > 0:
+		return nil, errors.New("pod " + old.Name + " has non-empty .spec.schedulingGates")
+	}
+	pod := old.DeepCopy()
+	pod.Spec.NodeName = b.Target.Name
+	pod.Status.NominatedNodeName = ""
+	if len(b.Annotations) > 0 && pod.Annotations == nil {
+		pod.Annotations = map[string]string{}
+	}
+	maps.Copy(pod.Annotations, b.Annotations)
+	if len(b.Labels) > 0 && pod.Labels == nil {
+		pod.Labels = map[string]string{}
+	}
+	maps.Copy(pod.Labels, b.Labels)
+	setPodCondition(pod, corev1.PodCondition{Type: corev1.PodScheduled, Status: corev1.ConditionTrue})
+	return pod, nil
+}
+
+// setPodCondition adds or replaces a condition; its transition time moves only with its status.
+func setPodCondition(pod *corev1.Pod, c corev1.PodCondition) {
+	c.LastTransitionTime = now()
+	for i := range pod.Status.Conditions {
+		have := &pod.Status.Conditions[i]
+		if have.Type != c.Type {
+			continue
+		}
+		if have.Status == c.Status {
+			c.LastTransitionTime = have.LastTransitionTime
+		}
+		*have = c
+		return
+	}
+	pod.Status.Conditions = append(pod.Status.Conditions, c)
+}

@@ -1,0 +1,194 @@
+package verb
+
+import (
+	"bytes"
+	"context"
+	"errors"
+
+	"sampan.dev/internal/api"
+	"sampan.dev/internal/hub/cache"
+	"sampan.dev/internal/hub/store"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+)
+
+// plan is what is to become of an object.
+type plan struct {
+	act    action
+	obj    api.Object // to store; or, with remove, what the caller is answered (nil: what was there)
+	effect effect
+	dry    bool
+}
+
+type action uint8
+
+const (
+	keep   action = iota // leave it as it is
+	write                // store obj
+	remove               // delete the key
+)
+
+// change carries out a compare-and-swap on the object at key: decide is called with what is there (nil when nothing is) and
+// says what to do. It is called first with the cached state, which may be behind; what it then says is acted upon only if it
+// is a write that the store accepts, otherwise it is asked again with the newest state. It must not change old.
+//
+// The answer is the entry that is there afterwards, or obj for a dry run, or for a removal obj or the last state.
+func (e *Engine) change(ctx context.Context, t target, key string, decide func(old api.Object) (plan, error)) (Result, action, error) {
+	en, err := t.peek(ctx, key)
+	if err != nil {
+		return Result{}, keep, err
+	}
+	fresh := false
+	for {
+		if err := ctx.Err(); err != nil {
+			return Result{}, keep, storeError(err)
+		}
+		d, err := decideOn(t, en, decide)
+		if !fresh && (err != nil || d.stays || d.dry) {
+			next, nerr := t.entry(ctx, key)
+			if nerr != nil {
+				d.effect.end(false)
+				return Result{}, keep, nerr
+			}
+			fresh = true
+			if !sameEntry(en, next) {
+				d.effect.end(false)
+				en = next
+				continue
+			}
+		}
+		if err != nil || d.stays || d.dry {
+			d.effect.end(false)
+			if err != nil {
+				return Result{}, keep, err
+			}
+			return d.answer(t, en)
+		}
+		res, err := e.commit(ctx, t, key, en, d)
+		d.effect.end(err == nil)
+		var conflict *store.ConflictError
+		if !errors.As(err, &conflict) {
+			return res, d.act, storeError(err)
+		}
+		if en, err = t.after(ctx, key, conflict); err != nil {
+			return Result{}, keep, err
+		}
+		fresh = true
+	}
+}
+
+// decision is a plan with its encoding; stays says that nothing need be written.
+type decision struct {
+	plan
+	stored []byte
+	stays  bool
+}
+
+func decideOn(t target, en *cache.Entry, decide func(old api.Object) (plan, error)) (decision, error) {
+	var old api.Object
+	if en != nil {
+		var err error
+		if old, err = en.Object(); err != nil {
+			return decision{}, apierrors.NewInternalError(err)
+		}
+	}
+	p, err := decide(old)
+	d := decision{plan: p, stays: p.act == keep}
+	if err != nil || p.act != write {
+		return d, err
+	}
+	if d.stored, err = encode(p.obj); err != nil || old == nil {
+		return d, err
+	}
+	d.stays = bytes.Equal(d.stored, en.Stored())
+	if d.stays {
+		return d, nil
+	}
+	// Timestamps of managed fields alone are no change.
+	if want, moved := sameTimes(p.obj, old); moved {
+		again, err := encode(p.obj)
+		if err != nil {
+			return d, err
+		}
+		d.stays = bytes.Equal(again, en.Stored())
+		p.obj.SetManagedFields(want)
+	}
+	return d, nil
+}
+
+// answer is what the caller gets when nothing is written.
+func (d decision) answer(t target, en *cache.Entry) (Result, action, error) {
+	switch {
+	case d.act != keep && d.dry && !d.stays && d.obj != nil:
+		return Made(t.outward(d.obj)), d.act, nil
+	case en == nil:
+		return Result{}, d.act, nil
+	}
+	act := d.act
+	if d.stays {
+		act = keep
+	}
+	res, err := t.result(en)
+	return res, act, err
+}
+
+// commit makes the one store write.
+func (e *Engine) commit(ctx context.Context, t target, key string, en *cache.Entry, d decision) (Result, error) {
+	switch {
+	case d.act == remove:
+		if _, err := e.cfg.Store.Delete(ctx, key, en.Revision); err != nil {
+			return Result{}, err
+		}
+		if h := e.cfg.Hooks[t.stored.GR()]; h != nil {
+			if gone, err := en.Object(); err == nil {
+				h.Deleted(gone)
+			}
+		}
+		if d.obj != nil {
+			return Made(t.outward(d.obj)), nil
+		}
+		return t.result(en)
+	case en == nil:
+		rev, err := e.cfg.Store.Create(ctx, key, d.stored, t.stored.TTLSeconds)
+		if errors.Is(err, store.ErrExists) {
+			return Result{}, &store.ConflictError{Key: key}
+		}
+		if err != nil {
+			return Result{}, err
+		}
+		return t.result(learn(t, key, rev, d.stored, d.obj))
+	}
+	rev, err := e.cfg.Store.Update(ctx, key, d.stored, en.Revision, t.stored.TTLSeconds)
+	if err != nil {
+		return Result{}, err
+	}
+	return t.result(learn(t, key, rev, d.stored, d.obj))
+}
+
+// entry returns the newest entry at key, nil when there is none.
+func (t target) entry(ctx context.Context, key string) (*cache.Entry, error) {
+	snap, err := t.newest(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return snap.Get(key), nil
+}
+
+// after returns the entry that stood in the way of a write.
+func (t target) after(ctx context.Context, key string, c *store.ConflictError) (*cache.Entry, error) {
+	if c.Current == nil {
+		return t.entry(ctx, key)
+	}
+	snap, err := t.cache.Snapshot(ctx, c.Current.Revision)
+	if err != nil {
+		return nil, storeError(err)
+	}
+	return snap.Get(key), nil
+}
+
+func sameEntry(a, b *cache.Entry) bool {
+	if a == nil || b == nil {
+		return a == b
+	}
+	return a.Revision == b.Revision
+}

@@ -1,0 +1,225 @@
+package verb
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+
+	"sampan.dev/internal/api"
+	"sampan.dev/internal/hub/admit"
+	"sampan.dev/internal/hub/cache"
+	"sampan.dev/internal/hub/store"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+)
+
+// Create stores a new object, or has a handler answer (virtual kinds, subresources). obj belongs to the engine afterwards.
+func (e *Engine) Create(ctx context.Context, req *Request, obj runtime.Object, opts metav1.CreateOptions) (Result, error) {
+	if req.Ref.Subresource != "" || req.Kind.Virtual {
+		return e.handle(ctx, req, obj, opts)
+	}
+	t, err := e.target(req.Kind)
+	if err != nil {
+		return Result{}, err
+	}
+	o, err := e.incoming(t, obj)
+	if err != nil {
+		return Result{}, err
+	}
+	wipeSystemFields(o)
+	if err := settleNamespace(t.stored, req.Ref.Namespace, o); err != nil {
+		return Result{}, err
+	}
+	dedupOwners(o, req.Warn, "")
+	e.track(t, req, o, nil, managerOf(opts.FieldManager, req.UserAgent))
+	return e.create(ctx, t, req, o, &opts)
+}
+
+// create takes a tracked object through admission and stores it; generated names are tried a few times.
+func (e *Engine) create(ctx context.Context, t target, req *Request, o api.Object, opts *metav1.CreateOptions) (Result, error) {
+	opts.TypeMeta = metav1.TypeMeta{APIVersion: "meta.k8s.io/v1", Kind: "CreateOptions"}
+	attrs := &admit.Attributes{
+		Kind: t.stored, Operation: admit.Create, Namespace: admissionNamespace(t.stored, req.Ref.Namespace, o), Name: o.GetName(),
+		Object: o, Options: opts, DryRun: dryRun(opts.DryRun), User: req.User, Warn: req.Warn,
+	}
+	chain := e.admission()
+	if err := chain.Admit(ctx, attrs); err != nil {
+		return Result{}, err
+	}
+	dedupOwners(o, req.Warn, " after mutating admission happens")
+	generated := o.GetName() == "" && o.GetGenerateName() != ""
+	for attempt := 1; ; attempt++ {
+		try := o
+		if generated && attempt < nameAttempts {
+			try = o.DeepCopyObject().(api.Object)
+		}
+		a := *attrs
+		a.Object = try
+		res, err := e.createOnce(ctx, t, req, try, &a, chain)
+		if !apierrors.IsAlreadyExists(err) {
+			return res, err
+		}
+		if o.GetGenerateName() == "" || !generated {
+			return res, err
+		}
+		if attempt == nameAttempts {
+			return res, apierrors.NewGenerateNameConflict(t.kind.GR(), try.GetName(), 1)
+		}
+	}
+}
+
+func (e *Engine) createOnce(ctx context.Context, t target, req *Request, o api.Object, attrs *admit.Attributes, chain admit.Chain) (Result, error) {
+	fillSystemFields(o)
+	if o.GetName() == "" && o.GetGenerateName() != "" {
+		o.SetName(generateName(o.GetGenerateName()))
+	}
+	if t.stored.PrepareCreate != nil {
+		t.stored.PrepareCreate(o)
+	}
+	effect, err := e.assign(ctx, t, o, nil, attrs.DryRun)
+	if err != nil {
+		return Result{}, err
+	}
+	res, err := e.insert(ctx, t, req, o, attrs, chain)
+	effect.end(err == nil && !attrs.DryRun)
+	return res, err
+}
+
+func (e *Engine) insert(ctx context.Context, t target, req *Request, o api.Object, attrs *admit.Attributes, chain admit.Chain) (Result, error) {
+	errs := validateNewMeta(t.stored, o)
+	seen := t.outward(o)
+	if t.kind.Validate != nil {
+		errs = append(errs, t.kind.Validate(seen)...)
+	}
+	if len(errs) > 0 {
+		return Result{}, apierrors.NewInvalid(t.kind.GVK().GroupKind(), o.GetName(), errs)
+	}
+	if t.kind.Warnings != nil {
+		for _, w := range t.kind.Warnings(seen, nil) {
+			req.Warn(w)
+		}
+	}
+	attrs.Name = o.GetName()
+	if err := chain.Validate(ctx, attrs); err != nil {
+		return Result{}, err
+	}
+	if o.GetResourceVersion() != "" {
+		return Result{}, unknownError("resourceVersion should not be set on objects to be created")
+	}
+	key := t.stored.Key(o.GetNamespace(), o.GetName())
+	if attrs.DryRun {
+		snap, err := t.newest(ctx)
+		if err != nil {
+			return Result{}, err
+		}
+		if snap.Get(key) != nil {
+			return Result{}, e.alreadyExists(ctx, t, key, o)
+		}
+		return Made(t.outward(o)), nil
+	}
+	stored, err := encode(o)
+	if err != nil {
+		return Result{}, err
+	}
+	rev, err := e.cfg.Store.Create(ctx, key, stored, t.stored.TTLSeconds)
+	if errors.Is(err, store.ErrExists) {
+		return Result{}, e.alreadyExists(ctx, t, key, o)
+	}
+	if err != nil {
+		return Result{}, storeError(err)
+	}
+	return t.result(learn(t, key, rev, stored, o))
+}
+
+func (e *Engine) alreadyExists(ctx context.Context, t target, key string, o api.Object) error {
+	err := apierrors.NewAlreadyExists(t.kind.GR(), o.GetName())
+	if snap, serr := t.newest(ctx); serr == nil {
+		if en := snap.Get(key); en != nil {
+			if obj, oerr := en.Object(); oerr == nil && obj.GetDeletionTimestamp() != nil {
+				err.ErrStatus.Message = "object is being deleted: " + err.ErrStatus.Message
+			}
+		}
+	}
+	return err
+}
+
+// incoming makes the stored form of an object as a client sends it.
+func (e *Engine) incoming(t target, obj runtime.Object) (api.Object, error) {
+	o, ok := obj.(api.Object)
+	if !ok {
+		return nil, apierrors.NewBadRequest(fmt.Sprintf("%T is not a %s", obj, t.kind.Kind))
+	}
+	if t.kind.Default != nil {
+		t.kind.Default(o)
+	}
+	o.GetObjectKind().SetGroupVersionKind(t.kind.GVK())
+	return t.inward(o), nil
+}
+
+// track keeps managedFields; old is nil on create. What the request may not set is reset first, so that nobody comes to own
+// it; the same is done again after admission.
+func (e *Engine) track(t target, req *Request, o, old api.Object, manager string) {
+	before := old
+	if old != nil {
+		prepareUpdate(t.stored, req.Ref.Subresource, o, old)
+	} else {
+		before = t.stored.New()
+		before.GetObjectKind().SetGroupVersionKind(t.stored.GVK())
+		if t.stored.PrepareCreate != nil {
+			t.stored.PrepareCreate(o)
+		}
+	}
+	if e.cfg.Patches != nil {
+		e.cfg.Patches.Track(t.stored, req.Ref.Subresource, before, o, manager)
+	}
+}
+
+// assign runs the kind's hook.
+func (e *Engine) assign(ctx context.Context, t target, o, old api.Object, dry bool) (effect, error) {
+	h := e.cfg.Hooks[t.stored.GR()]
+	if h == nil {
+		return effect{}, nil
+	}
+	f, err := h.Assign(ctx, o, old, dry)
+	return effect(f), err
+}
+
+type effect Effect
+
+func (f effect) end(stored bool) {
+	switch {
+	case stored && f.Commit != nil:
+		f.Commit()
+	case !stored && f.Undo != nil:
+		f.Undo()
+	}
+}
+
+// encode makes the stored bytes: no resourceVersion in them.
+func encode(o api.Object) ([]byte, error) {
+	rv := o.GetResourceVersion()
+	o.SetResourceVersion("")
+	stored, err := api.EncodeStored(o)
+	o.SetResourceVersion(rv)
+	if err != nil {
+		return nil, apierrors.NewInternalError(err)
+	}
+	return stored, nil
+}
+
+// learn hands the written object to the cache; o is frozen afterwards.
+func learn(t target, key string, rev int64, stored []byte, o api.Object) *cache.Entry {
+	o.SetResourceVersion(strconv.FormatInt(rev, 10))
+	return t.cache.Learn(key, rev, stored, o)
+}
+
+// admissionNamespace is what admission is told: a Namespace object counts as inside itself.
+func admissionNamespace(k *api.Kind, namespace string, o api.Object) string {
+	if k.Group == "" && k.Resource == "namespaces" && o != nil {
+		return o.GetName()
+	}
+	return namespace
+}

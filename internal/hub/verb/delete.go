@@ -1,0 +1,214 @@
+package verb
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"sampan.dev/internal/api"
+	"sampan.dev/internal/hub/admit"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	metav1validation "k8s.io/apimachinery/pkg/apis/meta/v1/validation"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+)
+
+// Delete deletes one object, at once or by marking it. The result is the object for kinds that answer with it and for those
+// that are only marked; otherwise a Status. gone tells whether it is removed.
+func (e *Engine) Delete(ctx context.Context, req *Request, opts metav1.DeleteOptions) (res Result, gone bool, err error) {
+	t, err := e.target(req.Kind)
+	if err != nil {
+		return Result{}, false, err
+	}
+	if errs := metav1validation.ValidateDeleteOptions(&opts); len(errs) > 0 {
+		return Result{}, false, apierrors.NewInvalid(schema.GroupKind{Group: metav1.GroupName, Kind: "DeleteOptions"}, "", errs)
+	}
+	opts.TypeMeta = metav1.TypeMeta{APIVersion: "meta.k8s.io/v1", Kind: "DeleteOptions"}
+	key := t.stored.Key(req.Ref.Namespace, req.Ref.Name)
+	chain := e.admission()
+	dry := dryRun(opts.DryRun)
+	res, act, err := e.change(ctx, t, key, func(old api.Object) (plan, error) {
+		if old == nil {
+			return plan{}, apierrors.NewNotFound(t.kind.GR(), req.Ref.Name)
+		}
+		asked := *opts.DeepCopy()
+		if err := deletePreconditions(t.kind, old, &asked); err != nil {
+			return plan{}, err
+		}
+		attrs := &admit.Attributes{
+			Kind: t.stored, Operation: admit.Delete, Namespace: admissionNamespace(t.stored, req.Ref.Namespace, old), Name: req.Ref.Name,
+			Old: old, Options: &asked, DryRun: dry, User: req.User, Warn: req.Warn,
+		}
+		if err := chain.Admit(ctx, attrs); err != nil {
+			return plan{}, err
+		}
+		if err := chain.Validate(ctx, attrs); err != nil {
+			return plan{}, err
+		}
+		p := deletion(t.stored, old, &asked, time.Now())
+		p.dry = dry
+		return p, nil
+	})
+	if err != nil {
+		return Result{}, false, err
+	}
+	if act != remove || returnsDeleted(t.stored) {
+		return res, act == remove, nil
+	}
+	last, err := res.Meta()
+	if err != nil {
+		return Result{}, false, apierrors.NewInternalError(err)
+	}
+	return Made(&metav1.Status{
+		TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "Status"}, Status: metav1.StatusSuccess, Code: 200,
+		Details: &metav1.StatusDetails{Name: last.GetName(), Group: t.kind.Group, Kind: t.kind.Resource, UID: last.GetUID()},
+	}), true, nil
+}
+
+// returnsDeleted names the kinds whose delete answers with the object that is gone.
+func returnsDeleted(k *api.Kind) bool {
+	switch k.Group {
+	case "":
+		return slices.Contains([]string{"pods", "services", "serviceaccounts", "namespaces", "podtemplates", "resourcequotas",
+			"persistentvolumes", "persistentvolumeclaims"}, k.Resource)
+	case "storage.k8s.io", "resource.k8s.io":
+		return true
+	}
+	return false
+}
+
+func deletePreconditions(k *api.Kind, old api.Object, opts *metav1.DeleteOptions) error {
+	p := opts.Preconditions
+	if p == nil {
+		return nil
+	}
+	gr := schema.GroupResource{Group: k.Group, Resource: k.Kind}
+	if p.UID != nil && *p.UID != old.GetUID() {
+		return apierrors.NewConflict(gr, old.GetName(), fmt.Errorf(
+			"the UID in the precondition (%s) does not match the UID in record (%s). The object might have been deleted and then recreated", *p.UID, old.GetUID()))
+	}
+	if p.ResourceVersion != nil && *p.ResourceVersion != old.GetResourceVersion() {
+		return apierrors.NewConflict(gr, old.GetName(), fmt.Errorf(
+			"the ResourceVersion in the precondition (%s) does not match the ResourceVersion in record (%s). The object might have been modified", *p.ResourceVersion, old.GetResourceVersion()))
+	}
+	return nil
+}
+
+// deletion decides what a delete does to old: nothing more (a graceful deletion is already under way and not shortened),
+// marking it, or removing it. It follows upstream's order: grace first, then finalizers.
+func deletion(k *api.Kind, old api.Object, opts *metav1.DeleteOptions, at time.Time) plan {
+	at = at.Truncate(time.Second)
+	obj := old.DeepCopyObject().(api.Object)
+	isNamespace := k.Group == "" && k.Resource == "namespaces"
+	if isNamespace && obj.GetDeletionTimestamp() == nil {
+		terminate(obj)
+		obj.SetFinalizers(collectorFinalizers(k, obj, opts))
+		return plan{act: write, obj: obj}
+	}
+	if namespaceHeld(obj) {
+		return plan{act: keep}
+	}
+	if g := opts.GracePeriodSeconds; g != nil && *g < 0 {
+		opts.GracePeriodSeconds = new(int64(1))
+	}
+	if g := obj.GetDeletionGracePeriodSeconds(); g != nil && *g < 0 {
+		obj.SetDeletionGracePeriodSeconds(new(int64(1)))
+	}
+	graceful, pending := grace(k, obj, opts, at)
+	if pending {
+		return plan{act: keep}
+	}
+	obj.SetFinalizers(collectorFinalizers(k, obj, opts))
+	held := len(obj.GetFinalizers()) > 0
+	switch {
+	case graceful && (held || *obj.GetDeletionGracePeriodSeconds() > 0):
+		return plan{act: write, obj: obj}
+	case held:
+		markDeleting(obj, at)
+		return plan{act: write, obj: obj}
+	case graceful:
+		return plan{act: remove, obj: nil}
+	}
+	return plan{act: remove}
+}
+
+// grace sets or shortens the time an object has left. graceful says that it has been set on obj; pending that a graceful
+// deletion is already under way and stays as it is.
+func grace(k *api.Kind, obj api.Object, opts *metav1.DeleteOptions, at time.Time) (graceful, pending bool) {
+	if k.Grace == nil {
+		return false, false
+	}
+	if since := obj.GetDeletionTimestamp(); since != nil {
+		have := obj.GetDeletionGracePeriodSeconds()
+		if have == nil || *have == 0 {
+			return false, false
+		}
+		if opts.GracePeriodSeconds == nil || *opts.GracePeriodSeconds >= *have {
+			return false, true
+		}
+		period := *opts.GracePeriodSeconds
+		end := metav1.NewTime(since.Add(time.Duration(period-*have) * time.Second))
+		if end.Time.Before(at) {
+			end = metav1.NewTime(at)
+			if period != 0 {
+				period = 1 // somebody else still ends it
+			}
+		}
+		obj.SetDeletionTimestamp(&end)
+		obj.SetDeletionGracePeriodSeconds(&period)
+		return true, false
+	}
+	period := k.Grace(obj, opts)
+	end := metav1.NewTime(at.Add(time.Duration(period) * time.Second))
+	obj.SetDeletionTimestamp(&end)
+	obj.SetDeletionGracePeriodSeconds(&period)
+	if obj.GetGeneration() > 0 {
+		obj.SetGeneration(obj.GetGeneration() + 1)
+	}
+	return true, false
+}
+
+// markDeleting starts the wait for finalizers of an object that has no grace.
+func markDeleting(obj api.Object, at time.Time) {
+	since := obj.GetDeletionTimestamp()
+	if since == nil && obj.GetGeneration() > 0 {
+		obj.SetGeneration(obj.GetGeneration() + 1)
+	}
+	if since == nil || since.After(at) {
+		t := metav1.NewTime(at)
+		obj.SetDeletionTimestamp(&t)
+	}
+	obj.SetDeletionGracePeriodSeconds(new(int64))
+}
+
+// collectorFinalizers returns obj's finalizers with the two that speak to the garbage collector set as opts want: the
+// options first, then what the object already has, then the kind's default.
+func collectorFinalizers(k *api.Kind, obj api.Object, opts *metav1.DeleteOptions) []string {
+	have := obj.GetFinalizers()
+	orphan := slices.Contains(have, metav1.FinalizerOrphanDependents)
+	foreground := slices.Contains(have, metav1.FinalizerDeleteDependents)
+	switch {
+	case opts.OrphanDependents != nil: //nolint:staticcheck // old clients still send it
+		orphan, foreground = *opts.OrphanDependents, false
+	case opts.PropagationPolicy != nil:
+		orphan = *opts.PropagationPolicy == metav1.DeletePropagationOrphan
+		foreground = *opts.PropagationPolicy == metav1.DeletePropagationForeground
+	case !orphan && !foreground:
+		orphan = k.DefaultOrphan
+	}
+	out := slices.DeleteFunc(slices.Clone(have), func(f string) bool {
+		return f == metav1.FinalizerOrphanDependents || f == metav1.FinalizerDeleteDependents
+	})
+	if orphan {
+		out = append(out, metav1.FinalizerOrphanDependents)
+	}
+	if foreground {
+		out = append(out, metav1.FinalizerDeleteDependents)
+	}
+	if len(out) == len(have) && !slices.ContainsFunc(out, func(f string) bool { return !slices.Contains(have, f) }) {
+		return have // same set: leave the order alone
+	}
+	return out
+}

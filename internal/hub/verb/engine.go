@@ -1,0 +1,135 @@
+package verb
+
+import (
+	"context"
+	"log/slog"
+
+	"sampan.dev/internal/api"
+	"sampan.dev/internal/hub/admit"
+	"sampan.dev/internal/hub/cache"
+	"sampan.dev/internal/hub/store"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+)
+
+// Config is what an Engine works with.
+type Config struct {
+	Kinds   *api.Kinds
+	Store   store.Store
+	Caches  map[schema.GroupVersionResource]*cache.Cache // one per stored kind, by its own resource
+	Admit   func() admit.Chain                           // asked on each write: plugins arrive after the doors they read through
+	Patches Patches
+	// Hooks by stored resource, Handlers by HandlerKey.
+	Hooks    map[schema.GroupResource]Hook
+	Handlers map[string]Handler
+	Log      *slog.Logger
+}
+
+// Engine carries out verbs. It is safe for concurrent use.
+type Engine struct {
+	cfg Config
+}
+
+// New makes an engine. Handlers for pods/binding, bindings and pods/eviction are its own.
+func New(cfg Config) *Engine {
+	e := &Engine{cfg: cfg}
+	own := map[string]Handler{
+		"pods/binding":  e.bind,
+		"bindings":      e.bind,
+		"pods/eviction": e.evict,
+	}
+	for key, h := range cfg.Handlers {
+		own[key] = h
+	}
+	e.cfg.Handlers = own
+	return e
+}
+
+// HandlerKey names the handler of a virtual resource ("tokenreviews.authentication.k8s.io") or of a subresource
+// ("serviceaccounts/token").
+func HandlerKey(r schema.GroupResource, subresource string) string {
+	if subresource == "" {
+		return r.String()
+	}
+	return r.String() + "/" + subresource
+}
+
+// target is where the objects of a kind are: for a view, the stored kind and its cache.
+type target struct {
+	kind   *api.Kind // as asked for
+	stored *api.Kind // as kept
+	cache  *cache.Cache
+}
+
+func (e *Engine) target(k *api.Kind) (target, error) {
+	t := target{kind: k, stored: k}
+	if k.View != nil {
+		t.stored = e.cfg.Kinds.Resource(k.View.Stored)
+	}
+	if t.stored != nil {
+		t.cache = e.cfg.Caches[t.stored.GVR()]
+	}
+	if t.cache == nil {
+		return t, apierrors.NewMethodNotSupported(k.GR(), "get")
+	}
+	return t, nil
+}
+
+// result wraps an entry, through the view if there is one.
+func (t target) result(en *cache.Entry) (Result, error) {
+	if t.kind.View == nil {
+		return Result{entry: en}, nil
+	}
+	obj, err := en.Object()
+	if err != nil {
+		return Result{}, apierrors.NewInternalError(err)
+	}
+	return Made(t.outward(obj)), nil
+}
+
+// outward turns a stored object into the kind that was asked for.
+func (t target) outward(obj api.Object) api.Object {
+	if t.kind.View == nil {
+		return obj
+	}
+	out := t.kind.View.To(obj)
+	out.GetObjectKind().SetGroupVersionKind(t.kind.GVK())
+	return out
+}
+
+// inward turns an object as clients send it into the stored form.
+func (t target) inward(obj api.Object) api.Object {
+	if t.kind.View == nil {
+		return obj
+	}
+	in := t.kind.View.From(obj)
+	in.GetObjectKind().SetGroupVersionKind(t.stored.GVK())
+	return in
+}
+
+// peek returns the cached entry at key, which may be behind; nil when there is none.
+func (t target) peek(ctx context.Context, key string) (*cache.Entry, error) {
+	snap, err := t.cache.Snapshot(ctx, 0)
+	if err != nil {
+		return nil, storeError(err)
+	}
+	return snap.Get(key), nil
+}
+
+// newest returns a snapshot that holds everything stored before the call.
+func (t target) newest(ctx context.Context) (*cache.Snapshot, error) {
+	rev, err := t.cache.Current(ctx)
+	if err != nil {
+		return nil, storeError(err)
+	}
+	snap, err := t.cache.Snapshot(ctx, rev)
+	return snap, storeError(err)
+}
+
+func (e *Engine) admission() admit.Chain {
+	if e.cfg.Admit == nil {
+		return nil
+	}
+	return e.cfg.Admit()
+}

@@ -1,0 +1,75 @@
+package verb
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"sampan.dev/internal/api"
+	"sampan.dev/internal/hub/store"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+)
+
+// What clients read; the wording is upstream's.
+const (
+	staleMessage          = "the object has been modified; please apply your changes to the latest version and try again"
+	listExpired           = "The resourceVersion for the provided list is too old."
+	watchExpired          = "The resourceVersion for the provided watch is too old."
+	continueInconsistent  = "The provided continue parameter is too old to display a consistent list result. You can start a new list without the continue parameter, or use the continue token in this response to retrieve the remainder of the results. Continuing with the provided token results in an inconsistent list - objects that were created, modified, or deleted between the time the first chunk was returned and now may show up in the list."
+	tooLargeRevisionCause = "Too large resource version"
+)
+
+// storeError turns what is not an answer about a key into an error that can be sent.
+func storeError(err error) error {
+	var status apierrors.APIStatus
+	switch {
+	case err == nil, errors.As(err, &status):
+		return err
+	case errors.Is(err, store.ErrTooLarge):
+		return apierrors.NewRequestEntityTooLargeError("the object is too large to be stored")
+	case errors.Is(err, context.DeadlineExceeded):
+		return apierrors.NewTimeoutError("request did not complete within the allowed duration", 0)
+	case errors.Is(err, context.Canceled):
+		return apierrors.NewTimeoutError("request was canceled", 0)
+	case errors.Is(err, store.ErrUnready):
+		return apierrors.NewServiceUnavailable(err.Error())
+	}
+	return apierrors.NewInternalError(err)
+}
+
+// unknownError is a 500 without a reason, as upstream sends errors that it has no class for.
+func unknownError(message string) error {
+	return &apierrors.StatusError{ErrStatus: metav1.Status{Status: metav1.StatusFailure, Code: 500, Reason: metav1.StatusReasonUnknown, Message: message}}
+}
+
+// tooLargeRevision is the 504 that tells a client that this hub has not yet seen the revision it names.
+func tooLargeRevision(want, current int64) error {
+	err := apierrors.NewTimeoutError(fmt.Sprintf("Too large resource version: %d, current: %d", want, current), 1)
+	err.ErrStatus.Details.Causes = []metav1.StatusCause{{Type: metav1.CauseTypeResourceVersionTooLarge, Message: tooLargeRevisionCause}}
+	return err
+}
+
+// preconditionFailed is the 409 of a write that names a UID or resourceVersion that is not there.
+func preconditionFailed(k *api.Kind, key, name, what, want, have string) error {
+	return apierrors.NewConflict(k.GR(), name, fmt.Errorf(
+		"StorageError: invalid object, Code: 4, Key: %s, ResourceVersion: 0, AdditionalErrorMsg: Precondition failed: %s in precondition: %v, %s in object meta: %v",
+		key, what, want, what, have))
+}
+
+// checkPreconditions compares an update's or binding's preconditions with what is stored; old is nil when nothing is.
+func checkPreconditions(k *api.Kind, key, name string, uid types.UID, old api.Object) error {
+	if uid == "" {
+		return nil
+	}
+	var have types.UID
+	if old != nil {
+		have = old.GetUID()
+	}
+	if have != uid {
+		return preconditionFailed(k, key, name, "UID", string(uid), string(have))
+	}
+	return nil
+}

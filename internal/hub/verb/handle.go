@@ -1,0 +1,61 @@
+package verb
+
+import (
+	"context"
+
+	"sampan.dev/internal/api"
+	"sampan.dev/internal/hub/admit"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+)
+
+// handle answers creates that are not plain writes.
+func (e *Engine) handle(ctx context.Context, req *Request, obj runtime.Object, opts metav1.CreateOptions) (Result, error) {
+	k := req.Kind
+	h := e.cfg.Handlers[HandlerKey(k.GR(), req.Ref.Subresource)]
+	if h == nil {
+		return Result{}, apierrors.NewMethodNotSupported(k.GR(), "create")
+	}
+	name := req.Ref.Name
+	if o, ok := obj.(api.Object); ok {
+		if k.Default != nil && req.Ref.Subresource == "" {
+			k.Default(o)
+		}
+		if err := settleNamespace(k, req.Ref.Namespace, o); err != nil {
+			return Result{}, err
+		}
+		if name == "" {
+			name = o.GetName()
+		}
+	}
+	opts.TypeMeta = metav1.TypeMeta{APIVersion: "meta.k8s.io/v1", Kind: "CreateOptions"}
+	attrs := &admit.Attributes{
+		Kind: k, Subresource: req.Ref.Subresource, Operation: admit.Create, Namespace: req.Ref.Namespace, Name: name,
+		Object: obj, Options: &opts, DryRun: dryRun(opts.DryRun), User: req.User, Warn: req.Warn,
+	}
+	chain := e.admission()
+	if err := chain.Admit(ctx, attrs); err != nil {
+		return Result{}, err
+	}
+	if o, ok := obj.(api.Object); ok && req.Ref.Subresource == "" && k.Validate != nil {
+		if errs := k.Validate(o); len(errs) > 0 {
+			return Result{}, apierrors.NewInvalid(k.GVK().GroupKind(), name, errs)
+		}
+	}
+	if err := chain.Validate(ctx, attrs); err != nil {
+		return Result{}, err
+	}
+	out, err := h(ctx, req, obj, opts)
+	if err != nil {
+		return Result{}, err
+	}
+	if err := api.SetGVK(out); err != nil {
+		return Result{}, apierrors.NewInternalError(err)
+	}
+	if st, ok := out.(*metav1.Status); ok && st.Code == 0 {
+		st.Code = 201
+	}
+	return Made(out), nil
+}

@@ -1,0 +1,157 @@
+package verb
+
+import (
+	"context"
+	"errors"
+	"strconv"
+
+	"sampan.dev/internal/api"
+	"sampan.dev/internal/hub/cache"
+	"sampan.dev/internal/hub/store"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// Listing is the answer to a list. Items are results, not objects: nothing is decoded or encoded to make one.
+type Listing struct {
+	Kind            *api.Kind
+	ResourceVersion string
+	Continue        string
+	Remaining       *int64
+	Items           []Result
+}
+
+// List returns the selected objects in key order.
+func (e *Engine) List(ctx context.Context, req *Request, opts metav1.ListOptions) (*Listing, error) {
+	if err := checkListOptions(&opts); err != nil {
+		return nil, err
+	}
+	t, err := e.target(req.Kind)
+	if err != nil {
+		return nil, err
+	}
+	s, err := selectionOf(t, req.Ref.Namespace, req.Ref.Name, opts)
+	if err != nil {
+		return nil, err
+	}
+	v, err := e.view(ctx, &s, opts)
+	if err != nil {
+		return nil, err
+	}
+	return v.page(&s, opts.Limit)
+}
+
+// view is a state of a kind to list from, and where to begin.
+type view struct {
+	snap     *cache.Snapshot
+	revision int64 // what the list carries
+	from     string
+}
+
+// view finds the state that a list asks for: the most recent one, any, one not older than a revision or exactly one.
+func (e *Engine) view(ctx context.Context, s *selection, opts metav1.ListOptions) (view, error) {
+	if opts.Continue != "" {
+		return e.continued(ctx, s, opts)
+	}
+	rev, err := parseRevision(opts.ResourceVersion)
+	if err != nil {
+		return view{}, err
+	}
+	exact := opts.ResourceVersionMatch == metav1.ResourceVersionMatchExact ||
+		opts.ResourceVersionMatch == "" && opts.Limit > 0 && rev > 0 // what limit always meant
+	var snap *cache.Snapshot
+	switch {
+	case exact:
+		snap, err = e.exactly(ctx, s.t, rev)
+		if errors.Is(err, store.ErrCompacted) {
+			err = apierrors.NewResourceExpired(listExpired)
+		}
+		if err != nil {
+			return view{}, storeError(err)
+		}
+		return view{snap: snap, revision: rev}, nil
+	case opts.ResourceVersion == "":
+		snap, err = s.t.newest(ctx)
+	default:
+		snap, err = s.t.atLeast(ctx, rev)
+	}
+	if err != nil {
+		return view{}, err
+	}
+	return view{snap: snap, revision: snap.Revision}, nil
+}
+
+// exactly returns the state at one revision; a revision to come is waited for a little.
+func (e *Engine) exactly(ctx context.Context, t target, rev int64) (*cache.Snapshot, error) {
+	if _, err := t.atLeast(ctx, rev); err != nil {
+		return nil, err
+	}
+	return t.cache.At(ctx, rev)
+}
+
+// continued goes on where a token left off; when that state is gone the caller gets a token for the latest state instead.
+func (e *Engine) continued(ctx context.Context, s *selection, opts metav1.ListOptions) (view, error) {
+	if opts.ResourceVersion != "" && opts.ResourceVersion != "0" {
+		return view{}, apierrors.NewBadRequest("specifying resource version is not allowed when using continue")
+	}
+	from, rev, err := decodeToken(opts.Continue, s.prefix)
+	if err != nil {
+		return view{}, err
+	}
+	if rev < 0 {
+		snap, err := s.t.newest(ctx)
+		if err != nil {
+			return view{}, err
+		}
+		return view{snap: snap, revision: snap.Revision, from: from}, nil
+	}
+	snap, err := e.exactly(ctx, s.t, rev)
+	if errors.Is(err, store.ErrCompacted) {
+		expired := apierrors.NewResourceExpired(continueInconsistent)
+		expired.ErrStatus.ListMeta.Continue = encodeToken(from, s.prefix, -1)
+		return view{}, expired
+	}
+	if err != nil {
+		return view{}, storeError(err)
+	}
+	return view{snap: snap, revision: rev, from: from}, nil
+}
+
+// page takes up to limit (0: all) selected objects.
+func (v view) page(s *selection, limit int64) (*Listing, error) {
+	l := &Listing{Kind: s.t.kind, ResourceVersion: strconv.FormatInt(v.revision, 10)}
+	if limit == 0 && s.all() {
+		l.Items = make([]Result, 0, v.snap.Len(s.prefix))
+	}
+	var last string
+	var left int64
+	var failed error
+	err := s.each(v.snap, v.from, func(en *cache.Entry) bool {
+		if limit > 0 && int64(len(l.Items)) >= limit {
+			left++
+			return s.all() // without selectors the rest is only counted
+		}
+		res, err := s.t.result(en)
+		if err != nil {
+			failed = err
+			return false
+		}
+		last = en.Key
+		l.Items = append(l.Items, res)
+		return true
+	})
+	if err == nil {
+		err = failed
+	}
+	if err != nil {
+		return nil, err
+	}
+	if left > 0 {
+		l.Continue = encodeToken(last+"\x00", s.prefix, v.revision)
+		if s.all() {
+			l.Remaining = &left
+		}
+	}
+	return l, nil
+}

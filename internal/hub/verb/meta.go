@@ -1,0 +1,207 @@
+package verb
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"sampan.dev/internal/api"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/validation"
+	"k8s.io/apimachinery/pkg/api/validation/path"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	metav1validation "k8s.io/apimachinery/pkg/apis/meta/v1/validation"
+	"k8s.io/apimachinery/pkg/util/rand"
+	"k8s.io/apimachinery/pkg/util/uuid"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+)
+
+var metadataPath = field.NewPath("metadata")
+
+const (
+	maxGeneratedBase = 63 - 5 // generated names stay DNS labels
+	nameAttempts     = 8
+)
+
+// now is the time as it is stored: whole seconds.
+func now() metav1.Time { return metav1.Time{Time: time.Now().Truncate(time.Second)} }
+
+func dryRun(opts []string) bool { return len(opts) > 0 }
+
+// generateName adds five characters of an alphabet without vowels to base.
+func generateName(base string) string {
+	if len(base) > maxGeneratedBase {
+		base = base[:maxGeneratedBase]
+	}
+	return base + rand.String(5)
+}
+
+// wipeSystemFields clears what only the hub may set on a new object.
+func wipeSystemFields(obj api.Object) {
+	obj.SetCreationTimestamp(metav1.Time{})
+	obj.SetUID("")
+	obj.SetDeletionTimestamp(nil)
+	obj.SetDeletionGracePeriodSeconds(nil)
+	obj.SetSelfLink("")
+}
+
+func fillSystemFields(obj api.Object) {
+	obj.SetCreationTimestamp(now())
+	obj.SetUID(uuid.NewUUID())
+}
+
+// settleNamespace gives obj the namespace of the request and refuses another one.
+func settleNamespace(k *api.Kind, namespace string, obj api.Object) error {
+	if !k.Namespaced {
+		namespace = ""
+	}
+	switch have := obj.GetNamespace(); {
+	case have == namespace:
+	case have == "", namespace == "":
+		obj.SetNamespace(namespace)
+	default:
+		return apierrors.NewBadRequest("the namespace of the provided object does not match the namespace sent on the request")
+	}
+	return nil
+}
+
+// checkName refuses a body whose name or namespace is not that of the URL.
+func checkName(k *api.Kind, namespace, name string, obj api.Object) error {
+	switch {
+	case obj.GetName() == "":
+		return apierrors.NewBadRequest(fmt.Sprintf("the name of the object (%s based on URL) was undeterminable: name must be provided", name))
+	case obj.GetName() != name:
+		return apierrors.NewBadRequest(fmt.Sprintf("the name of the object (%s) does not match the name on the URL (%s)", obj.GetName(), name))
+	case k.Namespaced && obj.GetNamespace() != "" && obj.GetNamespace() != namespace:
+		return apierrors.NewBadRequest(fmt.Sprintf("the namespace of the object (%s) does not match the namespace on the request (%s)", obj.GetNamespace(), namespace))
+	}
+	return nil
+}
+
+// keepSystemFields gives an update what it cannot change.
+func keepSystemFields(obj, old api.Object) {
+	if obj.GetUID() == "" {
+		obj.SetUID(old.GetUID())
+	}
+	if t := old.GetCreationTimestamp(); !t.IsZero() {
+		obj.SetCreationTimestamp(t)
+	}
+	if !old.GetDeletionTimestamp().IsZero() {
+		obj.SetDeletionTimestamp(old.GetDeletionTimestamp())
+	}
+	if old.GetDeletionGracePeriodSeconds() != nil && obj.GetDeletionGracePeriodSeconds() == nil {
+		obj.SetDeletionGracePeriodSeconds(old.GetDeletionGracePeriodSeconds())
+	}
+	obj.SetSelfLink("")
+}
+
+func nameRule(k *api.Kind) validation.ValidateNameFunc {
+	if k.ValidateName != nil {
+		return k.ValidateName
+	}
+	return validation.NameIsDNSSubdomain
+}
+
+// validateNewMeta checks the metadata of a new object.
+func validateNewMeta(k *api.Kind, obj api.Object) field.ErrorList {
+	return validation.ValidateObjectMetaAccessor(obj, k.Namespaced, nameRule(k), metadataPath)
+}
+
+// validateMetaChange checks the metadata of an update; each complaint is made once.
+func validateMetaChange(k *api.Kind, obj, old api.Object) field.ErrorList {
+	errs := validation.ValidateObjectMetaAccessor(obj, k.Namespaced, path.ValidatePathSegmentName, metadataPath)
+	for _, err := range validation.ValidateObjectMetaAccessorUpdate(obj, old, metadataPath) {
+		if !slices.ContainsFunc(errs, func(e *field.Error) bool { return e.Error() == err.Error() }) {
+			errs = append(errs, err)
+		}
+	}
+	return errs
+}
+
+// dedupOwners drops repeated owner references, with upstream's warning.
+func dedupOwners(obj api.Object, warn func(string), when string) {
+	refs := obj.GetOwnerReferences()
+	if len(refs) < 2 {
+		return
+	}
+	var kept []metav1.OwnerReference
+	var dropped []string
+	for _, r := range refs {
+		if slices.ContainsFunc(kept, func(k metav1.OwnerReference) bool { return sameOwner(k, r) }) {
+			dropped = append(dropped, string(r.UID))
+			continue
+		}
+		kept = append(kept, r)
+	}
+	if len(dropped) == 0 {
+		return
+	}
+	warn(fmt.Sprintf(".metadata.ownerReferences contains duplicate entries%s; API server dedups owner references in 1.20+, and may reject such requests as early as 1.24; please fix your requests; duplicate UID(s) observed: %v",
+		when, strings.Join(dropped, ", ")))
+	obj.SetOwnerReferences(kept)
+}
+
+func sameOwner(a, b metav1.OwnerReference) bool {
+	return a.APIVersion == b.APIVersion && a.Kind == b.Kind && a.Name == b.Name && a.UID == b.UID &&
+		samePtr(a.Controller, b.Controller) && samePtr(a.BlockOwnerDeletion, b.BlockOwnerDeletion)
+}
+
+func samePtr[T comparable](a, b *T) bool {
+	return a == b || (a != nil && b != nil && *a == *b)
+}
+
+// managerOf is the field manager of a request: what it names, or the first part of its user agent.
+func managerOf(named, userAgent string) string {
+	if named != "" {
+		return named
+	}
+	base, _, _ := strings.Cut(userAgent, "/")
+	var b strings.Builder
+	for _, r := range base {
+		if !unicode.IsPrint(r) {
+			continue
+		}
+		if b.Len()+utf8.RuneLen(r) > metav1validation.FieldManagerMaxLength {
+			break
+		}
+		b.WriteRune(r)
+	}
+	return b.String()
+}
+
+// sameTimes gives obj's managed fields the timestamps of old's where nothing but the timestamps differ, and reports
+// whether that is so and changed anything. The caller restores want when the objects differ otherwise.
+func sameTimes(obj, old api.Object) (want []metav1.ManagedFieldsEntry, changed bool) {
+	a, b := obj.GetManagedFields(), old.GetManagedFields()
+	if len(a) != len(b) {
+		return nil, false
+	}
+	adjusted := slices.Clone(a)
+	for i := range a {
+		x, y := a[i], b[i]
+		if x.Manager != y.Manager || x.Operation != y.Operation || x.APIVersion != y.APIVersion || x.Subresource != y.Subresource ||
+			x.FieldsType != y.FieldsType || !sameFields(x.FieldsV1, y.FieldsV1) {
+			return nil, false
+		}
+		if !x.Time.Equal(y.Time) {
+			changed = true
+			adjusted[i].Time = y.Time
+		}
+	}
+	if changed {
+		obj.SetManagedFields(adjusted)
+	}
+	return a, changed
+}
+
+func sameFields(a, b *metav1.FieldsV1) bool {
+	if a == nil || b == nil {
+		return a == b
+	}
+	return string(a.Raw) == string(b.Raw)
+}
+

@@ -1,0 +1,136 @@
+package verb
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+
+	"sampan.dev/internal/api"
+
+	autoscalingv1 "k8s.io/api/autoscaling/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+	"sigs.k8s.io/yaml"
+)
+
+var scaleGVK = autoscalingv1.SchemeGroupVersion.WithKind("Scale")
+
+// scaleOf is the scale subresource of obj.
+func scaleOf(s *api.Scale, obj api.Object) *autoscalingv1.Scale {
+	spec, status, selector := s.Get(obj)
+	out := &autoscalingv1.Scale{
+		ObjectMeta: metav1.ObjectMeta{
+			Name: obj.GetName(), Namespace: obj.GetNamespace(), UID: obj.GetUID(),
+			ResourceVersion: obj.GetResourceVersion(), CreationTimestamp: obj.GetCreationTimestamp(),
+		},
+		Spec:   autoscalingv1.ScaleSpec{Replicas: spec},
+		Status: autoscalingv1.ScaleStatus{Replicas: status, Selector: selector},
+	}
+	out.GetObjectKind().SetGroupVersionKind(scaleGVK)
+	return out
+}
+
+func (e *Engine) updateScale(ctx context.Context, req *Request, sub *api.Subresource, obj runtime.Object, opts metav1.UpdateOptions) (Result, bool, error) {
+	in, ok := obj.(*autoscalingv1.Scale)
+	if !ok {
+		return Result{}, false, apierrors.NewBadRequest(fmt.Sprintf("wrong object passed to Scale update: %T", obj))
+	}
+	return e.writeScale(ctx, req, sub, opts, in.UID, func(api.Object, *autoscalingv1.Scale) (*autoscalingv1.Scale, error) { return in, nil })
+}
+
+func (e *Engine) patchScale(ctx context.Context, req *Request, sub *api.Subresource, pt types.PatchType, data []byte, opts metav1.PatchOptions) (Result, bool, error) {
+	if pt == types.ApplyYAMLPatchType {
+		return e.applyScale(ctx, req, sub, data, opts)
+	}
+	return e.writeScale(ctx, req, sub, *updateOptions(opts), "", func(_ api.Object, old *autoscalingv1.Scale) (*autoscalingv1.Scale, error) {
+		out, err := e.cfg.Patches.Patch(pt, old, &autoscalingv1.Scale{}, data, opts.FieldValidation, req.Warn)
+		if err != nil {
+			return nil, err
+		}
+		s, ok := out.(*autoscalingv1.Scale)
+		if !ok {
+			return nil, apierrors.NewInternalError(fmt.Errorf("patched scale is %T", out))
+		}
+		return s, nil
+	})
+}
+
+// writeScale sets the replica count of the parent to what want returns.
+func (e *Engine) writeScale(ctx context.Context, req *Request, sub *api.Subresource, opts metav1.UpdateOptions, uid types.UID,
+	want func(parent api.Object, old *autoscalingv1.Scale) (*autoscalingv1.Scale, error)) (Result, bool, error) {
+	t, err := e.target(req.Kind)
+	if err != nil {
+		return Result{}, false, err
+	}
+	w := &writing{e: e, t: t, req: req, dry: dryRun(opts.DryRun), uid: uid, options: &opts}
+	w.make = func(old api.Object) (api.Object, error) {
+		s, err := want(old, scaleOf(sub.Scale, old))
+		if err != nil {
+			return nil, err
+		}
+		if err := checkScale(req, s); err != nil {
+			return nil, err
+		}
+		obj := old.DeepCopyObject().(api.Object)
+		sub.Scale.Set(obj, s.Spec.Replicas)
+		if rv := s.ResourceVersion; rv != "" {
+			obj.SetResourceVersion(rv)
+		}
+		e.track(t, req, obj, old, managerOf(opts.FieldManager, req.UserAgent))
+		return obj, nil
+	}
+	res, created, err := w.run(ctx)
+	if err != nil {
+		return Result{}, false, err
+	}
+	parent, err := res.Meta()
+	if err != nil {
+		return Result{}, false, apierrors.NewInternalError(err)
+	}
+	return Made(scaleOf(sub.Scale, parent)), created, nil
+}
+
+func checkScale(req *Request, s *autoscalingv1.Scale) error {
+	if s.Name != req.Ref.Name {
+		return apierrors.NewBadRequest(fmt.Sprintf("the name of the object (%s) does not match the name on the URL (%s)", s.Name, req.Ref.Name))
+	}
+	if s.Spec.Replicas < 0 {
+		return apierrors.NewInvalid(scaleGVK.GroupKind(), s.Name, field.ErrorList{
+			field.Invalid(field.NewPath("spec", "replicas"), s.Spec.Replicas, "must be greater than or equal to 0")})
+	}
+	return nil
+}
+
+// applyScale turns the applied Scale into a configuration of the parent, whose fields are the ones that are managed.
+func (e *Engine) applyScale(ctx context.Context, req *Request, sub *api.Subresource, data []byte, opts metav1.PatchOptions) (Result, bool, error) {
+	var in autoscalingv1.Scale
+	if err := yaml.Unmarshal(data, &in); err != nil {
+		return Result{}, false, apierrors.NewBadRequest(fmt.Sprintf("error decoding patch: %v", err))
+	}
+	config, err := json.Marshal(map[string]any{
+		"apiVersion": req.Kind.GVK().GroupVersion().String(), "kind": req.Kind.Kind,
+		"metadata": map[string]any{"name": req.Ref.Name, "namespace": req.Ref.Namespace},
+		"spec":     map[string]any{"replicas": in.Spec.Replicas},
+	})
+	if err != nil {
+		return Result{}, false, apierrors.NewInternalError(err)
+	}
+	t, err := e.target(req.Kind)
+	if err != nil {
+		return Result{}, false, err
+	}
+	w := &writing{e: e, t: t, req: req, dry: dryRun(opts.DryRun), options: updateOptions(opts)}
+	w.make = func(old api.Object) (api.Object, error) { return w.patched(old, types.ApplyYAMLPatchType, config, opts) }
+	res, created, err := w.run(ctx)
+	if err != nil {
+		return Result{}, false, err
+	}
+	parent, err := res.Meta()
+	if err != nil {
+		return Result{}, false, apierrors.NewInternalError(err)
+	}
+	return Made(scaleOf(sub.Scale, parent)), created, nil
+}

@@ -1,0 +1,233 @@
+package verb
+
+import (
+	"context"
+	"errors"
+
+	"sampan.dev/internal/api"
+	"sampan.dev/internal/hub/admit"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+)
+
+// Update replaces an object, or what a subresource covers of it. created tells that it was not there before. obj belongs
+// to the engine afterwards.
+func (e *Engine) Update(ctx context.Context, req *Request, obj runtime.Object, opts metav1.UpdateOptions) (res Result, created bool, err error) {
+	if sub := req.Kind.Sub(req.Ref.Subresource); sub != nil && sub.Scale != nil {
+		return e.updateScale(ctx, req, sub, obj, opts)
+	}
+	t, err := e.target(req.Kind)
+	if err != nil {
+		return Result{}, false, err
+	}
+	o, err := e.incoming(t, obj)
+	if err != nil {
+		return Result{}, false, err
+	}
+	if err := checkName(t.stored, req.Ref.Namespace, req.Ref.Name, o); err != nil {
+		return Result{}, false, err
+	}
+	if err := settleNamespace(t.stored, req.Ref.Namespace, o); err != nil {
+		return Result{}, false, err
+	}
+	dedupOwners(o, req.Warn, "")
+	manager := managerOf(opts.FieldManager, req.UserAgent)
+	w := &writing{
+		e: e, t: t, req: req, dry: dryRun(opts.DryRun), uid: o.GetUID(), options: &opts,
+		allowCreate: t.kind.CreateOnUpdate && req.Ref.Subresource == "",
+		make: func(old api.Object) (api.Object, error) {
+			obj := o.DeepCopyObject().(api.Object)
+			e.track(t, req, obj, old, manager)
+			return obj, nil
+		},
+	}
+	opts.TypeMeta = metav1.TypeMeta{APIVersion: "meta.k8s.io/v1", Kind: "UpdateOptions"}
+	return w.run(ctx)
+}
+
+// writing is one update or patch of the main resource or of a subresource with the parent's body.
+type writing struct {
+	e           *Engine
+	t           target
+	req         *Request
+	dry         bool
+	uid         types.UID // precondition, "" for none
+	allowCreate bool
+	options     runtime.Object // *metav1.UpdateOptions
+	// make returns the wanted object, its own copy, with managed fields tracked; old is nil when there is nothing yet.
+	make func(old api.Object) (api.Object, error)
+	warn    []string // of the last attempt
+	retried bool
+}
+
+func (w *writing) run(ctx context.Context) (Result, bool, error) {
+	key := w.t.stored.Key(w.req.Ref.Namespace, w.req.Ref.Name)
+	creating := false
+	send := w.req.Warn
+	req := *w.req
+	req.Warn = func(s string) { w.warn = append(w.warn, s) } // attempts that come to nothing do not warn
+	w.req = &req
+	res, _, err := w.e.change(ctx, w.t, key, func(old api.Object) (plan, error) {
+		w.warn = w.warn[:0]
+		creating = old == nil
+		if err := checkPreconditions(w.t.kind, key, w.req.Ref.Name, w.uid, old); err != nil {
+			return plan{}, err
+		}
+		if old == nil {
+			if !w.allowCreate {
+				return plan{}, apierrors.NewNotFound(w.t.kind.GR(), w.req.Ref.Name)
+			}
+			return plan{}, errCreate
+		}
+		return w.plan(ctx, old)
+	})
+	if errors.Is(err, errCreate) {
+		res, err = w.create(ctx)
+		if apierrors.IsAlreadyExists(err) && !w.retried { // somebody was faster: it is an update after all
+			w.retried = true
+			w.req.Warn = send
+			return w.run(ctx)
+		}
+	}
+	for _, s := range w.warn {
+		send(s)
+	}
+	return res, creating && err == nil, err
+}
+
+// errCreate leaves the update loop for the create path.
+var errCreate = errors.New("create instead")
+
+// create stores what is not there yet, through everything that a create goes through.
+func (w *writing) create(ctx context.Context) (Result, error) {
+	obj, err := w.make(nil)
+	if err != nil {
+		return Result{}, err
+	}
+	wipeSystemFields(obj)
+	if err := settleNamespace(w.t.stored, w.req.Ref.Namespace, obj); err != nil {
+		return Result{}, err
+	}
+	obj.SetResourceVersion("")
+	var opts metav1.CreateOptions
+	if w.dry {
+		opts.DryRun = []string{metav1.DryRunAll}
+	}
+	if u, ok := w.options.(*metav1.UpdateOptions); ok {
+		opts.FieldManager, opts.FieldValidation = u.FieldManager, u.FieldValidation
+	}
+	return w.e.create(ctx, w.t, w.req, obj, &opts)
+}
+
+// plan decides on an update of old: admission, preparation, validation.
+func (w *writing) plan(ctx context.Context, old api.Object) (plan, error) {
+	obj, err := w.make(old)
+	if err != nil {
+		return plan{}, err
+	}
+	attrs := &admit.Attributes{
+		Kind: w.t.stored, Subresource: w.req.Ref.Subresource, Operation: admit.Update,
+		Namespace: admissionNamespace(w.t.stored, w.req.Ref.Namespace, obj), Name: w.req.Ref.Name,
+		Object: obj, Old: old, Options: w.options, DryRun: w.dry, User: w.req.User, Warn: w.req.Warn,
+	}
+	chain := w.e.admission()
+	if err := chain.Admit(ctx, attrs); err != nil {
+		return plan{}, err
+	}
+	dedupOwners(obj, w.req.Warn, " after mutating admission happens")
+	if err := w.version(obj, old); err != nil {
+		return plan{}, err
+	}
+	f := effect{}
+	if w.req.Ref.Subresource == "" {
+		if f, err = w.e.assign(ctx, w.t, obj, old, w.dry); err != nil {
+			return plan{}, err
+		}
+	}
+	if err := w.settle(obj, old); err != nil {
+		f.end(false)
+		return plan{}, err
+	}
+	if err := chain.Validate(ctx, attrs); err != nil {
+		f.end(false)
+		return plan{}, err
+	}
+	act := write
+	if removable(w.t.stored, obj, old) {
+		act = remove
+	}
+	return plan{act: act, obj: obj, effect: f, dry: w.dry}, nil
+}
+
+// version compares resource versions; one that is not given is taken from what is there, where the kind allows it.
+func (w *writing) version(obj, old api.Object) error {
+	have, want := revisionOf(old), revisionOf(obj)
+	switch {
+	case want == have:
+	case want == 0 && w.t.kind.Unconditional:
+		obj.SetResourceVersion(old.GetResourceVersion())
+	case want == 0:
+		gk := w.t.kind.GVK().GroupKind()
+		gk.Kind = w.t.kind.Resource
+		return apierrors.NewInvalid(gk, obj.GetName(), field.ErrorList{
+			field.Invalid(field.NewPath("metadata", "resourceVersion"), 0, "must be specified for an update")})
+	default:
+		return apierrors.NewConflict(w.t.kind.GR(), obj.GetName(), errors.New(staleMessage))
+	}
+	return nil
+}
+
+// settle prepares and validates the change from old to obj.
+func (w *writing) settle(obj, old api.Object) error {
+	k, validate := w.t.stored, w.t.kind.ValidateUpdate
+	if name := w.req.Ref.Subresource; name != "" {
+		sub := k.Sub(name)
+		if sub == nil {
+			return apierrors.NewMethodNotSupported(w.t.kind.GR(), w.req.Verb)
+		}
+		validate = sub.ValidateUpdate
+	}
+	if err := settleNamespace(k, w.req.Ref.Namespace, obj); err != nil {
+		return err
+	}
+	prepareUpdate(k, w.req.Ref.Subresource, obj, old)
+	keepSystemFields(obj, old)
+	errs := validateMetaChange(k, obj, old)
+	if validate != nil {
+		errs = append(errs, validate(w.t.outward(obj), w.t.outward(old))...)
+	}
+	if len(errs) > 0 {
+		return apierrors.NewInvalid(w.t.kind.GVK().GroupKind(), obj.GetName(), errs)
+	}
+	if w.t.kind.Warnings != nil && w.req.Ref.Subresource == "" {
+		for _, s := range w.t.kind.Warnings(w.t.outward(obj), w.t.outward(old)) {
+			w.req.Warn(s)
+		}
+	}
+	return nil
+}
+
+// removable tells that the update took away the last thing that kept an object from being deleted.
+func removable(k *api.Kind, obj, old api.Object) bool {
+	if len(obj.GetFinalizers()) > 0 || old.GetDeletionTimestamp() == nil || namespaceHeld(obj) {
+		return false
+	}
+	grace := old.GetDeletionGracePeriodSeconds()
+	return grace == nil || *grace == 0
+}
+
+// prepareUpdate resets what the request may not change. It may run more than once on the same object.
+func prepareUpdate(k *api.Kind, subresource string, obj, old api.Object) {
+	obj.SetGeneration(old.GetGeneration())
+	prepare := k.PrepareUpdate
+	if sub := k.Sub(subresource); sub != nil {
+		prepare = sub.PrepareUpdate
+	}
+	if prepare != nil {
+		prepare(obj, old)
+	}
+}
