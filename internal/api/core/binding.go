@@ -1,0 +1,36 @@
+package core
+
+import (
+	"sampan.dev/internal/api"
+	"sampan.dev/internal/api/valid"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+)
+
+// Bindings is the kind Binding: creating one binds the pod of its name to a node. It is the old form of pods/binding and
+// is never stored.
+func Bindings() *api.Kind {
+	return &api.Kind{
+		Version: "v1", Kind: "Binding", Resource: "bindings", Singular: "binding", Namespaced: true,
+		New:      func() api.Object { return &corev1.Binding{} },
+		Verbs:    []string{"create"},
+		Virtual:  true,
+		Validate: validateOne(ValidateBinding),
+	}
+}
+
+// ValidateBinding checks a binding, of bindings and of pods/binding: it must point at a node.
+func ValidateBinding(b *corev1.Binding) field.ErrorList {
+	var errs field.ErrorList
+	if b.Target.Kind != "" && b.Target.Kind != "Node" {
+		errs = append(errs, field.NotSupported(field.NewPath("target", "kind"), b.Target.Kind, []string{"Node", "<empty>"}))
+	}
+	if b.Target.Name == "" {
+		return append(errs, field.Required(field.NewPath("target", "name"), ""))
+	}
+	if len(errs) > 0 {
+		return errs
+	}
+	return append(errs, valid.NodeName(b.Target.Name, field.NewPath("target", "name"))...)
+}
