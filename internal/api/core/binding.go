@@ -16,7 +16,7 @@ func Bindings() *api.Kind {
 		New:      func() api.Object { return &corev1.Binding{} },
 		Verbs:    []string{"create"},
 		Virtual:  true,
-		Validate: validateOne(ValidateBinding),
+		Validate: api.Check(ValidateBinding),
 	}
 }
 

@@ -23,13 +23,13 @@ func ConfigMaps() *api.Kind {
 		New:     func() api.Object { return &corev1.ConfigMap{} },
 		NewList: func() runtime.Object { return &corev1.ConfigMapList{} },
 
-		Validate:       validateOne(validateConfigMap),
-		ValidateUpdate: validateTwo(validateConfigMapUpdate),
+		Validate:       api.Check(validateConfigMap),
+		ValidateUpdate: api.CheckChange(validateConfigMapUpdate),
 		Unconditional:  true,
 		Columns: []metav1.TableColumnDefinition{
 			api.NameColumn(), api.Column("Data", "string", corev1.ConfigMap{}.SwaggerDoc()["data"]), api.AgeColumn(),
 		},
-		Row: rowOf(func(c *corev1.ConfigMap) []any {
+		Row: api.Cells(func(c *corev1.ConfigMap) []any {
 			return []any{c.Name, int64(len(c.Data) + len(c.BinaryData)), c.CreationTimestamp}
 		}),
 	}

@@ -25,15 +25,15 @@ func Endpoints() *api.Kind {
 		New:     func() api.Object { return &corev1.Endpoints{} },
 		NewList: func() runtime.Object { return &corev1.EndpointsList{} },
 
-		Default: prepareOne(func(ep *corev1.Endpoints) {
+		Default: api.On(func(ep *corev1.Endpoints) {
 			for i := range ep.Subsets {
 				for j := range ep.Subsets[i].Ports {
 					setDefault(&ep.Subsets[i].Ports[j].Protocol, corev1.ProtocolTCP)
 				}
 			}
 		}),
-		Validate: validateOne(validateEndpoints),
-		ValidateUpdate: validateTwo(func(ep, old *corev1.Endpoints) field.ErrorList {
+		Validate: api.Check(validateEndpoints),
+		ValidateUpdate: api.CheckChange(func(ep, old *corev1.Endpoints) field.ErrorList {
 			errs := validateEndpoints(ep)
 			if len(errs) > 0 && equality.Semantic.DeepEqual(ep.Subsets, old.Subsets) {
 				return valid.KubeFinalizers(ep) // what is stored was valid once
@@ -46,7 +46,7 @@ func Endpoints() *api.Kind {
 		Columns: []metav1.TableColumnDefinition{
 			api.NameColumn(), api.Column("Endpoints", "string", corev1.Endpoints{}.SwaggerDoc()["subsets"]), api.AgeColumn(),
 		},
-		Row: rowOf(func(ep *corev1.Endpoints) []any {
+		Row: api.Cells(func(ep *corev1.Endpoints) []any {
 			return []any{ep.Name, formatSubsets(ep.Subsets), ep.CreationTimestamp}
 		}),
 	}

@@ -21,12 +21,12 @@ func Events() *api.Kind {
 		New:     func() api.Object { return &corev1.Event{} },
 		NewList: func() runtime.Object { return &corev1.EventList{} },
 
-		Validate:       validateOne(func(e *corev1.Event) field.ErrorList { return ValidateEvent(e, "reportingComponent") }),
-		ValidateUpdate: validateTwo(func(e, _ *corev1.Event) field.ErrorList { return ValidateEvent(e, "reportingComponent") }),
+		Validate:       api.Check(func(e *corev1.Event) field.ErrorList { return ValidateEvent(e, "reportingComponent") }),
+		ValidateUpdate: api.CheckChange(func(e, _ *corev1.Event) field.ErrorList { return ValidateEvent(e, "reportingComponent") }),
 		CreateOnUpdate: true,
 		Unconditional:  true,
 		Columns:        EventColumns(),
-		Row:            rowOf(EventRow),
+		Row:            api.Cells(EventRow),
 		Fields:         fieldsOf(eventFields),
 		FieldLabels: []string{
 			"involvedObject.kind", "involvedObject.namespace", "involvedObject.name", "involvedObject.uid",

@@ -24,33 +24,33 @@ func Namespaces() *api.Kind {
 		NewList: func() runtime.Object { return &corev1.NamespaceList{} },
 		Verbs:   []string{"create", "delete", "get", "list", "patch", "update", "watch"},
 
-		Default:       prepareOne(defaultNamespace),
-		PrepareCreate: prepareOne(prepareNamespace),
-		PrepareUpdate: prepareTwo(func(ns, old *corev1.Namespace) {
+		Default:       api.On(defaultNamespace),
+		PrepareCreate: api.On(prepareNamespace),
+		PrepareUpdate: api.OnChange(func(ns, old *corev1.Namespace) {
 			ns.Spec.Finalizers = old.Spec.Finalizers
 			ns.Status = old.Status
 			labelNamespace(ns)
 		}),
-		Validate:       validateOne(validateNamespace),
-		ValidateUpdate: validateTwo(func(ns, _ *corev1.Namespace) field.ErrorList { return validateNamespace(ns) }),
+		Validate:       api.Check(validateNamespace),
+		ValidateUpdate: api.CheckChange(func(ns, _ *corev1.Namespace) field.ErrorList { return validateNamespace(ns) }),
 		ValidateName:   apivalidation.ValidateNamespaceName,
 		Unconditional:  true,
 		Subresources: []api.Subresource{
 			{
 				Name: "finalize", Verbs: []string{"update"},
-				PrepareUpdate:  prepareTwo(func(ns, old *corev1.Namespace) { ns.Status = old.Status }),
-				ValidateUpdate: validateTwo(validateNamespaceFinalize),
+				PrepareUpdate:  api.OnChange(func(ns, old *corev1.Namespace) { ns.Status = old.Status }),
+				ValidateUpdate: api.CheckChange(validateNamespaceFinalize),
 			},
 			{
 				Name: "status", Verbs: statusVerbs,
-				PrepareUpdate:  prepareTwo(func(ns, old *corev1.Namespace) { ns.Spec = old.Spec }),
-				ValidateUpdate: validateTwo(validateNamespaceStatus),
+				PrepareUpdate:  api.OnChange(func(ns, old *corev1.Namespace) { ns.Spec = old.Spec }),
+				ValidateUpdate: api.CheckChange(validateNamespaceStatus),
 			},
 		},
 		Columns: []metav1.TableColumnDefinition{
 			api.NameColumn(), api.Column("Status", "string", "The status of the namespace"), api.AgeColumn(),
 		},
-		Row: rowOf(func(ns *corev1.Namespace) []any {
+		Row: api.Cells(func(ns *corev1.Namespace) []any {
 			return []any{ns.Name, string(ns.Status.Phase), ns.CreationTimestamp}
 		}),
 		Fields:      fieldsOf(func(ns *corev1.Namespace) fields.Set { return fields.Set{"status.phase": string(ns.Status.Phase)} }),

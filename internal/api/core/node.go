@@ -22,13 +22,13 @@ func Nodes() *api.Kind {
 		New:     func() api.Object { return &corev1.Node{} },
 		NewList: func() runtime.Object { return &corev1.NodeList{} },
 
-		Default: prepareOne(defaultNode),
-		PrepareCreate: prepareOne(func(n *corev1.Node) {
+		Default: api.On(defaultNode),
+		PrepareCreate: api.On(func(n *corev1.Node) {
 			n.Spec.ConfigSource = nil
 			n.Status.Config = nil
 			n.Spec.PodPreemptionPolicy = nil // alpha
 		}),
-		PrepareUpdate: prepareTwo(func(n, old *corev1.Node) {
+		PrepareUpdate: api.OnChange(func(n, old *corev1.Node) {
 			n.Status = old.Status
 			if old.Spec.ConfigSource == nil {
 				n.Spec.ConfigSource = nil
@@ -37,8 +37,8 @@ func Nodes() *api.Kind {
 				n.Spec.PodPreemptionPolicy = nil
 			}
 		}),
-		Validate: validateOne(validateNode),
-		ValidateUpdate: validateTwo(func(n, old *corev1.Node) field.ErrorList {
+		Validate: api.Check(validateNode),
+		ValidateUpdate: api.CheckChange(func(n, old *corev1.Node) field.ErrorList {
 			return append(validateNode(n), validateNodeUpdate(n, old)...)
 		}),
 		Warnings:      func(obj, _ api.Object) []string { return nodeWarnings(obj.(*corev1.Node)) },
@@ -50,17 +50,17 @@ func Nodes() *api.Kind {
 			},
 			{
 				Name: "status", Verbs: statusVerbs,
-				PrepareUpdate: prepareTwo(func(n, old *corev1.Node) {
+				PrepareUpdate: api.OnChange(func(n, old *corev1.Node) {
 					n.Spec = old.Spec
 					if old.Status.Config == nil {
 						n.Status.Config = nil
 					}
 				}),
-				ValidateUpdate: validateTwo(validateNodeUpdate),
+				ValidateUpdate: api.CheckChange(validateNodeUpdate),
 			},
 		},
 		Columns: nodeColumns(),
-		Row:     rowOf(nodeRow),
+		Row:     api.Cells(nodeRow),
 		Fields: fieldsOf(func(n *corev1.Node) fields.Set {
 			return fields.Set{"spec.unschedulable": strconv.FormatBool(n.Spec.Unschedulable)}
 		}),

@@ -23,11 +23,11 @@ func Pods() *api.Kind {
 		New:     func() api.Object { return &corev1.Pod{} },
 		NewList: func() runtime.Object { return &corev1.PodList{} },
 
-		Default:        prepareOne(defaultPod),
-		PrepareCreate:  prepareOne(preparePodCreate),
-		PrepareUpdate:  prepareTwo(preparePodUpdate),
-		Validate:       validateOne(validatePod),
-		ValidateUpdate: validateTwo(validatePodUpdate),
+		Default:        api.On(defaultPod),
+		PrepareCreate:  api.On(preparePodCreate),
+		PrepareUpdate:  api.OnChange(preparePodUpdate),
+		Validate:       api.Check(validatePod),
+		ValidateUpdate: api.CheckChange(validatePodUpdate),
 		Warnings: func(obj, old api.Object) []string {
 			if old != nil {
 				return nil // controllers and kubelets update pods, people do not
@@ -38,7 +38,7 @@ func Pods() *api.Kind {
 		Grace:         func(obj api.Object, options *metav1.DeleteOptions) int64 { return podGrace(obj.(*corev1.Pod), options) },
 		Subresources:  podSubresources(),
 		Columns:       podColumns(),
-		Row:           rowOf(podRow),
+		Row:           api.Cells(podRow),
 		Fields:        fieldsOf(podFields),
 		FieldLabels: []string{
 			"spec.nodeName", "spec.restartPolicy", "spec.schedulerName", "spec.serviceAccountName", "spec.hostNetwork",
@@ -55,8 +55,8 @@ func podSubresources() []api.Subresource {
 		{Name: "binding", Verbs: []string{"create"}, GVK: v1("Binding"), New: func() runtime.Object { return &corev1.Binding{} }},
 		{
 			Name: "ephemeralcontainers", Verbs: statusVerbs,
-			PrepareUpdate:  prepareTwo(prepareEphemeral),
-			ValidateUpdate: validateTwo(validateEphemeralUpdate),
+			PrepareUpdate:  api.OnChange(prepareEphemeral),
+			ValidateUpdate: api.CheckChange(validateEphemeralUpdate),
 		},
 		{
 			Name: "eviction", Verbs: []string{"create"}, GVK: schemaGVK{Group: "policy", Version: "v1", Kind: "Eviction"},
@@ -68,13 +68,13 @@ func podSubresources() []api.Subresource {
 		{Name: "proxy", Verbs: proxyVerbs, GVK: v1("PodProxyOptions"), New: func() runtime.Object { return &corev1.PodProxyOptions{} }},
 		{
 			Name: "resize", Verbs: statusVerbs,
-			PrepareUpdate:  prepareTwo(prepareResize),
-			ValidateUpdate: validateTwo(validateResize),
+			PrepareUpdate:  api.OnChange(prepareResize),
+			ValidateUpdate: api.CheckChange(validateResize),
 		},
 		{
 			Name: "status", Verbs: statusVerbs,
-			PrepareUpdate:  prepareTwo(preparePodStatus),
-			ValidateUpdate: validateTwo(validatePodStatusUpdate),
+			PrepareUpdate:  api.OnChange(preparePodStatus),
+			ValidateUpdate: api.CheckChange(validatePodStatusUpdate),
 		},
 	}
 }

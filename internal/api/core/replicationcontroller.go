@@ -28,20 +28,20 @@ func ReplicationControllers() *api.Kind {
 		New:     func() api.Object { return &corev1.ReplicationController{} },
 		NewList: func() runtime.Object { return &corev1.ReplicationControllerList{} },
 
-		Default: prepareOne(defaultRC),
-		PrepareCreate: prepareOne(func(rc *corev1.ReplicationController) {
+		Default: api.On(defaultRC),
+		PrepareCreate: api.On(func(rc *corev1.ReplicationController) {
 			rc.Status = corev1.ReplicationControllerStatus{}
 			rc.Generation = 1
 		}),
-		PrepareUpdate: prepareTwo(func(rc, old *corev1.ReplicationController) {
+		PrepareUpdate: api.OnChange(func(rc, old *corev1.ReplicationController) {
 			rc.Status = old.Status
 			rc.Generation = old.Generation
 			if !equality.Semantic.DeepEqual(&rc.Spec, &old.Spec) {
 				rc.Generation++
 			}
 		}),
-		Validate: validateOne(validateRC),
-		ValidateUpdate: validateTwo(func(rc, old *corev1.ReplicationController) field.ErrorList {
+		Validate: api.Check(validateRC),
+		ValidateUpdate: api.CheckChange(func(rc, old *corev1.ReplicationController) field.ErrorList {
 			return valid.Ratchet(validateRC(rc), func() field.ErrorList { return validateRC(old) })
 		}),
 		Warnings:      rcWarnings,
@@ -54,15 +54,15 @@ func ReplicationControllers() *api.Kind {
 			},
 			{
 				Name: "status", Verbs: statusVerbs,
-				PrepareUpdate: prepareTwo(func(rc, old *corev1.ReplicationController) {
+				PrepareUpdate: api.OnChange(func(rc, old *corev1.ReplicationController) {
 					rc.Spec = old.Spec
 					rc.Generation = old.Generation
 				}),
-				ValidateUpdate: validateTwo(validateRCStatus),
+				ValidateUpdate: api.CheckChange(validateRCStatus),
 			},
 		},
 		Columns: rcColumns(),
-		Row:     rowOf(rcRow),
+		Row:     api.Cells(rcRow),
 		Fields: fieldsOf(func(rc *corev1.ReplicationController) fields.Set {
 			return fields.Set{"status.replicas": strconv.Itoa(int(rc.Status.Replicas))}
 		}),

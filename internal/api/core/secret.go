@@ -24,18 +24,18 @@ func Secrets() *api.Kind {
 		New:     func() api.Object { return &corev1.Secret{} },
 		NewList: func() runtime.Object { return &corev1.SecretList{} },
 
-		Default: prepareOne(defaultSecret),
-		PrepareUpdate: prepareTwo(func(s, old *corev1.Secret) {
+		Default: api.On(defaultSecret),
+		PrepareUpdate: api.OnChange(func(s, old *corev1.Secret) {
 			setDefault(&s.Type, old.Type)
 		}),
-		Validate:       validateOne(validateSecret),
-		ValidateUpdate: validateTwo(validateSecretUpdate),
+		Validate:       api.Check(validateSecret),
+		ValidateUpdate: api.CheckChange(validateSecretUpdate),
 		Warnings:       func(obj, _ api.Object) []string { return secretWarnings(obj.(*corev1.Secret)) },
 		Unconditional:  true,
 		Columns: []metav1.TableColumnDefinition{
 			api.NameColumn(), api.Column("Type", "string", doc["type"]), api.Column("Data", "string", doc["data"]), api.AgeColumn(),
 		},
-		Row: rowOf(func(s *corev1.Secret) []any {
+		Row: api.Cells(func(s *corev1.Secret) []any {
 			return []any{s.Name, string(s.Type), int64(len(s.Data)), s.CreationTimestamp}
 		}),
 		Fields:      fieldsOf(func(s *corev1.Secret) fields.Set { return fields.Set{"type": string(s.Type)} }),

@@ -25,11 +25,11 @@ func Services() *api.Kind {
 		New:     func() api.Object { return &corev1.Service{} },
 		NewList: func() runtime.Object { return &corev1.ServiceList{} },
 
-		Default:        prepareOne(defaultService),
-		PrepareCreate:  prepareOne(prepareServiceCreate),
-		PrepareUpdate:  prepareTwo(prepareServiceUpdate),
-		Validate:       validateOne(validateServiceCreate),
-		ValidateUpdate: validateTwo(validateServiceUpdate),
+		Default:        api.On(defaultService),
+		PrepareCreate:  api.On(prepareServiceCreate),
+		PrepareUpdate:  api.OnChange(prepareServiceUpdate),
+		Validate:       api.Check(validateServiceCreate),
+		ValidateUpdate: api.CheckChange(validateServiceUpdate),
 		ValidateName:   apivalidation.NameIsDNSLabel,
 		Warnings:       func(obj, _ api.Object) []string { return serviceWarnings(obj.(*corev1.Service)) },
 		CreateOnUpdate: true,
@@ -41,12 +41,12 @@ func Services() *api.Kind {
 			},
 			{
 				Name: "status", Verbs: statusVerbs,
-				PrepareUpdate:  prepareTwo(func(s, old *corev1.Service) { s.Spec = old.Spec }),
-				ValidateUpdate: validateTwo(validateServiceStatus),
+				PrepareUpdate:  api.OnChange(func(s, old *corev1.Service) { s.Spec = old.Spec }),
+				ValidateUpdate: api.CheckChange(validateServiceStatus),
 			},
 		},
 		Columns: serviceColumns(),
-		Row:     rowOf(serviceRow),
+		Row:     api.Cells(serviceRow),
 		Fields: fieldsOf(func(s *corev1.Service) fields.Set {
 			return fields.Set{"spec.clusterIP": s.Spec.ClusterIP, "spec.type": string(s.Spec.Type)}
 		}),

@@ -22,10 +22,10 @@ func ServiceAccounts() *api.Kind {
 		New:     func() api.Object { return &corev1.ServiceAccount{} },
 		NewList: func() runtime.Object { return &corev1.ServiceAccountList{} },
 
-		PrepareCreate:  prepareOne(keepSecretNames),
-		PrepareUpdate:  prepareTwo(func(sa, _ *corev1.ServiceAccount) { keepSecretNames(sa) }),
-		Validate:       validateOne(func(sa *corev1.ServiceAccount) field.ErrorList { return valid.KubeFinalizers(sa) }),
-		ValidateUpdate: validateTwo(func(sa, _ *corev1.ServiceAccount) field.ErrorList { return valid.KubeFinalizers(sa) }),
+		PrepareCreate:  api.On(keepSecretNames),
+		PrepareUpdate:  api.OnChange(func(sa, _ *corev1.ServiceAccount) { keepSecretNames(sa) }),
+		Validate:       api.Check(func(sa *corev1.ServiceAccount) field.ErrorList { return valid.KubeFinalizers(sa) }),
+		ValidateUpdate: api.CheckChange(func(sa, _ *corev1.ServiceAccount) field.ErrorList { return valid.KubeFinalizers(sa) }),
 		ValidateName:   apivalidation.ValidateServiceAccountName,
 		Warnings:       serviceAccountWarnings,
 		Unconditional:  true,
@@ -35,7 +35,7 @@ func ServiceAccounts() *api.Kind {
 			New: func() runtime.Object { return &authenticationv1.TokenRequest{} },
 		}},
 		Columns: []metav1.TableColumnDefinition{api.NameColumn(), api.AgeColumn()},
-		Row: rowOf(func(sa *corev1.ServiceAccount) []any {
+		Row: api.Cells(func(sa *corev1.ServiceAccount) []any {
 			return []any{sa.Name, sa.CreationTimestamp}
 		}),
 	}
