@@ -1,0 +1,60 @@
+package all
+
+import (
+	"sampan.dev/internal/api"
+	"sampan.dev/internal/api/apps"
+	"sampan.dev/internal/api/authentication"
+	"sampan.dev/internal/api/authorization"
+	"sampan.dev/internal/api/certificates"
+	"sampan.dev/internal/api/coordination"
+	"sampan.dev/internal/api/core"
+	"sampan.dev/internal/api/discovery"
+	"sampan.dev/internal/api/events"
+	"sampan.dev/internal/api/rbac"
+	"sampan.dev/internal/api/scheduling"
+)
+
+// Kinds returns a new list of all kinds. The groups come in the order of upstream's discovery, which tells clients whose short
+// names win; the resources of a group come in the order of the alphabet.
+func Kinds() *api.Kinds {
+	return api.NewKinds([]*api.Kind{
+		core.Bindings(),
+		core.ConfigMaps(),
+		core.Endpoints(),
+		core.Events(),
+		core.Namespaces(),
+		core.Nodes(),
+		core.Pods(),
+		core.ReplicationControllers(),
+		core.Secrets(),
+		core.ServiceAccounts(),
+		core.Services(),
+
+		apps.ControllerRevisions(),
+		apps.Deployments(),
+		apps.ReplicaSets(),
+
+		events.Events(),
+
+		authentication.SelfSubjectReviews(),
+		authentication.TokenReviews(),
+
+		authorization.LocalSubjectAccessReviews(),
+		authorization.SelfSubjectAccessReviews(),
+		authorization.SelfSubjectRulesReviews(),
+		authorization.SubjectAccessReviews(),
+
+		certificates.Requests(),
+
+		rbac.ClusterRoleBindings(),
+		rbac.ClusterRoles(),
+		rbac.RoleBindings(),
+		rbac.Roles(),
+
+		scheduling.PriorityClasses(),
+
+		coordination.Leases(),
+
+		discovery.EndpointSlices(),
+	})
+}
