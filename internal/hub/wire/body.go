@@ -1,0 +1,176 @@
+package wire
+
+import (
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"net/http"
+	"slices"
+	"strings"
+
+	"sampan.dev/internal/api"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/runtime/serializer/json"
+	"k8s.io/apimachinery/pkg/runtime/serializer/protobuf"
+)
+
+// MaxBody is the largest body that is read, in bytes.
+const MaxBody = 3 << 20
+
+// ReadBody reads a body of at most MaxBody bytes.
+func ReadBody(r *http.Request) ([]byte, error) {
+	if r.Body == nil || r.Body == http.NoBody {
+		return nil, nil
+	}
+	defer r.Body.Close()
+	tooLarge := apierrors.NewRequestEntityTooLargeError(fmt.Sprintf("limit is %d", MaxBody))
+	if r.ContentLength > MaxBody {
+		return nil, tooLarge
+	}
+	lr := &io.LimitedReader{R: r.Body, N: MaxBody + 1}
+	var data []byte
+	var err error
+	if r.ContentLength > 0 {
+		data = make([]byte, r.ContentLength)
+		var n int
+		n, err = io.ReadFull(lr, data)
+		data = data[:n]
+	} else {
+		data, err = io.ReadAll(lr)
+	}
+	if err != nil {
+		return nil, apierrors.NewBadRequest("reading the body: " + err.Error())
+	}
+	if lr.N <= 0 {
+		return nil, tooLarge
+	}
+	return data, nil
+}
+
+// decoders by format; the strict ones also refuse what they do not know.
+type decoders struct{ lax, strict []runtime.Decoder }
+
+var bodies = newDecoders()
+
+func newDecoders() decoders {
+	var d decoders
+	for _, strict := range []bool{false, true} {
+		set := []runtime.Decoder{
+			JSON:  json.NewSerializerWithOptions(json.DefaultMetaFactory, api.Scheme, api.Scheme, json.SerializerOptions{Strict: strict}),
+			YAML:  json.NewSerializerWithOptions(json.DefaultMetaFactory, api.Scheme, api.Scheme, json.SerializerOptions{Yaml: true, Strict: strict}),
+			Proto: protobuf.NewSerializer(api.Scheme, api.Scheme),
+		}
+		if strict {
+			d.strict = set
+		} else {
+			d.lax = set
+		}
+	}
+	return d
+}
+
+// BodyFormat reads a Content-Type; none means JSON.
+func BodyFormat(contentType string) (Format, error) {
+	if contentType == "" {
+		return JSON, nil
+	}
+	mt, _, err := mime.ParseMediaType(contentType)
+	if err == nil {
+		if i := slices.Index(types, mt); i >= 0 {
+			return Format(i), nil
+		}
+	}
+	return JSON, UnsupportedMedia(types)
+}
+
+// Decode reads a body into fresh, a new object of kind gvk. validation is Ignore, Warn or Strict ("" is Warn) and says what
+// becomes of unknown and repeated fields.
+func Decode(data []byte, f Format, fresh runtime.Object, gvk schema.GroupVersionKind, validation string, warn func(string)) (runtime.Object, error) {
+	dec := bodies.lax[f]
+	if validation != metav1.FieldValidationIgnore {
+		dec = bodies.strict[f]
+	}
+	obj, have, err := dec.Decode(data, &gvk, fresh)
+	if err != nil {
+		strict, isStrict := runtime.AsStrictDecodingError(err)
+		if !isStrict || obj == nil || validation == metav1.FieldValidationStrict {
+			return nil, decodeError(err, gvk, have, data)
+		}
+		Warnings(strict.Errors(), warn)
+	}
+	if have.GroupVersion() != gvk.GroupVersion() {
+		return nil, apierrors.NewBadRequest(fmt.Sprintf("the API version in the data (%s) does not match the expected API version (%s)", have.GroupVersion(), gvk.GroupVersion()))
+	}
+	if obj != fresh {
+		return nil, decodeError(fmt.Errorf("converting (%s.%s) to (%s.%s): unknown conversion", have.Version, have.Kind, groupName(gvk.Group), gvk.Kind), gvk, have, data)
+	}
+	return obj, nil
+}
+
+func groupName(g string) string {
+	if g == "" {
+		return "core"
+	}
+	return g
+}
+
+// decodeError says why a body is not what was expected, in upstream's words.
+func decodeError(err error, want schema.GroupVersionKind, have *schema.GroupVersionKind, data []byte) error {
+	var status apierrors.APIStatus
+	if errors.As(err, &status) {
+		return err
+	}
+	if have != nil && have.Kind != "" {
+		return apierrors.NewBadRequest(fmt.Sprintf("%s in version %q cannot be handled as a %s: %v", have.Kind, have.Version, want.Kind, err))
+	}
+	return apierrors.NewBadRequest(fmt.Sprintf("the object provided is unrecognized (must be of type %s): %v (%s)", want.Kind, err, summary(data, 30)))
+}
+
+func summary(data []byte, max int) string {
+	if len(data) == 0 {
+		return "<empty>"
+	}
+	dots := ""
+	show := data
+	if len(data) > max {
+		show, dots = data[:max], " ..."
+	}
+	if data[0] == '{' {
+		return string(show) + dots
+	}
+	return hex.EncodeToString(show) + dots
+}
+
+// Warnings sends what strict decoding found, a line each.
+func Warnings(errs []error, warn func(string)) {
+	for _, e := range errs {
+		text := e.Error()
+		trimmed := strings.TrimPrefix(strings.TrimPrefix(text, "error converting YAML to JSON: "), "yaml: unmarshal errors:\n")
+		if trimmed == text {
+			warn(text)
+			continue
+		}
+		for line := range strings.SplitSeq(trimmed, "\n") {
+			warn(strings.TrimSpace(line))
+		}
+	}
+}
+
+// DecodeOptions reads a body that holds options (DeleteOptions) into opts.
+func DecodeOptions(data []byte, f Format, opts runtime.Object, kind string) error {
+	gvk := schema.GroupVersionKind{Version: "v1", Kind: kind}
+	obj, _, err := bodies.lax[f].Decode(data, &gvk, opts)
+	if err != nil {
+		return apierrors.NewBadRequest(err.Error())
+	}
+	if obj != opts {
+		return apierrors.NewBadRequest("decoded object cannot be converted to " + kind)
+	}
+	return nil
+}

@@ -1,0 +1,138 @@
+package wire
+
+import (
+	"bufio"
+	"encoding/binary"
+	stdjson "encoding/json"
+	"net/http"
+
+	"sampan.dev/internal/api"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/watch"
+)
+
+// Frames writes the events of one watch. The bytes of an object are those that every other reader of it gets; only the few
+// around them are made per watch.
+type Frames struct {
+	out   Output
+	kind  *api.Kind
+	w     *bufio.Writer
+	flush func() error
+	head  []byte
+	first bool
+}
+
+// NewFrames prepares a watch response; nothing is sent before the first Flush. YAML cannot be streamed.
+func (o Output) NewFrames(w http.ResponseWriter, k *api.Kind) (*Frames, error) {
+	if o.Format == YAML {
+		return nil, NotAcceptable([]string{TypeJSON, TypeJSON + ";stream=watch", TypeProto + ";stream=watch"})
+	}
+	ct := types[o.Format]
+	if o.Format == Proto {
+		ct += ";stream=watch"
+	}
+	w.Header().Set("Content-Type", ct)
+	w.Header().Set("Cache-Control", "no-cache, private")
+	w.WriteHeader(http.StatusOK)
+	rc := http.NewResponseController(w)
+	return &Frames{out: o, kind: k, w: bufio.NewWriterSize(w, 8<<10), flush: rc.Flush, first: true}, nil
+}
+
+// Write adds one event.
+func (f *Frames) Write(t watch.EventType, item Item) error {
+	if f.out.Convert.Kind != "" {
+		obj, err := f.out.convertItem(f.kind, item)
+		if err != nil {
+			return err
+		}
+		if obj != nil {
+			return f.value(t, obj)
+		}
+	}
+	if f.out.Format == Proto {
+		return f.proto(t, item)
+	}
+	data, err := item.JSON()
+	if err != nil {
+		return err
+	}
+	return f.json(t, data)
+}
+
+func (f *Frames) json(t watch.EventType, data []byte) error {
+	f.head = append(append(append(f.head[:0], `{"type":"`...), t...), `","object":`...)
+	f.w.Write(f.head)
+	f.w.Write(data)
+	_, err := f.w.WriteString("}\n")
+	return err
+}
+
+func (f *Frames) proto(t watch.EventType, item Item) error {
+	msg, err := item.Proto()
+	if err != nil {
+		return err
+	}
+	gvk, err := f.gvk(t, item)
+	if err != nil {
+		return err
+	}
+	return f.message(t, gvk, msg)
+}
+
+// message writes a length-prefixed WatchEvent {type (1), object (2) {raw (1)}}.
+func (f *Frames) message(t watch.EventType, gvk schema.GroupVersionKind, msg []byte) error {
+	env := appendEnvelope(nil, gvk, len(msg))
+	raw := len(env) + len(msg) + len(envelopeEnd)
+	ext := fieldLen(raw)
+	total := fieldLen(len(t)) + fieldLen(ext)
+	h := binary.BigEndian.AppendUint32(f.head[:0], uint32(total))
+	h = appendBytesField(h, 1<<3|2, string(t))
+	h = binary.AppendUvarint(append(h, 2<<3|2), uint64(ext))
+	h = binary.AppendUvarint(append(h, 1<<3|2), uint64(raw))
+	h = append(h, env...)
+	f.head = h
+	f.w.Write(h)
+	f.w.Write(msg)
+	_, err := f.w.Write(envelopeEnd)
+	return err
+}
+
+func (f *Frames) gvk(t watch.EventType, item Item) (schema.GroupVersionKind, error) {
+	if t != watch.Error && f.kind != nil {
+		return f.kind.GVK(), nil
+	}
+	return gvkOf(nil, item)
+}
+
+// value writes an event whose object was made for this watch.
+func (f *Frames) value(t watch.EventType, obj runtime.Object) error {
+	if tab, ok := obj.(*metav1.Table); ok {
+		if !f.first {
+			tab.ColumnDefinitions = nil // only the first event says what the columns are
+		}
+		f.first = false
+	}
+	if m, ok := obj.(interface{ Marshal() ([]byte, error) }); ok && f.out.Format == Proto {
+		msg, err := m.Marshal()
+		if err != nil {
+			return err
+		}
+		return f.message(t, obj.GetObjectKind().GroupVersionKind(), msg)
+	}
+	data, err := stdjson.Marshal(obj)
+	if err != nil {
+		return err
+	}
+	return f.json(t, data)
+}
+
+// Flush sends what has been written.
+func (f *Frames) Flush() error {
+	if err := f.w.Flush(); err != nil {
+		return err
+	}
+	return f.flush()
+}
