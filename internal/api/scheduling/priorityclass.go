@@ -59,7 +59,7 @@ func PriorityClasses() *api.Kind {
 			api.Column("Value", "integer", doc["value"]),
 			api.Column("Global-Default", "boolean", doc["globalDefault"]),
 			api.AgeColumn(),
-			api.WideColumn("PreemptionPolicy", "string", doc["preemptionPolicy"]),
+			api.Column("PreemptionPolicy", "string", doc["preemptionPolicy"]),
 		},
 		Row: api.Cells(func(c *schedulingv1.PriorityClass) []any {
 			policy := ""

@@ -1,0 +1,173 @@
+package all
+
+import (
+	"bufio"
+	"encoding/json"
+	"os"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+
+	"sampan.dev/internal/api"
+
+	apidiscoveryv2 "k8s.io/api/apidiscovery/v2"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+)
+
+// The files of testdata are extracts of what a kube-apiserver v1.37.1 answered, for the kinds served here.
+
+func lines[T any](t *testing.T, file string) []T {
+	t.Helper()
+	f, err := os.Open(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	var out []T
+	s := bufio.NewScanner(f)
+	for s.Scan() {
+		var v T
+		if err := json.Unmarshal(s.Bytes(), &v); err != nil {
+			t.Fatal(err)
+		}
+		out = append(out, v)
+	}
+	return out
+}
+
+type resource struct {
+	Group   string `json:"group"`
+	Version string `json:"version"`
+	apidiscoveryv2.APIResourceDiscovery
+}
+
+func TestDiscovery(t *testing.T) {
+	var want, got []string
+	kinds := map[string]*api.Kind{}
+	for _, k := range Kinds().All() {
+		key := k.Group + "/" + k.Version + "/" + k.Resource
+		got = append(got, key)
+		kinds[key] = k
+	}
+	for _, r := range lines[resource](t, "testdata/discovery.jsonl") {
+		key := r.Group + "/" + r.Version + "/" + r.Resource
+		want = append(want, key)
+		if k := kinds[key]; k != nil {
+			checkResource(t, k, r)
+		}
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("kinds in order:\n%s\nwant:\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+	}
+}
+
+func checkResource(t *testing.T, k *api.Kind, r resource) {
+	t.Helper()
+	equal := func(what string, got, want any) {
+		t.Helper()
+		if !reflect.DeepEqual(got, want) {
+			t.Errorf("%s %s: got %v, want %v", k.Resource, what, got, want)
+		}
+	}
+	verbs := k.Verbs
+	if verbs == nil {
+		verbs = api.AllVerbs
+	}
+	equal("kind", k.Kind, r.ResponseKind.Kind)
+	equal("singular", k.Singular, r.SingularResource)
+	equal("short names", k.ShortNames, r.ShortNames)
+	equal("categories", k.Categories, r.Categories)
+	equal("namespaced", k.Namespaced, r.Scope == apidiscoveryv2.ScopeNamespace)
+	equal("verbs", verbs, r.Verbs)
+	var got, want []string
+	for _, s := range k.Subresources {
+		gvk := s.GVK
+		if gvk.Empty() {
+			gvk = schema.GroupVersionKind{Kind: k.Kind} // as discovery prints the parent's own
+		}
+		got = append(got, s.Name+" "+gvk.String()+" "+strings.Join(s.Verbs, ","))
+	}
+	for _, s := range r.Subresources {
+		gvk := schema.GroupVersionKind(*s.ResponseKind)
+		if gvk.Group == "" && gvk.Version == "" && gvk.Kind != k.Kind {
+			gvk.Group, gvk.Version = k.Group, k.Version
+		}
+		want = append(want, s.Subresource+" "+gvk.String()+" "+strings.Join(s.Verbs, ","))
+	}
+	equal("subresources", strings.Join(got, "\n"), strings.Join(want, "\n"))
+}
+
+type table struct {
+	Resource string                         `json:"resource"`
+	Columns  []metav1.TableColumnDefinition `json:"columns"`
+}
+
+func TestColumns(t *testing.T) {
+	for _, w := range lines[table](t, "testdata/columns.jsonl") {
+		parts := strings.Split(w.Resource, "/")
+		if len(parts) == 2 {
+			parts = append([]string{""}, parts...)
+		}
+		k := Kinds().Resource(schema.GroupVersionResource{Group: parts[0], Version: parts[1], Resource: parts[2]})
+		if k == nil {
+			t.Errorf("%s is not served", w.Resource)
+			continue
+		}
+		if k.Columns == nil { // the hub's default
+			k.Columns = []metav1.TableColumnDefinition{{Name: "Name", Type: "string", Format: "name"}, {Name: "Created At", Type: "date"}}
+		} else if row := k.Row(k.New()); len(row) != len(k.Columns) {
+			t.Errorf("%s: %d cells for %d columns", w.Resource, len(row), len(k.Columns))
+		}
+		var got []metav1.TableColumnDefinition
+		for _, c := range k.Columns {
+			c.Description = ""
+			got = append(got, c)
+		}
+		if !reflect.DeepEqual(got, w.Columns) {
+			t.Errorf("%s:\ngot  %+v\nwant %+v", w.Resource, got, w.Columns)
+		}
+	}
+}
+
+// TestShape checks what every kind must have whatever else it does.
+func TestShape(t *testing.T) {
+	for _, k := range Kinds().All() {
+		obj := k.New()
+		if gvk, err := api.GVKOf(obj); err != nil || gvk != k.GVK() {
+			t.Errorf("%s: New makes %v (%v)", k.GVK(), gvk, err)
+		}
+		if !k.Virtual && k.Can("list") {
+			if gvk, err := api.GVKOf(k.NewList()); err != nil || gvk.Kind != k.Kind+"List" {
+				t.Errorf("%s: NewList makes %v (%v)", k.GVK(), gvk, err)
+			}
+		}
+		if k.Default != nil {
+			k.Default(obj)
+			once := obj.DeepCopyObject()
+			k.Default(obj)
+			if !reflect.DeepEqual(once, obj) {
+				t.Errorf("%s: defaulting twice differs from once", k.GVK())
+			}
+		}
+		if k.Fields != nil {
+			for f := range k.Fields(obj) {
+				if !slices.Contains(k.FieldLabels, f) {
+					t.Errorf("%s: field %s is not among the labels", k.GVK(), f)
+				}
+			}
+		}
+		for _, f := range k.FieldLabels {
+			if k.Fields == nil {
+				t.Errorf("%s: label %s but no fields", k.GVK(), f)
+			}
+		}
+		if k.Validate != nil {
+			k.Validate(obj) // an empty object must not crash it
+		}
+		if k.ValidateUpdate != nil {
+			k.ValidateUpdate(obj, k.New())
+		}
+	}
+}
