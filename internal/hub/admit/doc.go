@@ -1,5 +1,7 @@
 // Package admit is admission: plugins that may change an object on its way in, and plugins that may refuse it.
 //
-// A plugin is a value made by its New function and joined into one literal ordered list in the hub. Plugins read other
-// objects through informers on the hub's own door. The hub alone imports it.
+// A plugin is a value with one file, joined with the others into one literal ordered list by New. Plugins read other objects
+// on the hub's own door, from its cache as it stands and up to date only when that has not what they look for; they keep
+// nothing of their own (NamespaceLifecycle remembers for half a minute which namespaces are being deleted) and run no
+// goroutines. The hub alone imports it.
 package admit

@@ -1,0 +1,112 @@
+package admit
+
+import (
+	"context"
+	"fmt"
+
+	"sampan.dev/internal/api"
+	"sampan.dev/internal/client"
+	"sampan.dev/internal/hub/authz"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+)
+
+// Config is what the plugins need.
+type Config struct {
+	Door       client.Reader // the hub's own
+	Authorizer authz.Authorizer
+	RBAC       *authz.RBAC
+
+	// Seconds that pods tolerate a node that is not ready or unreachable; zero means 300.
+	NotReadySeconds, UnreachableSeconds int64
+	// DenyExternalIPs refuses Services with external addresses (CVE-2020-8554).
+	DenyExternalIPs bool
+	// Disable names plugins to leave out.
+	Disable map[string]bool
+}
+
+// New makes the chain, in upstream's order.
+func New(cfg Config) Chain {
+	look := lookup{cfg.Door}
+	all := Chain{
+		newNamespaceLifecycle(look),
+		&serviceAccount{look},
+		&nodeRestriction{look, cfg.Authorizer},
+		taintNodes{},
+		&priority{look},
+		newDefaultTolerations(cfg.NotReadySeconds, cfg.UnreachableSeconds),
+		csrRequester{},
+		&certificateApproval{cfg.Authorizer},
+		&certificateSigning{cfg.Authorizer},
+		certificateSubject{},
+		&podTopologyLabels{look},
+		&escalation{cfg.Authorizer, cfg.RBAC},
+	}
+	if cfg.DenyExternalIPs {
+		all = append(all, denyExternalIPs{})
+	}
+	out := all[:0]
+	for _, p := range all {
+		if !cfg.Disable[p.Name()] {
+			out = append(out, p)
+		}
+	}
+	return out
+}
+
+// is tells whether the request is about a resource and one of its subresources.
+func (a *Attributes) is(group, resource, sub string) bool {
+	return a.Kind.Group == group && a.Kind.Resource == resource && a.Subresource == sub
+}
+
+// forbidden refuses a request with upstream's wording: `pods "x" is forbidden: …`.
+func forbidden(a *Attributes, format string, args ...any) error {
+	err := fmt.Errorf(format, args...)
+	if apierrors.IsForbidden(err) {
+		return err
+	}
+	return apierrors.NewForbidden(a.Kind.GR(), a.displayName(), err)
+}
+
+// displayName is the name to print: that of the request, of the object, or the prefix it will be made from.
+func (a *Attributes) displayName() string {
+	if a.Name != "" {
+		return a.Name
+	}
+	if o, ok := a.Object.(metav1.Object); ok {
+		if o.GetName() != "" {
+			return o.GetName()
+		}
+		if o.GetGenerateName() != "" {
+			return o.GetGenerateName()
+		}
+		return "Unknown"
+	}
+	if a.Object != nil {
+		return "Unknown/errorGettingName"
+	}
+	return "Unknown"
+}
+
+// lookup reads objects for plugins.
+type lookup struct{ door client.Reader }
+
+// find reads one object from the cache as it stands, and up to date when it is not there.
+func find[T api.Object](ctx context.Context, l lookup, res schema.GroupVersionResource, namespace, name string) (T, error) {
+	var zero T
+	ref := client.Ref{Resource: res, Namespace: namespace, Name: name}
+	obj, err := l.door.Get(ctx, ref, metav1.GetOptions{ResourceVersion: "0"})
+	if apierrors.IsNotFound(err) {
+		obj, err = l.door.Get(ctx, ref, metav1.GetOptions{})
+	}
+	if err != nil {
+		return zero, err
+	}
+	t, ok := obj.(T)
+	if !ok {
+		return zero, apierrors.NewInternalError(fmt.Errorf("%s %s is %T", res.Resource, name, obj))
+	}
+	return t, nil
+}
