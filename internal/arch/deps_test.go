@@ -48,8 +48,9 @@ var rooms = map[string][]string{
 
 	"internal/node/kubelet": {"internal/node/...", "internal/client/...", "internal/api/...", "internal/pki"},
 	"internal/node/serve":   {"internal/client/...", "internal/api", "internal/stream", "internal/pki", "internal/node/stats", "internal/node/runtime"},
-	"internal/node/proxy":   {"internal/node/proxy/...", "internal/client/...", "internal/api"},
-	"internal/node/network": {"internal/client/...", "internal/api", "internal/node/network/..."},
+	"internal/node/proxy":   {"internal/node/proxy/...", "internal/node/nft", "internal/client/...", "internal/api"}, // nft: one vocabulary of packet filter rules for both
+	"internal/node/network": {"internal/client/...", "internal/api", "internal/node/network/...", "internal/node/nft"},
+	"internal/node/nft":     {},
 	"internal/node/dns":     {"internal/client/...", "internal/api"},
 	"internal/node/":        {"internal/node/...", "internal/api", "internal/client/..."}, // leaves; they never import kubelet, see below
 

@@ -1,0 +1,260 @@
+package network
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"sampan.dev/internal/client"
+	"sampan.dev/internal/client/cache"
+
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+	corev1 "k8s.io/api/core/v1"
+)
+
+// Config says whose network this is. All of it must be set but what is marked.
+type Config struct {
+	Instance    string // tells several clusters on one machine apart; "" or eight hexadecimal digits
+	NodeName    string
+	DataDir     string // leases live in its "network" folder
+	RunDir      string // the socket lives here
+	ClusterCIDR netip.Prefix
+	ConfDir     string // the CNI configuration folder that the runtime is told of; ours alone
+	ForeignDir  string // a configuration found here is used instead of ours; "" never
+
+	Door  client.Writer // may patch the node's status
+	Nodes *cache.Informer[*corev1.Node]
+	Log   *slog.Logger
+}
+
+// Network is the pod network of one node.
+type Network struct {
+	cfg     Config
+	names   names
+	log     *slog.Logger
+	rules   *rules
+	remover *remover
+	ready   chan struct{}
+
+	h      *netlink.Handle // set by Run before anything else uses them
+	leases *ledger
+
+	mu struct {
+		sync.Mutex
+		cidr netip.Prefix
+		mtu  int
+	}
+}
+
+// New makes a network; nothing of the machine is touched before Run.
+func New(cfg Config) *Network {
+	n := names{cfg.Instance}
+	return &Network{cfg: cfg, names: n, log: cfg.Log.With("component", "network"), rules: newRules(n),
+		remover: newRemover(), ready: make(chan struct{})}
+}
+
+// Ready is closed once pods can be attached. Gateway is valid from then on.
+func (n *Network) Ready() <-chan struct{} { return n.ready }
+
+// Gateway is the node's address in its pod range, or the zero value before Ready.
+func (n *Network) Gateway() netip.Addr {
+	cidr, _ := n.current()
+	if !cidr.IsValid() {
+		return netip.Addr{}
+	}
+	return Gateway(cidr)
+}
+
+func (n *Network) current() (netip.Prefix, int) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.mu.cidr, n.mu.mtu
+}
+
+func (n *Network) isReady() bool {
+	select {
+	case <-n.ready:
+		return true
+	default:
+		return false
+	}
+}
+
+// Run sets the network up as soon as the node's range is known (at once when it is known from before), serves the CNI
+// plugin and follows the nodes until ctx ends. It leaves everything in place: pods go on without it.
+func (n *Network) Run(ctx context.Context) error {
+	h, err := netlink.NewHandle(unix.NETLINK_ROUTE)
+	if err != nil {
+		return fmt.Errorf("network: %w", err)
+	}
+	defer h.Close()
+	n.h = h
+	if n.leases, err = openLedger(filepath.Join(n.dir(), "leases")); err != nil {
+		return fmt.Errorf("network: %w", err)
+	}
+	if cidr, ok := n.loadRange(); ok {
+		if err := n.setup(cidr); err != nil {
+			n.log.Error("cannot set up the network", "err", err)
+		}
+	}
+	l, err := listen(Socket(n.cfg.RunDir))
+	if err != nil {
+		return fmt.Errorf("network: %w", err)
+	}
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	wg.Go(func() { <-ctx.Done(); l.Close() })
+	wg.Go(func() { n.removeLinks(ctx) })
+	wg.Go(func() { n.follow(ctx) })
+	for {
+		conn, err := l.Accept()
+		if ctx.Err() != nil {
+			return nil
+		}
+		if err != nil {
+			return fmt.Errorf("network: accept CNI request: %w", err)
+		}
+		wg.Go(func() { n.serveConn(ctx, conn) })
+	}
+}
+
+func (n *Network) dir() string { return filepath.Join(n.cfg.DataDir, "network") }
+
+// follow applies what the nodes say. It also runs when nothing changed, rarely, to collect what others broke or left.
+func (n *Network) follow(ctx context.Context) {
+	changed := make(chan struct{}, 1)
+	poke := func() {
+		select {
+		case changed <- struct{}{}:
+		default:
+		}
+	}
+	n.cfg.Nodes.Handle(cache.Handler[*corev1.Node]{
+		Add: func(*corev1.Node) { poke() },
+		Update: func(old, now *corev1.Node) {
+			if concerns(old, now) || now.Name == n.cfg.NodeName {
+				poke()
+			}
+		},
+		Delete: func(*corev1.Node) { poke() },
+	})
+	select {
+	case <-n.cfg.Nodes.Synced():
+	case <-ctx.Done():
+		return
+	}
+	tick := time.NewTicker(15 * time.Minute)
+	defer tick.Stop()
+	for {
+		n.look(ctx)
+		select {
+		case <-ctx.Done():
+			return
+		case <-changed:
+		case <-tick.C:
+			n.sweep()
+		}
+	}
+}
+
+// concerns tells whether a change of another node may change routes: heartbeats do not.
+func concerns(old, now *corev1.Node) bool {
+	a, okA := internalIP(old)
+	b, okB := internalIP(now)
+	return a != b || okA != okB || old.Spec.PodCIDR != now.Spec.PodCIDR || len(old.Spec.PodCIDRs) != len(now.Spec.PodCIDRs)
+}
+
+func (n *Network) look(ctx context.Context) {
+	self, ok := n.cfg.Nodes.Get("", n.cfg.NodeName)
+	if !ok {
+		return
+	}
+	cidr, _ := n.current()
+	if own := podCIDRs(self); len(own) > 0 && own[0] != cidr {
+		if err := n.setup(own[0]); err != nil {
+			n.log.Error("cannot set up the network", "err", err)
+			return
+		}
+		cidr = own[0]
+	}
+	if !n.isReady() {
+		return
+	}
+	if err := applyRoutes(n.h, n.names, cidr, planRoutes(n.cfg.NodeName, n.cfg.Nodes.List(""))); err != nil {
+		n.log.Warn("not all nodes' pods are reachable", "err", err)
+	}
+	if err := n.report(ctx, self); err != nil {
+		n.log.Warn("cannot report the network's state", "err", err)
+	}
+}
+
+// setup makes the node's part for a range, and then tells the runtime that pods can come.
+func (n *Network) setup(cidr netip.Prefix) error {
+	start := time.Now()
+	mtu := uplinkMTU(n.h)
+	n.mu.Lock()
+	n.mu.cidr, n.mu.mtu = cidr, mtu
+	n.mu.Unlock()
+	n.leases.setRange(cidr)
+	if err := setupHost(n.h, n.names, cidr); err != nil {
+		return err
+	}
+	foreign := foreignConf(n.cfg.ForeignDir)
+	if foreign == "" {
+		if err := n.rules.install(n.cfg.ClusterCIDR, cidr, n.leases.all()); err != nil {
+			return err
+		}
+	}
+	n.sweep()
+	if err := n.saveRange(cidr); err != nil {
+		return err
+	}
+	var err error
+	if foreign == "" {
+		err = writeConf(n.cfg.ConfDir, Socket(n.cfg.RunDir))
+	} else {
+		n.log.Info("stepping back for another network", "conf", foreign)
+		err = linkConf(n.cfg.ConfDir, foreign)
+	}
+	if err != nil {
+		return err
+	}
+	if !n.isReady() {
+		close(n.ready)
+	}
+	n.log.Info("network is up", "range", cidr, "mtu", mtu, "took", time.Since(start))
+	return nil
+}
+
+// saved is what the network remembers besides leases, so that a restart need not wait for the hub.
+type saved struct {
+	PodCIDR netip.Prefix `json:"podCIDR"`
+}
+
+func (n *Network) loadRange() (netip.Prefix, bool) {
+	data, err := os.ReadFile(filepath.Join(n.dir(), "state.json"))
+	var s saved
+	if err != nil || json.Unmarshal(data, &s) != nil || !s.PodCIDR.IsValid() || !s.PodCIDR.Addr().Is4() {
+		return netip.Prefix{}, false
+	}
+	return s.PodCIDR, true
+}
+
+func (n *Network) saveRange(cidr netip.Prefix) error {
+	data, err := json.Marshal(saved{cidr})
+	if err != nil {
+		return err
+	}
+	path := filepath.Join(n.dir(), "state.json")
+	return errors.Join(os.WriteFile(path+".tmp", data, 0o600), os.Rename(path+".tmp", path))
+}

@@ -1,0 +1,248 @@
+package network
+
+import (
+	"context"
+	"encoding/json"
+	"io"
+	"log/slog"
+	"net"
+	"net/netip"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/nftables"
+	"github.com/vishvananda/netlink"
+)
+
+// newNetwork makes a network that is set up as Run would, without the goroutine that follows nodes.
+func newNetwork(t *testing.T, instance string) *Network {
+	t.Helper()
+	needNetNS(t)
+	dir := t.TempDir()
+	n := New(Config{Instance: instance, NodeName: "n1", DataDir: dir, RunDir: dir, ConfDir: filepath.Join(dir, "cni"),
+		ClusterCIDR: netip.MustParsePrefix("10.244.0.0/16"), Log: slog.New(slog.NewTextHandler(io.Discard, nil))})
+	start(t, n)
+	t.Cleanup(func() {
+		if err := Cleanup(instance); err != nil {
+			t.Error(err)
+		}
+		if left := traces(t, n.names); len(left) > 0 {
+			t.Errorf("cleanup left %v", left)
+		}
+		conn, _ := nftables.New()
+		if tables, _ := conn.ListTables(); slices.ContainsFunc(tables, func(x *nftables.Table) bool { return x.Name == n.names.table() }) {
+			t.Errorf("cleanup left table %s", n.names.table())
+		}
+	})
+	return n
+}
+
+func start(t *testing.T, n *Network) {
+	t.Helper()
+	var err error
+	n.h = mustHandle(t)
+	if n.leases, err = openLedger(filepath.Join(n.dir(), "leases")); err != nil {
+		t.Fatal(err)
+	}
+	if err := n.setup(testRange); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan struct{})
+	go func() { n.removeLinks(ctx); close(done) }()
+	t.Cleanup(func() { cancel(); <-done })
+}
+
+func addPod(t *testing.T, n *Network, id, ns, conf string) netip.Addr {
+	t.Helper()
+	res, err := n.handle(t.Context(), &request{Command: "ADD", ContainerID: id, NetNS: ns, IfName: "eth0", Config: json.RawMessage(conf)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return netip.MustParsePrefix(res.(*result).IPs[0].Address).Addr()
+}
+
+const plain = `{"cniVersion":"1.0.0"}`
+
+func TestPodsReachEachOtherTheNodeAndTheWorld(t *testing.T) {
+	world := outside2(t)
+	n := newNetwork(t, "0a1b2c3d")
+	nsA, nsB := newNS(t), newNS(t)
+	a, b := addPod(t, n, "a", nsA, plain), addPod(t, n, "b", nsB, plain)
+	whoami(t, nsB, 8080)
+	whoami(t, world, 8080)
+
+	expect(t, nsA, "tcp", b.String()+":8080", a.String())  // pod to pod, untranslated
+	expect(t, nsA, "udp", b.String()+":8080", a.String())  //
+	expect(t, nsB, "tcp", "127.0.0.1:8080", "127.0.0.1")   // lo is up
+	expect(t, "", "tcp", b.String()+":8080", "10.244.3.1") // node to pod, from the gateway address
+	expect(t, nsA, "tcp", "192.0.2.2:8080", "192.0.2.1")   // what leaves the cluster has the node's address
+	if _, mtu := n.current(); mtu != 1400 {
+		t.Errorf("mtu %d, want the uplink's 1400", mtu)
+	}
+	l, err := net.Listen("tcp", "10.244.3.1:0") // node DNS listens there
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	in(t, nsA, func() error {
+		c, err := net.Dial("tcp", l.Addr().String())
+		if err == nil {
+			c.Close()
+		}
+		return err
+	})
+}
+
+func outside2(t *testing.T) string { needNetNS(t); return outside(t) }
+
+func TestHostPorts(t *testing.T) {
+	world := outside2(t)
+	n := newNetwork(t, "")
+	nsA, nsB, nsC := newNS(t), newNS(t), newNS(t)
+	a := addPod(t, n, "a", nsA, `{"cniVersion":"1.0.0","runtimeConfig":{"portMappings":[
+		{"hostPort":5000,"containerPort":8080,"protocol":"tcp"},{"hostPort":5000,"containerPort":8080,"protocol":"UDP"}]}}`)
+	b := addPod(t, n, "b", nsB, `{"cniVersion":"1.0.0","runtimeConfig":{"portMappings":[
+		{"hostPort":5001,"containerPort":8080,"protocol":"tcp","hostIP":"192.0.2.1"},{"hostPort":5002,"containerPort":8080,"protocol":"tcp","hostIP":"127.0.0.1"}]}}`)
+	c := addPod(t, n, "c", nsC, plain)
+	whoami(t, nsA, 8080)
+	whoami(t, nsB, 8080)
+
+	expect(t, world, "tcp", "192.0.2.1:5000", "192.0.2.2")
+	expect(t, world, "udp", "192.0.2.1:5000", "192.0.2.2")
+	expect(t, "", "tcp", "192.0.2.1:5000", "192.0.2.1")
+	expect(t, "", "tcp", "127.0.0.1:5000", "")
+	expect(t, "", "udp", "127.0.0.1:5000", "")
+	expect(t, nsC, "tcp", "192.0.2.1:5000", c.String())
+	expect(t, nsA, "tcp", "192.0.2.1:5000", "") // to itself
+	expect(t, world, "tcp", "192.0.2.1:5001", "192.0.2.2")
+	expect(t, "", "tcp", "127.0.0.1:5002", "")
+	if _, err := ask("tcp", "127.0.0.1:5001"); err == nil {
+		t.Error("a port of one address answers on another")
+	}
+	if _, err := n.handle(t.Context(), &request{Command: "ADD", ContainerID: "d", NetNS: newNS(t), IfName: "eth0",
+		Config: json.RawMessage(`{"runtimeConfig":{"portMappings":[{"hostPort":5000,"containerPort":1,"protocol":"tcp"}]}}`)}); err == nil {
+		t.Error("a host port was given twice")
+	}
+	// A new process on the same data keeps what is there.
+	again := New(n.cfg)
+	start(t, again)
+	expect(t, world, "tcp", "192.0.2.1:5000", "192.0.2.2")
+	if le := again.leases.find("a", "eth0"); le == nil || le.Address != a {
+		t.Errorf("lease after restart: %+v", le)
+	}
+	for _, id := range []string{"a", "b", "nobody"} {
+		if _, err := again.handle(t.Context(), &request{Command: "DEL", ContainerID: id, IfName: "eth0", Config: json.RawMessage(plain)}); err != nil {
+			t.Error(err)
+		}
+	}
+	if _, err := ask("tcp", "192.0.2.1:5000"); err == nil {
+		t.Error("host port answers after its pod is gone")
+	}
+	_ = b
+}
+
+func TestSweepFreesWhatNoNamespaceHolds(t *testing.T) {
+	n := newNetwork(t, "0a1b2c3d")
+	nsA := newNS(t)
+	addPod(t, n, "a", nsA, plain)
+	gone := addPod(t, n, "b", newNS(t), plain)
+	le := n.leases.find("b", "eth0")
+	le.NetNS = filepath.Join(t.TempDir(), "gone")
+	stray := &netlink.Dummy{LinkAttrs: netlink.LinkAttrs{Name: "smp0a1b2c3dzz"}}
+	if netlink.LinkAdd(stray) != nil { // no dummy links in this kernel
+		_ = netlink.LinkAdd(&netlink.Bridge{LinkAttrs: stray.LinkAttrs})
+	}
+	n.sweep()
+	if n.leases.find("b", "eth0") != nil {
+		t.Errorf("%s is still leased", gone)
+	}
+	var left []string
+	for _, x := range traces(t, n.names) {
+		if strings.HasPrefix(x, "smp") {
+			left = append(left, x)
+		}
+	}
+	slices.Sort(left)
+	if want := []string{"smp0a1b2c3d2", "smp0a1b2c3dgw00"}; !slices.Equal(left, want) {
+		t.Errorf("links %v, want %v", left, want)
+	}
+}
+
+func TestForeignConfiguration(t *testing.T) {
+	dir, foreign := t.TempDir(), t.TempDir()
+	if got := foreignConf(foreign); got != "" {
+		t.Errorf("found %s", got)
+	}
+	if err := os.WriteFile(filepath.Join(foreign, "05-cilium.conflist"), []byte("{}"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := writeConf(dir, "/s"); err != nil {
+		t.Fatal(err)
+	}
+	if err := linkConf(dir, foreignConf(foreign)); err != nil {
+		t.Fatal(err)
+	}
+	entries, _ := os.ReadDir(dir)
+	if len(entries) != 1 || entries[0].Name() != "00-foreign.conflist" {
+		t.Errorf("entries %v", entries)
+	}
+}
+
+func TestPlugin(t *testing.T) {
+	n := newNetwork(t, "")
+	bin := filepath.Join(t.TempDir(), "sampan-cni")
+	build := exec.Command("go", "build", "-o", bin, "sampan.dev/cmd/sampan-cni")
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("build: %v %s", err, out)
+	}
+	sock := Socket(n.cfg.RunDir)
+	conf := `{"cniVersion":"1.1.0","name":"sampan","type":"sampan-cni","socket":"` + sock + `"}`
+	call := func(command, ns string) (string, error) {
+		cmd := exec.Command(bin)
+		cmd.Env = []string{"CNI_COMMAND=" + command, "CNI_CONTAINERID=x", "CNI_NETNS=" + ns, "CNI_IFNAME=eth0", "CNI_ARGS=K8S_POD_NAMESPACE=ns;K8S_POD_NAME=p"}
+		cmd.Stdin = strings.NewReader(conf)
+		out, err := cmd.Output()
+		return string(out), err
+	}
+	if out, err := call("DEL", ""); err != nil || out != "" {
+		t.Errorf("DEL without the node: %v %s", err, out)
+	}
+	if out, err := call("STATUS", ""); err == nil || !strings.Contains(out, `"code":50`) {
+		t.Errorf("STATUS without the node: %v %s", err, out)
+	}
+	l, err := listen(sock)
+	if err != nil {
+		t.Fatal(err)
+	}
+	go func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			n.serveConn(t.Context(), c)
+		}
+	}()
+	defer l.Close()
+	ns := newNS(t)
+	out, err := call("ADD", ns)
+	if err != nil || !strings.Contains(out, `"address":"10.244.3.2/32"`) || !strings.Contains(out, `"cniVersion":"1.1.0"`) {
+		t.Errorf("ADD: %v %s", err, out)
+	}
+	if le := n.leases.find("x", "eth0"); le == nil || le.Pod != "p" || le.Namespace != "ns" {
+		t.Errorf("lease %+v", le)
+	}
+	for _, c := range []string{"CHECK", "STATUS", "DEL"} {
+		if out, err := call(c, ns); err != nil {
+			t.Errorf("%s: %v %s", c, err, out)
+		}
+	}
+	if out, err := call("VERSION", ""); err != nil || !strings.Contains(out, "supportedVersions") {
+		t.Errorf("VERSION: %v %s", err, out)
+	}
+}
