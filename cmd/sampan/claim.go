@@ -1,0 +1,73 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+
+	"sampan.dev/internal/config"
+)
+
+// claim is this process's hold on a data directory: a locked file that names it. The kernel lets go of the lock when the
+// process ends, however it ends.
+type claim struct{ file *os.File }
+
+// takeClaim makes the directories and takes the lock, or says which process has it.
+func takeClaim(paths config.Paths) (*claim, error) {
+	for _, dir := range []string{paths.Data, paths.Run} {
+		if err := os.MkdirAll(dir, 0o700); err != nil {
+			return nil, fmt.Errorf("make %s: %w", dir, err)
+		}
+	}
+	f, err := os.OpenFile(claimFile(paths), os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("claim %s: %w", paths.Data, err)
+	}
+	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+		f.Close()
+		return nil, fmt.Errorf("%s is in use by process %d; 'sampan down --data-dir %s' stops it", paths.Data, claimPID(paths), paths.Data)
+	}
+	if err := f.Truncate(0); err != nil {
+		f.Close()
+		return nil, err
+	}
+	if _, err := f.WriteAt([]byte(strconv.Itoa(os.Getpid())), 0); err != nil {
+		f.Close()
+		return nil, err
+	}
+	return &claim{f}, nil
+}
+
+func (c *claim) release() { c.file.Close() }
+
+func claimFile(paths config.Paths) string { return filepath.Join(paths.Data, "sampan.pid") }
+
+// holder returns the process that holds the data directory, or 0. It asks the lock, not the number in the file, so that a
+// number left by a dead process is never taken for another process that has it now.
+func holder(paths config.Paths) (int, error) {
+	f, err := os.Open(claimFile(paths))
+	if errors.Is(err, os.ErrNotExist) {
+		return 0, nil
+	}
+	if err != nil {
+		return 0, err
+	}
+	defer f.Close()
+	if syscall.Flock(int(f.Fd()), syscall.LOCK_SH|syscall.LOCK_NB) == nil {
+		return 0, nil // nobody has it; closing lets go
+	}
+	return claimPID(paths), nil
+}
+
+func claimPID(paths config.Paths) int {
+	data, err := os.ReadFile(claimFile(paths))
+	if err != nil {
+		return 0
+	}
+	pid, _ := strconv.Atoi(strings.TrimSpace(string(data)))
+	return pid
+}

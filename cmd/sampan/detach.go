@@ -1,0 +1,105 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+
+	"sampan.dev/internal/config"
+)
+
+// readyMark is the last line that a detached process writes to its steps; everything before it is for the person.
+const readyMark = "\x00ready"
+
+// stepsFD is where a detached process finds the pipe to the terminal's process.
+const stepsFD = 3
+
+// detach starts this program again with args in a session of its own, its log in a file, shows its steps until it says
+// that it is ready, and leaves it running. When it ends before that, its last log lines become the error.
+func detach(ctx context.Context, cfg config.Config, args []string, out io.Writer) error {
+	paths := cfg.Paths()
+	if err := os.MkdirAll(paths.Data, 0o700); err != nil {
+		return fmt.Errorf("data directory: %w", err)
+	}
+	log, err := os.OpenFile(paths.Log, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
+	if err != nil {
+		return fmt.Errorf("log file: %w", err)
+	}
+	defer log.Close()
+	r, w, err := os.Pipe()
+	if err != nil {
+		return err
+	}
+	defer r.Close()
+	exe, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	child := exec.Command(exe, args...)
+	child.Env = append(os.Environ(), "SAMPAN_DETACHED=1")
+	child.Dir = "/"
+	child.Stdout, child.Stderr = log, log
+	child.ExtraFiles = []*os.File{w}
+	child.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	err = child.Start()
+	w.Close()
+	if err != nil {
+		return fmt.Errorf("start %s: %w", filepath.Base(exe), err)
+	}
+	stop := context.AfterFunc(ctx, func() { _ = child.Process.Signal(syscall.SIGTERM) })
+	defer stop()
+	lines := bufio.NewScanner(r)
+	for lines.Scan() {
+		if lines.Text() == readyMark {
+			return child.Process.Release()
+		}
+		fmt.Fprintln(out, lines.Text())
+	}
+	err = child.Wait()
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	return fmt.Errorf("the cluster did not come up (%w); the end of %s:\n%s", orEnded(err), paths.Log, tail(paths.Log, 12))
+}
+
+func orEnded(err error) error {
+	if err == nil {
+		return errors.New("it ended by itself")
+	}
+	return err
+}
+
+// detachedSteps returns the pipe to the terminal when this process was started by detach.
+func detachedSteps() *os.File {
+	if os.Getenv("SAMPAN_DETACHED") == "" {
+		return nil
+	}
+	os.Unsetenv("SAMPAN_DETACHED") // not for our own children
+	syscall.CloseOnExec(stepsFD)
+	return os.NewFile(stepsFD, "steps")
+}
+
+// tail returns the last n lines of a file, as far as they are in its last 16 KiB.
+func tail(path string, n int) string {
+	f, err := os.Open(path)
+	if err != nil {
+		return err.Error()
+	}
+	defer f.Close()
+	if info, err := f.Stat(); err == nil && info.Size() > 16<<10 {
+		_, _ = f.Seek(-16<<10, io.SeekEnd)
+	}
+	data, _ := io.ReadAll(f)
+	lines := strings.Split(strings.TrimSpace(string(data)), "\n")
+	if len(lines) > n {
+		lines = lines[len(lines)-n:]
+	}
+	return strings.Join(lines, "\n")
+}

@@ -1,0 +1,50 @@
+package main
+
+import (
+	"sampan.dev/internal/config"
+
+	"github.com/spf13/pflag"
+)
+
+// placeFlags say which cluster a command is about.
+func placeFlags(f *pflag.FlagSet, c *config.Config) {
+	f.StringVar(&c.DataDir, "data-dir", c.DataDir, "where the cluster keeps its state; several live side by side in different ones")
+}
+
+// logFlags say how to log.
+func logFlags(f *pflag.FlagSet, c *config.Config) {
+	f.StringVar(&c.LogLevel, "log-level", c.LogLevel, "debug, info, warn or error")
+	f.StringVar(&c.LogFormat, "log-format", c.LogFormat, "text or json")
+}
+
+// clusterFlags describe a cluster.
+func clusterFlags(f *pflag.FlagSet, c *config.Config) {
+	f.StringVar(&c.Listen, "listen", c.Listen, "ADDR:PORT of the API server")
+	f.StringVar(&c.ClusterCIDR, "cluster-cidr", c.ClusterCIDR, "range of the pods' addresses")
+	f.StringVar(&c.ServiceCIDR, "service-cidr", c.ServiceCIDR, "range of the services' addresses")
+	f.StringVar(&c.ClusterDomain, "cluster-domain", c.ClusterDomain, "DNS domain of the cluster")
+	f.StringSliceVar(&c.TLSSANs, "tls-san", nil, "further names and addresses of the API server's certificate")
+	f.StringVar(&c.KubeconfigOut, "kubeconfig-out", "", "also write the administrator's kubeconfig to this file")
+	f.BoolVar(&c.NoNode, "no-node", false, "control plane only; needs no root")
+	f.StringVar(&c.Controllers, "controllers", c.Controllers, "controllers to run: '*', 'name', '-name', comma separated")
+	f.DurationVar(&c.NodeMonitorGracePeriod, "node-monitor-grace-period", c.NodeMonitorGracePeriod, "how long a node may be silent before it is Unknown")
+	f.StringSliceVar(&c.EtcdServers, "etcd-servers", nil, "URLs of an etcd cluster to use instead of the embedded member")
+	f.StringVar(&c.EtcdCAFile, "etcd-cafile", "", "CA of that etcd")
+	f.StringVar(&c.EtcdCertFile, "etcd-certfile", "", "client certificate for that etcd")
+	f.StringVar(&c.EtcdKeyFile, "etcd-keyfile", "", "client key for that etcd")
+	f.StringVar(&c.EtcdPrefix, "etcd-prefix", c.EtcdPrefix, "prefix of all keys in etcd")
+}
+
+// nodeFlags describe one node; names and meanings are the stock kubelet's.
+func nodeFlags(f *pflag.FlagSet, c *config.Config) {
+	f.StringVar(&c.NodeName, "hostname-override", "", "name of the node instead of the host's")
+	f.StringVar(&c.NodeName, "node-name", "", "the same as --hostname-override")
+	f.StringVar(&c.NodeIP, "node-ip", "", "address of the node; default is that of the default route's link")
+	f.StringVar(&c.NodeLabels, "node-labels", "", "labels to register with: key=value,…")
+	f.StringVar(&c.NodeTaints, "register-with-taints", "", "taints to register with: key=value:effect,…")
+	f.BoolVar(&c.RegisterNode, "register-node", c.RegisterNode, "register the node with the API server")
+	f.StringVar(&c.CloudProvider, "cloud-provider", "", "empty or external")
+	f.DurationVar(&c.StatusFrequency, "node-status-update-frequency", 0, "how often the node's status is posted (default 10s, and 5m while nothing changes)")
+	f.StringVar(&c.RuntimeEndpoint, "container-runtime-endpoint", "", "CRI socket to use instead of the bundled containerd")
+	f.StringVar(&c.StaticPodPath, "pod-manifest-path", "", "folder of static pods (default DATA-DIR/manifests)")
+}

@@ -1,0 +1,126 @@
+package main
+
+import (
+	"fmt"
+	"log/slog"
+	"os"
+	"slices"
+	"strings"
+	"text/tabwriter"
+
+	"sampan.dev/internal/config"
+	"sampan.dev/internal/node/runtime"
+
+	"github.com/spf13/cobra"
+)
+
+func imageCommand() *cobra.Command {
+	cmd := &cobra.Command{Use: "image", Short: "Import images into the node and list them"}
+	cmd.AddCommand(imageImportCommand(), imageListCommand())
+	return cmd
+}
+
+func imageImportCommand() *cobra.Command {
+	cfg := config.Default()
+	cmd := &cobra.Command{
+		Use:   "import FILE…",
+		Short: "Import images from OCI or docker archives; '-' is standard input",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return usageError{fmt.Errorf("which archive?")}
+			}
+			endpoints, err := runtimeEndpoints(&cfg)
+			if err != nil {
+				return err
+			}
+			for _, endpoint := range endpoints {
+				for _, name := range args {
+					if err := importFile(cmd, endpoint, name); err != nil {
+						return fmt.Errorf("import %s: %w", name, err)
+					}
+				}
+			}
+			return nil
+		},
+	}
+	placeFlags(cmd.Flags(), &cfg)
+	cmd.Flags().StringVar(&cfg.RuntimeEndpoint, "container-runtime-endpoint", "", "containerd socket to import into")
+	return cmd
+}
+
+func importFile(cmd *cobra.Command, endpoint, name string) error {
+	in := os.Stdin
+	if name != "-" {
+		f, err := os.Open(name)
+		if err != nil {
+			return err
+		}
+		defer f.Close()
+		in = f
+	}
+	return runtime.ImportImage(cmd.Context(), endpoint, "k8s.io", in)
+}
+
+func imageListCommand() *cobra.Command {
+	cfg := config.Default()
+	cmd := &cobra.Command{
+		Use:   "list",
+		Short: "List the images of the node",
+		Args:  noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			endpoints, err := runtimeEndpoints(&cfg)
+			if err != nil {
+				return err
+			}
+			cri, err := runtime.Dial(endpoints[0], slog.New(slog.DiscardHandler))
+			if err != nil {
+				return err
+			}
+			defer cri.Close()
+			images, err := cri.Images(cmd.Context())
+			if err != nil {
+				return fmt.Errorf("is the node running? %w", err)
+			}
+			w := tabwriter.NewWriter(cmd.OutOrStdout(), 0, 8, 2, ' ', 0)
+			fmt.Fprintln(w, "NAME\tID\tSIZE")
+			var rows []string
+			for _, img := range images {
+				id := strings.TrimPrefix(img.ID, "sha256:")
+				if len(id) > 12 {
+					id = id[:12]
+				}
+				for _, tag := range img.Tags {
+					rows = append(rows, fmt.Sprintf("%s\t%s\t%.1f MB", tag, id, float64(img.Size)/1e6))
+				}
+			}
+			slices.Sort(rows)
+			for _, r := range rows {
+				fmt.Fprintln(w, r)
+			}
+			return w.Flush()
+		},
+	}
+	placeFlags(cmd.Flags(), &cfg)
+	cmd.Flags().StringVar(&cfg.RuntimeEndpoint, "container-runtime-endpoint", "", "CRI socket to ask")
+	return cmd
+}
+
+// runtimeEndpoints are the runtimes of all nodes that the cluster has on this machine, the first node's first.
+func runtimeEndpoints(cfg *config.Config) ([]string, error) {
+	if cfg.RuntimeEndpoint != "" {
+		return []string{cfg.RuntimeEndpoint}, nil
+	}
+	if err := cfg.Validate(); err != nil {
+		return nil, usageError{err}
+	}
+	log := slog.New(slog.DiscardHandler)
+	endpoints := []string{containerdOf(cfg.Paths(), log).Endpoint()}
+	nodes, err := furtherNodes(*cfg)
+	if err != nil {
+		return nil, err
+	}
+	for _, n := range nodes {
+		endpoints = append(endpoints, containerdOf(n.paths(), log).Endpoint())
+	}
+	return endpoints, nil
+}

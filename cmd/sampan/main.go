@@ -1,0 +1,87 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/spf13/cobra"
+)
+
+// Exit codes: fine, failed, wrong usage.
+const (
+	exitFine   = 0
+	exitFailed = 1
+	exitUsage  = 2
+)
+
+// usageError is a mistake in the command line rather than a failure of the work.
+type usageError struct{ error }
+
+func (e usageError) Unwrap() error { return e.error }
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	code := run(ctx, os.Args[1:])
+	stop()
+	os.Exit(code)
+}
+
+func run(ctx context.Context, args []string) int {
+	root := &cobra.Command{
+		Use:           "sampan",
+		Short:         "A whole Kubernetes in one program",
+		SilenceErrors: true,
+		SilenceUsage:  true,
+	}
+	root.SetArgs(args)
+	root.CompletionOptions.HiddenDefaultCmd = true
+	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
+	root.AddCommand(
+		upCommand(),
+		serverCommand(),
+		agentCommand(),
+		downCommand(),
+		purgeCommand(),
+		tokenCommand(),
+		imageCommand(),
+		kubectlCommand(),
+		versionCommand(),
+	)
+	err := root.ExecuteContext(ctx)
+	if err == nil {
+		return exitFine
+	}
+	var exit exitStatus
+	if errors.As(err, &exit) {
+		return int(exit)
+	}
+	fmt.Fprintln(os.Stderr, "sampan:", err)
+	var usage usageError
+	if errors.As(err, &usage) || isUnknownCommand(err) {
+		fmt.Fprintln(os.Stderr, "Run 'sampan help' for usage.")
+		return exitUsage
+	}
+	return exitFailed
+}
+
+// exitStatus passes on the status of a program that was run in our place.
+type exitStatus int
+
+func (e exitStatus) Error() string { return fmt.Sprintf("exit status %d", int(e)) }
+
+// isUnknownCommand recognises cobra's error for a subcommand that does not exist; cobra gives it no type.
+func isUnknownCommand(err error) bool {
+	return len(err.Error()) > 15 && err.Error()[:15] == "unknown command"
+}
+
+// noArgs refuses arguments as wrong usage.
+func noArgs(cmd *cobra.Command, args []string) error {
+	if len(args) > 0 {
+		return usageError{fmt.Errorf("%s takes no arguments, got %q", cmd.CommandPath(), args[0])}
+	}
+	return nil
+}

@@ -1,0 +1,268 @@
+package main
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"net"
+	"net/netip"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strconv"
+	"syscall"
+
+	"sampan.dev/internal/config"
+
+	"github.com/vishvananda/netlink"
+	"github.com/vishvananda/netns"
+)
+
+// furtherNode is one of the nodes beyond the first that `--nodes N` runs on this machine: an agent of its own in a network
+// namespace of its own, with its own containerd, its own directories and its own address on a bridge that all nodes of the
+// cluster share. It is to the cluster what another machine would be.
+type furtherNode struct {
+	parent config.Config
+	index  int // 2 for the second node
+}
+
+// furtherNodes are those that have been made below the data directory.
+func furtherNodes(cfg config.Config) ([]furtherNode, error) {
+	entries, err := os.ReadDir(filepath.Join(cfg.DataDir, "nodes"))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	var nodes []furtherNode
+	for _, e := range entries {
+		if i, err := strconv.Atoi(e.Name()); err == nil {
+			nodes = append(nodes, furtherNode{cfg, i})
+		}
+	}
+	slices.SortFunc(nodes, func(a, b furtherNode) int { return a.index - b.index })
+	return nodes, nil
+}
+
+// config is the node's own configuration: a data directory below the cluster's, so that every name derives from it.
+func (n furtherNode) config() config.Config {
+	c := n.parent
+	c.DataDir = filepath.Join(n.parent.DataDir, "nodes", strconv.Itoa(n.index))
+	c.Nodes, c.NoNode, c.Detach = 1, false, false
+	c.NodeIP = nodeAddr(n.parent, n.index).String()
+	c.RuntimeEndpoint, c.StaticPodPath = "", ""
+	return c
+}
+
+func (n furtherNode) paths() config.Paths {
+	c := n.config()
+	return c.Paths()
+}
+
+func (n furtherNode) netns() string {
+	c := n.config()
+	return "sampan-" + c.Instance()
+}
+
+// link is the host's end of the node's veth.
+func (n furtherNode) link() string {
+	c := n.config()
+	return "smpn" + c.Instance()
+}
+
+// nodeNet is the range of the nodes' addresses, for clusters of more than one node on this machine: a /24 of the shared
+// address space (RFC 6598), chosen by the data directory so that clusters side by side do not meet.
+func nodeNet(cfg config.Config) netip.Prefix {
+	sum := sha256.Sum256([]byte(cfg.DataDir))
+	return netip.PrefixFrom(netip.AddrFrom4([4]byte{100, 64 + sum[0]%64, sum[1], 0}), 24)
+}
+
+// nodeAddr is the address of the index-th node; the first has the bridge's.
+func nodeAddr(cfg config.Config, index int) netip.Addr {
+	a := nodeNet(cfg).Addr().As4()
+	a[3] = byte(index)
+	return netip.AddrFrom4(a)
+}
+
+func bridgeName(cfg config.Config) string { return "smpb" + cfg.Instance() }
+
+// makeBridge makes the link that the nodes share and gives the host its address on it.
+func makeBridge(cfg config.Config) error {
+	name := bridgeName(cfg)
+	if _, err := netlink.LinkByName(name); err != nil {
+		attrs := netlink.NewLinkAttrs()
+		attrs.Name = name
+		if err := netlink.LinkAdd(&netlink.Bridge{LinkAttrs: attrs}); err != nil {
+			return fmt.Errorf("make bridge %s: %w", name, err)
+		}
+	}
+	link, err := netlink.LinkByName(name)
+	if err != nil {
+		return err
+	}
+	addr := &netlink.Addr{IPNet: toIPNet(netip.PrefixFrom(nodeAddr(cfg, 1), 24))}
+	if err := netlink.AddrReplace(link, addr); err != nil {
+		return fmt.Errorf("address of %s: %w", name, err)
+	}
+	return netlink.LinkSetUp(link)
+}
+
+func removeBridge(cfg config.Config) error {
+	link, err := netlink.LinkByName(bridgeName(cfg))
+	var missing netlink.LinkNotFoundError
+	if errors.As(err, &missing) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return netlink.LinkDel(link)
+}
+
+// prepare makes the node's namespace, with its address and a way out through the bridge. What is there already is kept.
+func (n furtherNode) prepare() error {
+	if err := os.MkdirAll(n.config().DataDir, 0o700); err != nil {
+		return err
+	}
+	return inNetns(n.netns(), true, func(host, own netns.NsHandle) error {
+		outer, err := netlink.NewHandleAt(host)
+		if err != nil {
+			return err
+		}
+		defer outer.Close()
+		inner, err := netlink.NewHandleAt(own)
+		if err != nil {
+			return err
+		}
+		defer inner.Close()
+		if _, err := inner.LinkByName("eth0"); err == nil {
+			return nil
+		}
+		bridge, err := outer.LinkByName(bridgeName(n.parent))
+		if err != nil {
+			return err
+		}
+		attrs := netlink.NewLinkAttrs()
+		attrs.Name, attrs.MasterIndex, attrs.Flags = n.link(), bridge.Attrs().Index, 1 // up
+		veth := &netlink.Veth{LinkAttrs: attrs, PeerName: "eth0", PeerNamespace: netlink.NsFd(int(own))}
+		if err := outer.LinkAdd(veth); err != nil {
+			return fmt.Errorf("make veth %s: %w", n.link(), err)
+		}
+		eth0, err := inner.LinkByName("eth0")
+		if err != nil {
+			return err
+		}
+		lo, err := inner.LinkByName("lo")
+		if err != nil {
+			return err
+		}
+		gateway := nodeAddr(n.parent, 1)
+		return errors.Join(
+			inner.LinkSetUp(lo),
+			inner.LinkSetUp(eth0),
+			inner.AddrReplace(eth0, &netlink.Addr{IPNet: toIPNet(netip.PrefixFrom(nodeAddr(n.parent, n.index), 24))}),
+			inner.RouteReplace(&netlink.Route{LinkIndex: eth0.Attrs().Index, Gw: gateway.AsSlice()}),
+		)
+	})
+}
+
+// run starts the node's agent in its namespace and waits for it; the agent ends when ctx does. Its containers stay.
+func (n furtherNode) run(ctx context.Context, args []string, log *slog.Logger) error {
+	c := n.config()
+	paths := n.paths()
+	out, err := os.OpenFile(paths.Log, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
+	if err != nil {
+		return err
+	}
+	defer out.Close()
+	exe, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	cmd := exec.Command(exe, append([]string{"agent", "--data-dir", c.DataDir, "--node-ip", c.NodeIP}, args...)...)
+	cmd.Stdout, cmd.Stderr = out, out
+	// The agent is of our process group's making but must not outlive us unseen: a killed sampan takes it along, and the
+	// next one starts it again over the same containers.
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Pdeathsig: syscall.SIGTERM}
+	started := make(chan error, 1)
+	done := make(chan error, 1)
+	go func() {
+		// Pdeathsig goes by the thread that forked, so this one stays until the agent has ended.
+		runtime.LockOSThread()
+		err := inNetns(n.netns(), false, func(_, own netns.NsHandle) error {
+			if err := netns.Set(own); err != nil {
+				return err
+			}
+			return cmd.Start()
+		})
+		started <- err
+		if err == nil {
+			done <- cmd.Wait()
+		}
+		// The thread is in a strange namespace: it ends with this goroutine because it is never unlocked.
+	}()
+	if err := <-started; err != nil {
+		return fmt.Errorf("start node %d: %w", n.index, err)
+	}
+	log.Info("node started", "node", n.index, "pid", cmd.Process.Pid, "log", paths.Log)
+	select {
+	case err := <-done:
+		return fmt.Errorf("node %d ended (%v); its log is %s", n.index, err, paths.Log)
+	case <-ctx.Done():
+		_ = cmd.Process.Signal(syscall.SIGTERM)
+		<-done
+		return nil
+	}
+}
+
+// down takes the node away: its pods and runtime inside its namespace, then the namespace with its link.
+func (n furtherNode) down(ctx context.Context, log *slog.Logger) error {
+	c := n.config()
+	var errs []error
+	if _, err := os.Stat(filepath.Join("/run/netns", n.netns())); err == nil {
+		errs = append(errs, stopHolder(ctx, c.Paths()), stopRuntime(ctx, c, log), sweep(c))
+	}
+	errs = append(errs, os.RemoveAll(c.Paths().Run))
+	if link, err := netlink.LinkByName(n.link()); err == nil {
+		errs = append(errs, netlink.LinkDel(link))
+	}
+	if err := netns.DeleteNamed(n.netns()); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		errs = append(errs, fmt.Errorf("remove namespace %s: %w", n.netns(), err))
+	}
+	errs = append(errs, removeBridge(n.parent))
+	return errors.Join(errs...)
+}
+
+// inNetns calls f with handles of this thread's namespace and the named one, which it makes if asked to. f may change the
+// thread's namespace only on a thread that its caller has locked for good.
+func inNetns(name string, create bool, f func(host, own netns.NsHandle) error) error {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	host, err := netns.Get()
+	if err != nil {
+		return err
+	}
+	defer host.Close()
+	own, err := netns.GetFromName(name)
+	if errors.Is(err, fs.ErrNotExist) && create {
+		own, err = netns.NewNamed(name) // moves this thread into it
+		if err == nil {
+			err = netns.Set(host)
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("namespace %s: %w", name, err)
+	}
+	defer own.Close()
+	return f(host, own)
+}
+
+func toIPNet(p netip.Prefix) *net.IPNet {
+	return &net.IPNet{IP: p.Addr().AsSlice(), Mask: net.CIDRMask(p.Bits(), p.Addr().BitLen())}
+}

@@ -1,0 +1,157 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+
+	"sampan.dev/internal/config"
+
+	"golang.org/x/sys/unix"
+)
+
+// sweep takes away what a crash may have left of a node after its runtime is gone: shims and processes in its cgroups,
+// mounts below its directories, its cgroups, its pods' directories.
+func sweep(cfg config.Config) error {
+	paths := cfg.Paths()
+	errs := []error{killShims(paths)}
+	groups := cgroupsOf(cfg)
+	errs = append(errs, killIn(groups))
+	errs = append(errs, unmountBelow(paths.Run, paths.KubeletRoot, filepath.Join(paths.Data, "containerd")))
+	for _, g := range groups {
+		errs = append(errs, removeCgroup(g))
+	}
+	errs = append(errs, os.RemoveAll(filepath.Join(paths.KubeletRoot, "pods")))
+	return errors.Join(errs...)
+}
+
+// killShims ends shims of our containerd: those that were given its socket.
+func killShims(paths config.Paths) error {
+	socket := filepath.Join(paths.Run, "containerd", "containerd.sock")
+	entries, err := os.ReadDir("/proc")
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		pid, err := strconv.Atoi(e.Name())
+		if err != nil {
+			continue
+		}
+		cmdline, err := os.ReadFile(filepath.Join("/proc", e.Name(), "cmdline"))
+		if err != nil {
+			continue
+		}
+		args := bytes.Split(cmdline, []byte{0})
+		shim := strings.HasSuffix(string(args[0]), "containerd-shim-runc-v2")
+		if shim && slices.ContainsFunc(args, func(a []byte) bool { return strings.TrimSuffix(string(a), ".ttrpc") == socket }) {
+			_ = syscall.Kill(pid, syscall.SIGKILL)
+		}
+	}
+	return nil
+}
+
+// cgroupsOf are the directories below which everything of this cluster's pods runs, one per mounted hierarchy: v2's one, or
+// v1's many.
+func cgroupsOf(cfg config.Config) []string {
+	root := cfg.Paths().CgroupRoot
+	below := filepath.Join(root, "kubepods")
+	if root != "/" {
+		below = root // the whole of it is ours
+	}
+	mounts := []string{"/sys/fs/cgroup"}
+	entries, _ := os.ReadDir("/sys/fs/cgroup")
+	for _, e := range entries {
+		mounts = append(mounts, filepath.Join("/sys/fs/cgroup", e.Name()))
+	}
+	var dirs []string
+	for _, m := range mounts {
+		var st unix.Statfs_t
+		if unix.Statfs(m, &st) != nil || st.Type != unix.CGROUP_SUPER_MAGIC && st.Type != unix.CGROUP2_SUPER_MAGIC {
+			continue
+		}
+		dir := filepath.Join(m, below)
+		if _, err := os.Stat(dir); err == nil {
+			dirs = append(dirs, dir)
+		}
+	}
+	return dirs
+}
+
+func killIn(groups []string) error {
+	for _, g := range groups {
+		err := filepath.WalkDir(g, func(path string, d fs.DirEntry, err error) error {
+			if err != nil || !d.IsDir() {
+				return nil
+			}
+			procs, err := os.ReadFile(filepath.Join(path, "cgroup.procs"))
+			if err != nil {
+				return nil
+			}
+			for _, f := range strings.Fields(string(procs)) {
+				if pid, err := strconv.Atoi(f); err == nil && pid > 1 {
+					_ = syscall.Kill(pid, syscall.SIGKILL)
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// unmountBelow lazily unmounts everything mounted below the directories, the deepest first.
+func unmountBelow(dirs ...string) error {
+	data, err := os.ReadFile("/proc/self/mountinfo")
+	if err != nil {
+		return err
+	}
+	var targets []string
+	lines := bufio.NewScanner(bytes.NewReader(data))
+	for lines.Scan() {
+		fields := strings.Fields(lines.Text())
+		if len(fields) < 5 {
+			continue
+		}
+		target := strings.NewReplacer(`\040`, " ", `\011`, "\t", `\012`, "\n", `\134`, `\`).Replace(fields[4])
+		if slices.ContainsFunc(dirs, func(d string) bool { return strings.HasPrefix(target, d+"/") }) {
+			targets = append(targets, target)
+		}
+	}
+	slices.Reverse(targets)
+	var errs []error
+	for _, t := range targets {
+		if err := unix.Unmount(t, unix.MNT_DETACH|unix.UMOUNT_NOFOLLOW); err != nil && !errors.Is(err, unix.EINVAL) && !errors.Is(err, unix.ENOENT) {
+			errs = append(errs, fmt.Errorf("unmount %s: %w", t, err))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// removeCgroup removes a cgroup and those below it, the deepest first. Killed processes leave theirs when the kernel has
+// reaped them; until then the directory is busy.
+func removeCgroup(dir string) error {
+	var dirs []string
+	_ = filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+		if err == nil && d.IsDir() {
+			dirs = append(dirs, path)
+		}
+		return nil
+	})
+	slices.Reverse(dirs)
+	for _, d := range dirs {
+		if err := rmdirPatiently(d); err != nil {
+			return fmt.Errorf("remove cgroup: %w", err)
+		}
+	}
+	return nil
+}
