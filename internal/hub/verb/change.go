@@ -6,6 +6,7 @@ import (
 	"errors"
 
 	"sampan.dev/internal/api"
+	"sampan.dev/internal/hub/apply"
 	"sampan.dev/internal/hub/cache"
 	"sampan.dev/internal/hub/store"
 
@@ -97,22 +98,13 @@ func decideOn(t target, en *cache.Entry, decide func(old api.Object) (plan, erro
 	if err != nil || p.act != write {
 		return d, err
 	}
+	if old != nil {
+		apply.KeepTimes(p.obj, old)
+	}
 	if d.stored, err = encode(p.obj); err != nil || old == nil {
 		return d, err
 	}
 	d.stays = bytes.Equal(d.stored, en.Stored())
-	if d.stays {
-		return d, nil
-	}
-	// Timestamps of managed fields alone are no change.
-	if want, moved := sameTimes(p.obj, old); moved {
-		again, err := encode(p.obj)
-		if err != nil {
-			return d, err
-		}
-		d.stays = bytes.Equal(again, en.Stored())
-		p.obj.SetManagedFields(want)
-	}
 	return d, nil
 }
 

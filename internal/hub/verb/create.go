@@ -8,6 +8,7 @@ import (
 
 	"sampan.dev/internal/api"
 	"sampan.dev/internal/hub/admit"
+	"sampan.dev/internal/hub/apply"
 	"sampan.dev/internal/hub/cache"
 	"sampan.dev/internal/hub/store"
 
@@ -34,7 +35,7 @@ func (e *Engine) Create(ctx context.Context, req *Request, obj runtime.Object, o
 		return Result{}, err
 	}
 	dedupOwners(o, req.Warn, "")
-	e.track(t, req, o, nil, managerOf(opts.FieldManager, req.UserAgent))
+	e.track(t, req, o, nil, apply.Manager(opts.FieldManager, req.UserAgent))
 	return e.create(ctx, t, req, o, &opts)
 }
 
@@ -159,22 +160,17 @@ func (e *Engine) incoming(t target, obj runtime.Object) (api.Object, error) {
 	return t.inward(o), nil
 }
 
-// track keeps managedFields; old is nil on create. What the request may not set is reset first, so that nobody comes to own
-// it; the same is done again after admission.
+// track keeps managedFields; old is nil on create.
 func (e *Engine) track(t target, req *Request, o, old api.Object, manager string) {
-	before := old
+	if e.cfg.Patches == nil {
+		return
+	}
 	if old != nil {
-		prepareUpdate(t.stored, req.Ref.Subresource, o, old)
-	} else {
-		before = t.stored.New()
-		before.GetObjectKind().SetGroupVersionKind(t.stored.GVK())
-		if t.stored.PrepareCreate != nil {
-			t.stored.PrepareCreate(o)
-		}
+		old = t.outward(old)
 	}
-	if e.cfg.Patches != nil {
-		e.cfg.Patches.Track(t.stored, req.Ref.Subresource, before, o, manager)
-	}
+	seen := t.outward(o)
+	e.cfg.Patches.Track(t.kind, req.Ref.Subresource, seen, old, manager)
+	o.SetManagedFields(seen.GetManagedFields())
 }
 
 // assign runs the kind's hook.

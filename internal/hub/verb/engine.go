@@ -6,6 +6,8 @@ import (
 
 	"sampan.dev/internal/api"
 	"sampan.dev/internal/hub/admit"
+	"sampan.dev/internal/hub/apply"
+	"sampan.dev/internal/hub/authz"
 	"sampan.dev/internal/hub/cache"
 	"sampan.dev/internal/hub/store"
 
@@ -15,11 +17,13 @@ import (
 
 // Config is what an Engine works with.
 type Config struct {
-	Kinds   *api.Kinds
-	Store   store.Store
-	Caches  map[schema.GroupVersionResource]*cache.Cache // one per stored kind, by its own resource
-	Admit   func() admit.Chain                           // asked on each write: plugins arrive after the doors they read through
-	Patches Patches
+	Kinds  *api.Kinds
+	Store  store.Store
+	Caches map[schema.GroupVersionResource]*cache.Cache // one per stored kind, by its own resource
+	// Admit and Authorizer are asked each time: both read through a door on this engine and so come after it.
+	Admit      func() admit.Chain
+	Authorizer func() authz.Authorizer
+	Patches    *apply.Engine                                // nil: no patches, no managed fields
 	// Hooks by stored resource, Handlers by HandlerKey.
 	Hooks    map[schema.GroupResource]Hook
 	Handlers map[string]Handler

@@ -5,8 +5,6 @@ import (
 	"slices"
 	"strings"
 	"time"
-	"unicode"
-	"unicode/utf8"
 
 	"sampan.dev/internal/api"
 
@@ -14,7 +12,6 @@ import (
 	"k8s.io/apimachinery/pkg/api/validation"
 	"k8s.io/apimachinery/pkg/api/validation/path"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	metav1validation "k8s.io/apimachinery/pkg/apis/meta/v1/validation"
 	"k8s.io/apimachinery/pkg/util/rand"
 	"k8s.io/apimachinery/pkg/util/uuid"
 	"k8s.io/apimachinery/pkg/util/validation/field"
@@ -153,55 +150,3 @@ func sameOwner(a, b metav1.OwnerReference) bool {
 func samePtr[T comparable](a, b *T) bool {
 	return a == b || (a != nil && b != nil && *a == *b)
 }
-
-// managerOf is the field manager of a request: what it names, or the first part of its user agent.
-func managerOf(named, userAgent string) string {
-	if named != "" {
-		return named
-	}
-	base, _, _ := strings.Cut(userAgent, "/")
-	var b strings.Builder
-	for _, r := range base {
-		if !unicode.IsPrint(r) {
-			continue
-		}
-		if b.Len()+utf8.RuneLen(r) > metav1validation.FieldManagerMaxLength {
-			break
-		}
-		b.WriteRune(r)
-	}
-	return b.String()
-}
-
-// sameTimes gives obj's managed fields the timestamps of old's where nothing but the timestamps differ, and reports
-// whether that is so and changed anything. The caller restores want when the objects differ otherwise.
-func sameTimes(obj, old api.Object) (want []metav1.ManagedFieldsEntry, changed bool) {
-	a, b := obj.GetManagedFields(), old.GetManagedFields()
-	if len(a) != len(b) {
-		return nil, false
-	}
-	adjusted := slices.Clone(a)
-	for i := range a {
-		x, y := a[i], b[i]
-		if x.Manager != y.Manager || x.Operation != y.Operation || x.APIVersion != y.APIVersion || x.Subresource != y.Subresource ||
-			x.FieldsType != y.FieldsType || !sameFields(x.FieldsV1, y.FieldsV1) {
-			return nil, false
-		}
-		if !x.Time.Equal(y.Time) {
-			changed = true
-			adjusted[i].Time = y.Time
-		}
-	}
-	if changed {
-		obj.SetManagedFields(adjusted)
-	}
-	return a, changed
-}
-
-func sameFields(a, b *metav1.FieldsV1) bool {
-	if a == nil || b == nil {
-		return a == b
-	}
-	return string(a.Raw) == string(b.Raw)
-}
-

@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"sampan.dev/internal/api"
+	"sampan.dev/internal/hub/apply"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -34,30 +35,16 @@ func (e *Engine) Patch(ctx context.Context, req *Request, pt types.PatchType, da
 	return w.run(ctx)
 }
 
-// patched returns old with the patch applied, defaulted and tracked.
+// patched returns old with the patch applied, defaulted and its managed fields kept.
 func (w *writing) patched(old api.Object, pt types.PatchType, data []byte, opts metav1.PatchOptions) (api.Object, error) {
 	t, k := w.t, w.t.kind
-	var from api.Object
-	if old != nil {
+	from := old
+	if from != nil {
 		from = t.outward(old)
-	} else {
-		from = k.New()
-		from.GetObjectKind().SetGroupVersionKind(k.GVK())
 	}
-	manager := managerOf(opts.FieldManager, w.req.UserAgent)
-	var out any
-	var err error
-	if pt == types.ApplyYAMLPatchType {
-		out, err = w.e.cfg.Patches.Apply(k, w.req.Ref.Subresource, from, k.New(), data, opts, manager, w.req.Warn)
-	} else {
-		out, err = w.e.cfg.Patches.Patch(pt, from, k.New(), data, opts.FieldValidation, w.req.Warn)
-	}
+	obj, err := w.e.cfg.Patches.Patch(k, w.req.Ref.Subresource, from, pt, data, w.e.patchOptions(w.req, pt, opts))
 	if err != nil {
 		return nil, err
-	}
-	obj, ok := out.(api.Object)
-	if !ok {
-		return nil, apierrors.NewInternalError(fmt.Errorf("patched object is %T", out))
 	}
 	if old == nil && obj.GetUID() != "" {
 		return nil, apierrors.NewConflict(k.GR(), w.req.Ref.Name, fmt.Errorf("uid mismatch: the provided object specified uid %s, and no existing object was found", obj.GetUID()))
@@ -68,15 +55,20 @@ func (w *writing) patched(old api.Object, pt types.PatchType, data []byte, opts 
 	if err := checkName(t.stored, w.req.Ref.Namespace, w.req.Ref.Name, obj); err != nil {
 		return nil, err
 	}
-	if k.Default != nil {
+	if pt == types.ApplyYAMLPatchType && k.Default != nil {
 		k.Default(obj)
 	}
 	obj.GetObjectKind().SetGroupVersionKind(k.GVK())
-	obj = t.inward(obj)
+	return t.inward(obj), nil
+}
+
+func (e *Engine) patchOptions(req *Request, pt types.PatchType, opts metav1.PatchOptions) apply.Options {
+	o := apply.Options{Name: req.Ref.Name, Manager: opts.FieldManager, Validation: opts.FieldValidation, Warn: req.Warn}
 	if pt != types.ApplyYAMLPatchType {
-		w.e.track(t, w.req, obj, old, manager)
+		o.Manager = apply.Manager(opts.FieldManager, req.UserAgent)
 	}
-	return obj, nil
+	o.Force = opts.Force != nil && *opts.Force
+	return o
 }
 
 func updateOptions(opts metav1.PatchOptions) *metav1.UpdateOptions {

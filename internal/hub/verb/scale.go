@@ -2,10 +2,10 @@ package verb
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 
 	"sampan.dev/internal/api"
+	"sampan.dev/internal/hub/apply"
 
 	autoscalingv1 "k8s.io/api/autoscaling/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -13,7 +13,6 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/validation/field"
-	"sigs.k8s.io/yaml"
 )
 
 var scaleGVK = autoscalingv1.SchemeGroupVersion.WithKind("Scale")
@@ -38,15 +37,19 @@ func (e *Engine) updateScale(ctx context.Context, req *Request, sub *api.Subreso
 	if !ok {
 		return Result{}, false, apierrors.NewBadRequest(fmt.Sprintf("wrong object passed to Scale update: %T", obj))
 	}
-	return e.writeScale(ctx, req, sub, opts, in.UID, func(api.Object, *autoscalingv1.Scale) (*autoscalingv1.Scale, error) { return in, nil })
+	return e.writeScale(ctx, req, sub, opts, in.UID, func(old *autoscalingv1.Scale) (*autoscalingv1.Scale, error) {
+		s := in.DeepCopy()
+		s.GetObjectKind().SetGroupVersionKind(scaleGVK)
+		if e.cfg.Patches != nil {
+			e.cfg.Patches.Track(req.Kind, req.Ref.Subresource, s, old, apply.Manager(opts.FieldManager, req.UserAgent))
+		}
+		return s, nil
+	})
 }
 
 func (e *Engine) patchScale(ctx context.Context, req *Request, sub *api.Subresource, pt types.PatchType, data []byte, opts metav1.PatchOptions) (Result, bool, error) {
-	if pt == types.ApplyYAMLPatchType {
-		return e.applyScale(ctx, req, sub, data, opts)
-	}
-	return e.writeScale(ctx, req, sub, *updateOptions(opts), "", func(_ api.Object, old *autoscalingv1.Scale) (*autoscalingv1.Scale, error) {
-		out, err := e.cfg.Patches.Patch(pt, old, &autoscalingv1.Scale{}, data, opts.FieldValidation, req.Warn)
+	return e.writeScale(ctx, req, sub, *updateOptions(opts), "", func(old *autoscalingv1.Scale) (*autoscalingv1.Scale, error) {
+		out, err := e.cfg.Patches.Patch(req.Kind, req.Ref.Subresource, old, pt, data, e.patchOptions(req, pt, opts))
 		if err != nil {
 			return nil, err
 		}
@@ -58,28 +61,38 @@ func (e *Engine) patchScale(ctx context.Context, req *Request, sub *api.Subresou
 	})
 }
 
-// writeScale sets the replica count of the parent to what want returns.
+// writeScale sets the replica count of the parent to what want makes of its scale. The managed fields of the scale are those
+// of the parent that own its replica count.
 func (e *Engine) writeScale(ctx context.Context, req *Request, sub *api.Subresource, opts metav1.UpdateOptions, uid types.UID,
-	want func(parent api.Object, old *autoscalingv1.Scale) (*autoscalingv1.Scale, error)) (Result, bool, error) {
+	want func(old *autoscalingv1.Scale) (*autoscalingv1.Scale, error)) (Result, bool, error) {
 	t, err := e.target(req.Kind)
 	if err != nil {
 		return Result{}, false, err
 	}
 	w := &writing{e: e, t: t, req: req, dry: dryRun(opts.DryRun), uid: uid, options: &opts}
 	w.make = func(old api.Object) (api.Object, error) {
-		s, err := want(old, scaleOf(sub.Scale, old))
-		if err != nil {
-			return nil, err
+		was := scaleOf(sub.Scale, old)
+		fields, err := apply.ScaleFields(t.stored, old)
+		if err == nil {
+			was.SetManagedFields(fields)
+		}
+		s, serr := want(was)
+		if serr != nil {
+			return nil, serr
 		}
 		if err := checkScale(req, s); err != nil {
 			return nil, err
 		}
 		obj := old.DeepCopyObject().(api.Object)
 		sub.Scale.Set(obj, s.Spec.Replicas)
-		if rv := s.ResourceVersion; rv != "" {
-			obj.SetResourceVersion(rv)
+		if s.ResourceVersion != "" {
+			obj.SetResourceVersion(s.ResourceVersion)
 		}
-		e.track(t, req, obj, old, managerOf(opts.FieldManager, req.UserAgent))
+		if err == nil {
+			if fields, err = apply.ParentFields(t.stored, old, s.GetManagedFields()); err == nil {
+				obj.SetManagedFields(fields)
+			}
+		}
 		return obj, nil
 	}
 	res, created, err := w.run(ctx)
@@ -102,35 +115,4 @@ func checkScale(req *Request, s *autoscalingv1.Scale) error {
 			field.Invalid(field.NewPath("spec", "replicas"), s.Spec.Replicas, "must be greater than or equal to 0")})
 	}
 	return nil
-}
-
-// applyScale turns the applied Scale into a configuration of the parent, whose fields are the ones that are managed.
-func (e *Engine) applyScale(ctx context.Context, req *Request, sub *api.Subresource, data []byte, opts metav1.PatchOptions) (Result, bool, error) {
-	var in autoscalingv1.Scale
-	if err := yaml.Unmarshal(data, &in); err != nil {
-		return Result{}, false, apierrors.NewBadRequest(fmt.Sprintf("error decoding patch: %v", err))
-	}
-	config, err := json.Marshal(map[string]any{
-		"apiVersion": req.Kind.GVK().GroupVersion().String(), "kind": req.Kind.Kind,
-		"metadata": map[string]any{"name": req.Ref.Name, "namespace": req.Ref.Namespace},
-		"spec":     map[string]any{"replicas": in.Spec.Replicas},
-	})
-	if err != nil {
-		return Result{}, false, apierrors.NewInternalError(err)
-	}
-	t, err := e.target(req.Kind)
-	if err != nil {
-		return Result{}, false, err
-	}
-	w := &writing{e: e, t: t, req: req, dry: dryRun(opts.DryRun), options: updateOptions(opts)}
-	w.make = func(old api.Object) (api.Object, error) { return w.patched(old, types.ApplyYAMLPatchType, config, opts) }
-	res, created, err := w.run(ctx)
-	if err != nil {
-		return Result{}, false, err
-	}
-	parent, err := res.Meta()
-	if err != nil {
-		return Result{}, false, apierrors.NewInternalError(err)
-	}
-	return Made(scaleOf(sub.Scale, parent)), created, nil
 }

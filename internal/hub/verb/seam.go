@@ -8,7 +8,6 @@ import (
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
-	"k8s.io/apimachinery/pkg/types"
 )
 
 // Request is what every verb is told besides its body and options.
@@ -38,18 +37,4 @@ type Hook interface {
 type Effect struct {
 	Commit func()
 	Undo   func()
-}
-
-// Patches is what verb needs of hub/apply: the patch engines and the keeping of metadata.managedFields. Objects come in
-// with apiVersion and kind set; old is frozen. Errors are apierrors values.
-type Patches interface {
-	// Patch returns old with a JSON, merge or strategic merge patch applied: a new object of old's type, not defaulted.
-	// validation is Ignore, Warn or Strict and says what becomes of unknown fields. fresh is a new empty object.
-	Patch(pt types.PatchType, old, fresh runtime.Object, patch []byte, validation string, warn func(string)) (runtime.Object, error)
-	// Apply merges an applied configuration (YAML or JSON) into old (an object without a UID when it is to be created) and
-	// keeps managedFields; the result is a new object, not defaulted. A conflict with other managers is a 409 unless force.
-	Apply(kind *api.Kind, subresource string, old, fresh runtime.Object, config []byte, opts metav1.PatchOptions, manager string, warn func(string)) (runtime.Object, error)
-	// Track sets obj's managedFields for a change from old (an empty object on create) to obj made by manager. Where it
-	// cannot, it leaves those of old.
-	Track(kind *api.Kind, subresource string, old, obj runtime.Object, manager string)
 }

@@ -6,6 +6,7 @@ import (
 
 	"sampan.dev/internal/api"
 	"sampan.dev/internal/hub/admit"
+	"sampan.dev/internal/hub/apply"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -35,7 +36,7 @@ func (e *Engine) Update(ctx context.Context, req *Request, obj runtime.Object, o
 		return Result{}, false, err
 	}
 	dedupOwners(o, req.Warn, "")
-	manager := managerOf(opts.FieldManager, req.UserAgent)
+	manager := apply.Manager(opts.FieldManager, req.UserAgent)
 	w := &writing{
 		e: e, t: t, req: req, dry: dryRun(opts.DryRun), uid: o.GetUID(), options: &opts,
 		allowCreate: t.kind.CreateOnUpdate && req.Ref.Subresource == "",
@@ -59,7 +60,7 @@ type writing struct {
 	allowCreate bool
 	options     runtime.Object // *metav1.UpdateOptions
 	// make returns the wanted object, its own copy, with managed fields tracked; old is nil when there is nothing yet.
-	make func(old api.Object) (api.Object, error)
+	make    func(old api.Object) (api.Object, error)
 	warn    []string // of the last attempt
 	retried bool
 }
@@ -104,6 +105,11 @@ var errCreate = errors.New("create instead")
 
 // create stores what is not there yet, through everything that a create goes through.
 func (w *writing) create(ctx context.Context) (Result, error) {
+	attrs := AttributesOf(w.req)
+	attrs.Verb = "create"
+	if err := w.e.Authorize(ctx, attrs); err != nil {
+		return Result{}, err
+	}
 	obj, err := w.make(nil)
 	if err != nil {
 		return Result{}, err
@@ -194,7 +200,14 @@ func (w *writing) settle(obj, old api.Object) error {
 	if err := settleNamespace(k, w.req.Ref.Namespace, obj); err != nil {
 		return err
 	}
-	prepareUpdate(k, w.req.Ref.Subresource, obj, old)
+	prepare := k.PrepareUpdate
+	if sub := k.Sub(w.req.Ref.Subresource); sub != nil {
+		prepare = sub.PrepareUpdate
+	}
+	obj.SetGeneration(old.GetGeneration())
+	if prepare != nil {
+		prepare(obj, old)
+	}
 	keepSystemFields(obj, old)
 	errs := validateMetaChange(k, obj, old)
 	if validate != nil {
@@ -218,16 +231,4 @@ func removable(k *api.Kind, obj, old api.Object) bool {
 	}
 	grace := old.GetDeletionGracePeriodSeconds()
 	return grace == nil || *grace == 0
-}
-
-// prepareUpdate resets what the request may not change. It may run more than once on the same object.
-func prepareUpdate(k *api.Kind, subresource string, obj, old api.Object) {
-	obj.SetGeneration(old.GetGeneration())
-	prepare := k.PrepareUpdate
-	if sub := k.Sub(subresource); sub != nil {
-		prepare = sub.PrepareUpdate
-	}
-	if prepare != nil {
-		prepare(obj, old)
-	}
 }

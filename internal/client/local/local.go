@@ -1,0 +1,241 @@
+package local
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+	"strings"
+	"time"
+
+	"sampan.dev/internal/api"
+	"sampan.dev/internal/client"
+	"sampan.dev/internal/hub/audit"
+	"sampan.dev/internal/hub/verb"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
+)
+
+// Config is what doors share.
+type Config struct {
+	Kinds *api.Kinds
+	Verbs *verb.Engine
+	Audit audit.Sink
+	Log   *slog.Logger
+}
+
+// Door is a client.Interface for one identity.
+type Door struct {
+	cfg       Config
+	user      api.User
+	userAgent string
+}
+
+var _ client.Interface = (*Door)(nil)
+
+// New makes a door.
+func New(cfg Config, user api.User, userAgent string) *Door {
+	return &Door{cfg: cfg, user: user, userAgent: userAgent}
+}
+
+// request authorizes a call and returns what the verbs are told, and a function to tell the audit how it ended.
+func (d *Door) request(ctx context.Context, v string, ref client.Ref, sel *metav1.ListOptions) (*verb.Request, func(error), error) {
+	k := d.cfg.Kinds.Resource(ref.Resource)
+	if k == nil {
+		return nil, nil, &apierrors.StatusError{ErrStatus: metav1.Status{
+			Status: metav1.StatusFailure, Code: http.StatusNotFound, Reason: metav1.StatusReasonNotFound,
+			Message: "the server could not find the requested resource",
+			Details: &metav1.StatusDetails{Group: ref.Resource.Group, Kind: ref.Resource.Resource},
+		}}
+	}
+	if !k.Namespaced && k.Resource != "namespaces" {
+		ref.Namespace = ""
+	}
+	req := &verb.Request{User: d.user, UserAgent: d.userAgent, Verb: v, Kind: k, Ref: ref, Warn: d.warn}
+	a := verb.AttributesOf(req)
+	if sel != nil {
+		a.FieldSelector, a.LabelSelector = sel.FieldSelector, sel.LabelSelector
+		if ref.Name == "" {
+			a.Name = nameSelected(sel.FieldSelector)
+		}
+	}
+	done := d.audited(req)
+	if !answers(k, ref.Subresource, v) {
+		err := apierrors.NewMethodNotSupported(k.GR(), v)
+		done(err)
+		return nil, nil, err
+	}
+	if err := d.cfg.Verbs.Authorize(ctx, a); err != nil {
+		done(err)
+		return nil, nil, err
+	}
+	return req, done, nil
+}
+
+// answers reports whether the resource has the verb; over HTTP the routes say so.
+func answers(k *api.Kind, sub, v string) bool {
+	if sub == "" {
+		return k.Can(v)
+	}
+	s := k.Sub(sub)
+	if s == nil {
+		return false
+	}
+	for _, have := range s.Verbs {
+		if have == v {
+			return true
+		}
+	}
+	return false
+}
+
+// nameSelected is the name that a field selector asks for, as requests over HTTP have it.
+func nameSelected(selector string) string {
+	for term := range strings.SplitSeq(selector, ",") {
+		if name, ok := strings.CutPrefix(term, "metadata.name="); ok {
+			return strings.TrimPrefix(name, "=")
+		}
+	}
+	return ""
+}
+
+func (d *Door) audited(req *verb.Request) func(error) {
+	if _, off := d.cfg.Audit.(audit.Discard); off || d.cfg.Audit == nil {
+		return func(error) {}
+	}
+	received := time.Now()
+	return func(err error) {
+		e := audit.Event{
+			ID: audit.NewID(), Received: received, Verb: req.Verb, User: req.User, UserAgent: req.UserAgent,
+			Group: req.Kind.Group, Version: req.Kind.Version, Resource: req.Kind.Resource, Subresource: req.Ref.Subresource,
+			Namespace: req.Ref.Namespace, Name: req.Ref.Name, Code: http.StatusOK,
+		}
+		if err != nil {
+			e.Code, e.Reason = http.StatusInternalServerError, err.Error()
+			if s, ok := err.(apierrors.APIStatus); ok {
+				e.Code = s.Status().Code
+			}
+		}
+		d.cfg.Audit.Record(e)
+	}
+}
+
+func (d *Door) warn(text string) {
+	if d.cfg.Log != nil {
+		d.cfg.Log.Debug("warning to a local client", "user_agent", d.userAgent, "warning", text)
+	}
+}
+
+// Get reads one object.
+func (d *Door) Get(ctx context.Context, ref client.Ref, opts metav1.GetOptions) (runtime.Object, error) {
+	req, done, err := d.request(ctx, "get", ref, nil)
+	if err != nil {
+		return nil, err
+	}
+	res, err := d.cfg.Verbs.Get(ctx, req, opts)
+	done(err)
+	return object(res, err)
+}
+
+// List reads the selected objects.
+func (d *Door) List(ctx context.Context, ref client.Ref, opts metav1.ListOptions) (*client.List, error) {
+	req, done, err := d.request(ctx, "list", ref, &opts)
+	if err != nil {
+		return nil, err
+	}
+	l, err := d.cfg.Verbs.List(ctx, req, opts)
+	done(err)
+	if err != nil {
+		return nil, err
+	}
+	out := &client.List{ResourceVersion: l.ResourceVersion, Continue: l.Continue, RemainingItemCount: l.Remaining, Items: make([]api.Object, len(l.Items))}
+	for i, item := range l.Items {
+		if out.Items[i], err = item.Meta(); err != nil {
+			return nil, apierrors.NewInternalError(err)
+		}
+	}
+	return out, nil
+}
+
+// Create stores an object or has a virtual resource or subresource answer.
+func (d *Door) Create(ctx context.Context, ref client.Ref, obj runtime.Object, opts metav1.CreateOptions) (runtime.Object, error) {
+	if o, ok := obj.(metav1.Object); ok && ref.Namespace == "" {
+		ref.Namespace = o.GetNamespace()
+	}
+	name := ref.Name
+	if ref.Subresource == "" {
+		ref.Name = "" // upstream's create knows no name before the body
+	}
+	req, done, err := d.request(ctx, "create", ref, nil)
+	if err != nil {
+		return nil, err
+	}
+	obj = obj.DeepCopyObject()
+	if o, ok := obj.(metav1.Object); ok && ref.Subresource == "" && o.GetName() == "" && o.GetGenerateName() == "" && name != "" {
+		o.SetName(name)
+	}
+	res, err := d.cfg.Verbs.Create(ctx, req, obj, opts)
+	done(err)
+	return object(res, err)
+}
+
+// Update replaces an object.
+func (d *Door) Update(ctx context.Context, ref client.Ref, obj runtime.Object, opts metav1.UpdateOptions) (runtime.Object, error) {
+	if o, ok := obj.(metav1.Object); ok {
+		if ref.Namespace == "" {
+			ref.Namespace = o.GetNamespace()
+		}
+		if ref.Name == "" {
+			ref.Name = o.GetName()
+		}
+	}
+	req, done, err := d.request(ctx, "update", ref, nil)
+	if err != nil {
+		return nil, err
+	}
+	res, _, err := d.cfg.Verbs.Update(ctx, req, obj.DeepCopyObject(), opts)
+	done(err)
+	return object(res, err)
+}
+
+// Patch changes an object by a patch document.
+func (d *Door) Patch(ctx context.Context, ref client.Ref, pt types.PatchType, data []byte, opts metav1.PatchOptions) (runtime.Object, error) {
+	req, done, err := d.request(ctx, "patch", ref, nil)
+	if err != nil {
+		return nil, err
+	}
+	res, _, err := d.cfg.Verbs.Patch(ctx, req, pt, data, opts)
+	done(err)
+	return object(res, err)
+}
+
+// Delete deletes one object.
+func (d *Door) Delete(ctx context.Context, ref client.Ref, opts metav1.DeleteOptions) error {
+	req, done, err := d.request(ctx, "delete", ref, nil)
+	if err != nil {
+		return err
+	}
+	_, _, err = d.cfg.Verbs.Delete(ctx, req, opts)
+	done(err)
+	return err
+}
+
+// DeleteCollection deletes every selected object.
+func (d *Door) DeleteCollection(ctx context.Context, ref client.Ref, opts metav1.DeleteOptions, list metav1.ListOptions) error {
+	req, done, err := d.request(ctx, "deletecollection", ref, &list)
+	if err != nil {
+		return err
+	}
+	_, err = d.cfg.Verbs.DeleteCollection(ctx, req, opts, list)
+	done(err)
+	return err
+}
+
+func object(res verb.Result, err error) (runtime.Object, error) {
+	if err != nil {
+		return nil, err
+	}
+	return res.Object()
+}
