@@ -1,0 +1,72 @@
+package etcd
+
+import (
+	"context"
+	"crypto/tls"
+	"fmt"
+	"log/slog"
+	"strings"
+	"sync"
+	"time"
+
+	"sampan.dev/internal/hub/store"
+
+	"go.etcd.io/etcd/client/pkg/v3/transport"
+	clientv3 "go.etcd.io/etcd/client/v3"
+)
+
+// ExternalConfig names a cluster elsewhere, as the flags --etcd-servers, --etcd-cafile, --etcd-certfile, --etcd-keyfile and
+// --etcd-prefix do.
+type ExternalConfig struct {
+	Servers  []string // "https://10.0.0.1:2379"
+	CAFile   string
+	CertFile string
+	KeyFile  string
+	Prefix   string // empty means /registry
+	Log      *slog.Logger
+}
+
+// dialIn bounds the first contact.
+const dialIn = 20 * time.Second
+
+// External connects to a cluster and returns when it has answered.
+func External(ctx context.Context, cfg ExternalConfig) (*Store, error) {
+	var conf *tls.Config
+	if cfg.CAFile != "" || cfg.CertFile != "" || cfg.KeyFile != "" {
+		info := transport.TLSInfo{CertFile: cfg.CertFile, KeyFile: cfg.KeyFile, TrustedCAFile: cfg.CAFile}
+		var err error
+		if conf, err = info.ClientConfig(); err != nil {
+			return nil, fmt.Errorf("etcd client certificates: %w", err)
+		}
+	}
+	c, err := clientv3.New(clientv3.Config{
+		Endpoints:            cfg.Servers,
+		TLS:                  conf,
+		DialTimeout:          dialIn,
+		DialKeepAliveTime:    30 * time.Second,
+		DialKeepAliveTimeout: 10 * time.Second,
+		PermitWithoutStream:  true,
+		Logger:               zapLogger(cfg.Log.With("component", "etcd-client")),
+	})
+	if err != nil {
+		return nil, fmt.Errorf("etcd at %s: %w", strings.Join(cfg.Servers, ","), err)
+	}
+	prefix := "/" + strings.Trim(cfg.Prefix, "/")
+	if cfg.Prefix == "" {
+		prefix = root
+	}
+	s := newStore(c, prefix)
+	s.close = sync.OnceValue(func() error {
+		if err := c.Close(); err != nil && err != context.Canceled {
+			return fmt.Errorf("close etcd client: %w", err)
+		}
+		return nil
+	})
+	ctx, cancel := context.WithTimeout(ctx, dialIn)
+	defer cancel()
+	if _, err := s.Revision(ctx); err != nil {
+		c.Close()
+		return nil, fmt.Errorf("etcd at %s: %w: %w", strings.Join(cfg.Servers, ","), store.ErrUnready, err)
+	}
+	return s, nil
+}

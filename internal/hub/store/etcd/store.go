@@ -1,0 +1,195 @@
+package etcd
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"sampan.dev/internal/hub/store"
+
+	"go.etcd.io/etcd/api/v3/mvccpb"
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+	clientv3 "go.etcd.io/etcd/client/v3"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+)
+
+// root is what all keys of the hub start with; External may keep them under another prefix.
+const root = "/registry"
+
+// Store implements store.Store over a client.
+type Store struct {
+	c      *clientv3.Client
+	prefix string // in place of root
+	leases leases
+	member *member      // nil for an external cluster
+	close  func() error // may be called more than once
+}
+
+var _ store.Store = (*Store)(nil)
+
+func newStore(c *clientv3.Client, prefix string) *Store {
+	return &Store{c: c, prefix: prefix, leases: leases{c: c}}
+}
+
+// in turns a key of ours into etcd's, out back.
+func (s *Store) in(key string) string {
+	if s.prefix == root {
+		return key
+	}
+	return s.prefix + strings.TrimPrefix(key, root)
+}
+
+func (s *Store) out(key []byte) string {
+	if s.prefix == root {
+		return string(key)
+	}
+	return root + strings.TrimPrefix(string(key), s.prefix)
+}
+
+func (s *Store) kv(kv *mvccpb.KeyValue) store.KV {
+	return store.KV{Key: s.out(kv.Key), Value: kv.Value, Revision: kv.ModRevision, CreateRevision: kv.CreateRevision}
+}
+
+// Get implements store.Store.
+func (s *Store) Get(ctx context.Context, key string) (store.KV, int64, error) {
+	r, err := s.c.Get(ctx, s.in(key))
+	if err != nil {
+		return store.KV{}, 0, wrap(ctx, "get", key, err)
+	}
+	if len(r.Kvs) == 0 {
+		return store.KV{}, r.Header.Revision, fmt.Errorf("get %s: %w", key, store.ErrNotFound)
+	}
+	return s.kv(r.Kvs[0]), r.Header.Revision, nil
+}
+
+// List implements store.Store.
+func (s *Store) List(ctx context.Context, p store.Page) (store.Listing, error) {
+	opts := []clientv3.OpOption{clientv3.WithRange(clientv3.GetPrefixRangeEnd(s.in(p.Prefix))), clientv3.WithRev(p.Revision)}
+	if p.Limit > 0 {
+		opts = append(opts, clientv3.WithLimit(int64(p.Limit)))
+	}
+	r, err := s.c.Get(ctx, s.in(max(p.Prefix, p.From)), opts...)
+	if err != nil {
+		return store.Listing{}, wrap(ctx, "list", p.Prefix, err)
+	}
+	l := store.Listing{Revision: r.Header.Revision, More: r.More, Count: r.Count, KVs: make([]store.KV, len(r.Kvs))}
+	if p.Revision > 0 {
+		l.Revision = p.Revision
+	}
+	for i, kv := range r.Kvs {
+		l.KVs[i] = s.kv(kv)
+	}
+	return l, nil
+}
+
+// Create implements store.Store.
+func (s *Store) Create(ctx context.Context, key string, value []byte, ttlSeconds int64) (int64, error) {
+	put, err := s.put(ctx, key, value, ttlSeconds)
+	if err != nil {
+		return 0, wrap(ctx, "create", key, err)
+	}
+	r, err := s.c.Txn(ctx).If(clientv3.Compare(clientv3.ModRevision(s.in(key)), "=", 0)).Then(put).Commit()
+	if err != nil {
+		return 0, wrap(ctx, "create", key, err)
+	}
+	if !r.Succeeded {
+		return 0, fmt.Errorf("create %s: %w", key, store.ErrExists)
+	}
+	return r.Header.Revision, nil
+}
+
+// Update implements store.Store.
+func (s *Store) Update(ctx context.Context, key string, value []byte, expect, ttlSeconds int64) (int64, error) {
+	put, err := s.put(ctx, key, value, ttlSeconds)
+	if err != nil {
+		return 0, wrap(ctx, "update", key, err)
+	}
+	return s.swap(ctx, "update", key, expect, put)
+}
+
+// Delete implements store.Store.
+func (s *Store) Delete(ctx context.Context, key string, expect int64) (int64, error) {
+	return s.swap(ctx, "delete", key, expect, clientv3.OpDelete(s.in(key)))
+}
+
+func (s *Store) put(ctx context.Context, key string, value []byte, ttlSeconds int64) (clientv3.Op, error) {
+	if ttlSeconds <= 0 {
+		return clientv3.OpPut(s.in(key), string(value)), nil
+	}
+	lease, err := s.leases.get(ctx, ttlSeconds)
+	if err != nil {
+		return clientv3.Op{}, err
+	}
+	return clientv3.OpPut(s.in(key), string(value), clientv3.WithLease(lease)), nil
+}
+
+// swap does op if key is at revision expect, which must be one: a key that is not there is a conflict.
+func (s *Store) swap(ctx context.Context, verb, key string, expect int64, op clientv3.Op) (int64, error) {
+	if expect <= 0 {
+		expect = -1 // no key is there; 0 would match a missing one
+	}
+	r, err := s.c.Txn(ctx).
+		If(clientv3.Compare(clientv3.ModRevision(s.in(key)), "=", expect)).
+		Then(op).
+		Else(clientv3.OpGet(s.in(key))).
+		Commit()
+	if err != nil {
+		return 0, wrap(ctx, verb, key, err)
+	}
+	if r.Succeeded {
+		return r.Header.Revision, nil
+	}
+	conflict := &store.ConflictError{Key: key}
+	if kvs := r.Responses[0].GetResponseRange().Kvs; len(kvs) > 0 {
+		kv := s.kv(kvs[0])
+		conflict.Current = &kv
+	}
+	return 0, conflict
+}
+
+// Revision implements store.Store.
+func (s *Store) Revision(ctx context.Context) (int64, error) {
+	if s.member != nil {
+		return s.member.revision()
+	}
+	r, err := s.c.Get(ctx, s.in(root)) // no such key; the answer's header is what is wanted
+	if err != nil {
+		return 0, wrap(ctx, "revision", root, err)
+	}
+	return r.Header.Revision, nil
+}
+
+// Compact implements store.Store.
+func (s *Store) Compact(ctx context.Context, revision int64) error {
+	if _, err := s.c.Compact(ctx, revision); err != nil {
+		return wrap(ctx, "compact", fmt.Sprint(revision), err)
+	}
+	return nil
+}
+
+// Close implements store.Store.
+func (s *Store) Close() error { return s.close() }
+
+// wrap gives err its class. The caller's own context error stays what it is.
+func wrap(ctx context.Context, verb, key string, err error) error {
+	if ctx.Err() != nil {
+		return fmt.Errorf("%s %s: %w", verb, key, ctx.Err())
+	}
+	class := store.ErrUnready
+	switch {
+	case errors.Is(err, rpctypes.ErrCompacted):
+		class = store.ErrCompacted
+	case errors.Is(err, rpctypes.ErrFutureRev):
+		class = store.ErrFuture
+	case errors.Is(err, rpctypes.ErrRequestTooLarge), overLimit(err):
+		class = store.ErrTooLarge
+	}
+	return fmt.Errorf("%s %s: %w: %w", verb, key, class, err)
+}
+
+// overLimit reports whether grpc itself refused to send a message for its size.
+func overLimit(err error) bool {
+	return status.Code(err) == codes.ResourceExhausted && strings.Contains(err.Error(), "larger than max")
+}

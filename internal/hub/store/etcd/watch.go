@@ -1,0 +1,71 @@
+package etcd
+
+import (
+	"context"
+	"fmt"
+
+	"sampan.dev/internal/hub/store"
+
+	"go.etcd.io/etcd/api/v3/mvccpb"
+	clientv3 "go.etcd.io/etcd/client/v3"
+	"google.golang.org/grpc/metadata"
+)
+
+// stream gives each prefix a watch stream of its own: the client opens one per set of metadata. So a request for progress
+// reaches only the watches it is meant for, and these do not wait behind the events of others.
+func stream(ctx context.Context, prefix string) context.Context {
+	ctx = metadata.NewOutgoingContext(ctx, metadata.Pairs("sampan-watch", prefix))
+	return clientv3.WithRequireLeader(ctx)
+}
+
+// RequestProgress implements store.Store.
+func (s *Store) RequestProgress(ctx context.Context, prefix string) error {
+	if err := s.c.RequestProgress(stream(ctx, prefix)); err != nil {
+		return wrap(ctx, "request progress of", prefix, err)
+	}
+	return nil
+}
+
+// Watch implements store.Store.
+func (s *Store) Watch(ctx context.Context, prefix string, after int64, fn func([]store.Event) error) error {
+	wctx, cancel := context.WithCancel(stream(ctx, prefix))
+	defer cancel()
+	// Without WithFragment the server never splits what one transaction did.
+	responses := s.c.Watch(wctx, s.in(prefix), clientv3.WithPrefix(), clientv3.WithRev(after+1), clientv3.WithProgressNotify())
+	for r := range responses {
+		if r.CompactRevision != 0 {
+			return fmt.Errorf("watch %s after %d: %w (now %d)", prefix, after, store.ErrCompacted, r.CompactRevision)
+		}
+		if err := r.Err(); err != nil {
+			if ctx.Err() != nil {
+				return nil
+			}
+			return wrap(ctx, "watch", prefix, err)
+		}
+		events := s.events(&r)
+		if len(events) == 0 {
+			continue
+		}
+		if err := fn(events); err != nil {
+			return err
+		}
+	}
+	if ctx.Err() != nil {
+		return nil
+	}
+	return fmt.Errorf("watch %s: %w: the stream ended", prefix, store.ErrUnready)
+}
+
+func (s *Store) events(r *clientv3.WatchResponse) []store.Event {
+	if r.IsProgressNotify() {
+		return []store.Event{{KV: store.KV{Revision: r.Header.Revision}, Progress: true}}
+	}
+	out := make([]store.Event, len(r.Events))
+	for i, e := range r.Events {
+		out[i] = store.Event{KV: s.kv(e.Kv), Created: e.IsCreate()}
+		if e.Type == mvccpb.DELETE {
+			out[i].Deleted, out[i].Value, out[i].CreateRevision = true, nil, 0
+		}
+	}
+	return out
+}

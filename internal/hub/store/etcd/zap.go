@@ -1,0 +1,58 @@
+package etcd
+
+import (
+	"context"
+	"log/slog"
+
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+)
+
+// zapLogger lets etcd log into log: what it calls info is our debug, since it tells the steps of its start; errors and
+// warnings stay what they are.
+func zapLogger(log *slog.Logger) *zap.Logger { return zap.New(core{log}) }
+
+type core struct{ log *slog.Logger }
+
+func level(l zapcore.Level) slog.Level {
+	switch {
+	case l >= zapcore.ErrorLevel:
+		return slog.LevelError
+	case l == zapcore.WarnLevel:
+		return slog.LevelWarn
+	default:
+		return slog.LevelDebug
+	}
+}
+
+func (c core) Enabled(l zapcore.Level) bool {
+	return l >= zapcore.InfoLevel && c.log.Enabled(context.Background(), level(l))
+}
+
+func (c core) With(fields []zapcore.Field) zapcore.Core { return core{c.log.With(args(fields)...)} }
+
+func (c core) Check(e zapcore.Entry, ce *zapcore.CheckedEntry) *zapcore.CheckedEntry {
+	if c.Enabled(e.Level) {
+		return ce.AddCore(e, c)
+	}
+	return ce
+}
+
+func (c core) Write(e zapcore.Entry, fields []zapcore.Field) error {
+	c.log.Log(context.Background(), level(e.Level), e.Message, args(fields)...)
+	return nil
+}
+
+func (c core) Sync() error { return nil }
+
+func args(fields []zapcore.Field) []any {
+	enc := zapcore.NewMapObjectEncoder()
+	for _, f := range fields {
+		f.AddTo(enc)
+	}
+	out := make([]any, 0, len(enc.Fields))
+	for k, v := range enc.Fields {
+		out = append(out, slog.Any(k, v))
+	}
+	return out
+}
