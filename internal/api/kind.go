@@ -117,8 +117,10 @@ type Subresource struct {
 	PrepareUpdate  func(obj, old Object)
 	ValidateUpdate func(obj, old Object) field.ErrorList
 
-	// ResetFields is as in Kind. Nil means "spec" for status and nothing for all others.
+	// ResetFields is as in Kind. Nil means "spec" for status and nothing for all others. OwnFields says it the other way
+	// round where that is shorter: the dotted paths that a writer may own, "*" for any item of a list.
 	ResetFields []string
+	OwnFields   []string
 
 	// Scale, for the scale subresource.
 	Scale *Scale

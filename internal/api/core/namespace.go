@@ -40,6 +40,7 @@ func Namespaces() *api.Kind {
 				Name: "finalize", Verbs: []string{"update"},
 				PrepareUpdate:  api.OnChange(func(ns, old *corev1.Namespace) { ns.Status = old.Status }),
 				ValidateUpdate: api.CheckChange(validateNamespaceFinalize),
+				ResetFields:    []string{"status"},
 			},
 			{
 				Name: "status", Verbs: statusVerbs,

@@ -57,6 +57,7 @@ func podSubresources() []api.Subresource {
 			Name: "ephemeralcontainers", Verbs: statusVerbs,
 			PrepareUpdate:  api.OnChange(prepareEphemeral),
 			ValidateUpdate: api.CheckChange(validateEphemeralUpdate),
+			OwnFields:      []string{"spec.ephemeralContainers"},
 		},
 		{
 			Name: "eviction", Verbs: []string{"create"}, GVK: schemaGVK{Group: "policy", Version: "v1", Kind: "Eviction"},
@@ -70,11 +71,16 @@ func podSubresources() []api.Subresource {
 			Name: "resize", Verbs: statusVerbs,
 			PrepareUpdate:  api.OnChange(prepareResize),
 			ValidateUpdate: api.CheckChange(validateResize),
+			OwnFields: []string{
+				"spec.containers.*.resources", "spec.containers.*.resizePolicy",
+				"spec.initContainers.*.resources", "spec.initContainers.*.resizePolicy",
+			},
 		},
 		{
 			Name: "status", Verbs: statusVerbs,
 			PrepareUpdate:  api.OnChange(preparePodStatus),
 			ValidateUpdate: api.CheckChange(validatePodStatusUpdate),
+			ResetFields:    []string{"spec", "metadata.deletionTimestamp", "metadata.ownerReferences"},
 		},
 	}
 }

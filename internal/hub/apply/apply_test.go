@@ -12,6 +12,7 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
@@ -393,6 +394,23 @@ func TestConfigMap(t *testing.T) {
 	}
 	if err := CheckFields([]metav1.ManagedFieldsEntry{{Operation: "Bad"}}); err == nil {
 		t.Error("a bad operation passed")
+	}
+}
+
+func TestOwnFields(t *testing.T) {
+	pods := &api.Kind{
+		Version: "v1", Kind: "Pod", Resource: "pods", New: func() api.Object { return &corev1.Pod{} },
+		Subresources: []api.Subresource{{Name: "resize", OwnFields: []string{"spec.containers.*.resources"}}},
+	}
+	old := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: "p"}, Spec: corev1.PodSpec{Containers: []corev1.Container{{Name: "c"}}}}
+	engine.Track(pods, "", old, nil, "creator")
+	obj := old.DeepCopy()
+	obj.UID, old.UID = "u", "u"
+	obj.Labels = map[string]string{"a": "b"}
+	obj.Spec.Containers[0].Resources.Limits = corev1.ResourceList{"cpu": resource.MustParse("1")}
+	engine.Track(pods, "resize", obj, old, "resizer")
+	if o := owners(obj)["resizer Update resize"]; !strings.Contains(o, "f:limits") || strings.Contains(o, "f:labels") {
+		t.Errorf("resize owns %s", o)
 	}
 }
 

@@ -86,9 +86,10 @@ func (t target) fill(obj runtime.Object) {
 	}
 }
 
-// reset returns the fields that a write through the target leaves as they were.
+// reset returns the filter of the fields that a write through the target may come to own.
 func (t target) reset() map[fieldpath.APIVersion]fieldpath.Filter {
 	var paths []string
+	version := fieldpath.APIVersion(t.gvk().GroupVersion().String())
 	s := t.kind.Sub(t.sub)
 	switch {
 	case t.sub == "":
@@ -96,6 +97,8 @@ func (t target) reset() map[fieldpath.APIVersion]fieldpath.Filter {
 		if paths == nil && t.kind.Sub("status") != nil {
 			paths = []string{"status"}
 		}
+	case s != nil && s.OwnFields != nil:
+		return map[fieldpath.APIVersion]fieldpath.Filter{version: only(s.OwnFields)}
 	case s != nil && s.ResetFields != nil:
 		paths = s.ResetFields
 	case t.sub == "status":
@@ -103,13 +106,30 @@ func (t target) reset() map[fieldpath.APIVersion]fieldpath.Filter {
 	}
 	set := fieldpath.NewSet()
 	for _, p := range paths {
-		var parts []any
-		for f := range strings.SplitSeq(p, ".") {
-			parts = append(parts, f)
-		}
-		set.Insert(fieldpath.MakePathOrDie(parts...))
+		set.Insert(fieldpath.MakePathOrDie(split(p)...))
 	}
-	return fieldpath.NewExcludeFilterSetMap(map[fieldpath.APIVersion]*fieldpath.Set{
-		fieldpath.APIVersion(t.gvk().GroupVersion().String()): set,
-	})
+	return fieldpath.NewExcludeFilterSetMap(map[fieldpath.APIVersion]*fieldpath.Set{version: set})
+}
+
+// only is a filter that lets the paths pass and what is under them.
+func only(paths []string) fieldpath.Filter {
+	var out []*fieldpath.SetMatcher
+	for _, p := range paths {
+		parts := split(p)
+		for i := range parts {
+			if parts[i] == "*" {
+				parts[i] = fieldpath.MatchAnyPathElement()
+			}
+		}
+		out = append(out, fieldpath.MakePrefixMatcherOrDie(parts...))
+	}
+	return fieldpath.NewIncludeMatcherFilter(out...)
+}
+
+func split(path string) []any {
+	var parts []any
+	for f := range strings.SplitSeq(path, ".") {
+		parts = append(parts, f)
+	}
+	return parts
 }
