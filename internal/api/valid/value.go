@@ -3,6 +3,7 @@ package valid
 import (
 	"fmt"
 	"slices"
+	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 	apivalidation "k8s.io/apimachinery/pkg/api/validation"
@@ -88,3 +89,22 @@ func PortOrName(port intstr.IntOrString, path *field.Path) field.ErrorList {
 func Protocols() []corev1.Protocol {
 	return []corev1.Protocol{corev1.ProtocolSCTP, corev1.ProtocolTCP, corev1.ProtocolUDP}
 }
+
+// RequiredInOrder is RequiredOneOf, but lists the allowed values in the order given, as some of upstream's rules do.
+func RequiredInOrder[T ~string](value T, path *field.Path, allowed ...T) field.ErrorList {
+	if value == "" {
+		return Required(path, "")
+	}
+	return InOrder(value, path, allowed...)
+}
+
+// InOrder is OneOf, but lists the allowed values in the order given.
+func InOrder[T ~string](value T, path *field.Path, allowed ...T) field.ErrorList {
+	if slices.Contains(allowed, value) {
+		return nil
+	}
+	return field.ErrorList{field.NotSupported(path, value, allowed)}
+}
+
+// lowerFirst turns the name of a Go field into its JSON name, where they differ by the first letter only.
+func lowerFirst(name string) string { return strings.ToLower(name[:1]) + name[1:] }
