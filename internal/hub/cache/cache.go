@@ -27,15 +27,17 @@ type Cache struct {
 	current  atomic.Pointer[Snapshot] // nil before the first load
 	revision atomic.Int64             // of current; set after everything up to it can be read
 	asked    atomic.Int64             // the revision that progress has been asked for
+	past     sync.Mutex               // held while a past state is read from the store; before mu
 
 	mu struct {
 		sync.Mutex
 		byKey    *btree.BTreeG[*Entry]
 		byNode   *btree.BTreeG[placed]
-		log      *journal // nil before the first load
+		log      *journal              // nil before the first load
 		keys     map[string]*partition // by key
 		nodes    map[string]*partition // by node
-		retained []retained // oldest first; the state of the newest is current's
+		retained []retained            // oldest first; the state of the newest is current's
+		kept     []retained            // that somebody has asked for by revision, oldest first
 		learned  map[int64]*Entry
 		advanced chan struct{} // closed when revision grows; nil when nobody waits
 	}
@@ -126,28 +128,6 @@ func (c *Cache) advanced() <-chan struct{} {
 		c.mu.advanced = make(chan struct{})
 	}
 	return c.mu.advanced
-}
-
-// At returns the retained snapshot of exactly that revision's state, or store.ErrCompacted when it is kept no more (the
-// store's history may still have it). It waits for a revision that has not been reached yet.
-func (c *Cache) At(ctx context.Context, revision int64) (*Snapshot, error) {
-	cur, err := c.Snapshot(ctx, revision)
-	if err != nil {
-		return nil, err
-	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	for i := len(c.mu.retained) - 1; i >= 0; i-- {
-		r := c.mu.retained[i]
-		until := r.until
-		if i == len(c.mu.retained)-1 {
-			until = max(until, cur.Revision)
-		}
-		if r.Revision <= revision && revision <= until {
-			return &Snapshot{Revision: revision, byKey: r.byKey, byNode: r.byNode}, nil
-		}
-	}
-	return nil, fmt.Errorf("%s at %d: %w", c.prefix, revision, store.ErrCompacted)
 }
 
 // Learn hands over what this process has just written at revision, so that the feed need not decode it. obj is given

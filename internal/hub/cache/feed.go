@@ -62,32 +62,48 @@ func pause(ctx context.Context, wait time.Duration) time.Duration {
 	return min(2*wait, retryLast)
 }
 
-// load reads the whole kind as of one revision and puts it in place of what there was.
+// load reads the whole kind as of now and puts it in place of what there was.
 func (c *Cache) load(ctx context.Context) error {
-	byKey := btree.NewG(degree, lessKey)
-	byNode := c.newNodeIndex()
-	page := store.Page{Prefix: c.prefix, Limit: pageSize}
+	s, err := c.read(ctx, 0)
+	if err != nil {
+		return fmt.Errorf("load: %w", err)
+	}
+	c.replace(s)
+	return nil
+}
+
+// read lists the whole kind from the store as of one revision (0: now). Entries that the cache has already are shared with
+// it, with the forms that have been made of them.
+func (c *Cache) read(ctx context.Context, revision int64) (*Snapshot, error) {
+	have := c.current.Load()
+	s := &Snapshot{byKey: btree.NewG(degree, lessKey), byNode: c.newNodeIndex()}
+	page := store.Page{Prefix: c.prefix, Limit: pageSize, Revision: revision}
 	for {
 		l, err := c.st.List(ctx, page)
 		if err != nil {
-			return fmt.Errorf("load %s: %w", c.prefix, err)
+			return nil, err
 		}
 		for i := range l.KVs {
 			kv := &l.KVs[i]
-			e := newEntry(c.kind, &c.envs, kv.Key, kv.Revision, kv.Value)
-			byKey.ReplaceOrInsert(e)
-			if byNode != nil {
-				byNode.ReplaceOrInsert(placed{c.node(e), e})
+			var e *Entry
+			if have != nil {
+				e = have.Get(kv.Key)
+			}
+			if e == nil || e.Revision != kv.Revision {
+				e = newEntry(c.kind, &c.envs, kv.Key, kv.Revision, kv.Value)
+			}
+			s.byKey.ReplaceOrInsert(e)
+			if s.byNode != nil {
+				s.byNode.ReplaceOrInsert(placed{c.node(e), e})
 			}
 		}
 		page.Revision = l.Revision
 		if !l.More {
-			break
+			s.Revision = l.Revision
+			return s, nil
 		}
 		page.From = l.KVs[len(l.KVs)-1].Key + "\x00"
 	}
-	c.replace(byKey, byNode, page.Revision)
-	return nil
 }
 
 func (c *Cache) newNodeIndex() *btree.BTreeG[placed] {
@@ -97,8 +113,8 @@ func (c *Cache) newNodeIndex() *btree.BTreeG[placed] {
 	return btree.NewG(degree, lessPlace)
 }
 
-// replace starts over with the state at revision. Cursors of before find that their history is lost.
-func (c *Cache) replace(byKey *btree.BTreeG[*Entry], byNode *btree.BTreeG[placed], revision int64) {
+// replace starts over with s, which becomes the cache's own. Cursors of before find that their history is lost.
+func (c *Cache) replace(s *Snapshot) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	first := c.mu.log == nil
@@ -112,10 +128,10 @@ func (c *Cache) replace(byKey *btree.BTreeG[*Entry], byNode *btree.BTreeG[placed
 			}
 		}
 	}
-	c.mu.byKey, c.mu.byNode = byKey, byNode
-	c.mu.log = newJournal(revision)
-	c.retainLocked(revision, time.Now())
-	c.publishLocked(revision)
+	c.mu.byKey, c.mu.byNode = s.byKey, s.byNode
+	c.mu.log = newJournal(s.Revision)
+	c.retainLocked(s.Revision, time.Now())
+	c.publishLocked(s.Revision)
 	if first {
 		close(c.ready)
 	}
@@ -232,25 +248,6 @@ func (c *Cache) placeLocked(out *Event, add func(*journal)) {
 	}
 }
 
-// retainLocked notes the trees' state, which is that of revision, as a snapshot.
-func (c *Cache) retainLocked(revision int64, now time.Time) {
-	s := &Snapshot{Revision: revision, byKey: c.mu.byKey.Clone()}
-	if c.mu.byNode != nil {
-		s.byNode = c.mu.byNode.Clone()
-	}
-	c.mu.retained = append(c.mu.retained, retained{Snapshot: s, until: revision, made: now})
-	c.forgetLocked(now)
-}
-
-// forgetLocked drops the snapshots that need not be kept; the newest stays.
-func (c *Cache) forgetLocked(now time.Time) {
-	drop := 0
-	for drop < len(c.mu.retained)-1 && (len(c.mu.retained)-drop > keepSnapshots || now.Sub(c.mu.retained[drop+1].made) > keepSnapshotFor) {
-		drop++
-	}
-	c.mu.retained = slices.Delete(c.mu.retained, 0, drop)
-}
-
 // publishLocked lets readers see everything up to revision.
 func (c *Cache) publishLocked(revision int64) {
 	s := c.mu.retained[len(c.mu.retained)-1].Snapshot
@@ -283,6 +280,7 @@ func (c *Cache) tidy(ctx context.Context) {
 			if c.mu.log != nil {
 				c.mu.log.trim(now)
 				c.forgetLocked(now)
+				c.mu.kept = slices.DeleteFunc(c.mu.kept, func(r retained) bool { return now.Sub(r.made) > keepAskedFor })
 			}
 			for _, parts := range []map[string]*partition{c.mu.keys, c.mu.nodes} {
 				for _, p := range parts {

@@ -2,7 +2,6 @@ package cache
 
 import (
 	"strings"
-	"time"
 
 	"github.com/google/btree"
 )
@@ -73,17 +72,3 @@ func (s *Snapshot) ByNode(node string) []*Entry {
 	})
 	return out
 }
-
-// retained is a snapshot kept for reads at an exact revision: it is the state from Revision up to until.
-type retained struct {
-	*Snapshot
-	until int64
-	made  time.Time
-}
-
-// Snapshots are kept for as long as a paged list may take to come back, but not more than this many: while a kind is
-// written faster, older pages are read from the store's history.
-const (
-	keepSnapshots   = 256
-	keepSnapshotFor = 75 * time.Second
-)

@@ -1,0 +1,103 @@
+package cache
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+)
+
+// retained is a snapshot kept for reads at an exact revision: it is the state from Revision up to until.
+type retained struct {
+	*Snapshot
+	until int64
+	made  time.Time
+}
+
+// Every state is kept for as long as a client may take to come back for its second page, but not more of them than
+// keepSnapshots. One that somebody did come back for is kept for as long as upstream's etcd keeps history, so that the rest
+// of the pages do not have to be read from the store, however fast the kind is written.
+const (
+	keepSnapshots   = 256
+	keepSnapshotFor = 75 * time.Second
+	keepAsked       = 64
+	keepAskedFor    = 5 * time.Minute
+)
+
+// At returns the state of exactly that revision: a retained one, or else what the store's history says. It waits for a
+// revision that has not been reached yet. The error is store.ErrCompacted when the state is nowhere to be had.
+func (c *Cache) At(ctx context.Context, revision int64) (*Snapshot, error) {
+	cur, err := c.Snapshot(ctx, revision)
+	if err != nil {
+		return nil, err
+	}
+	if s := c.retainedAt(cur, revision); s != nil {
+		return s, nil
+	}
+	c.past.Lock()
+	defer c.past.Unlock()
+	if s := c.retainedAt(cur, revision); s != nil {
+		return s, nil
+	}
+	s, err := c.read(ctx, revision)
+	if err != nil {
+		return nil, fmt.Errorf("%s at %d: %w", c.prefix, revision, err)
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.keepLocked(s)
+	return s, nil
+}
+
+// retainedAt looks the state of revision up, which cur has reached, and keeps it for longer.
+func (c *Cache) retainedAt(cur *Snapshot, revision int64) *Snapshot {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	now := time.Now()
+	for _, r := range c.mu.kept {
+		if r.Revision == revision && now.Sub(r.made) <= keepAskedFor {
+			return r.Snapshot
+		}
+	}
+	newest := len(c.mu.retained) - 1
+	for i := newest; i >= 0; i-- {
+		r := c.mu.retained[i]
+		until := r.until
+		if i == newest {
+			until = max(until, cur.Revision)
+		}
+		if r.Revision <= revision && revision <= until {
+			s := &Snapshot{Revision: revision, byKey: r.byKey, byNode: r.byNode}
+			c.keepLocked(s)
+			return s
+		}
+	}
+	return nil
+}
+
+// keepLocked keeps s from now on. Asking for it again does not prolong that: a client that pages for ever must be told so.
+func (c *Cache) keepLocked(s *Snapshot) {
+	c.mu.kept = append(c.mu.kept, retained{Snapshot: s, until: s.Revision, made: time.Now()})
+	if n := len(c.mu.kept); n > keepAsked {
+		c.mu.kept = slices.Delete(c.mu.kept, 0, n-keepAsked)
+	}
+}
+
+// retainLocked notes the trees' state, which is that of revision, as a snapshot.
+func (c *Cache) retainLocked(revision int64, now time.Time) {
+	s := &Snapshot{Revision: revision, byKey: c.mu.byKey.Clone()}
+	if c.mu.byNode != nil {
+		s.byNode = c.mu.byNode.Clone()
+	}
+	c.mu.retained = append(c.mu.retained, retained{Snapshot: s, until: revision, made: now})
+	c.forgetLocked(now)
+}
+
+// forgetLocked drops the snapshots that need not be kept; the newest stays.
+func (c *Cache) forgetLocked(now time.Time) {
+	drop := 0
+	for drop < len(c.mu.retained)-1 && (len(c.mu.retained)-drop > keepSnapshots || now.Sub(c.mu.retained[drop+1].made) > keepSnapshotFor) {
+		drop++
+	}
+	c.mu.retained = slices.Delete(c.mu.retained, 0, drop)
+}
