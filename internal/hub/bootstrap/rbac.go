@@ -122,6 +122,9 @@ func reconcile(have, want api.Object) (obj api.Object, recreate bool) {
 	if have.GetAnnotations()[rbacv1.AutoUpdateAnnotationKey] == "false" {
 		return nil, false
 	}
+	if asWanted(have, want) {
+		return nil, false
+	}
 	out := have.DeepCopyObject().(api.Object)
 	out.SetLabels(merge(want.GetLabels(), have.GetLabels()))
 	out.SetAnnotations(merge(want.GetAnnotations(), have.GetAnnotations()))
@@ -151,6 +154,46 @@ func reconcile(have, want api.Object) (obj api.Object, recreate bool) {
 		return nil, false
 	}
 	return out, recreate
+}
+
+// asWanted tells cheaply what is so at nearly every start: nothing has changed.
+func asWanted(have, want api.Object) bool {
+	if !holds(have.GetLabels(), want.GetLabels()) || !holds(have.GetAnnotations(), want.GetAnnotations()) {
+		return false
+	}
+	switch h := have.(type) {
+	case *rbacv1.ClusterRole:
+		w := want.(*rbacv1.ClusterRole)
+		if w.AggregationRule != nil {
+			return equality.Semantic.DeepEqual(h.AggregationRule, w.AggregationRule)
+		}
+		return h.AggregationRule == nil && sameRules(h.Rules, w.Rules)
+	case *rbacv1.Role:
+		return sameRules(h.Rules, want.(*rbacv1.Role).Rules)
+	case *rbacv1.ClusterRoleBinding:
+		w := want.(*rbacv1.ClusterRoleBinding)
+		return h.RoleRef == w.RoleRef && slices.Equal(h.Subjects, w.Subjects)
+	case *rbacv1.RoleBinding:
+		w := want.(*rbacv1.RoleBinding)
+		return h.RoleRef == w.RoleRef && slices.Equal(h.Subjects, w.Subjects)
+	}
+	return false
+}
+
+func holds(have, want map[string]string) bool {
+	for k, v := range want {
+		if have[k] != v {
+			return false
+		}
+	}
+	return true
+}
+
+func sameRules(a, b []rbacv1.PolicyRule) bool {
+	return slices.EqualFunc(a, b, func(x, y rbacv1.PolicyRule) bool {
+		return slices.Equal(x.Verbs, y.Verbs) && slices.Equal(x.APIGroups, y.APIGroups) && slices.Equal(x.Resources, y.Resources) &&
+			slices.Equal(x.ResourceNames, y.ResourceNames) && slices.Equal(x.NonResourceURLs, y.NonResourceURLs)
+	})
 }
 
 func unionRules(have, want []rbacv1.PolicyRule) []rbacv1.PolicyRule {
