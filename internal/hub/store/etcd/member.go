@@ -52,7 +52,7 @@ const (
 const (
 	tickMs        = 10
 	electionTicks = 5
-	idleTick      = 100 * time.Millisecond
+	idleTick      = 500 * time.Millisecond
 )
 
 const (
@@ -62,6 +62,8 @@ const (
 	// The raft log matters to followers that lag, of which there are none: it is memory.
 	snapshotCount  = 5000
 	catchUpEntries = 500
+	// How long writes, which the log has already, may wait to be committed to the database file together.
+	commitEvery = 500 * time.Millisecond
 )
 
 // member is a running etcd server.
@@ -124,6 +126,7 @@ func serverConfig(dir string, cfg EmbeddedConfig, log *slog.Logger) config.Serve
 		DataDir:                    dir,
 		SnapshotCount:              snapshotCount,
 		SnapshotCatchUpEntries:     catchUpEntries,
+		BackendBatchInterval:       commitEvery,
 		MaxSnapFiles:               3,
 		MaxWALFiles:                3,
 		InitialPeerURLsMap:         types.URLsMap{memberName: peers},
