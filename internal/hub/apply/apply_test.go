@@ -18,7 +18,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 )
 
-var engine = New(openapi.Schemas)
+var engine = New(openapi.Types)
 
 var deployments = &api.Kind{
 	Group: "apps", Version: "v1", Kind: "Deployment", Resource: "deployments", Namespaced: true,
@@ -438,7 +438,7 @@ func BenchmarkApply(b *testing.B) {
 
 func BenchmarkTypes(b *testing.B) {
 	for b.Loop() {
-		if _, err := New(openapi.Schemas).types(); err != nil {
+		if _, err := New(openapi.Types).types(); err != nil {
 			b.Fatal(err)
 		}
 	}

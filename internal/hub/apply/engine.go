@@ -10,8 +10,9 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/util/managedfields"
-	"k8s.io/kube-openapi/pkg/validation/spec"
 	"sigs.k8s.io/structured-merge-diff/v6/fieldpath"
+	smdschema "sigs.k8s.io/structured-merge-diff/v6/schema"
+	"sigs.k8s.io/structured-merge-diff/v6/typed"
 )
 
 // Engine patches objects and keeps their managed fields. It may be used by many goroutines at once.
@@ -26,15 +27,15 @@ type target struct {
 	sub  string
 }
 
-// New returns an engine over models, the OpenAPI v3 definitions of all types that will be patched, by definition name. They are
-// asked for once, on the first write.
-func New(models func() (map[string]*spec.Schema, error)) *Engine {
+// New returns an engine over the types that types returns: a schema of every kind that will be patched, named as the scheme names
+// its definition. It is asked for once, on the first write.
+func New(types func() ([]smdschema.TypeDef, error)) *Engine {
 	return &Engine{types: sync.OnceValues(func() (managedfields.TypeConverter, error) {
-		m, err := models()
+		defs, err := types()
 		if err != nil {
-			return nil, fmt.Errorf("definitions for managed fields: %w", err)
+			return nil, err
 		}
-		return managedfields.NewTypeConverter(m, false)
+		return managedfields.NewSchemeTypeConverter(api.Scheme, &typed.Parser{Schema: smdschema.Schema{Types: defs}}), nil
 	})}
 }
 

@@ -7,8 +7,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-
-	"k8s.io/kube-openapi/pkg/validation/spec"
 )
 
 //go:embed definitions.json.gz
@@ -20,7 +18,7 @@ type definitions[S any] struct {
 	V2 map[string]S `json:"v2"`
 }
 
-func unpack(into any) error {
+func unpack(compressed []byte, into any) error {
 	z, err := gzip.NewReader(bytes.NewReader(compressed))
 	if err != nil {
 		return fmt.Errorf("unpack openapi definitions: %w", err)
@@ -33,13 +31,4 @@ func unpack(into any) error {
 		return fmt.Errorf("read openapi definitions: %w", err)
 	}
 	return nil
-}
-
-// Schemas decodes the v3 definitions by name ("io.k8s.api.core.v1.Pod"), anew on each call: keep what you make of them.
-func Schemas() (map[string]*spec.Schema, error) {
-	var d definitions[*spec.Schema]
-	if err := unpack(&d); err != nil {
-		return nil, err
-	}
-	return d.V3, nil
 }

@@ -208,7 +208,7 @@ func (h *Handler) render(name string) ([]byte, error) {
 		return nil, err
 	}
 	var defs definitions[node]
-	if err := unpack(&defs); err != nil {
+	if err := unpack(compressed, &defs); err != nil {
 		return nil, err
 	}
 	if name == "" {

@@ -3,6 +3,7 @@ package openapi
 import (
 	"bufio"
 	"encoding/json"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -18,8 +19,10 @@ import (
 	openapi_v2 "github.com/google/gnostic-models/openapiv2"
 	openapi_v3 "github.com/google/gnostic-models/openapiv3"
 	"google.golang.org/protobuf/proto"
+	"k8s.io/kube-openapi/pkg/schemaconv"
 	"k8s.io/kube-openapi/pkg/spec3"
 	"k8s.io/kube-openapi/pkg/validation/spec"
+	"sigs.k8s.io/structured-merge-diff/v6/schema"
 )
 
 // TestPaths compares what is described with what a kube-apiserver v1.37.1 described (testdata/paths.jsonl: its v2 paths of the
@@ -241,7 +244,7 @@ func TestV2(t *testing.T) {
 // TestDefinitions compares shapes (no descriptions) with upstream's definitions.
 func TestDefinitions(t *testing.T) {
 	var d definitions[node]
-	if err := unpack(&d); err != nil {
+	if err := unpack(compressed, &d); err != nil {
 		t.Fatal(err)
 	}
 	f, err := os.Open("testdata/definitions.jsonl")
@@ -301,4 +304,60 @@ func bare(v any) any {
 		}
 	}
 	return out
+}
+
+// TestTypes checks that the types for managed fields were generated from the definitions that are embedded beside them.
+func TestTypes(t *testing.T) {
+	var d definitions[*spec.Schema]
+	if err := unpack(compressed, &d); err != nil {
+		t.Fatal(err)
+	}
+	want, err := schemaconv.ToSchemaFromOpenAPI(d.V3, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := Types()
+	if err != nil {
+		t.Fatal(err)
+	}
+	have := map[string]string{}
+	for _, g := range got {
+		have[g.Name] = shape(g.Atom)
+	}
+	for _, w := range want.Types {
+		if s := shape(w.Atom); have[w.Name] != s {
+			t.Errorf("%s:\ngot  %s\nwant %s", w.Name, have[w.Name], s)
+		}
+	}
+	if len(got) != len(want.Types) {
+		t.Errorf("%d types, want %d", len(got), len(want.Types))
+	}
+}
+
+// shape prints an atom with its fields in order.
+func shape(a schema.Atom) string {
+	ref := func(r schema.TypeRef) string {
+		out := shape(r.Inlined)
+		if r.NamedType != nil {
+			out += *r.NamedType
+		}
+		if r.ElementRelationship != nil {
+			out += "!" + string(*r.ElementRelationship)
+		}
+		return out
+	}
+	switch {
+	case a.Map != nil:
+		out := []string{}
+		for _, f := range a.Map.Fields {
+			out = append(out, fmt.Sprintf("%s:%s=%v", f.Name, ref(f.Type), f.Default))
+		}
+		slices.Sort(out)
+		return fmt.Sprint("map", a.Map.ElementRelationship, ref(a.Map.ElementType), out)
+	case a.List != nil:
+		return fmt.Sprint("list", a.List.ElementRelationship, ref(a.List.ElementType), a.List.Keys)
+	case a.Scalar != nil:
+		return string(*a.Scalar)
+	}
+	return ""
 }

@@ -1,6 +1,7 @@
-// Emit writes the OpenAPI definitions of the models package as compressed JSON:
+// Emit writes the OpenAPI definitions of the models package as compressed JSON into the folder named by its argument:
 //
-//	{"v3": {"io.k8s.api.core.v1.Pod": schema, …}, "v2": {…}}
+//	definitions.json.gz   {"v3": {"io.k8s.api.core.v1.Pod": schema, …}, "v2": {…}}
+//	types.json.gz         the same types as structured-merge-diff sees them, for managed fields (types.go)
 //
 // v3 holds every definition as OpenAPI v3 has it; v2 only those few whose v2 form cannot be derived from it (IntOrString).
 // Each definition of a registered type carries its group, versions and kinds, as upstream's definitions do.
@@ -12,6 +13,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
+	"path/filepath"
 	"slices"
 
 	"sampan.dev/tools/openapi/models"
@@ -51,27 +53,24 @@ var groups = []func(*runtime.Scheme) error{
 	schedulingv1.AddToScheme,
 }
 
+type definitions struct {
+	V3 map[string]*spec.Schema `json:"v3"`
+	V2 map[string]any          `json:"v2,omitempty"`
+}
+
 func main() {
-	data, err := emit()
-	if err == nil {
-		err = os.WriteFile(os.Args[1], data, 0o644)
-	}
-	if err != nil {
+	if err := emit(os.Args[1]); err != nil {
 		fmt.Fprintln(os.Stderr, "emit:", err)
 		os.Exit(1)
 	}
 }
 
-func emit() ([]byte, error) {
+func emit(dir string) error {
 	kinds, err := kindsOf()
 	if err != nil {
-		return nil, err
+		return err
 	}
-	var out struct {
-		V3 map[string]*spec.Schema `json:"v3"`
-		V2 map[string]any          `json:"v2"`
-	}
-	out.V3, out.V2 = map[string]*spec.Schema{}, map[string]any{}
+	out := definitions{V3: map[string]*spec.Schema{}, V2: map[string]any{}}
 	ref := func(name string) spec.Ref { return spec.MustCreateRef("#/components/schemas/" + name) }
 	for name, def := range models.GetOpenAPIDefinitions(ref) {
 		s := def.Schema
@@ -84,20 +83,31 @@ func emit() ([]byte, error) {
 		}
 		out.V3[name] = builder.WrapRefs(&s)
 	}
-	data, err := json.Marshal(out)
+	if err := write(filepath.Join(dir, "definitions.json.gz"), out); err != nil {
+		return err
+	}
+	types, err := typesOf(out.V3)
 	if err != nil {
-		return nil, err
+		return err
+	}
+	return write(filepath.Join(dir, "types.json.gz"), types)
+}
+
+func write(file string, v any) error {
+	data, err := json.Marshal(v)
+	if err != nil {
+		return err
 	}
 	var b bytes.Buffer
 	z, _ := gzip.NewWriterLevel(&b, gzip.BestCompression)
 	if _, err := z.Write(data); err != nil {
-		return nil, err
+		return err
 	}
 	if err := z.Close(); err != nil {
-		return nil, err
+		return err
 	}
-	fmt.Printf("%d definitions, %d bytes, %d compressed\n", len(out.V3), len(data), b.Len())
-	return b.Bytes(), nil
+	fmt.Printf("%s: %d bytes, %d compressed\n", file, len(data), b.Len())
+	return os.WriteFile(file, b.Bytes(), 0o644)
 }
 
 // kindsOf returns the kinds by definition name, as the extension prints them.
