@@ -1,0 +1,150 @@
+package control
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"runtime"
+	"slices"
+	"strings"
+	"time"
+
+	"sampan.dev/internal/api"
+	"sampan.dev/internal/client"
+	"sampan.dev/internal/client/cache"
+	"sampan.dev/internal/client/record"
+	"sampan.dev/internal/control/gc"
+	"sampan.dev/internal/control/loop"
+	"sampan.dev/internal/control/nodes"
+
+	"golang.org/x/sync/errgroup"
+)
+
+// Config of the controller manager. The zero value of each field but the first three is upstream's default, save for
+// NodeIPAM, which does nothing without ranges.
+type Config struct {
+	Doors client.Factory
+	Kinds *api.Kinds
+	Log   *slog.Logger
+
+	// Controllers selects as upstream's --controllers: "*" is all that are on by default, "x" turns one on, "-x" off. Nil
+	// means "*".
+	Controllers []string
+	// UserAgent is what doors are opened as, before the controller's name.
+	UserAgent string
+
+	// NamespaceGrace is waited before the contents of a namespace are deleted; see gc.NewNamespace.
+	NamespaceGrace time.Duration
+	// TerminatedPodThreshold is the number of ended pods beyond which the oldest are deleted; 0 means 12500, less than 0
+	// that none are.
+	TerminatedPodThreshold int
+	NodeIPAM               nodes.IPAMConfig
+	NodeLifecycle          nodes.LifecycleConfig
+}
+
+// Manager runs controllers.
+type Manager struct {
+	cfg       Config
+	informers *cache.Set
+	world     *gc.World
+}
+
+// New makes a manager. It returns an error when Controllers names one that does not exist.
+func New(cfg Config) (*Manager, error) {
+	if cfg.UserAgent == "" {
+		cfg.UserAgent = fmt.Sprintf("kube-controller-manager/v1.37.1 (%s/%s) kubernetes/sampan", runtime.GOOS, runtime.GOARCH)
+	}
+	m := &Manager{cfg: cfg}
+	known := m.Names()
+	for _, sel := range cfg.Controllers {
+		if name := strings.TrimPrefix(sel, "-"); name != "*" && !slices.Contains(known, name) {
+			return nil, fmt.Errorf("%q is not in the list of known controllers", name)
+		}
+	}
+	return m, nil
+}
+
+// Names of all controllers, as --controllers takes them.
+func (m *Manager) Names() []string {
+	var out []string
+	for _, d := range m.list() {
+		out = append(out, d.name)
+	}
+	return out
+}
+
+// enabled decides whether a controller runs: the last word about it counts, then "*".
+func enabled(d descriptor, selection []string) bool {
+	if selection == nil {
+		return !d.off
+	}
+	star := false
+	for _, sel := range selection {
+		switch sel {
+		case d.name:
+			return true
+		case "-" + d.name:
+			return false
+		case "*":
+			star = true
+		}
+	}
+	return star && !d.off
+}
+
+// Run runs the selected controllers until ctx ends.
+func (m *Manager) Run(ctx context.Context) error {
+	shared := m.cfg.Doors(api.User{Name: api.UserControllers, Groups: []string{api.GroupAuthenticated}}, m.cfg.UserAgent+"/shared-informers")
+	m.informers = cache.NewSet(shared, m.cfg.Log)
+	collector := m.cfg.Doors(account("generic-garbage-collector"), m.agent("generic-garbage-collector"))
+	m.world = gc.NewWorld(m.cfg.Kinds, collector, m.cfg.Log)
+
+	// Recorders end after the controllers, so that the last events are written.
+	recording, endRecording := context.WithCancel(context.WithoutCancel(ctx))
+	defer endRecording()
+	var recorders errgroup.Group
+	group, ctx := errgroup.WithContext(ctx)
+	needWorld := false
+	for _, d := range m.list() {
+		if !enabled(d, m.cfg.Controllers) {
+			continue
+		}
+		env := m.env(d)
+		controller := d.make(env)
+		if controller == nil {
+			continue
+		}
+		needWorld = needWorld || d.name == "namespace-controller" || d.name == "garbage-collector-controller"
+		recorders.Go(func() error { return env.Events.Run(recording) })
+		group.Go(func() error {
+			if err := controller.Run(ctx); err != nil {
+				return fmt.Errorf("%s: %w", d.name, err)
+			}
+			return nil
+		})
+	}
+	group.Go(func() error { return m.informers.Run(ctx) })
+	if needWorld {
+		group.Go(func() error { return m.world.Run(ctx) })
+	}
+	err := group.Wait()
+	endRecording()
+	recorders.Wait()
+	return err
+}
+
+func (m *Manager) env(d descriptor) loop.Env {
+	door := m.cfg.Doors(account(d.account), m.agent(d.account))
+	component := d.component
+	if component == "" {
+		component = d.account
+	}
+	log := m.cfg.Log.With("component", d.name)
+	return loop.Env{Name: d.name, Door: door, Informers: m.informers, Events: record.New(door, component, "", log), Log: log}
+}
+
+func account(name string) api.User { return api.ServiceAccount("kube-system", name, "") }
+
+func (m *Manager) agent(account string) string {
+	return m.cfg.UserAgent + "/system:serviceaccount:kube-system:" + account
+}

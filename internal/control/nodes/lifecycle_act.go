@@ -1,0 +1,305 @@
+package nodes
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"sampan.dev/internal/api"
+	"sampan.dev/internal/client"
+	"sampan.dev/internal/control/loop"
+
+	coordinationv1 "k8s.io/api/coordination/v1"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/types"
+)
+
+// nodeReference is how events name a node.
+func nodeReference(name string, uid types.UID) corev1.ObjectReference {
+	return corev1.ObjectReference{APIVersion: "v1", Kind: "Node", Name: name, UID: uid}
+}
+
+// announce records a node that is new to us.
+func (c *lifecycle) announce(node *corev1.Node) {
+	c.mu.Lock()
+	old, had := c.mu.known[node.Name]
+	c.mu.known[node.Name] = node.UID
+	c.mu.Unlock()
+	if had && old != node.UID {
+		c.farewell(node.Name, old)
+	}
+	if old != node.UID {
+		c.Log.Info("node registered", "node", node.Name)
+		c.Events.EventRef(nodeReference(node.Name, node.UID), corev1.EventTypeNormal, "RegisteredNode",
+			fmt.Sprintf("Node %s event: Registered Node %s in Controller", node.Name, node.Name))
+	}
+}
+
+// forget drops what is known of a node that is gone.
+func (c *lifecycle) forget(name string) {
+	c.mu.Lock()
+	uid, known := c.mu.known[name]
+	delete(c.mu.known, name)
+	delete(c.mu.unready, name)
+	delete(c.mu.amnesty, name)
+	for _, line := range c.mu.lines {
+		line.leave(name)
+	}
+	c.mu.Unlock()
+	c.ledger.Forget(name)
+	if known {
+		c.farewell(name, uid)
+	}
+}
+
+func (c *lifecycle) farewell(name string, uid types.UID) {
+	c.Log.Info("node removed", "node", name)
+	c.Events.EventRef(nodeReference(name, uid), corev1.EventTypeNormal, "RemovingNode",
+		fmt.Sprintf("Node %s event: Removing Node %s from Controller", name, name))
+}
+
+// checkHealth gives a node up when its time is over. It returns the node as it is then (nil: it is gone) and the time of
+// the next check.
+func (c *lifecycle) checkHealth(ctx context.Context, node *corev1.Node) (*corev1.Node, time.Time, error) {
+	now := time.Now()
+	beat := c.beat(node.Name)
+	deadline, status := judge(node, beat.heard, now, c.cfg.MonitorGrace, c.cfg.StartupGrace)
+	if status == nil {
+		return node, deadline, nil
+	}
+	// The silence may be our own view's: ask the hub before a node's pods pay for it.
+	lease, err := client.Get[*coordinationv1.Lease](ctx, c.Door, client.Leases, corev1.NamespaceNodeLease, node.Name)
+	if err != nil && !apierrors.IsNotFound(err) {
+		return nil, deadline, fmt.Errorf("look up lease to verify node %s: %w", node.Name, err)
+	}
+	if err == nil && lease.ResourceVersion != beat.leased {
+		return nil, deadline, fmt.Errorf("view of leases is behind: node %s has been heard of", node.Name)
+	}
+	before := readiness(node)
+	out := node.DeepCopy()
+	out.Status = *status
+	out, err = client.UpdateStatus(ctx, c.Door, client.Nodes, out)
+	if apierrors.IsNotFound(err) {
+		return nil, deadline, nil
+	}
+	if err != nil {
+		return nil, deadline, fmt.Errorf("update status: %w", err)
+	}
+	c.ledger.Wrote(node.Name, c.view, out)
+	c.Log.Info("node is silent", "node", node.Name, "since", beat.heard)
+	if before == corev1.ConditionTrue {
+		c.Events.EventRef(nodeReference(node.Name, node.UID), corev1.EventTypeNormal, "NodeNotReady",
+			fmt.Sprintf("Node %s status is now: NodeNotReady", node.Name))
+		c.mu.Lock()
+		c.mu.unready[node.Name] = true
+		c.mu.Unlock()
+	}
+	return out, deadline, nil
+}
+
+// markPods makes the pods of a node that fell silent not ready, so that services stop leading there.
+func (c *lifecycle) markPods(ctx context.Context, node *corev1.Node) error {
+	c.mu.Lock()
+	due := c.mu.unready[node.Name]
+	c.mu.Unlock()
+	if !due {
+		return nil
+	}
+	if readiness(node) != corev1.ConditionTrue {
+		var errs []error
+		for _, pod := range c.pods.ByIndex(nodeIndex, node.Name) {
+			errs = append(errs, c.markPod(ctx, pod))
+		}
+		if err := errors.Join(errs...); err != nil {
+			return fmt.Errorf("mark pods not ready: %w", err)
+		}
+	}
+	c.mu.Lock()
+	delete(c.mu.unready, node.Name)
+	c.mu.Unlock()
+	return nil
+}
+
+func (c *lifecycle) markPod(ctx context.Context, pod *corev1.Pod) error {
+	if !loop.PodReady(pod) {
+		return nil
+	}
+	ready := *loop.PodCondition(pod, corev1.PodReady)
+	ready.Status = corev1.ConditionFalse
+	if err := patchPodStatus(ctx, c.Door, pod, "", ready); err != nil {
+		return err
+	}
+	c.Events.Event(pod, corev1.EventTypeWarning, "NodeNotReady", "Node is not ready")
+	return nil
+}
+
+// applyTaints brings the node's taints in line with its conditions. wait is when to come again for a NoExecute taint whose
+// turn has not come.
+func (c *lifecycle) applyTaints(ctx context.Context, node *corev1.Node) (wait time.Duration, err error) {
+	now := time.Now()
+	evict, turn := keepTaints, false
+	switch key := evictionTaint(node); {
+	case c.pardoned(node.Name):
+		evict = dropTaints
+	case key == "":
+		if readiness(node) == corev1.ConditionTrue {
+			evict = dropTaints
+			c.leaveLine(node)
+		}
+	case hasTaint(node.Spec.Taints, key, corev1.TaintEffectNoExecute):
+	case evicting(node):
+		evict = placeTaints // from one reason to the other without a new turn
+	default:
+		if turn, wait = c.pass(node, now); turn {
+			evict = placeTaints
+		}
+	}
+	taints, changed := desiredTaints(node, evict, now)
+	if !changed {
+		return wait, nil
+	}
+	if err := c.patchNode(ctx, node, map[string]any{"spec": map[string]any{"taints": taints}}); err != nil {
+		if turn {
+			c.giveBack(node)
+		}
+		return 0, fmt.Errorf("taint node: %w", err)
+	}
+	c.mu.Lock()
+	delete(c.mu.amnesty, node.Name)
+	c.mu.Unlock()
+	return wait, nil
+}
+
+func (c *lifecycle) pardoned(node string) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.mu.amnesty[node]
+}
+
+func (c *lifecycle) pass(node *corev1.Node, now time.Time) (bool, time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.mu.allDown {
+		return false, 0
+	}
+	return c.lineLocked(zoneOf(node), now).pass(node.Name, now)
+}
+
+// giveBack returns a passage that came to nothing.
+func (c *lifecycle) giveBack(node *corev1.Node) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.lineLocked(zoneOf(node), time.Now()).giveBack(node.Name)
+}
+
+func (c *lifecycle) lineLocked(zone string, now time.Time) *turnstile {
+	line := c.mu.lines[zone]
+	if line == nil {
+		line = newTurnstile(c.cfg.EvictionRate, now)
+		c.mu.lines[zone] = line
+	}
+	return line
+}
+
+func (c *lifecycle) leaveLine(node *corev1.Node) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, line := range c.mu.lines {
+		line.leave(node.Name)
+	}
+}
+
+// labelNode keeps the old names of the os and arch labels in step with the new ones.
+func (c *lifecycle) labelNode(ctx context.Context, node *corev1.Node) error {
+	set := map[string]string{}
+	for primary, secondary := range map[string]string{corev1.LabelOSStable: "beta.kubernetes.io/os", corev1.LabelArchStable: "beta.kubernetes.io/arch"} {
+		if v, ok := node.Labels[primary]; ok && node.Labels[secondary] != v {
+			set[secondary] = v
+		}
+	}
+	if len(set) == 0 {
+		return nil
+	}
+	if err := c.patchNode(ctx, node, map[string]any{"metadata": map[string]any{"labels": set}}); err != nil {
+		return fmt.Errorf("label node: %w", err)
+	}
+	return nil
+}
+
+func (c *lifecycle) patchNode(ctx context.Context, node *corev1.Node, patch map[string]any) error {
+	out, err := mergeNode(ctx, c.Door, node, patch)
+	if out != nil {
+		c.ledger.Wrote(node.Name, c.view, out)
+	}
+	return err
+}
+
+// mergeNode applies a merge patch to a node if it is still the same one; taints, which merge as a whole, only if nobody
+// else wrote meanwhile. A node that is gone needs nothing.
+func mergeNode(ctx context.Context, door client.Writer, node *corev1.Node, patch map[string]any) (api.Object, error) {
+	meta, _ := patch["metadata"].(map[string]any)
+	if meta == nil {
+		meta = map[string]any{"resourceVersion": node.ResourceVersion}
+		patch["metadata"] = meta
+	}
+	meta["uid"] = node.UID
+	got, err := client.MergePatch(ctx, door, client.Ref{Resource: client.Nodes, Name: node.Name}, patch)
+	if apierrors.IsNotFound(err) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	out, _ := got.(api.Object)
+	return out, nil
+}
+
+// reconcileZones judges the zones anew and sets the rates of eviction.
+func (c *lifecycle) reconcileZones() error {
+	all := c.nodes.List("")
+	states, sizes := zoneStates(all, c.cfg.Unhealthy)
+	r := rates{normal: c.cfg.EvictionRate, secondary: c.cfg.SecondaryRate, large: c.cfg.LargeCluster}
+	now := time.Now()
+	c.mu.Lock()
+	was, down := c.mu.allDown, len(states) > 0 && allFull(states)
+	c.mu.allDown = down
+	clear(c.mu.amnesty)
+	if down {
+		for _, node := range all {
+			if evicting(node) {
+				c.mu.amnesty[node.Name] = true
+			}
+		}
+	}
+	for zone, state := range states {
+		if c.mu.states[zone] != state {
+			c.Log.Info("zone is in a new state", "zone", zone, "state", string(state), "nodes", sizes[zone])
+		}
+		c.lineLocked(zone, now).set(r.of(state, sizes[zone], down), now)
+	}
+	c.mu.states = states
+	for zone := range c.mu.lines {
+		if _, ok := states[zone]; !ok {
+			delete(c.mu.lines, zone)
+		}
+	}
+	if was && !down {
+		// They could not reach us, or we not them. Everybody gets the full time to be heard again.
+		for name, b := range c.mu.beats {
+			b.heard = now
+			c.mu.beats[name] = b
+		}
+	}
+	c.mu.Unlock()
+	if was != down {
+		c.Log.Info("all zones are down", "now", down)
+	}
+	for _, node := range all {
+		if readiness(node) != corev1.ConditionTrue || evicting(node) {
+			c.queue.Add(node.Name)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,150 @@
+package nodes
+
+import (
+	"slices"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+)
+
+// zoneState is how much of a zone is down.
+type zoneState string
+
+const (
+	zoneNormal  zoneState = "Normal"
+	zonePartial zoneState = "PartialDisruption"
+	zoneFull    zoneState = "FullDisruption"
+)
+
+const excludeDisruption = "node.kubernetes.io/exclude-disruption"
+
+// zoneOf names the failure domain of a node.
+func zoneOf(node *corev1.Node) string {
+	pick := func(keys ...string) string {
+		for _, k := range keys {
+			if v, ok := node.Labels[k]; ok {
+				return v
+			}
+		}
+		return ""
+	}
+	zone := pick(corev1.LabelFailureDomainBetaZone, corev1.LabelTopologyZone)
+	region := pick(corev1.LabelFailureDomainBetaRegion, corev1.LabelTopologyRegion)
+	if zone == "" && region == "" {
+		return ""
+	}
+	return region + ":\x00:" + zone
+}
+
+// zoneStates judges the zones of all nodes, and counts them; nodes that are labelled to be left out are.
+func zoneStates(all []*corev1.Node, threshold float64) (states map[string]zoneState, sizes map[string]int) {
+	states, sizes = map[string]zoneState{}, map[string]int{}
+	down := map[string]int{}
+	for _, node := range all {
+		if _, out := node.Labels[excludeDisruption]; out {
+			continue
+		}
+		zone := zoneOf(node)
+		sizes[zone]++
+		if readiness(node) != corev1.ConditionTrue {
+			down[zone]++
+		}
+	}
+	for zone, n := range sizes {
+		switch bad := down[zone]; {
+		case bad == n:
+			states[zone] = zoneFull
+		case bad > 2 && float64(bad)/float64(n) >= threshold:
+			states[zone] = zonePartial
+		default:
+			states[zone] = zoneNormal
+		}
+	}
+	return states, sizes
+}
+
+// rates are evictions per second, by the state and size of a zone.
+type rates struct {
+	normal, secondary float64
+	large             int // nodes above which a zone is large
+}
+
+// of returns the rate of a zone. Where every zone is down it is more likely that we are: then nothing is evicted.
+func (r rates) of(state zoneState, size int, allDown bool) float64 {
+	switch {
+	case allDown:
+		return 0
+	case state == zonePartial && size > r.large:
+		return r.secondary
+	case state == zonePartial:
+		return 0
+	}
+	return r.normal
+}
+
+func allFull(states map[string]zoneState) bool {
+	for _, s := range states {
+		if s != zoneFull {
+			return false
+		}
+	}
+	return true
+}
+
+// turnstile lets the nodes of a zone through one by one, in the order in which they came, at a rate that may change. It
+// holds at most one passage in store.
+type turnstile struct {
+	rate   float64 // per second; 0: nobody passes
+	stored float64
+	at     time.Time
+	line   []string
+}
+
+func newTurnstile(rate float64, now time.Time) *turnstile {
+	return &turnstile{rate: rate, stored: 1, at: now}
+}
+
+func (t *turnstile) refill(now time.Time) {
+	t.stored = min(1, t.stored+now.Sub(t.at).Seconds()*t.rate)
+	t.at = now
+}
+
+func (t *turnstile) set(rate float64, now time.Time) {
+	t.refill(now)
+	t.rate = rate
+}
+
+// pass asks for a passage for name, who stands in line from its first call on. If it has to wait, wait says how long; 0
+// means until the rate changes.
+func (t *turnstile) pass(name string, now time.Time) (ok bool, wait time.Duration) {
+	t.refill(now)
+	i := slices.Index(t.line, name)
+	if i < 0 {
+		t.line = append(t.line, name)
+		i = len(t.line) - 1
+	}
+	if t.rate == 0 {
+		return false, 0
+	}
+	const slack = 1e-6 // timers and floating point
+	missing := float64(i+1) - t.stored
+	if i == 0 && missing <= slack {
+		t.stored = max(0, t.stored-1)
+		t.line = t.line[1:]
+		return true, 0
+	}
+	return false, max(time.Duration(missing/t.rate*float64(time.Second)), time.Millisecond)
+}
+
+// giveBack undoes a passage: name is the first in line again.
+func (t *turnstile) giveBack(name string) {
+	t.stored = 1
+	t.line = append([]string{name}, t.line...)
+}
+
+// leave takes name out of the line.
+func (t *turnstile) leave(name string) {
+	if i := slices.Index(t.line, name); i >= 0 {
+		t.line = slices.Delete(slices.Clone(t.line), i, i+1)
+	}
+}
