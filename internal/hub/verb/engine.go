@@ -23,7 +23,7 @@ type Config struct {
 	// Admit and Authorizer are asked each time: both read through a door on this engine and so come after it.
 	Admit      func() admit.Chain
 	Authorizer func() authz.Authorizer
-	Patches    *apply.Engine                                // nil: no patches, no managed fields
+	Patches    *apply.Engine // nil: no patches, no managed fields
 	// Hooks by stored resource, Handlers by HandlerKey.
 	Hooks    map[schema.GroupResource]Hook
 	Handlers map[string]Handler
@@ -35,18 +35,16 @@ type Engine struct {
 	cfg Config
 }
 
-// New makes an engine. Handlers for pods/binding, bindings and pods/eviction are its own.
+// New makes an engine. Handlers for pods/binding, bindings and pods/eviction are its own. The maps of cfg may be filled
+// until the first request.
 func New(cfg Config) *Engine {
+	if cfg.Handlers == nil {
+		cfg.Handlers = map[string]Handler{}
+	}
 	e := &Engine{cfg: cfg}
-	own := map[string]Handler{
-		"pods/binding":  e.bind,
-		"bindings":      e.bind,
-		"pods/eviction": e.evict,
-	}
-	for key, h := range cfg.Handlers {
-		own[key] = h
-	}
-	e.cfg.Handlers = own
+	cfg.Handlers["pods/binding"] = e.bind
+	cfg.Handlers["bindings"] = e.bind
+	cfg.Handlers["pods/eviction"] = e.evict
 	return e
 }
 

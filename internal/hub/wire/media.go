@@ -41,6 +41,8 @@ type Output struct {
 
 	// IncludeObject is what Table rows carry: None, Metadata (the default) or Object.
 	IncludeObject metav1.IncludeObjectPolicy
+
+	contentType string // "" is that of Format
 }
 
 // clause is one member of an Accept header.

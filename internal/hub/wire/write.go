@@ -2,6 +2,7 @@ package wire
 
 import (
 	"bytes"
+	"cmp"
 	"compress/gzip"
 	stdjson "encoding/json"
 	"io"
@@ -111,7 +112,7 @@ var newline = []byte("\n")
 // send writes the parts of a body one after another.
 func (o Output) send(w http.ResponseWriter, r *http.Request, code int, parts [][]byte) error {
 	h := w.Header()
-	h.Set("Content-Type", types[o.Format])
+	h.Set("Content-Type", cmp.Or(o.contentType, types[o.Format]))
 	size := 0
 	for _, p := range parts {
 		size += len(p)

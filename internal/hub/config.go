@@ -1,0 +1,91 @@
+package hub
+
+import (
+	"crypto"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/netip"
+
+	"sampan.dev/internal/api"
+	"sampan.dev/internal/hub/audit"
+	"sampan.dev/internal/hub/authz"
+	"sampan.dev/internal/hub/store"
+	"sampan.dev/internal/hub/verb"
+)
+
+// Config is what a hub is made of. Kinds, Store and Log are needed; everything else has a use when it is zero.
+type Config struct {
+	Kinds *api.Kinds
+	Store store.Store
+	Log   *slog.Logger
+
+	// Listener and TLS serve HTTPS in Run; with a nil Listener there are only Handler and doors. Run closes it.
+	Listener net.Listener
+	TLS      *tls.Config
+
+	// Who is believed.
+	ClientCA        func() *x509.CertPool // nil: no client certificates
+	FrontProxyCA    func() *x509.CertPool // nil: no front proxy
+	FrontProxyNames []string
+	AnonymousPaths  []string // nil: health checks and version
+	IssuerURL       string   // of service account tokens
+	Audiences       []string // of this server; nil: the issuer
+	SigningKey      crypto.Signer
+	VerifyKeys      []crypto.PublicKey // further keys that tokens may be signed with
+
+	// Authorizer stands in for Node and RBAC when set (tests).
+	Authorizer authz.Authorizer
+
+	// NoAdmission leaves the admission plugins out (tests of the hub itself).
+	NoAdmission bool
+	// NotReadySeconds and UnreachableSeconds are the default tolerations of pods; zero means 300.
+	NotReadySeconds, UnreachableSeconds int64
+	DisableAdmission                    map[string]bool
+	DenyExternalIPs                     bool
+
+	// Bootstrap writes the system's own objects and keeps the Service kubernetes.
+	Bootstrap   bool
+	Advertise   netip.AddrPort
+	ServiceCIDR netip.Prefix
+	NodePorts   PortRange // zero: 30000-32767
+	DNS         bool      // make the Service kube-dns
+	ClientCAPEM []byte    // published for extension servers
+	FrontCAPEM  []byte
+	ServerCAPEM []byte // published in cluster-info
+
+	Audit   audit.Sink // nil: nothing is recorded
+	Connect Connector  // nil: no streams
+	Flow    Flow       // nil: every request goes on
+	OpenAPI http.Handler
+	Version Version
+
+	// Handlers and Hooks join those of the hub.
+	Handlers map[string]verb.Handler
+
+	// Ready is asked, beside the hub's own checks, by /readyz and /livez.
+	Checks []Check
+}
+
+// PortRange is a range of ports, both ends included.
+type PortRange struct{ Low, High int }
+
+// Validate says what is missing.
+func (c *Config) Validate() error {
+	switch {
+	case c.Kinds == nil:
+		return errors.New("hub: no kinds")
+	case c.Store == nil:
+		return errors.New("hub: no store")
+	case c.Log == nil:
+		return errors.New("hub: no logger")
+	case c.Listener != nil && c.TLS == nil:
+		return errors.New("hub: a listener needs a TLS configuration")
+	case c.Bootstrap && !c.ServiceCIDR.IsValid():
+		return errors.New("hub: the system's services need a service CIDR")
+	}
+	return nil
+}
