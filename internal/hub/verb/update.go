@@ -148,13 +148,16 @@ func (w *writing) plan(ctx context.Context, old api.Object) (plan, error) {
 	if err := w.version(obj, old); err != nil {
 		return plan{}, err
 	}
+	if err := w.prepare(obj, old); err != nil {
+		return plan{}, err
+	}
 	f := effect{}
 	if w.req.Ref.Subresource == "" {
 		if f, err = w.e.assign(ctx, w.t, obj, old, w.dry); err != nil {
 			return plan{}, err
 		}
 	}
-	if err := w.settle(obj, old); err != nil {
+	if err := w.validate(obj, old); err != nil {
 		f.end(false)
 		return plan{}, err
 	}
@@ -187,28 +190,35 @@ func (w *writing) version(obj, old api.Object) error {
 	return nil
 }
 
-// settle prepares and validates the change from old to obj.
-func (w *writing) settle(obj, old api.Object) error {
-	k, validate := w.t.stored, w.t.kind.ValidateUpdate
+// prepare settles what the change from old to obj may not touch. It comes before the hook, so that a service which does not
+// mention its addresses has them back before anything is given out.
+func (w *writing) prepare(obj, old api.Object) error {
+	k := w.t.stored
+	prepare := k.PrepareUpdate
 	if name := w.req.Ref.Subresource; name != "" {
 		sub := k.Sub(name)
 		if sub == nil {
 			return apierrors.NewMethodNotSupported(w.t.kind.GR(), w.req.Verb)
 		}
-		validate = sub.ValidateUpdate
+		prepare = sub.PrepareUpdate
 	}
 	if err := settleNamespace(k, w.req.Ref.Namespace, obj); err != nil {
 		return err
-	}
-	prepare := k.PrepareUpdate
-	if sub := k.Sub(w.req.Ref.Subresource); sub != nil {
-		prepare = sub.PrepareUpdate
 	}
 	obj.SetGeneration(old.GetGeneration())
 	if prepare != nil {
 		prepare(obj, old)
 	}
 	keepSystemFields(obj, old)
+	return nil
+}
+
+// validate checks the change from old to obj, both prepared.
+func (w *writing) validate(obj, old api.Object) error {
+	k, validate := w.t.stored, w.t.kind.ValidateUpdate
+	if sub := k.Sub(w.req.Ref.Subresource); sub != nil {
+		validate = sub.ValidateUpdate
+	}
 	errs := validateMetaChange(k, obj, old)
 	if validate != nil {
 		errs = append(errs, validate(w.t.outward(obj), w.t.outward(old))...)
