@@ -1,0 +1,432 @@
+package cgroup
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io/fs"
+	"math"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// Class is the quality of service class of a pod.
+type Class uint8
+
+// Classes.
+const (
+	Guaranteed Class = iota
+	Burstable
+	BestEffort
+)
+
+// Pod is what a pod's group is made from. Zero limits mean none.
+type Pod struct {
+	UID             string
+	Class           Class
+	CPURequestMilli int64
+	CPULimitMilli   int64
+	MemoryLimit     int64
+	Pids            int64 // <= 0: no limit
+}
+
+// Period is the CFS period in microseconds.
+const Period = 100000
+
+// Shares turns a CPU request into cpu.shares.
+func Shares(milli int64) uint64 {
+	if milli == 0 {
+		return 2
+	}
+	return uint64(min(262144, max(2, milli*1024/1000)))
+}
+
+// Quota turns a CPU limit into a CFS quota in microseconds per Period, 0 for no limit.
+func Quota(milli int64) int64 {
+	if milli == 0 {
+		return 0
+	}
+	return max(1000, milli*Period/1000)
+}
+
+// Weight turns cpu.shares into v2's cpu.weight, by the curve that runc and crun use since 1.3 / 1.23 (1024 shares are
+// weight 100).
+func Weight(shares uint64) uint64 {
+	if shares <= 2 {
+		return 1
+	}
+	if shares >= 262144 {
+		return 10000
+	}
+	// log2 and powers in floating point; the kernel wants an integer of 1..10000.
+	l := math.Log2(float64(shares))
+	exponent := (l*l+125*l)/612.0 - 7.0/34.0
+	return uint64(math.Ceil(math.Pow(10, exponent)))
+}
+
+// Manager makes and removes pod groups.
+type Manager struct {
+	mount   string // /sys/fs/cgroup
+	root    string // path below the mount
+	systemd bool
+	unified bool
+	off     bool
+}
+
+// controllers of v1 that pods' groups exist in. freezer, blkio and the rest are left to the runtime.
+var controllers = []string{"cpu", "cpuacct", "cpuset", "memory", "pids", "blkio", "devices", "freezer", "hugetlb", "systemd", "net_cls", "net_prio", "perf_event"}
+
+// New returns a manager of the groups below root (a path below the cgroup mount, "/" for all of it). driver is "cgroupfs"
+// or "systemd"; with off nothing is made and no parent is named.
+func New(mount, root, driver string, off bool) *Manager {
+	var st unix.Statfs_t
+	unified := unix.Statfs(mount, &st) == nil && st.Type == unix.CGROUP2_SUPER_MAGIC
+	return &Manager{mount: mount, root: filepath.Join("/", root), systemd: driver == "systemd", unified: unified, off: off}
+}
+
+// Unified reports whether the machine has cgroup v2 alone.
+func (m *Manager) Unified() bool { return m.unified }
+
+// parts are the names below root on the way to a pod's group.
+func (m *Manager) parts(p Pod) []string {
+	if m.systemd {
+		uid := strings.ReplaceAll(p.UID, "-", "_")
+		switch p.Class {
+		case Burstable:
+			return []string{"kubepods.slice", "kubepods-burstable.slice", "kubepods-burstable-pod" + uid + ".slice"}
+		case BestEffort:
+			return []string{"kubepods.slice", "kubepods-besteffort.slice", "kubepods-besteffort-pod" + uid + ".slice"}
+		}
+		return []string{"kubepods.slice", "kubepods-pod" + uid + ".slice"}
+	}
+	switch p.Class {
+	case Burstable:
+		return []string{"kubepods", "burstable", "pod" + p.UID}
+	case BestEffort:
+		return []string{"kubepods", "besteffort", "pod" + p.UID}
+	}
+	return []string{"kubepods", "pod" + p.UID}
+}
+
+// Path of a pod's group below the cgroup mount.
+func (m *Manager) Path(p Pod) string {
+	return filepath.Join(append([]string{m.root}, m.parts(p)...)...)
+}
+
+// Parent is what the CRI is told as the parent of a pod's containers: a path with cgroupfs, a slice's name with systemd.
+func (m *Manager) Parent(p Pod) string {
+	if m.off {
+		return ""
+	}
+	if m.systemd {
+		parts := m.parts(p)
+		return parts[len(parts)-1]
+	}
+	return m.Path(p)
+}
+
+// dirs are the directories of one group: one per controller on v1, one in all on v2.
+func (m *Manager) dirs(path string) map[string]string {
+	if m.unified {
+		return map[string]string{"": filepath.Join(m.mount, path)}
+	}
+	out := map[string]string{}
+	seen := map[string]bool{}
+	for _, c := range controllers {
+		base := filepath.Join(m.mount, c)
+		real, err := filepath.EvalSymlinks(base) // cpu and cpuacct may be one tree
+		if err != nil {
+			continue
+		}
+		var st unix.Statfs_t
+		if unix.Statfs(real, &st) != nil || st.Type != unix.CGROUP_SUPER_MAGIC {
+			continue
+		}
+		if seen[real] {
+			continue
+		}
+		seen[real] = true
+		out[c] = filepath.Join(real, path)
+	}
+	return out
+}
+
+// Ensure makes a pod's group with its limits, or brings the limits of an existing one up to date.
+func (m *Manager) Ensure(p Pod) error {
+	if m.off {
+		return nil
+	}
+	parts := m.parts(p)
+	path := m.root
+	for i, part := range parts {
+		parent := path
+		path = filepath.Join(path, part)
+		if err := m.make(parent, path); err != nil {
+			return err
+		}
+		if i < len(parts)-1 && i == 1 && p.Class == BestEffort {
+			// What promises nothing gets the least; burstable's share follows from its pods' requests (Balance).
+			if err := m.setCPU(path, 2, 0); err != nil {
+				return err
+			}
+		}
+	}
+	return m.limit(path, p)
+}
+
+func (m *Manager) make(parent, path string) error {
+	if m.unified && path != "/" {
+		if err := m.delegate(parent); err != nil {
+			return err
+		}
+	}
+	for c, dir := range m.dirs(path) {
+		if err := os.MkdirAll(dir, 0o755); err != nil {
+			return fmt.Errorf("make cgroup %s: %w", path, err)
+		}
+		if c == "cpuset" { // an empty cpuset takes no process
+			for _, f := range []string{"cpuset.cpus", "cpuset.mems"} {
+				if err := inheritFile(dir, f); err != nil {
+					return fmt.Errorf("make cgroup %s: %w", path, err)
+				}
+			}
+		}
+	}
+	return nil
+}
+
+func inheritFile(dir, name string) error {
+	if b, err := os.ReadFile(filepath.Join(dir, name)); err != nil || len(strings.TrimSpace(string(b))) > 0 {
+		return err
+	}
+	up := filepath.Dir(dir)
+	b, err := os.ReadFile(filepath.Join(up, name))
+	if err != nil {
+		return err
+	}
+	if len(strings.TrimSpace(string(b))) == 0 {
+		if err := inheritFile(up, name); err != nil {
+			return err
+		}
+		if b, err = os.ReadFile(filepath.Join(up, name)); err != nil {
+			return err
+		}
+	}
+	return os.WriteFile(filepath.Join(dir, name), b, 0)
+}
+
+// delegate enables the controllers that pods need for the children of a v2 group.
+func (m *Manager) delegate(path string) error {
+	dir := filepath.Join(m.mount, path)
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return fmt.Errorf("make cgroup %s: %w", path, err)
+	}
+	have, err := os.ReadFile(filepath.Join(dir, "cgroup.controllers"))
+	if err != nil {
+		return fmt.Errorf("delegate cgroup %s: %w", path, err)
+	}
+	var failed error
+	for _, c := range strings.Fields(string(have)) {
+		switch c {
+		case "cpu", "cpuset", "memory", "pids", "io", "hugetlb":
+			if err := os.WriteFile(filepath.Join(dir, "cgroup.subtree_control"), []byte("+"+c), 0); err != nil && c != "hugetlb" && c != "io" {
+				failed = fmt.Errorf("delegate %s to the children of cgroup %s: %w", c, path, err)
+			}
+		}
+	}
+	return failed
+}
+
+func (m *Manager) limit(path string, p Pod) error {
+	if err := m.setCPU(path, Shares(p.CPURequestMilli), Quota(p.CPULimitMilli)); err != nil {
+		return err
+	}
+	if p.MemoryLimit > 0 {
+		name := "memory.limit_in_bytes"
+		if m.unified {
+			name = "memory.max"
+		}
+		if err := m.write(path, "memory", name, strconv.FormatInt(p.MemoryLimit, 10)); err != nil {
+			return err
+		}
+	}
+	if p.Pids > 0 {
+		return m.write(path, "pids", "pids.max", strconv.FormatInt(p.Pids, 10))
+	}
+	return nil
+}
+
+func (m *Manager) setCPU(path string, shares uint64, quota int64) error {
+	if m.unified {
+		if err := m.write(path, "", "cpu.weight", strconv.FormatUint(Weight(shares), 10)); err != nil {
+			return err
+		}
+		limit := "max"
+		if quota > 0 {
+			limit = strconv.FormatInt(quota, 10)
+		}
+		return m.write(path, "", "cpu.max", limit+" "+strconv.Itoa(Period))
+	}
+	if err := m.write(path, "cpu", "cpu.shares", strconv.FormatUint(shares, 10)); err != nil {
+		return err
+	}
+	if quota <= 0 {
+		quota = -1
+	}
+	if err := m.write(path, "cpu", "cpu.cfs_period_us", strconv.Itoa(Period)); err != nil {
+		return err
+	}
+	return m.write(path, "cpu", "cpu.cfs_quota_us", strconv.FormatInt(quota, 10))
+}
+
+// write sets a file of a group. A controller or file that the kernel does not have is passed over.
+func (m *Manager) write(path, controller, name, value string) error {
+	dirs := m.dirs(path)
+	dir, ok := dirs[controller]
+	if m.unified {
+		dir, ok = dirs[""]
+	}
+	if !ok {
+		return nil
+	}
+	err := os.WriteFile(filepath.Join(dir, name), []byte(value), 0)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, fs.ErrPermission) {
+		return fmt.Errorf("set %s of cgroup %s to %s: %w", name, path, value, err)
+	}
+	return nil
+}
+
+// Balance gives the burstable part the CPU shares that its pods ask for in sum.
+func (m *Manager) Balance(milli int64) error {
+	if m.off {
+		return nil
+	}
+	parts := m.parts(Pod{Class: Burstable})
+	path := filepath.Join(m.root, parts[0], parts[1])
+	for _, dir := range m.dirs(path) {
+		if _, err := os.Stat(dir); err != nil {
+			return nil
+		}
+	}
+	return m.setCPU(path, Shares(milli), 0)
+}
+
+// Exists reports whether a pod's group is there in every hierarchy.
+func (m *Manager) Exists(p Pod) bool {
+	if m.off {
+		return true
+	}
+	for _, dir := range m.dirs(m.Path(p)) {
+		if _, err := os.Stat(dir); err != nil {
+			return false
+		}
+	}
+	return true
+}
+
+// Remove kills what may still run in a pod's group and removes it with all below it.
+func (m *Manager) Remove(p Pod) error {
+	if m.off {
+		return nil
+	}
+	return m.removePath(m.Path(p))
+}
+
+func (m *Manager) removePath(path string) error {
+	var failed error
+	for _, dir := range m.dirs(path) {
+		if err := removeTree(dir); err != nil {
+			failed = fmt.Errorf("remove cgroup %s: %w", path, err)
+		}
+	}
+	return failed
+}
+
+// RemoveAll removes every group below root that we make, for `sampan down`.
+func (m *Manager) RemoveAll() error {
+	name := "kubepods"
+	if m.systemd {
+		name = "kubepods.slice"
+	}
+	return m.removePath(filepath.Join(m.root, name))
+}
+
+// removeTree removes the directories of a group from the leaves up. A group whose last process is just dying is busy for
+// some milliseconds; there is no event to wait for on v1.
+func removeTree(dir string) error {
+	entries, err := os.ReadDir(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		if e.IsDir() {
+			if err := removeTree(filepath.Join(dir, e.Name())); err != nil {
+				return err
+			}
+		}
+	}
+	for wait := time.Millisecond; ; wait *= 2 {
+		err := unix.Rmdir(dir)
+		if err == nil || err == unix.ENOENT {
+			return nil
+		}
+		if err != unix.EBUSY || wait > 500*time.Millisecond {
+			return err
+		}
+		killAll(dir)
+		time.Sleep(wait)
+	}
+}
+
+func killAll(dir string) {
+	f, err := os.Open(filepath.Join(dir, "cgroup.procs"))
+	if err != nil {
+		return
+	}
+	defer f.Close()
+	for sc := bufio.NewScanner(f); sc.Scan(); {
+		if pid, err := strconv.Atoi(sc.Text()); err == nil && pid > 1 && pid != os.Getpid() {
+			_ = syscall.Kill(pid, syscall.SIGKILL)
+		}
+	}
+}
+
+// Pods lists the UIDs of the pods that have groups, with their class.
+func (m *Manager) Pods() []Pod {
+	if m.off {
+		return nil
+	}
+	var out []Pod
+	seen := map[string]bool{}
+	for _, class := range []Class{Guaranteed, Burstable, BestEffort} {
+		parts := m.parts(Pod{UID: "\x00", Class: class})
+		prefix, suffix, _ := strings.Cut(parts[len(parts)-1], "\x00")
+		for _, dir := range m.dirs(filepath.Join(append([]string{m.root}, parts[:len(parts)-1]...)...)) {
+			entries, _ := os.ReadDir(dir)
+			for _, e := range entries {
+				uid, ok := strings.CutPrefix(e.Name(), prefix)
+				if !ok || !e.IsDir() || !strings.HasSuffix(uid, suffix) {
+					continue
+				}
+				uid = strings.TrimSuffix(uid, suffix)
+				if m.systemd {
+					uid = strings.ReplaceAll(uid, "_", "-")
+				}
+				if !seen[uid] {
+					seen[uid] = true
+					out = append(out, Pod{UID: uid, Class: class})
+				}
+			}
+		}
+	}
+	return out
+}

@@ -1,0 +1,449 @@
+package kubelet
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"time"
+
+	"sampan.dev/internal/node/runtime"
+	"sampan.dev/internal/node/volume"
+
+	corev1 "k8s.io/api/core/v1"
+	cri "k8s.io/cri-api/pkg/apis/runtime/v1"
+)
+
+// mounted is a volume of the pod that is present on the host.
+type mounted = volume.Mounted
+
+// sync begins what a pod that is to run needs, if anything.
+func (w *worker) sync(ctx context.Context, pod *corev1.Pod, obs *runtime.Pod) {
+	now := time.Now()
+	if msg := w.k.netReady.Load().(string); msg != "" && !pod.Spec.HostNetwork && len(obs.Sandboxes) == 0 {
+		if !w.network {
+			w.network = true
+			w.k.events.pod(pod, "", corev1.EventTypeWarning, "NetworkNotReady", "network is not ready: %s", msg)
+		}
+		w.again(now.Add(time.Second))
+		w.k.lookRuntime(ctx)
+		return
+	}
+	if w.failures > 0 && now.Before(w.nextTry) {
+		w.again(w.nextTry)
+		return
+	}
+	if !w.prepared {
+		w.start(ctx, func(ctx context.Context) { w.prepare(ctx, pod) })
+		return
+	}
+	v := view{pod: pod, obs: obs}
+	v.liveness, v.startup = w.probes.verdicts()
+	a := step(v)
+	changed := w.holdBack(pod, obs, &a, now)
+	if a.KillPod || a.CreateSandbox || len(a.Kill)+len(a.Ephemeral)+len(a.Init)+len(a.Main) > 0 {
+		w.start(ctx, func(ctx context.Context) { w.act(ctx, pod, obs, a) })
+		return
+	}
+	if changed {
+		w.publish(ctx, pod, obs, false, true)
+	}
+	w.refresh(ctx, pod, now)
+	w.prune(ctx, pod, obs)
+}
+
+// refresh renews the contents of volumes when an object they show, the pod itself or a token's age calls for it.
+func (w *worker) refresh(ctx context.Context, pod *corev1.Pod, now time.Time) {
+	if w.k.cfg.Hollow {
+		return
+	}
+	at, ok := w.k.volumes.Refresh(w.uid)
+	seen := w.k.objects.changed(w.uid, pod.ResourceVersion)
+	if ok && !now.Before(at) || seen {
+		w.start(ctx, func(ctx context.Context) {
+			if _, err := w.k.volumes.Mount(ctx, pod); err != nil && ctx.Err() == nil {
+				w.k.cfg.Log.Debug("volumes not refreshed", "pod", podDesc(pod), "error", err)
+				w.nextTry = time.Now().Add(jitter(10 * time.Second))
+			}
+		})
+		return
+	}
+	if ok {
+		w.again(at)
+	}
+}
+
+// holdBack takes out of a what must wait for a crash loop back-off or an image pull back-off, and reports whether the
+// reasons that the status shows have changed.
+func (w *worker) holdBack(pod *corev1.Pod, obs *runtime.Pod, a *actions, now time.Time) (changed bool) {
+	keep := func(list []int, specs func(int) *corev1.Container) []int {
+		var out []int
+		for _, i := range list {
+			c := specs(i)
+			if until, held := w.held(pod, c, obs, now); held {
+				w.again(until)
+				changed = true
+				continue
+			}
+			out = append(out, i)
+		}
+		return out
+	}
+	a.Init = keep(a.Init, func(i int) *corev1.Container { return &pod.Spec.InitContainers[i] })
+	a.Main = keep(a.Main, func(i int) *corev1.Container { return &pod.Spec.Containers[i] })
+	return changed
+}
+
+// held reports whether a container has to wait, and until when.
+func (w *worker) held(pod *corev1.Pod, c *corev1.Container, obs *runtime.Pod, now time.Time) (time.Time, bool) {
+	if p := w.pulls[c.Name]; p != nil && now.Before(p.until) {
+		if now.Before(p.shown) { // the error itself is shown for a moment before the back-off
+			return p.shown, true
+		}
+		if !p.told {
+			p.told = true
+			w.k.events.pod(pod, c.Name, corev1.EventTypeNormal, "BackOff", "Back-off pulling image %q", p.image)
+			w.failing(c.Name, "ImagePullBackOff", fmt.Sprintf("Back-off pulling image %q: %s: %s", p.image, p.reason, p.message))
+		}
+		return p.until, true
+	}
+	s := lastExited(obs, c.Name)
+	if s == nil {
+		return time.Time{}, false
+	}
+	key := c.Name + "\x00" + c.Image
+	until, held := w.crash.holds(key, s.FinishedAt, now)
+	if held && w.wasHeld(c.Name, s.ID) {
+		w.failing(c.Name, "CrashLoopBackOff", fmt.Sprintf("back-off %s restarting failed container=%s pod=%s", w.crash[key].wait, c.Name, podDesc(pod)))
+		w.k.events.pod(pod, c.Name, corev1.EventTypeWarning, "BackOff", "Back-off restarting failed container %s in pod %s", c.Name, podDesc(pod))
+	}
+	return until, held
+}
+
+// wasHeld reports whether this is the first hold since the exit of that container.
+func (w *worker) wasHeld(name, id string) bool {
+	key := "hold/" + name
+	p := w.pulls[key]
+	if p == nil {
+		p = &pullState{}
+		w.pulls[key] = p
+	}
+	if p.image == id {
+		return false
+	}
+	p.image = id
+	return true
+}
+
+func lastExited(obs *runtime.Pod, name string) *runtime.Container {
+	for i := range obs.Containers {
+		if c := &obs.Containers[i]; c.Name == name && c.State == runtime.Exited {
+			return c
+		}
+	}
+	return nil
+}
+
+// failed puts off the next attempt after a failure that concerns the whole pod: 1, 2, 4 … 16 s.
+func (w *worker) failed() {
+	w.failures++
+	w.nextTry = time.Now().Add(jitter(time.Second << min(w.failures-1, 4)))
+}
+
+// prepare makes what a pod needs before its sandbox: its control group, directories and volumes.
+func (w *worker) prepare(ctx context.Context, pod *corev1.Pod) {
+	k := w.k
+	if k.cfg.Hollow {
+		w.prepared, w.failures = true, 0
+		return
+	}
+	if err := k.cgroups.Ensure(withPids(cgroupPod(pod), k.cfg.PodPids)); err != nil {
+		k.events.pod(pod, "", corev1.EventTypeWarning, "FailedCreatePodContainer", "unable to ensure pod container exists: %v", err)
+		w.failed()
+		return
+	}
+	k.balance()
+	uid := string(pod.UID)
+	for _, dir := range []string{k.cfg.podDir(uid), k.cfg.podDir(uid) + "/volumes", k.cfg.podDir(uid) + "/plugins"} {
+		if err := os.MkdirAll(dir, 0o750); err != nil {
+			k.events.pod(pod, "", corev1.EventTypeWarning, "Failed", "error making pod data directories: %v", err)
+			w.failed()
+			return
+		}
+	}
+	k.objects.register(pod)
+	k.objects.changed(w.uid, pod.ResourceVersion)
+	mounts, err := k.volumes.Mount(ctx, pod)
+	if err != nil {
+		if ctx.Err() == nil {
+			k.events.pod(pod, "", corev1.EventTypeWarning, "FailedMount", "%v", err)
+			w.failed()
+		}
+		return
+	}
+	w.mounts, w.prepared, w.failures = mounts, true, 0
+}
+
+// act does what a step decided. It is upstream's SyncPod after computePodActions.
+func (w *worker) act(ctx context.Context, pod *corev1.Pod, obs *runtime.Pod, a actions) {
+	k := w.k
+	if a.CreateSandbox && a.SandboxID != "" {
+		k.events.pod(pod, "", corev1.EventTypeNormal, "SandboxChanged", "Pod sandbox changed, it will be killed and re-created.")
+	}
+	if a.KillPod {
+		if !w.killAll(ctx, pod, obs, nil) {
+			w.failed()
+			return
+		}
+		if a.CreateSandbox {
+			w.purgeInit(ctx, pod, obs)
+		}
+	}
+	for _, kl := range a.Kill {
+		if err := w.kill(ctx, pod, kl, nil, nil); err != nil {
+			k.cfg.Log.Warn("container not killed", "pod", podDesc(pod), "container", kl.name, "error", err)
+			w.failed()
+			return
+		}
+	}
+	sb := &sandboxRun{id: a.SandboxID, ips: obs.IPs()}
+	if len(sb.ips) == 0 && pod.Spec.HostNetwork {
+		sb.ips = k.ips()
+	}
+	if a.CreateSandbox && !w.createSandbox(ctx, pod, a.Attempt, sb) {
+		return
+	}
+	if len(a.Ephemeral)+len(a.Init)+len(a.Main) == 0 {
+		return
+	}
+	if sb.cfg == nil {
+		var err error
+		if sb.cfg, err = k.sandboxConfig(pod, a.Attempt); err != nil {
+			k.cfg.Log.Warn("sandbox not described", "pod", podDesc(pod), "error", err)
+			w.failed()
+			return
+		}
+	}
+	for _, i := range a.Ephemeral {
+		e := &pod.Spec.EphemeralContainers[i]
+		w.startContainer(ctx, pod, (*corev1.Container)(&e.EphemeralContainerCommon), e.TargetContainerName, sb, obs)
+	}
+	for _, i := range a.Init {
+		c := &pod.Spec.InitContainers[i]
+		if !w.startContainer(ctx, pod, c, "", sb, obs) && !isSidecar(c) {
+			return
+		}
+	}
+	for _, i := range a.Main {
+		w.startContainer(ctx, pod, &pod.Spec.Containers[i], "", sb, obs)
+	}
+}
+
+// sandboxRun is the sandbox that containers are started in.
+type sandboxRun struct {
+	id  string
+	ips []string
+	cfg *cri.PodSandboxConfig
+}
+
+func (w *worker) createSandbox(ctx context.Context, pod *corev1.Pod, attempt uint32, sb *sandboxRun) bool {
+	k := w.k
+	var err error
+	if sb.cfg, err = k.sandboxConfig(pod, attempt); err == nil && !k.cfg.Hollow {
+		err = os.MkdirAll(sb.cfg.LogDirectory, 0o755)
+	}
+	if err == nil {
+		sb.id, err = k.rt.RunSandbox(ctx, sb.cfg, "")
+	}
+	if err != nil {
+		if ctx.Err() == nil {
+			k.events.pod(pod, "", corev1.EventTypeWarning, "FailedCreatePodSandBox", "Failed to create pod sandbox: %v", err)
+			w.failed()
+		}
+		return false
+	}
+	w.failures = 0
+	w.poke() // the sandbox has an address to show, before images are pulled
+	p, err := k.rt.Pod(ctx, w.uid)
+	if err != nil {
+		k.events.pod(pod, "", corev1.EventTypeWarning, "FailedPodSandBoxStatus", "Unable to get pod sandbox status: %v", err)
+		w.failed()
+		return false
+	}
+	if !pod.Spec.HostNetwork {
+		sb.ips = p.IPs()
+	}
+	return true
+}
+
+// startContainer pulls, creates and starts one container and runs its postStart hook. What fails is recorded as the
+// reason of waiting.
+func (w *worker) startContainer(ctx context.Context, pod *corev1.Pod, c *corev1.Container, target string, sb *sandboxRun, obs *runtime.Pod) bool {
+	if ctx.Err() != nil {
+		return false
+	}
+	k := w.k
+	if s := lastExited(obs, c.Name); s != nil {
+		w.crash.next(c.Name+"\x00"+c.Image, s.FinishedAt, time.Now())
+	}
+	ref, wait := w.ensureImage(ctx, pod, c, sb.cfg)
+	if wait != nil {
+		if ctx.Err() == nil {
+			k.events.pod(pod, c.Name, corev1.EventTypeWarning, "Failed", "Error: %s", wait.reason)
+			w.failing(c.Name, wait.reason, wait.message)
+		}
+		return false
+	}
+	fail := func(reason string, err error, id string) bool {
+		if ctx.Err() != nil {
+			return false
+		}
+		msg := runtime.ErrorText(err)
+		shown := msg
+		if id != "" { // ids differ each time; events with them would never count up
+			shown = replaceAll(shown, id, c.Name)
+		}
+		k.events.pod(pod, c.Name, corev1.EventTypeWarning, "Failed", "Error: %s", shown)
+		w.failing(c.Name, reason, msg)
+		w.nextTry = time.Now().Add(jitter(10 * time.Second))
+		return false
+	}
+	cfg, err := k.containerConfig(ctx, w, pod, c, target, ref, sb, obs)
+	if err != nil {
+		return fail("CreateContainerConfigError", err, "")
+	}
+	id, err := k.rt.CreateContainer(ctx, sb.id, cfg, sb.cfg)
+	if err != nil {
+		return fail("CreateContainerError", err, id)
+	}
+	k.events.pod(pod, c.Name, corev1.EventTypeNormal, "Created", "Container created")
+	if err := k.rt.StartContainer(ctx, id); err != nil {
+		return fail("RunContainerError", err, id)
+	}
+	k.events.pod(pod, c.Name, corev1.EventTypeNormal, "Started", "Container started")
+	w.failing(c.Name, "", "")
+	k.linkLog(pod, c.Name, id, sb.cfg.LogDirectory, cfg.LogPath)
+	if c.Lifecycle != nil && c.Lifecycle.PostStart != nil {
+		w.poke()
+		if err := k.hook(ctx, pod, c, id, c.Lifecycle.PostStart, sb.ips); err != nil && ctx.Err() == nil {
+			k.cfg.Log.Info("postStart hook failed", "pod", podDesc(pod), "container", c.Name, "error", err)
+			k.events.pod(pod, c.Name, corev1.EventTypeWarning, "FailedPostStartHook", "PostStartHook failed")
+			_ = w.kill(ctx, pod, kill{id: id, name: c.Name, message: "FailedPostStartHook", why: whyPostStart}, nil, nil)
+			w.failing(c.Name, "PostStartHookError", err.Error())
+			return false
+		}
+	}
+	return true
+}
+
+// terminate stops everything of the pod, or moves on when nothing runs.
+func (w *worker) terminate(ctx context.Context, pod *corev1.Pod, obs *runtime.Pod) {
+	live := obs.Running()
+	for _, s := range obs.Sandboxes {
+		live = live || s.Ready
+	}
+	if !live {
+		w.setStage(terminated)
+		w.probes.stopAll()
+		w.poke()
+		return
+	}
+	if now := time.Now(); now.Before(w.nextTry) && w.failures > 0 {
+		w.again(w.nextTry)
+		return
+	}
+	w.failures = 0
+	w.mu.Lock()
+	grace := w.graceLocked()
+	if w.mu.rejected != nil && w.mu.rejected.reason == "Evicted" {
+		grace = 1
+	}
+	w.mu.Unlock()
+	w.start(ctx, func(ctx context.Context) {
+		if !w.killAll(ctx, pod, obs, &grace) && ctx.Err() == nil {
+			w.failed()
+		}
+	})
+}
+
+// dismantle takes away the volumes and the control group of a pod that does not run any more.
+func (w *worker) dismantle(ctx context.Context, pod *corev1.Pod, obs *runtime.Pod) {
+	if now := time.Now(); now.Before(w.nextTry) && w.failures > 0 {
+		w.again(w.nextTry)
+		return
+	}
+	w.start(ctx, func(ctx context.Context) {
+		k := w.k
+		var err error
+		if !k.cfg.Hollow {
+			err = errors.Join(k.volumes.Unmount(w.uid), k.cgroups.Remove(cgroupPod(pod)))
+		}
+		if err != nil {
+			k.cfg.Log.Warn("pod not taken apart, trying again", "pod", podDesc(pod), "error", err)
+			w.failed()
+			return
+		}
+		k.objects.unregister(w.uid)
+		k.balance()
+		w.failures = 0
+		w.setStage(finished)
+	})
+}
+
+// cleanup removes the last traces of a pod that the hub has no longer.
+func (w *worker) cleanup(ctx context.Context, pod *corev1.Pod, obs *runtime.Pod) {
+	for _, c := range obs.Containers {
+		if err := w.k.removeContainer(ctx, pod, &c); err != nil {
+			w.k.cfg.Log.Warn("container not removed", "pod", podDesc(pod), "container", c.Name, "error", err)
+		}
+	}
+	for _, s := range obs.Sandboxes {
+		if err := w.k.rt.RemoveSandbox(ctx, s.ID); err != nil {
+			w.k.cfg.Log.Warn("sandbox not removed", "pod", podDesc(pod), "error", err)
+		}
+	}
+	if w.k.cfg.Hollow {
+		return
+	}
+	if err := w.k.removeDirs(w.uid); err != nil {
+		w.k.cfg.Log.Warn("pod directory stays", "pod", podDesc(pod), "error", err)
+	}
+	if err := os.RemoveAll(w.k.cfg.logDir(pod)); err != nil {
+		w.k.cfg.Log.Warn("pod logs stay", "pod", podDesc(pod), "error", err)
+	}
+}
+
+// prune removes old runs: of every container the newest dead one is kept (for --previous), of the sandboxes the newest.
+func (w *worker) prune(ctx context.Context, pod *corev1.Pod, obs *runtime.Pod) {
+	dead := map[string]int{}
+	for i := range obs.Containers {
+		c := &obs.Containers[i]
+		if c.State != runtime.Exited {
+			continue
+		}
+		if dead[c.Name]++; dead[c.Name] > 1 {
+			if err := w.k.removeContainer(ctx, pod, c); err != nil {
+				w.k.cfg.Log.Debug("old container stays", "pod", podDesc(pod), "container", c.Name, "error", err)
+			}
+		}
+	}
+	for i := 1; i < len(obs.Sandboxes); i++ {
+		s := obs.Sandboxes[i]
+		used := s.Ready
+		for j := range obs.Containers {
+			used = used || obs.Containers[j].SandboxID == s.ID
+		}
+		if !used {
+			_ = w.k.rt.RemoveSandbox(ctx, s.ID)
+		}
+	}
+}
+
+// purgeInit removes the runs of init containers before they all run again in a new sandbox.
+func (w *worker) purgeInit(ctx context.Context, pod *corev1.Pod, obs *runtime.Pod) {
+	for i := range obs.Containers {
+		if c := &obs.Containers[i]; containerByName(pod.Spec.InitContainers, c.Name) != nil {
+			_ = w.k.removeContainer(ctx, pod, c)
+		}
+	}
+}

@@ -1,0 +1,186 @@
+package kubelet
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/component-helpers/resource"
+	"k8s.io/component-helpers/scheduling/corev1/nodeaffinity"
+)
+
+// admit checks whether the node takes a pod beside the others, and records why not.
+func (k *Kubelet) admit(pod *corev1.Pod, others []*corev1.Pod) *rejection {
+	node := k.currentNode()
+	r := admission(pod, others, node)
+	if r == nil {
+		r = k.admitSysctls(pod)
+	}
+	if r == nil {
+		return nil
+	}
+	k.cfg.Log.Info("pod rejected", "pod", podDesc(pod), "reason", r.reason, "message", r.message)
+	k.events.pod(pod, "", corev1.EventTypeWarning, r.reason, "%s", r.message)
+	return &rejection{r.reason, "Pod was rejected: " + r.message}
+}
+
+// admission is the node's own check of a pod that was bound to it, in upstream's order and words.
+func admission(pod *corev1.Pod, others []*corev1.Pod, node *corev1.Node) *rejection {
+	if os, ok := pod.Labels[corev1.LabelOSStable]; ok && os != node.Labels[corev1.LabelOSStable] {
+		return &rejection{"PodOSSelectorNodeLabelDoesNotMatch", "Failed to admit pod as the `kubernetes.io/os` label doesn't match node label"}
+	}
+	if pod.Spec.OS != nil && pod.Spec.OS.Name != corev1.Linux {
+		return &rejection{"PodOSNotSupported", "Failed to admit pod as the OS field doesn't match node OS"}
+	}
+	if r := fits(pod, others, node.Status.Allocatable); r != nil {
+		return r
+	}
+	if ok, err := nodeaffinity.GetRequiredNodeAffinity(pod).Match(node); err != nil || !ok {
+		return &rejection{"NodeAffinity", "Predicate NodeAffinity failed: node(s) didn't match Pod's node affinity/selector"}
+	}
+	if portsTaken(pod, others) {
+		return &rejection{"NodePorts", "Predicate NodePorts failed: node(s) didn't have free ports for the requested pod ports"}
+	}
+	if isStatic(pod) {
+		return nil
+	}
+	for i := range node.Spec.Taints {
+		t := &node.Spec.Taints[i]
+		if t.Effect != corev1.TaintEffectNoExecute {
+			continue
+		}
+		if !slices.ContainsFunc(pod.Spec.Tolerations, func(tol corev1.Toleration) bool { return tolerates(&tol, t) }) {
+			return &rejection{"TaintToleration", "Predicate TaintToleration failed: node(s) had taints that the pod didn't tolerate"}
+		}
+	}
+	return nil
+}
+
+func tolerates(tol *corev1.Toleration, t *corev1.Taint) bool {
+	if tol.Effect != "" && tol.Effect != t.Effect || tol.Key != "" && tol.Key != t.Key {
+		return false
+	}
+	switch tol.Operator {
+	case "", corev1.TolerationOpEqual:
+		return tol.Value == t.Value
+	case corev1.TolerationOpExists:
+		return true
+	}
+	return false
+}
+
+// fits checks resources. Extended resources that the node does not have are passed over, as upstream does: they may belong
+// to the cluster rather than to nodes.
+func fits(pod *corev1.Pod, others []*corev1.Pod, allocatable corev1.ResourceList) *rejection {
+	if max := allocatable.Pods().Value(); int64(len(others))+1 > max && !allocatable.Pods().IsZero() {
+		return &rejection{"OutOfpods", fmt.Sprintf("Node didn't have enough resource: pods, requested: 1, used: %d, capacity: %d", len(others), max)}
+	}
+	value := func(name corev1.ResourceName, list corev1.ResourceList) int64 {
+		q := list[name]
+		if name == corev1.ResourceCPU {
+			return q.MilliValue()
+		}
+		return q.Value()
+	}
+	want := resource.PodRequests(pod, resource.PodResourcesOptions{})
+	names := make([]corev1.ResourceName, 0, len(want))
+	for name := range want {
+		names = append(names, name)
+	}
+	rank := func(n corev1.ResourceName) int {
+		return slices.Index([]corev1.ResourceName{corev1.ResourceCPU, corev1.ResourceMemory, corev1.ResourceEphemeralStorage}, n)
+	}
+	slices.SortFunc(names, func(a, b corev1.ResourceName) int {
+		ra, rb := rank(a), rank(b)
+		if ra < 0 {
+			ra = 9
+		}
+		if rb < 0 {
+			rb = 9
+		}
+		return cmp.Or(cmp.Compare(ra, rb), cmp.Compare(a, b))
+	})
+	for _, name := range names {
+		if _, known := allocatable[name]; !known && rank(name) < 0 {
+			continue
+		}
+		ask, have := value(name, want), value(name, allocatable)
+		if ask == 0 {
+			continue
+		}
+		used := int64(0)
+		for _, o := range others {
+			used += value(name, resource.PodRequests(o, resource.PodResourcesOptions{UseStatusResources: true}))
+		}
+		if ask > have-used {
+			return &rejection{"OutOf" + string(name), fmt.Sprintf("Node didn't have enough resource: %s, requested: %d, used: %d, capacity: %d", name, ask, used, have)}
+		}
+	}
+	return nil
+}
+
+// portsTaken reports whether a host port of the pod is in use by another.
+func portsTaken(pod *corev1.Pod, others []*corev1.Pod) bool {
+	type port struct {
+		number int32
+		proto  corev1.Protocol
+	}
+	taken := map[port][]string{}
+	each := func(p *corev1.Pod, fn func(port, string)) {
+		for i := range p.Spec.Containers {
+			for _, cp := range p.Spec.Containers[i].Ports {
+				if cp.HostPort > 0 {
+					fn(port{cp.HostPort, cmp.Or(cp.Protocol, corev1.ProtocolTCP)}, cmp.Or(cp.HostIP, "0.0.0.0"))
+				}
+			}
+		}
+	}
+	for _, o := range others {
+		each(o, func(p port, ip string) { taken[p] = append(taken[p], ip) })
+	}
+	clash := false
+	each(pod, func(p port, ip string) {
+		for _, other := range taken[p] {
+			if ip == other || ip == "0.0.0.0" || other == "0.0.0.0" {
+				clash = true
+			}
+		}
+	})
+	return clash
+}
+
+// safeSysctls may be set by any pod; others must be allowed on the node by flag.
+var safeSysctls = []string{"kernel.shm_rmid_forced", "net.ipv4.ip_local_port_range", "net.ipv4.tcp_syncookies", "net.ipv4.ping_group_range",
+	"net.ipv4.ip_unprivileged_port_start", "net.ipv4.ip_local_reserved_ports", "net.ipv4.tcp_keepalive_time", "net.ipv4.tcp_fin_timeout",
+	"net.ipv4.tcp_keepalive_intvl", "net.ipv4.tcp_keepalive_probes", "net.ipv4.tcp_rmem", "net.ipv4.tcp_wmem"}
+
+func (k *Kubelet) admitSysctls(pod *corev1.Pod) *rejection {
+	if pod.Spec.SecurityContext == nil {
+		return nil
+	}
+	for _, s := range pod.Spec.SecurityContext.Sysctls {
+		name := dotted(s.Name)
+		if !sysctlAllowed(name, k.cfg.AllowedUnsafeSysctls) {
+			return &rejection{"SysctlForbidden", fmt.Sprintf("forbidden sysctl: %q not allowlisted", s.Name)}
+		}
+		if strings.HasPrefix(name, "net.") && pod.Spec.HostNetwork {
+			return &rejection{"SysctlForbidden", fmt.Sprintf("forbidden sysctl: %q not allowed with host net enabled", s.Name)}
+		}
+		if (strings.HasPrefix(name, "kernel.shm") || strings.HasPrefix(name, "kernel.msg") || name == "kernel.sem" || strings.HasPrefix(name, "fs.mqueue.")) && pod.Spec.HostIPC {
+			return &rejection{"SysctlForbidden", fmt.Sprintf("forbidden sysctl: %q not allowed with host ipc enabled", s.Name)}
+		}
+	}
+	return nil
+}
+
+func sysctlAllowed(name string, unsafe []string) bool {
+	if slices.Contains(safeSysctls, name) {
+		return true
+	}
+	return slices.ContainsFunc(unsafe, func(p string) bool {
+		prefix, wild := strings.CutSuffix(p, "*")
+		return p == name || wild && strings.HasPrefix(name, prefix)
+	})
+}

@@ -1,0 +1,137 @@
+package kubelet
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"path/filepath"
+	"time"
+
+	"sampan.dev/internal/client"
+	"sampan.dev/internal/client/cache"
+	"sampan.dev/internal/node/evict"
+	"sampan.dev/internal/node/runtime"
+
+	corev1 "k8s.io/api/core/v1"
+)
+
+// Config describes one kubelet. Zero values are upstream's defaults where there is one.
+type Config struct {
+	NodeName string
+	Hostname string   // of the Hostname address; NodeName when empty
+	NodeIPs  []net.IP // one or two families; first is primary. Found by the default route when empty.
+
+	RootDir       string // /var/lib/kubelet
+	LogDir        string // /var/log/pods
+	ContainerLogs string // /var/log/containers; "-" makes no links there
+
+	Runtime runtime.Interface
+	// RuntimeEndpoint is only told in the node's annotation of the CRI socket; "" leaves that out.
+	RuntimeEndpoint string
+
+	Door     client.Interface // nil: standalone, static pods only
+	Services *cache.Informer[*corev1.Service]
+	Log      *slog.Logger
+
+	ClusterDNS    []string
+	ClusterDomain string // cluster.local
+	ResolvConf    string // /etc/resolv.conf
+
+	Register      bool // create the Node object
+	Labels        map[string]string
+	Annotations   map[string]string
+	Taints        []corev1.Taint
+	Unschedulable bool
+	CloudProvider string // "" or "external"
+	ProviderID    string
+	// NetworkReady says that our own pod network serves this node, so that NetworkUnavailable=False is ours to say.
+	NetworkReady bool
+
+	Port        int32 // of our HTTPS server, for the node's daemonEndpoints
+	MaxPods     int64 // 110
+	PodPids     int64 // -1: no limit
+	StaticPods  string
+	ManifestURL string
+
+	CgroupRoot   string // below the cgroup mount, "/" by default; kubepods is made in it
+	CgroupDriver string // "cgroupfs" or "systemd"
+	NoCgroups    bool   // make no pod cgroups (hollow nodes, unprivileged trials)
+	// Hollow leaves out everything that touches the machine: files, mounts, cgroups, probes of the host.
+	Hollow bool
+
+	SystemReserved, KubeReserved corev1.ResourceList
+	EvictionHard                 map[string]string
+	Capacity                     corev1.ResourceList // overrides what the machine has (hollow nodes)
+
+	StatusEvery   time.Duration // 10 s
+	ReportEvery   time.Duration // 5 min
+	LeaseDuration time.Duration // 40 s
+	SyncEvery     time.Duration // volumes are brought up to date this often even without a reason, 1 min
+
+	LogMaxSize  int64 // 10 MiB
+	LogMaxFiles int   // 5
+
+	AllowedUnsafeSysctls []string
+	// Version is what the node reports as kubeletVersion: "v1.37.1".
+	Version string
+}
+
+// fill sets defaults and checks.
+func (c *Config) fill() error {
+	def(&c.Hostname, c.NodeName)
+	def(&c.RootDir, "/var/lib/kubelet")
+	def(&c.LogDir, "/var/log/pods")
+	def(&c.ContainerLogs, "/var/log/containers")
+	def(&c.ClusterDomain, "cluster.local")
+	def(&c.ResolvConf, "/etc/resolv.conf")
+	def(&c.CgroupRoot, "/")
+	def(&c.CgroupDriver, "cgroupfs")
+	def(&c.MaxPods, 110)
+	def(&c.PodPids, -1)
+	def(&c.StatusEvery, 10*time.Second)
+	def(&c.ReportEvery, 5*time.Minute)
+	def(&c.LeaseDuration, 40*time.Second)
+	def(&c.SyncEvery, time.Minute)
+	def(&c.LogMaxSize, 10<<20)
+	def(&c.LogMaxFiles, 5)
+	def(&c.Port, 10250)
+	def(&c.Version, "v1.37.1")
+	if c.EvictionHard == nil {
+		c.EvictionHard = evict.Defaults
+	}
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
+	if c.NodeName == "" {
+		return errors.New("kubelet: no node name")
+	}
+	if c.Runtime == nil {
+		return errors.New("kubelet: no container runtime")
+	}
+	if c.CloudProvider != "" && c.CloudProvider != "external" {
+		return fmt.Errorf("kubelet: unsupported value for cloud provider %q: only external is supported", c.CloudProvider)
+	}
+	if c.CgroupDriver != "cgroupfs" && c.CgroupDriver != "systemd" {
+		return fmt.Errorf("kubelet: unsupported cgroup driver %q", c.CgroupDriver)
+	}
+	return nil
+}
+
+func def[T comparable](p *T, v T) {
+	var zero T
+	if *p == zero {
+		*p = v
+	}
+}
+
+// Directories of a pod below RootDir, upstream's layout: CSI drivers and log shippers hard-code them.
+func (c *Config) podsDir() string             { return filepath.Join(c.RootDir, "pods") }
+func (c *Config) podDir(uid string) string    { return filepath.Join(c.RootDir, "pods", uid) }
+func (c *Config) hostsFile(uid string) string { return filepath.Join(c.podDir(uid), "etc-hosts") }
+func (c *Config) containerDir(uid, name string) string {
+	return filepath.Join(c.podDir(uid), "containers", name)
+}
+func (c *Config) logDir(pod *corev1.Pod) string {
+	return filepath.Join(c.LogDir, pod.Namespace+"_"+pod.Name+"_"+string(pod.UID))
+}

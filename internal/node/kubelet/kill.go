@@ -1,0 +1,170 @@
+package kubelet
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"sampan.dev/internal/node/runtime"
+
+	corev1 "k8s.io/api/core/v1"
+)
+
+// killAll stops every container of the pod, sidecars after the main containers and each after those behind it, and then
+// the sandboxes. grace overrides what the pod says. It reports whether all is stopped.
+func (w *worker) killAll(ctx context.Context, pod *corev1.Pod, obs *runtime.Pod, grace *int64) bool {
+	var wg sync.WaitGroup
+	var mu sync.Mutex
+	ok := true
+	order := newOrder(pod, obs)
+	for i := range obs.Containers {
+		c := &obs.Containers[i]
+		if c.State == runtime.Exited {
+			continue
+		}
+		wg.Go(func() {
+			err := w.kill(ctx, pod, kill{id: c.ID, name: c.Name, message: "Stopping container " + c.Name}, grace, order)
+			if err != nil {
+				if ctx.Err() == nil {
+					w.k.cfg.Log.Warn("container not stopped", "pod", podDesc(pod), "container", c.Name, "error", err)
+				}
+				mu.Lock()
+				ok = false
+				mu.Unlock()
+			}
+		})
+	}
+	wg.Wait()
+	if !ok {
+		return false
+	}
+	for _, s := range obs.Sandboxes {
+		if err := w.k.rt.StopSandbox(ctx, s.ID); err != nil {
+			if ctx.Err() == nil {
+				w.k.cfg.Log.Warn("sandbox not stopped", "pod", podDesc(pod), "error", err)
+			}
+			ok = false
+		}
+	}
+	return ok
+}
+
+// kill stops one container: its preStop hook, its turn, the stop signal, and after the grace SIGKILL. A grace period never
+// is shorter than two seconds in the end, as upstream has it.
+func (w *worker) kill(ctx context.Context, pod *corev1.Pod, kl kill, override *int64, order *order) error {
+	const least = 2
+	c := containerSpec(pod, kl.name)
+	grace := killGrace(pod, c, kl.why)
+	if override != nil {
+		grace = *override
+	}
+	w.k.events.pod(pod, kl.name, corev1.EventTypeNormal, "Killing", "%s", kl.message)
+	if c != nil && c.Lifecycle != nil && c.Lifecycle.PreStop != nil && grace > 0 && !w.ranPreStop(kl.id) {
+		begin := time.Now()
+		hctx, cancel := context.WithTimeout(ctx, time.Duration(grace)*time.Second)
+		if err := w.k.hook(hctx, pod, c, kl.id, c.Lifecycle.PreStop, podIPs(w.current())); err != nil && hctx.Err() == nil {
+			w.k.cfg.Log.Info("preStop hook failed", "pod", podDesc(pod), "container", kl.name, "error", err)
+			w.k.events.pod(pod, kl.name, corev1.EventTypeWarning, "FailedPreStopHook", "PreStopHook failed")
+		}
+		cancel()
+		grace -= int64(time.Since(begin) / time.Second)
+	}
+	if order != nil && grace > 0 {
+		begin := time.Now()
+		order.wait(ctx, kl.name, time.Duration(grace)*time.Second)
+		grace -= int64(time.Since(begin) / time.Second)
+	}
+	if err := w.k.rt.StopContainer(ctx, kl.id, max(least, grace)); err != nil {
+		return err
+	}
+	if order != nil {
+		order.done(kl.name)
+	}
+	return nil
+}
+
+// ranPreStop reports whether the hook of that container was run before, and marks it.
+func (w *worker) ranPreStop(id string) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	was := w.preStop[id]
+	w.preStop[id] = true
+	return was
+}
+
+// killGrace is the grace period of a container by spec and reason.
+func killGrace(pod *corev1.Pod, c *corev1.Container, why killReason) int64 {
+	if g := pod.DeletionGracePeriodSeconds; g != nil {
+		return *g
+	}
+	if pod.Spec.TerminationGracePeriodSeconds == nil {
+		return 2
+	}
+	if c != nil {
+		for _, p := range []struct {
+			why   killReason
+			probe *corev1.Probe
+		}{{whyStartup, c.StartupProbe}, {whyLiveness, c.LivenessProbe}} {
+			if p.why == why && p.probe != nil && p.probe.TerminationGracePeriodSeconds != nil {
+				return *p.probe.TerminationGracePeriodSeconds
+			}
+		}
+	}
+	return *pod.Spec.TerminationGracePeriodSeconds
+}
+
+// order is the order in which the containers of a terminating pod stop, when it has sidecars.
+type order struct {
+	before map[string][]string // who has to be gone first
+	gone   map[string]chan struct{}
+	once   map[string]*sync.Once
+}
+
+func newOrder(pod *corev1.Pod, obs *runtime.Pod) *order {
+	o := &order{before: map[string][]string{}, gone: map[string]chan struct{}{}, once: map[string]*sync.Once{}}
+	for i := range obs.Containers {
+		c := &obs.Containers[i]
+		if c.State != runtime.Exited && o.gone[c.Name] == nil {
+			o.gone[c.Name], o.once[c.Name] = make(chan struct{}), &sync.Once{}
+		}
+	}
+	var first []string
+	for i := range pod.Spec.Containers {
+		first = append(first, pod.Spec.Containers[i].Name)
+	}
+	for i := len(pod.Spec.InitContainers) - 1; i >= 0; i-- {
+		if c := &pod.Spec.InitContainers[i]; isSidecar(c) {
+			o.before[c.Name] = append([]string(nil), first...)
+			first = append(first, c.Name)
+		}
+	}
+	return o
+}
+
+// wait returns when all that has to be gone before name is gone, or after limit.
+func (o *order) wait(ctx context.Context, name string, limit time.Duration) {
+	if len(o.before[name]) == 0 {
+		return
+	}
+	t := time.NewTimer(limit)
+	defer t.Stop()
+	for _, other := range o.before[name] {
+		ch := o.gone[other]
+		if ch == nil {
+			continue
+		}
+		select {
+		case <-ch:
+		case <-t.C:
+			return
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+func (o *order) done(name string) {
+	if ch := o.gone[name]; ch != nil {
+		o.once[name].Do(func() { close(ch) })
+	}
+}

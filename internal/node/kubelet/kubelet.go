@@ -1,0 +1,385 @@
+package kubelet
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"sampan.dev/internal/client"
+	"sampan.dev/internal/client/cache"
+	"sampan.dev/internal/client/record"
+	"sampan.dev/internal/node/cgroup"
+	"sampan.dev/internal/node/evict"
+	"sampan.dev/internal/node/runtime"
+	"sampan.dev/internal/node/volume"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
+)
+
+// Kubelet runs the pods of one node.
+type Kubelet struct {
+	cfg     Config
+	rt      runtime.Interface
+	events  *recorder
+	writer  *writer
+	objects *objects
+	volumes *volume.Manager
+	cgroups *cgroup.Manager
+	images  *images
+	began   time.Time
+	wg      sync.WaitGroup // workers
+
+	pods *cache.Informer[*corev1.Pod] // nil without a door
+	node *cache.Informer[*corev1.Node]
+
+	runtimeName atomic.Value // string
+	rro         atomic.Bool
+	netReady    atomic.Value // error text, "" when pods may be started on the pod network
+	lastLoop    atomic.Int64 // unix nanoseconds of the last event loop turn, for Healthy
+	hostIPs     atomic.Value // []string
+
+	pressures    *evict.Watcher // nil for hollow nodes
+	capacityOnce sync.Once
+	capacityList corev1.ResourceList
+	infoOnce     sync.Once
+	info         corev1.NodeSystemInfo
+
+	mu struct {
+		sync.Mutex
+		workers map[types.UID]*worker
+		mirrors map[string]*corev1.Pod // mirror pods of the hub by namespace/name
+		static  map[types.UID]*corev1.Pod
+		synced  bool
+	}
+}
+
+// New makes a kubelet; it does nothing until Run.
+func New(cfg Config) (*Kubelet, error) {
+	if err := cfg.fill(); err != nil {
+		return nil, err
+	}
+	cfg.Log = cfg.Log.With("component", "kubelet", "node", cfg.NodeName)
+	if !cfg.Hollow {
+		if err := os.MkdirAll(cfg.RootDir, 0o750); err != nil {
+			return nil, fmt.Errorf("kubelet: %w", err)
+		}
+		root, err := filepath.EvalSymlinks(cfg.RootDir) // mountinfo names real paths
+		if err != nil {
+			return nil, fmt.Errorf("kubelet: %w", err)
+		}
+		cfg.RootDir = root
+	}
+	k := &Kubelet{cfg: cfg, rt: cfg.Runtime, began: time.Now()}
+	k.events = &recorder{node: cfg.NodeName}
+	if cfg.Door != nil {
+		k.events.rec = record.New(cfg.Door, "kubelet", cfg.NodeName, cfg.Log)
+		k.pods = cache.New[*corev1.Pod](cfg.Door, client.Pods, cache.Options{FieldSelector: "spec.nodeName=" + cfg.NodeName}, cfg.Log)
+		k.node = cache.New[*corev1.Node](cfg.Door, client.Nodes, cache.Options{FieldSelector: "metadata.name=" + cfg.NodeName}, cfg.Log)
+	}
+	k.writer = newWriter(cfg.Door, cfg.Log)
+	k.objects = newObjects(cfg.Door, cfg.Log, k.wake)
+	k.images = newImages(k)
+	k.cgroups = cgroup.New("/sys/fs/cgroup", cfg.CgroupRoot, cfg.CgroupDriver, cfg.NoCgroups || cfg.Hollow)
+	k.volumes = volume.New(cfg.podsDir(), volume.Sources{
+		ConfigMap: k.objects.configMap, Secret: k.objects.secret, Token: k.objects.token,
+		Field:      func(pod *corev1.Pod, path string) (string, error) { return fieldValue(pod, path, podIPs(pod), k.ips()) },
+		Resource:   k.volumeResource,
+		MemorySize: k.memoryVolumeSize,
+	})
+	if !cfg.Hollow {
+		var err error
+		if k.pressures, err = evict.New(cfg.EvictionHard, cfg.RootDir); err != nil {
+			return nil, fmt.Errorf("kubelet: %w", err)
+		}
+	}
+	k.runtimeName.Store("containerd")
+	k.netReady.Store("")
+	k.hostIPs.Store([]string(nil))
+	k.mu.workers = map[types.UID]*worker{}
+	k.mu.mirrors = map[string]*corev1.Pod{}
+	k.mu.static = map[types.UID]*corev1.Pod{}
+	return k, nil
+}
+
+// Run runs the node until ctx ends. It leaves containers running.
+func (k *Kubelet) Run(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
+	var loops sync.WaitGroup
+	defer func() {
+		cancel()
+		loops.Wait()
+		k.wg.Wait()
+		k.writer.wg.Wait()
+		k.objects.wg.Wait()
+	}()
+	k.hostIPs.Store(k.findIPs())
+	if err := k.waitRuntime(ctx); err != nil {
+		return nil // ctx ended
+	}
+	k.objects.ctx = ctx
+	start := func(fn func(context.Context)) { loops.Go(func() { fn(ctx) }) }
+	if k.cfg.Door != nil {
+		start(func(ctx context.Context) { k.events.rec.Run(ctx) })
+		start(func(ctx context.Context) { k.node.Run(ctx) })
+		start(k.runNode)
+		start(k.runLease)
+		k.pods.Handle(cache.Handler[*corev1.Pod]{
+			Add:    func(p *corev1.Pod) { k.fromHub(ctx, p) },
+			Update: func(_, p *corev1.Pod) { k.fromHub(ctx, p) },
+			Delete: func(p *corev1.Pod) { k.goneFromHub(ctx, p) },
+		})
+		start(func(ctx context.Context) { k.pods.Run(ctx) })
+	}
+	if k.cfg.StaticPods != "" {
+		start(k.runStatic)
+	}
+	start(func(ctx context.Context) { k.rt.Events(ctx, k.fromRuntime) })
+	start(k.housekeep)
+	if k.pods != nil {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-k.pods.Synced():
+		}
+	}
+	k.mu.Lock()
+	k.mu.synced = true
+	k.mu.Unlock()
+	k.adopt(ctx)
+	<-ctx.Done()
+	return nil
+}
+
+// waitRuntime waits until the container runtime answers.
+func (k *Kubelet) waitRuntime(ctx context.Context) error {
+	for delay := 20 * time.Millisecond; ; delay = min(2*delay, time.Second) {
+		v, err := k.rt.Version(ctx)
+		if err == nil {
+			k.runtimeName.Store(v.Name)
+			k.lookRuntime(ctx)
+			return nil
+		}
+		if delay > 500*time.Millisecond {
+			k.cfg.Log.Warn("container runtime does not answer", "error", err)
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(delay):
+		}
+	}
+}
+
+// lookRuntime asks the runtime for its state and returns it, nil when it does not answer.
+func (k *Kubelet) lookRuntime(ctx context.Context) *runtime.Status {
+	st, err := k.rt.Status(ctx)
+	if err != nil {
+		return nil
+	}
+	for _, h := range st.Handlers {
+		if h.Name == "" && h.Features != nil {
+			k.rro.Store(optional(h.Features.RecursiveReadOnlyMounts))
+		}
+	}
+	was := k.netReady.Load().(string)
+	now := ""
+	if !st.NetworkReady {
+		now = fmt.Sprintf("container runtime network not ready: NetworkReady=false reason:%s message:%s", st.NetReason, st.NetMessage)
+	}
+	k.netReady.Store(now)
+	if was != "" && now == "" {
+		k.wakeAll()
+	}
+	return st
+}
+
+// fromRuntime takes an event of the runtime.
+func (k *Kubelet) fromRuntime(e runtime.Event) {
+	k.lastLoop.Store(time.Now().UnixNano())
+	if e.UID == "" {
+		k.wakeAll()
+		return
+	}
+	k.wake(e.UID)
+}
+
+// wake makes a pod's worker look again.
+func (k *Kubelet) wake(uid types.UID) {
+	k.mu.Lock()
+	w := k.mu.workers[uid]
+	k.mu.Unlock()
+	if w != nil {
+		w.poke()
+	}
+}
+
+func (k *Kubelet) wakeAll() {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	for _, w := range k.mu.workers {
+		w.poke()
+	}
+}
+
+// ips are the node's addresses, primary first.
+func (k *Kubelet) ips() []string { return k.hostIPs.Load().([]string) }
+
+func podIPs(pod *corev1.Pod) []string {
+	var out []string
+	for _, ip := range pod.Status.PodIPs {
+		out = append(out, ip.IP)
+	}
+	return out
+}
+
+// fromHub takes a pod as the hub has it now.
+func (k *Kubelet) fromHub(ctx context.Context, pod *corev1.Pod) {
+	if isMirror(pod) {
+		k.mirrorSeen(ctx, pod)
+		return
+	}
+	k.upsert(ctx, pod)
+}
+
+// goneFromHub takes the last state of a pod that the hub has no longer.
+func (k *Kubelet) goneFromHub(ctx context.Context, pod *corev1.Pod) {
+	if isMirror(pod) {
+		k.mirrorGone(ctx, pod)
+		return
+	}
+	k.mu.Lock()
+	w := k.mu.workers[pod.UID]
+	k.mu.Unlock()
+	if w != nil {
+		w.update(pod, true)
+	}
+}
+
+// upsert hands a pod to its worker, which is made for a new pod.
+func (k *Kubelet) upsert(ctx context.Context, pod *corev1.Pod) {
+	k.mu.Lock()
+	w := k.mu.workers[pod.UID]
+	if w == nil {
+		w = newWorker(k, pod)
+		others := make([]*corev1.Pod, 0, len(k.mu.workers))
+		for _, o := range k.mu.workers {
+			if p, active := o.active(); active {
+				others = append(others, p)
+			}
+		}
+		k.mu.workers[pod.UID] = w
+		k.wg.Add(1)
+		k.mu.Unlock()
+		if pod.DeletionTimestamp == nil && pod.Status.Phase != corev1.PodSucceeded && pod.Status.Phase != corev1.PodFailed {
+			if r := k.admit(pod, others); r != nil {
+				w.reject(r)
+			}
+		}
+		go func() {
+			defer k.wg.Done()
+			w.run(ctx)
+		}()
+		return
+	}
+	k.mu.Unlock()
+	w.update(pod, false)
+}
+
+// drop forgets a worker that has ended.
+func (k *Kubelet) drop(uid types.UID) {
+	k.mu.Lock()
+	delete(k.mu.workers, uid)
+	k.mu.Unlock()
+	k.writer.forget(uid)
+}
+
+// adopt takes care of what an earlier run left: pods of the runtime that nobody wants any more are stopped, and
+// directories and control groups of pods that are gone are removed.
+func (k *Kubelet) adopt(ctx context.Context) {
+	pods, err := k.rt.List(ctx)
+	if err != nil {
+		k.cfg.Log.Warn("runtime not listed, orphans stay", "error", err)
+		return
+	}
+	known := func(uid types.UID) bool {
+		k.mu.Lock()
+		defer k.mu.Unlock()
+		return k.mu.workers[uid] != nil
+	}
+	kept := map[types.UID]bool{}
+	for _, p := range pods {
+		kept[p.UID] = true
+		if !known(p.UID) {
+			k.cfg.Log.Info("stopping a pod that is gone from the hub", "pod", p.Namespace+"/"+p.Name, "uid", p.UID)
+			k.orphan(ctx, p)
+		}
+	}
+	if k.cfg.Hollow {
+		return
+	}
+	dirs, err := os.ReadDir(k.cfg.podsDir())
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		k.cfg.Log.Warn("pod directories not listed", "error", err)
+	}
+	for _, d := range dirs {
+		if uid := types.UID(d.Name()); !known(uid) && !kept[uid] {
+			if err := k.removeDirs(uid); err != nil {
+				k.cfg.Log.Warn("orphaned pod directory stays", "uid", uid, "error", err)
+			}
+		}
+	}
+	for _, g := range k.cgroups.Pods() {
+		if uid := types.UID(g.UID); !known(uid) && !kept[uid] {
+			if err := k.cgroups.Remove(g); err != nil {
+				k.cfg.Log.Warn("orphaned control group stays", "uid", uid, "error", err)
+			}
+		}
+	}
+}
+
+// orphan runs a worker for a pod of which only the runtime knows, to end it.
+func (k *Kubelet) orphan(ctx context.Context, p *runtime.Pod) {
+	pod := &corev1.Pod{}
+	pod.Name, pod.Namespace, pod.UID = p.Name, p.Namespace, p.UID
+	for i := range p.Containers {
+		c := &p.Containers[i]
+		pod.Spec.TerminationGracePeriodSeconds = c.Grace
+		if containerByName(pod.Spec.Containers, c.Name) == nil {
+			spec := corev1.Container{Name: c.Name, Image: c.Image, Ports: c.Ports, TerminationMessagePath: c.TerminationPath}
+			if c.PreStop != nil {
+				spec.Lifecycle = &corev1.Lifecycle{PreStop: c.PreStop}
+			}
+			pod.Spec.Containers = append(pod.Spec.Containers, spec)
+		}
+	}
+	w := newWorker(k, pod)
+	w.update(pod, true)
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.mu.workers[p.UID] != nil {
+		return
+	}
+	k.mu.workers[p.UID] = w
+	k.wg.Add(1)
+	go func() {
+		defer k.wg.Done()
+		w.run(ctx)
+	}()
+}
+
+// removeDirs removes what a pod has below the root directory.
+func (k *Kubelet) removeDirs(uid types.UID) error {
+	if k.cfg.Hollow {
+		return nil
+	}
+	if err := k.volumes.Unmount(uid); err != nil {
+		return err
+	}
+	return os.RemoveAll(k.cfg.podDir(string(uid)))
+}

@@ -1,0 +1,249 @@
+package kubelet
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"sampan.dev/internal/client"
+	"sampan.dev/internal/client/cache"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/strategicpatch"
+)
+
+// runNode registers the node and keeps its status up to date: computed every StatusEvery and whenever the node changes,
+// written when it differs or ReportEvery has passed.
+func (k *Kubelet) runNode(ctx context.Context) {
+	if k.cfg.Register {
+		if !k.register(ctx) {
+			return
+		}
+	}
+	k.events.onNode(corev1.EventTypeNormal, "Starting", "Starting kubelet.")
+	kick := make(chan struct{}, 1)
+	poke := func() {
+		select {
+		case kick <- struct{}{}:
+		default:
+		}
+	}
+	var cidr string
+	k.node.Handle(cache.Handler[*corev1.Node]{
+		Add: func(n *corev1.Node) { poke() },
+		Update: func(old, n *corev1.Node) {
+			if n.Spec.PodCIDR != old.Spec.PodCIDR || n.UID != old.UID {
+				poke()
+			}
+			if n.Spec.Unschedulable != old.Spec.Unschedulable {
+				reason := "NodeSchedulable"
+				if n.Spec.Unschedulable {
+					reason = "NodeNotSchedulable"
+				}
+				k.nodeEvent(reason)
+			}
+		},
+	})
+	var reported time.Time
+	errDelay := 100 * time.Millisecond
+	t := time.NewTimer(0)
+	defer t.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-kick:
+		case <-t.C:
+		}
+		n, err := client.Get[*corev1.Node](ctx, k.cfg.Door, client.Nodes, "", k.cfg.NodeName)
+		if err == nil {
+			if n.Spec.PodCIDR != "" && n.Spec.PodCIDR != cidr {
+				if err := k.rt.SetPodCIDR(ctx, n.Spec.PodCIDR); err == nil {
+					cidr = n.Spec.PodCIDR
+				}
+			}
+			var written bool
+			if written, err = k.report(ctx, n, time.Since(reported) >= k.cfg.ReportEvery); written {
+				reported = time.Now()
+			}
+		}
+		wait := k.cfg.StatusEvery
+		if err != nil && ctx.Err() == nil {
+			k.cfg.Log.Debug("node status not reported", "error", err)
+			wait = min(errDelay, wait)
+			errDelay = min(2*errDelay, 10*time.Second)
+		} else {
+			errDelay = 100 * time.Millisecond
+			if !k.ready() { // a node that is about to become ready is looked at more often
+				wait = min(wait, time.Second)
+			}
+		}
+		t.Reset(wait)
+	}
+}
+
+func (k *Kubelet) ready() bool { return k.netReady.Load().(string) == "" }
+
+func (k *Kubelet) nodeEvent(reason string) {
+	k.events.onNode(corev1.EventTypeNormal, reason, fmt.Sprintf("Node %s status is now: %s", k.cfg.NodeName, reason))
+}
+
+// report writes the node's status if it differs from n's, or if it is due. It tells of conditions that changed.
+func (k *Kubelet) report(ctx context.Context, n *corev1.Node, due bool) (bool, error) {
+	next := n.DeepCopy()
+	k.nodeStatus(ctx, next)
+	if !due && !statusDiffers(&n.Status, &next.Status) {
+		return false, nil
+	}
+	if err := k.patchNode(ctx, n, next); err != nil {
+		return false, err
+	}
+	k.tellConditions(n.Status.Conditions, next.Status.Conditions)
+	return true, nil
+}
+
+// statusDiffers compares statuses but for heartbeat times.
+func statusDiffers(a, b *corev1.NodeStatus) bool {
+	strip := func(s *corev1.NodeStatus) *corev1.NodeStatus {
+		s = s.DeepCopy()
+		for i := range s.Conditions {
+			s.Conditions[i].LastHeartbeatTime = metav1.Time{}
+		}
+		return s
+	}
+	return !equality.Semantic.DeepEqual(strip(a), strip(b))
+}
+
+func (k *Kubelet) patchNode(ctx context.Context, old, next *corev1.Node) error {
+	before, err := json.Marshal(corev1.Node{Status: old.Status})
+	if err != nil {
+		return err
+	}
+	after, err := json.Marshal(corev1.Node{Status: next.Status})
+	if err != nil {
+		return err
+	}
+	patch, err := strategicpatch.CreateTwoWayMergePatch(before, after, corev1.Node{})
+	if err != nil || string(patch) == "{}" {
+		return err
+	}
+	// Addresses merge by type, which would mix old and new ones; upstream replaces them in whole, too.
+	if !equality.Semantic.DeepEqual(old.Status.Addresses, next.Status.Addresses) {
+		if patch, err = replaceAddresses(patch, next.Status.Addresses); err != nil {
+			return err
+		}
+	}
+	_, err = k.cfg.Door.Patch(ctx, client.Ref{Resource: client.Nodes, Name: k.cfg.NodeName, Subresource: "status"}, types.StrategicMergePatchType, patch, metav1.PatchOptions{})
+	return err
+}
+
+func replaceAddresses(patch []byte, addresses []corev1.NodeAddress) ([]byte, error) {
+	var m map[string]any
+	if err := json.Unmarshal(patch, &m); err != nil {
+		return nil, err
+	}
+	status, _ := m["status"].(map[string]any)
+	if status == nil {
+		return patch, nil
+	}
+	list := []any{}
+	for _, a := range addresses {
+		list = append(list, map[string]any{"type": a.Type, "address": a.Address})
+	}
+	delete(status, "$setElementOrder/addresses")
+	status["addresses"] = append(list, map[string]any{"$patch": "replace"})
+	return json.Marshal(m)
+}
+
+// register creates the node, or brings an existing one's labels, annotations and taints into line.
+func (k *Kubelet) register(ctx context.Context) bool {
+	for delay := 100 * time.Millisecond; ; delay = min(2*delay, 7*time.Second) {
+		err := k.tryRegister(ctx)
+		if err == nil {
+			return true
+		}
+		if ctx.Err() != nil {
+			return false
+		}
+		if delay > time.Second {
+			k.cfg.Log.Warn("node not registered", "error", err)
+		}
+		select {
+		case <-ctx.Done():
+			return false
+		case <-time.After(delay):
+		}
+	}
+}
+
+func (k *Kubelet) tryRegister(ctx context.Context) error {
+	n := k.initialNode(ctx)
+	_, err := client.Create(ctx, k.cfg.Door, client.Nodes, n)
+	if err == nil {
+		k.cfg.Log.Info("registered node")
+		return nil
+	}
+	if !apierrors.IsAlreadyExists(err) && !apierrors.IsForbidden(err) {
+		return err
+	}
+	old, gerr := client.Get[*corev1.Node](ctx, k.cfg.Door, client.Nodes, "", k.cfg.NodeName)
+	if gerr != nil {
+		return err
+	}
+	return k.reconcileNode(ctx, old, old.DeepCopy(), n)
+}
+
+// reconcileNode brings the labels and annotations that are the kubelet's to say into line.
+func (k *Kubelet) reconcileNode(ctx context.Context, old, next, want *corev1.Node) error {
+	if next.Labels == nil {
+		next.Labels = map[string]string{}
+	}
+	if next.Annotations == nil {
+		next.Annotations = map[string]string{}
+	}
+	maps.Copy(next.Labels, want.Labels)
+	maps.Copy(next.Annotations, want.Annotations)
+	if maps.Equal(old.Labels, next.Labels) && maps.Equal(old.Annotations, next.Annotations) {
+		return nil
+	}
+	_, err := client.MergePatch(ctx, k.cfg.Door, client.Ref{Resource: client.Nodes, Name: k.cfg.NodeName},
+		map[string]any{"metadata": map[string]any{"labels": next.Labels, "annotations": next.Annotations}})
+	return err
+}
+
+// initialNode is the node as it is registered: everything at once, capacity too.
+func (k *Kubelet) initialNode(ctx context.Context) *corev1.Node {
+	n := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: k.cfg.NodeName,
+		Labels: map[string]string{
+			corev1.LabelHostname: k.cfg.Hostname, corev1.LabelOSStable: "linux", corev1.LabelArchStable: goArch,
+			"beta.kubernetes.io/os": "linux", "beta.kubernetes.io/arch": goArch,
+		},
+		Annotations: map[string]string{"volumes.kubernetes.io/controller-managed-attach-detach": "true"},
+	}}
+	if k.cfg.RuntimeEndpoint != "" {
+		n.Annotations["kubeadm.alpha.kubernetes.io/cri-socket"] = k.cfg.RuntimeEndpoint
+	}
+	maps.Copy(n.Labels, k.cfg.Labels)
+	maps.Copy(n.Annotations, k.cfg.Annotations)
+	n.Spec.Taints = slices.Clone(k.cfg.Taints)
+	n.Spec.Unschedulable = k.cfg.Unschedulable
+	if k.cfg.Unschedulable {
+		n.Spec.Taints = append(n.Spec.Taints, corev1.Taint{Key: corev1.TaintNodeUnschedulable, Effect: corev1.TaintEffectNoSchedule})
+	}
+	n.Spec.ProviderID = k.cfg.ProviderID
+	if k.cfg.CloudProvider == "external" {
+		n.Spec.Taints = append(n.Spec.Taints, corev1.Taint{Key: "node.cloudprovider.kubernetes.io/uninitialized", Value: "true", Effect: corev1.TaintEffectNoSchedule})
+		if len(k.cfg.NodeIPs) > 0 {
+			n.Annotations["alpha.kubernetes.io/provided-node-ip"] = joinIPs(k.cfg.NodeIPs)
+		}
+	}
+	k.nodeStatus(ctx, n)
+	return n
+}

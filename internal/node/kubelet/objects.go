@@ -1,0 +1,211 @@
+package kubelet
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+
+	"sampan.dev/internal/api"
+	"sampan.dev/internal/client"
+	"sampan.dev/internal/client/cache"
+	"sampan.dev/internal/node/volume"
+
+	authv1 "k8s.io/api/authentication/v1"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
+)
+
+// objects is what the node knows of config maps and secrets: those that its pods' volumes show are watched one by one (a
+// kubelet may read no others), and a change wakes the pods that show them. Others are read when they are needed.
+type objects struct {
+	door client.Interface
+	log  *slog.Logger
+	wake func(types.UID)
+	ctx  context.Context // of Run; the watches end with it
+	wg   sync.WaitGroup
+
+	mu struct {
+		sync.Mutex
+		watched map[objectKey]*watched
+		refs    map[types.UID][]objectKey
+		stale   map[types.UID]string // resource version of the pod last shown, "" when an object changed since
+	}
+}
+
+type objectKey struct {
+	secret          bool
+	namespace, name string
+}
+
+type watched struct {
+	users   map[types.UID]bool
+	cancel  context.CancelFunc
+	get     func() (api.Object, bool)
+	isReady func() bool
+}
+
+func newObjects(door client.Interface, log *slog.Logger, wake func(types.UID)) *objects {
+	o := &objects{door: door, log: log, wake: wake}
+	o.mu.watched = map[objectKey]*watched{}
+	o.mu.refs = map[types.UID][]objectKey{}
+	o.mu.stale = map[types.UID]string{}
+	return o
+}
+
+// register watches what a pod's volumes show.
+func (o *objects) register(pod *corev1.Pod) {
+	if o.door == nil {
+		return
+	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.mu.refs[pod.UID] != nil {
+		return
+	}
+	keys := []objectKey{}
+	add := func(secret bool) func(string) {
+		return func(name string) { keys = append(keys, objectKey{secret, pod.Namespace, name}) }
+	}
+	volume.Refs(pod, add(false), add(true))
+	o.mu.refs[pod.UID] = keys
+	for _, key := range keys {
+		w := o.mu.watched[key]
+		if w == nil {
+			w = o.watchLocked(key)
+		}
+		w.users[pod.UID] = true
+	}
+}
+
+// unregister ends the watches that only this pod needed.
+func (o *objects) unregister(uid types.UID) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for _, key := range o.mu.refs[uid] {
+		if w := o.mu.watched[key]; w != nil {
+			delete(w.users, uid)
+			if len(w.users) == 0 {
+				w.cancel()
+				delete(o.mu.watched, key)
+			}
+		}
+	}
+	delete(o.mu.refs, uid)
+	delete(o.mu.stale, uid)
+}
+
+// changed reports whether something that the pod's volumes may show has changed since the last call: an object, or (for
+// the downward API) the pod itself, by its resource version.
+func (o *objects) changed(uid types.UID, version string) bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	was, known := o.mu.stale[uid]
+	o.mu.stale[uid] = version
+	return known && was != version
+}
+
+func (o *objects) watchLocked(key objectKey) *watched {
+	ctx, cancel := context.WithCancel(o.ctx)
+	w := &watched{users: map[types.UID]bool{}, cancel: cancel}
+	o.mu.watched[key] = w
+	if key.secret {
+		follow[*corev1.Secret](ctx, o, key, w, client.Secrets)
+	} else {
+		follow[*corev1.ConfigMap](ctx, o, key, w, client.ConfigMaps)
+	}
+	return w
+}
+
+func follow[T api.Object](ctx context.Context, o *objects, key objectKey, w *watched, res schema.GroupVersionResource) {
+	inf := cache.New[T](o.door, res, cache.Options{Namespace: key.namespace, FieldSelector: "metadata.name=" + key.name}, o.log)
+	tell := func(T) { o.tell(key) }
+	inf.Handle(cache.Handler[T]{Add: tell, Update: func(_, obj T) { tell(obj) }, Delete: tell})
+	w.get = func() (api.Object, bool) { return inf.Get(key.namespace, key.name) }
+	w.isReady = func() bool {
+		select {
+		case <-inf.Synced():
+			return true
+		default:
+			return false
+		}
+	}
+	o.wg.Go(func() { inf.Run(ctx) })
+}
+
+// tell wakes the pods that show an object.
+func (o *objects) tell(key objectKey) {
+	o.mu.Lock()
+	var users []types.UID
+	if w := o.mu.watched[key]; w != nil {
+		for uid := range w.users {
+			if _, known := o.mu.stale[uid]; known {
+				o.mu.stale[uid] = ""
+			}
+			users = append(users, uid)
+		}
+	}
+	o.mu.Unlock()
+	for _, uid := range users {
+		o.wake(uid)
+	}
+}
+
+func (o *objects) watchedObject(key objectKey) (api.Object, bool) {
+	o.mu.Lock()
+	w := o.mu.watched[key]
+	o.mu.Unlock()
+	if w == nil || !w.isReady() {
+		return nil, false
+	}
+	return w.get()
+}
+
+func (o *objects) configMap(ctx context.Context, namespace, name string) (*corev1.ConfigMap, error) {
+	if obj, ok := o.watchedObject(objectKey{false, namespace, name}); ok {
+		return obj.(*corev1.ConfigMap), nil
+	}
+	return getObject[*corev1.ConfigMap](ctx, o, client.ConfigMaps, "configmap", namespace, name)
+}
+
+func (o *objects) secret(ctx context.Context, namespace, name string) (*corev1.Secret, error) {
+	if obj, ok := o.watchedObject(objectKey{true, namespace, name}); ok {
+		return obj.(*corev1.Secret), nil
+	}
+	return getObject[*corev1.Secret](ctx, o, client.Secrets, "secret", namespace, name)
+}
+
+func getObject[T api.Object](ctx context.Context, o *objects, res schema.GroupVersionResource, kind, namespace, name string) (T, error) {
+	if o.door == nil {
+		var zero T
+		return zero, apierrors.NewNotFound(schema.GroupResource{Resource: kind}, namespace+"/"+name)
+	}
+	obj, err := client.Get[T](ctx, o.door, res, namespace, name)
+	if apierrors.IsNotFound(err) { // upstream's kubelet says: configmap "x" not found
+		err = apierrors.NewNotFound(schema.GroupResource{Resource: kind}, name)
+	}
+	return obj, err
+}
+
+// token asks the hub for a service account token bound to a pod.
+func (o *objects) token(ctx context.Context, pod *corev1.Pod, req *authv1.TokenRequest) (*authv1.TokenRequest, error) {
+	if o.door == nil {
+		return nil, apierrors.NewServiceUnavailable("no hub to ask for tokens")
+	}
+	name := pod.Spec.ServiceAccountName
+	if name == "" {
+		name = "default"
+	}
+	ref := client.Ref{Resource: client.ServiceAccounts, Namespace: pod.Namespace, Name: name, Subresource: "token"}
+	out, err := o.door.Create(ctx, ref, req, metav1.CreateOptions{})
+	if err != nil {
+		return nil, err
+	}
+	res, ok := out.(*authv1.TokenRequest)
+	if !ok {
+		return nil, apierrors.NewInternalError(errUnexpected)
+	}
+	return res, nil
+}

@@ -1,0 +1,268 @@
+package kubelet
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// phaseOf computes the phase from container statuses. terminal says that no container runs or will run again; inited that
+// a main container has been made.
+func phaseOf(pod *corev1.Pod, statuses []corev1.ContainerStatus, terminal, inited bool) corev1.PodPhase {
+	pendingInit, failedInit := 0, false
+	var unknown, running, waiting, stopped, final, succeeded, pendingSidecars int
+	for i := range pod.Spec.InitContainers {
+		c := &pod.Spec.InitContainers[i]
+		st := findStatus(statuses, c.Name)
+		if isSidecar(c) {
+			switch {
+			case st == nil:
+				unknown++
+			case st.State.Running != nil:
+				if st.Started == nil || !*st.Started {
+					pendingSidecars++
+				}
+				running++
+			case st.State.Terminated != nil, st.LastTerminationState.Terminated != nil:
+			case st.State.Waiting != nil:
+				pendingSidecars++
+				waiting++
+			default:
+				pendingSidecars++
+				unknown++
+			}
+			continue
+		}
+		end := ended(st)
+		switch {
+		case end == nil:
+			pendingInit++
+		case end.ExitCode != 0 && !restartsAfter(pod, c, end.ExitCode):
+			failedInit = true
+		}
+	}
+	for i := range pod.Spec.Containers {
+		c := &pod.Spec.Containers[i]
+		st := findStatus(statuses, c.Name)
+		switch {
+		case st == nil:
+			unknown++
+		case st.State.Running != nil:
+			running++
+		case st.State.Terminated != nil || st.State.Waiting != nil && st.LastTerminationState.Terminated != nil:
+			stopped++
+			code := ended(st).ExitCode
+			if !restartsAfter(pod, c, code) {
+				final++
+			}
+			if st.State.Terminated != nil && code == 0 {
+				succeeded++
+			}
+		case st.State.Waiting != nil:
+			waiting++
+		default:
+			unknown++
+		}
+	}
+	switch {
+	case failedInit:
+		return corev1.PodFailed
+	case pendingInit > 0 || pendingSidecars > 0 && !inited || waiting > 0:
+		return corev1.PodPending
+	case running > 0 && unknown == 0:
+		return corev1.PodRunning
+	case running == 0 && stopped > 0 && unknown == 0:
+		if !terminal || isStatic(pod) {
+			if stopped != final {
+				return corev1.PodRunning // some are about to be restarted
+			}
+		}
+		if stopped == succeeded {
+			return corev1.PodSucceeded
+		}
+		return corev1.PodFailed
+	}
+	return corev1.PodPending
+}
+
+// ended returns how a container ended last, when it does not run.
+func ended(st *corev1.ContainerStatus) *corev1.ContainerStateTerminated {
+	switch {
+	case st == nil || st.State.Running != nil:
+		return nil
+	case st.State.Terminated != nil:
+		return st.State.Terminated
+	case st.State.Waiting != nil:
+		return st.LastTerminationState.Terminated
+	}
+	return nil
+}
+
+// ownConditions are the condition types that the kubelet writes.
+var ownConditions = []corev1.PodConditionType{
+	corev1.PodReadyToStartContainers, corev1.PodInitialized, corev1.PodReady, corev1.ContainersReady, corev1.PodScheduled,
+	corev1.PodResizePending, corev1.PodResizeInProgress, corev1.AllContainersRestarting,
+}
+
+// conditionsOf computes the conditions: others' as they are, ours from statuses.
+func conditionsOf(f facts, s *corev1.PodStatus, all []corev1.ContainerStatus) []corev1.PodCondition {
+	var out []corev1.PodCondition
+	for _, c := range f.pod.Status.Conditions {
+		if !slices.Contains(ownConditions, c.Type) {
+			out = append(out, c)
+		}
+	}
+	if c := findCondition(f.old.Conditions, corev1.DisruptionTarget); c != nil && findCondition(out, corev1.DisruptionTarget) == nil {
+		out = append(out, *c)
+	}
+	add := func(t corev1.PodConditionType, ok bool, reason, message string) {
+		status := corev1.ConditionTrue
+		if !ok {
+			status = corev1.ConditionFalse
+		}
+		out = append(out, corev1.PodCondition{Type: t, Status: status, Reason: reason, Message: message, ObservedGeneration: f.pod.Generation})
+	}
+	if need, _, _, why := sandboxNeeded(f.pod, f.obs); need {
+		add(corev1.PodReadyToStartContainers, false, "PodSandboxNotReady", why)
+	} else {
+		add(corev1.PodReadyToStartContainers, true, "", "")
+	}
+	ok, reason, message := initializedCondition(f.pod, all, s.Phase)
+	add(corev1.PodInitialized, ok, reason, message)
+	ok, reason, message = containersReady(f.pod, all, s.Phase)
+	rok, rreason, rmessage := ok, reason, message
+	if ok {
+		rok, rreason, rmessage = gatesReady(f.pod, out)
+	}
+	add(corev1.PodReady, rok, rreason, rmessage)
+	add(corev1.ContainersReady, ok, reason, message)
+	add(corev1.PodScheduled, true, "", "")
+	return out
+}
+
+func initializedCondition(pod *corev1.Pod, all []corev1.ContainerStatus, phase corev1.PodPhase) (ok bool, reason, message string) {
+	var unknown, incomplete []string
+	for i := range pod.Spec.InitContainers {
+		c := &pod.Spec.InitContainers[i]
+		st := findStatus(all, c.Name)
+		switch {
+		case st == nil:
+			unknown = append(unknown, c.Name)
+		case isSidecar(c) && (st.Started == nil || !*st.Started), !isSidecar(c) && !st.Ready:
+			incomplete = append(incomplete, c.Name)
+		}
+	}
+	if phase == corev1.PodSucceeded && len(unknown) == 0 {
+		return true, "PodCompleted", ""
+	}
+	for i := range pod.Spec.Containers {
+		if st := findStatus(all, pod.Spec.Containers[i].Name); st != nil && (st.State.Running != nil || st.State.Terminated != nil) {
+			return true, "", "" // initialized before; a sidecar may be restarting
+		}
+	}
+	if m := listed("incomplete", unknown, incomplete); m != "" {
+		return false, "ContainersNotInitialized", m
+	}
+	return true, "", ""
+}
+
+func containersReady(pod *corev1.Pod, all []corev1.ContainerStatus, phase corev1.PodPhase) (ok bool, reason, message string) {
+	var unknown, unready []string
+	look := func(c *corev1.Container) {
+		switch st := findStatus(all, c.Name); {
+		case st == nil:
+			unknown = append(unknown, c.Name)
+		case !st.Ready:
+			unready = append(unready, c.Name)
+		}
+	}
+	for i := range pod.Spec.InitContainers {
+		if isSidecar(&pod.Spec.InitContainers[i]) {
+			look(&pod.Spec.InitContainers[i])
+		}
+	}
+	for i := range pod.Spec.Containers {
+		look(&pod.Spec.Containers[i])
+	}
+	switch {
+	case phase == corev1.PodSucceeded && len(unknown) == 0:
+		return false, "PodCompleted", ""
+	case phase == corev1.PodFailed:
+		return false, "PodFailed", ""
+	}
+	if m := listed("unready", unknown, unready); m != "" {
+		return false, "ContainersNotReady", m
+	}
+	return true, "", ""
+}
+
+func listed(what string, unknown, other []string) string {
+	var parts []string
+	if len(unknown) > 0 {
+		parts = append(parts, fmt.Sprintf("containers with unknown status: %s", unknown))
+	}
+	if len(other) > 0 {
+		parts = append(parts, fmt.Sprintf("containers with %s status: %s", what, other))
+	}
+	return strings.Join(parts, ", ")
+}
+
+func gatesReady(pod *corev1.Pod, conditions []corev1.PodCondition) (ok bool, reason, message string) {
+	var parts []string
+	for _, g := range pod.Spec.ReadinessGates {
+		switch c := findCondition(conditions, g.ConditionType); {
+		case c == nil:
+			parts = append(parts, fmt.Sprintf("corresponding condition of pod readiness gate %q does not exist.", string(g.ConditionType)))
+		case c.Status != corev1.ConditionTrue:
+			parts = append(parts, fmt.Sprintf("the status of pod readiness gate %q is not \"True\", but %v", string(g.ConditionType), c.Status))
+		}
+	}
+	if len(parts) > 0 {
+		return false, "ReadinessGatesNotReady", strings.Join(parts, ", ")
+	}
+	return true, "", ""
+}
+
+// stamp sets the start time and the transition times of conditions against the old status, and cuts what is too long.
+func stamp(pod *corev1.Pod, s, old *corev1.PodStatus, now metav1.Time) {
+	now = now.Rfc3339Copy()
+	if s.StartTime.IsZero() {
+		s.StartTime = &now
+	}
+	for i := range s.Conditions {
+		c := &s.Conditions[i]
+		if !slices.Contains(ownConditions, c.Type) && c.Type != corev1.DisruptionTarget {
+			continue
+		}
+		if was := findCondition(old.Conditions, c.Type); was != nil && was.Status == c.Status && !was.LastTransitionTime.IsZero() {
+			c.LastTransitionTime = was.LastTransitionTime
+		} else if c.LastTransitionTime.IsZero() || was != nil {
+			c.LastTransitionTime = now
+		}
+	}
+	limit := 12 << 10
+	if n := len(pod.Spec.Containers) + len(pod.Spec.InitContainers) + len(pod.Spec.EphemeralContainers); n > 0 {
+		limit /= n
+	}
+	for _, list := range [][]corev1.ContainerStatus{s.ContainerStatuses, s.InitContainerStatuses, s.EphemeralContainerStatuses} {
+		for i := range list {
+			normalizeState(&list[i].State, limit)
+			normalizeState(&list[i].LastTerminationState, limit)
+		}
+	}
+}
+
+func normalizeState(s *corev1.ContainerState, limit int) {
+	if s.Running != nil {
+		s.Running.StartedAt = s.Running.StartedAt.Rfc3339Copy()
+	}
+	if t := s.Terminated; t != nil {
+		t.StartedAt, t.FinishedAt = t.StartedAt.Rfc3339Copy(), t.FinishedAt.Rfc3339Copy()
+		if len(t.Message) > limit {
+			t.Message = t.Message[:limit]
+		}
+	}
+}

@@ -1,0 +1,145 @@
+package kubelet
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"sampan.dev/internal/node/cgroup"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
+	resourcehelper "k8s.io/component-helpers/resource"
+	cri "k8s.io/cri-api/pkg/apis/runtime/v1"
+)
+
+var errUnexpected = errors.New("unexpected answer")
+
+// environment gathers the sources of a container's environment and computes it.
+func (k *Kubelet) environment(ctx context.Context, w *worker, pod *corev1.Pod, c *corev1.Container, ips []string) ([]*cri.KeyValue, error) {
+	src := envSources{
+		pod: pod, podIPs: ips, hostIPs: k.ips(), allocatable: k.allocatable(),
+		configMap: func(name string) (*corev1.ConfigMap, error) { return k.objects.configMap(ctx, pod.Namespace, name) },
+		secret:    func(name string) (*corev1.Secret, error) { return k.objects.secret(ctx, pod.Namespace, name) },
+		file:      func(ref *corev1.FileKeySelector) (string, bool, error) { return w.envFile(ref) },
+	}
+	if s := k.cfg.Services; s != nil {
+		select {
+		case <-s.Synced():
+		default:
+			if !isStatic(pod) {
+				return nil, errors.New("services have not yet been read at least once, cannot construct envvars")
+			}
+		}
+		links := pod.Spec.EnableServiceLinks == nil || *pod.Spec.EnableServiceLinks
+		services := s.List(pod.Namespace)
+		if pod.Namespace != "default" {
+			if svc, ok := s.Get("default", "kubernetes"); ok {
+				services = append(services, svc)
+			}
+		}
+		src.services = serviceEnv(services, pod.Namespace, links)
+	}
+	return environment(c, src)
+}
+
+// envFile reads a variable out of an env file in a volume of the pod (KEY='value' lines).
+func (w *worker) envFile(ref *corev1.FileKeySelector) (string, bool, error) {
+	vol, ok := w.mounts[ref.VolumeName]
+	if !ok {
+		return "", false, fmt.Errorf("cannot find the volume %q referenced by FileKeyRef", ref.VolumeName)
+	}
+	root, err := os.OpenRoot(vol.Path)
+	if err != nil {
+		return "", false, fmt.Errorf("failed to get host path for volume %q: %w", ref.VolumeName, err)
+	}
+	defer root.Close()
+	b, err := root.ReadFile(filepath.Clean(ref.Path))
+	if err != nil {
+		return "", false, errors.New("couldn't parse env file")
+	}
+	for _, line := range strings.Split(string(b), "\n") {
+		key, value, ok := strings.Cut(line, "=")
+		if ok && key == ref.Key {
+			value = strings.TrimSpace(value)
+			if len(value) >= 2 && value[0] == '\'' && value[len(value)-1] == '\'' {
+				value = value[1 : len(value)-1]
+			}
+			return value, value != "", nil
+		}
+	}
+	return "", false, nil
+}
+
+// volumeResource is resourceValue for a downward API volume, which always names the container.
+func (k *Kubelet) volumeResource(pod *corev1.Pod, ref *corev1.ResourceFieldSelector) (string, error) {
+	c := containerSpec(pod, ref.ContainerName)
+	if c == nil {
+		return "", fmt.Errorf("container %s not found", ref.ContainerName)
+	}
+	return resourceValue(ref, c, k.allocatable())
+}
+
+// memoryVolumeSize limits a memory-backed emptyDir: to its own limit, to what the pod may use, to what the node has.
+func (k *Kubelet) memoryVolumeSize(pod *corev1.Pod, v *corev1.EmptyDirVolumeSource) int64 {
+	alloc := k.allocatable()
+	size := alloc.Memory().Value()
+	if p := cgroupPod(pod); p.MemoryLimit > 0 && p.MemoryLimit < size {
+		size = p.MemoryLimit
+	}
+	if v.SizeLimit != nil && v.SizeLimit.Value() > 0 && v.SizeLimit.Value() < size {
+		size = v.SizeLimit.Value()
+	}
+	return size
+}
+
+func withPids(p cgroup.Pod, limit int64) cgroup.Pod {
+	p.Pids = limit
+	return p
+}
+
+// balance sets the CPU share of the burstable class by what its pods ask for.
+func (k *Kubelet) balance() {
+	var sum int64
+	k.mu.Lock()
+	for _, w := range k.mu.workers {
+		if pod, active := w.active(); active && qosOf(pod) == corev1.PodQOSBurstable {
+			req := resourcehelper.PodRequests(pod, resourcehelper.PodResourcesOptions{})
+			sum += req.Cpu().MilliValue()
+		}
+	}
+	k.mu.Unlock()
+	if err := k.cgroups.Balance(sum); err != nil {
+		k.cfg.Log.Debug("burstable share not set", "error", err)
+	}
+}
+
+// allocatable is what pods may use in sum: the capacity less what is reserved.
+func (k *Kubelet) allocatable() corev1.ResourceList {
+	out := k.capacity().DeepCopy()
+	for _, reserved := range []corev1.ResourceList{k.cfg.SystemReserved, k.cfg.KubeReserved, k.evictionReserve()} {
+		for name, q := range reserved {
+			if have, ok := out[name]; ok {
+				have.Sub(q)
+				if have.Sign() < 0 {
+					have = *resource.NewQuantity(0, have.Format)
+				}
+				out[name] = have
+			}
+		}
+	}
+	return out
+}
+
+// evictionReserve is what the memory threshold keeps free.
+func (k *Kubelet) evictionReserve() corev1.ResourceList {
+	if v, ok := k.cfg.EvictionHard["memory.available"]; ok {
+		if q, err := resource.ParseQuantity(v); err == nil {
+			return corev1.ResourceList{corev1.ResourceMemory: q}
+		}
+	}
+	return nil
+}

@@ -1,0 +1,320 @@
+package kubelet
+
+import (
+	"cmp"
+	"slices"
+
+	"sampan.dev/internal/node/probe"
+	"sampan.dev/internal/node/runtime"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	resourcehelper "k8s.io/component-helpers/resource"
+	cri "k8s.io/cri-api/pkg/apis/runtime/v1"
+)
+
+// waiting is why a container could not be started, until it is.
+type waiting struct{ reason, message string }
+
+// facts is all that a pod's status is computed from.
+type facts struct {
+	pod  *corev1.Pod
+	old  *corev1.PodStatus // the last status computed, or the hub's
+	obs  *runtime.Pod
+	wait map[string]waiting // by container name
+	// readiness and startup are probe results by container id.
+	readiness, startup map[string]probe.Result
+	terminal           bool // nothing of the pod runs any more, and nothing will
+	hostIPs            []string
+	runtimeName        string
+	rro                bool // the runtime can mount recursively read-only
+}
+
+// Reasons of waiting and terminated containers.
+const (
+	containerCreating = "ContainerCreating"
+	podInitializing   = "PodInitializing"
+	statusUnknown     = "ContainerStatusUnknown"
+)
+
+// podStatus computes the status of a pod. It does not set times of conditions or the start time: stamp does.
+func podStatus(f facts) corev1.PodStatus {
+	pod := f.pod
+	s := corev1.PodStatus{QOSClass: qosOf(pod), ObservedGeneration: pod.Generation}
+	for _, ip := range f.obs.IPs() {
+		s.PodIPs = append(s.PodIPs, corev1.PodIP{IP: ip})
+	}
+	if len(s.PodIPs) > 0 {
+		s.PodIP = s.PodIPs[0].IP
+	}
+	s.InitContainerStatuses = f.containers(pod.Spec.InitContainers, f.old.InitContainerStatuses, true)
+	s.ContainerStatuses = f.containers(pod.Spec.Containers, f.old.ContainerStatuses, false)
+	var eph []corev1.Container
+	for i := range pod.Spec.EphemeralContainers {
+		eph = append(eph, corev1.Container(pod.Spec.EphemeralContainers[i].EphemeralContainerCommon))
+	}
+	s.EphemeralContainerStatuses = f.containers(eph, f.old.EphemeralContainerStatuses, false)
+	f.probed(&s)
+
+	all := append(slices.Clone(s.InitContainerStatuses), s.ContainerStatuses...)
+	s.Phase = phaseOf(pod, all, f.terminal, initialized(pod, f.obs))
+	for _, old := range []*corev1.PodStatus{&pod.Status, f.old} { // no way back from a terminal phase
+		if old.Phase == corev1.PodFailed || old.Phase == corev1.PodSucceeded {
+			s.Phase = old.Phase
+			break
+		}
+	}
+	if s.Phase == f.old.Phase {
+		s.Reason, s.Message = cmp.Or(f.old.Reason, pod.Status.Reason), cmp.Or(f.old.Message, pod.Status.Message)
+	}
+	s.Conditions = conditionsOf(f, &s, all)
+	f.hostAddresses(&s)
+	s.StartTime = f.old.StartTime
+	s.Resources = pod.Spec.Resources.DeepCopy()
+	s.AllocatedResources = resourcehelper.PodRequests(pod, resourcehelper.PodResourcesOptions{})
+	s.NominatedNodeName = pod.Status.NominatedNodeName
+	s.ResourceClaimStatuses = pod.Status.ResourceClaimStatuses
+	return s
+}
+
+func (f *facts) hostAddresses(s *corev1.PodStatus) {
+	if len(f.hostIPs) == 0 {
+		return
+	}
+	s.HostIP = f.hostIPs[0]
+	for _, ip := range f.hostIPs {
+		s.HostIPs = append(s.HostIPs, corev1.HostIP{IP: ip})
+	}
+	if f.pod.Spec.HostNetwork && s.PodIP == "" {
+		s.PodIP = f.hostIPs[0]
+		for _, ip := range f.hostIPs {
+			s.PodIPs = append(s.PodIPs, corev1.PodIP{IP: ip})
+		}
+	}
+}
+
+// probed sets started and ready.
+func (f *facts) probed(s *corev1.PodStatus) {
+	set := func(list, old []corev1.ContainerStatus, specs []corev1.Container, initContainers bool) {
+		for i := range list {
+			st := &list[i]
+			spec := containerByName(specs, st.Name)
+			if spec == nil {
+				continue
+			}
+			id := bareID(st.ContainerID)
+			was := findStatus(old, st.Name)
+			same := was != nil && was.ContainerID == st.ContainerID // for what a restart of ours forgot
+			started := false
+			if st.State.Running != nil {
+				r, known := f.startup[id]
+				switch {
+				case known:
+					started = r == probe.Success
+				case spec.StartupProbe != nil:
+					started = same && was.Started != nil && *was.Started
+				default:
+					started = true
+				}
+			}
+			st.Started, st.Ready = &started, false
+			if initContainers && !isSidecar(spec) {
+				st.Ready = st.State.Terminated != nil && st.State.Terminated.ExitCode == 0
+				continue
+			}
+			if !started {
+				continue
+			}
+			r, known := f.readiness[id]
+			switch {
+			case known:
+				st.Ready = r == probe.Success
+			case spec.ReadinessProbe != nil:
+				st.Ready = same && was.Ready
+			default:
+				st.Ready = true
+			}
+		}
+	}
+	set(s.InitContainerStatuses, f.old.InitContainerStatuses, f.pod.Spec.InitContainers, true)
+	set(s.ContainerStatuses, f.old.ContainerStatuses, f.pod.Spec.Containers, false)
+}
+
+// containers computes the statuses of one list of containers.
+func (f *facts) containers(specs []corev1.Container, old []corev1.ContainerStatus, initList bool) []corev1.ContainerStatus {
+	if len(specs) == 0 {
+		return nil
+	}
+	hasInit := len(f.pod.Spec.InitContainers) > 0
+	out := make([]corev1.ContainerStatus, 0, len(specs))
+	for i := range specs {
+		spec := &specs[i]
+		was := findStatus(old, spec.Name)
+		st := f.initial(spec, was, hasInit)
+		runs := f.runs(spec.Name)
+		switch {
+		case len(runs) > 0:
+			st = f.seen(spec, runs[0], was, st)
+			if len(runs) > 1 {
+				st.LastTerminationState = f.state(runs[1], nil)
+			}
+		case was != nil:
+			f.vanished(&st, was, hasInit)
+		}
+		f.waits(spec, &st, initList)
+		out = append(out, st)
+	}
+	if !initList {
+		slices.SortFunc(out, func(a, b corev1.ContainerStatus) int { return cmp.Compare(a.Name, b.Name) })
+	}
+	return out
+}
+
+// runs are the runs of a container that the runtime knows, newest first.
+func (f *facts) runs(name string) []*runtime.Container {
+	var out []*runtime.Container
+	for i := range f.obs.Containers {
+		if c := &f.obs.Containers[i]; c.Name == name {
+			out = append(out, c)
+		}
+	}
+	return out
+}
+
+// initial is the status before looking at the runtime.
+func (f *facts) initial(spec *corev1.Container, was *corev1.ContainerStatus, hasInit bool) corev1.ContainerStatus {
+	reason := containerCreating
+	if hasInit {
+		reason = podInitializing
+	}
+	st := corev1.ContainerStatus{Name: spec.Name, Image: spec.Image,
+		State: corev1.ContainerState{Waiting: &corev1.ContainerStateWaiting{Reason: reason}}}
+	for _, m := range spec.VolumeMounts {
+		vm := corev1.VolumeMountStatus{Name: m.Name, MountPath: m.MountPath, ReadOnly: m.ReadOnly}
+		if m.ReadOnly {
+			mode := corev1.RecursiveReadOnlyDisabled
+			if m.RecursiveReadOnly != nil && (*m.RecursiveReadOnly == corev1.RecursiveReadOnlyEnabled ||
+				*m.RecursiveReadOnly == corev1.RecursiveReadOnlyIfPossible && f.rro) {
+				mode = corev1.RecursiveReadOnlyEnabled
+			}
+			vm.RecursiveReadOnly = &mode
+		}
+		st.VolumeMounts = append(st.VolumeMounts, vm)
+	}
+	if was == nil {
+		return st
+	}
+	if was.State.Terminated != nil {
+		return *was.DeepCopy()
+	}
+	st.RestartCount, st.LastTerminationState = was.RestartCount, was.LastTerminationState
+	return st
+}
+
+// vanished accounts for a container that the runtime does not know any more though it ran: it must not look as if it had
+// never run, or a pod that runs once would run twice.
+func (f *facts) vanished(st *corev1.ContainerStatus, was *corev1.ContainerStatus, hasInit bool) {
+	if was.State.Running == nil || st.LastTerminationState.Terminated != nil {
+		return
+	}
+	st.LastTerminationState.Terminated = &corev1.ContainerStateTerminated{Reason: statusUnknown, ExitCode: 137,
+		Message: "The container could not be located when the pod was deleted.  The container used to be Running"}
+	if f.pod.DeletionTimestamp == nil {
+		st.RestartCount++
+	}
+}
+
+// seen is the status of a container that the runtime knows.
+func (f *facts) seen(spec *corev1.Container, c *runtime.Container, was *corev1.ContainerStatus, base corev1.ContainerStatus) corev1.ContainerStatus {
+	st := corev1.ContainerStatus{
+		Name: c.Name, RestartCount: int32(c.RestartCount), Image: c.Image, ImageID: c.ImageRef,
+		ContainerID: f.runtimeName + "://" + c.ID, VolumeMounts: base.VolumeMounts,
+		State: f.state(c, was), Resources: f.resources(spec, c), AllocatedResources: spec.Resources.Requests,
+	}
+	if was != nil {
+		st.RestartCount = max(st.RestartCount, was.RestartCount)
+		switch {
+		case was.ContainerID != st.ContainerID && was.State.Terminated != nil:
+			st.LastTerminationState.Terminated = was.State.Terminated.DeepCopy()
+		case was.LastTerminationState.Terminated != nil:
+			st.LastTerminationState.Terminated = was.LastTerminationState.Terminated.DeepCopy()
+		}
+	}
+	if c.User != nil {
+		st.User = &corev1.ContainerUser{Linux: c.User}
+	}
+	return st
+}
+
+func (f *facts) state(c *runtime.Container, was *corev1.ContainerStatus) corev1.ContainerState {
+	switch {
+	case c.State == runtime.Running:
+		return corev1.ContainerState{Running: &corev1.ContainerStateRunning{StartedAt: metav1.NewTime(c.StartedAt)}}
+	case c.State == runtime.Exited:
+		return corev1.ContainerState{Terminated: &corev1.ContainerStateTerminated{
+			ExitCode: c.ExitCode, Reason: c.Reason, Message: c.Message,
+			StartedAt: metav1.NewTime(c.StartedAt), FinishedAt: metav1.NewTime(c.FinishedAt),
+			ContainerID: f.runtimeName + "://" + c.ID,
+		}}
+	case c.State == runtime.Unknown && was != nil && was.State.Running != nil:
+		return corev1.ContainerState{Terminated: &corev1.ContainerStateTerminated{Reason: statusUnknown, ExitCode: 137,
+			Message: "The container could not be located when the pod was terminated"}}
+	}
+	return corev1.ContainerState{Waiting: &corev1.ContainerStateWaiting{}}
+}
+
+// waits shows a container as waiting, with the reason why it could not be started, when the next step will try again.
+func (f *facts) waits(spec *corev1.Container, st *corev1.ContainerStatus, initList bool) {
+	s := f.obs.Container(spec.Name)
+	if initList {
+		if s != nil && s.State == runtime.Exited && s.ExitCode == 0 {
+			return
+		}
+		if s == nil && anyMainCreated(f.pod, f.obs) && !isSidecar(spec) && st.State.Waiting != nil {
+			st.State = corev1.ContainerState{Terminated: &corev1.ContainerStateTerminated{Reason: "Completed",
+				Message: "Unable to get init container status from container runtime and pod has been initialized, treat it as exited normally"}}
+			return
+		}
+	}
+	w, failed := f.wait[spec.Name]
+	if !failed || !shouldRun(f.pod, spec, f.obs) {
+		return
+	}
+	if st.State.Terminated != nil {
+		st.LastTerminationState = st.State
+	}
+	st.State = corev1.ContainerState{Waiting: &corev1.ContainerStateWaiting{Reason: w.reason, Message: w.message}}
+}
+
+// resources are what the runtime enforces, by what it says of a running container, else by the spec.
+func (f *facts) resources(spec *corev1.Container, c *runtime.Container) *corev1.ResourceRequirements {
+	r := spec.Resources.DeepCopy()
+	if c.State != runtime.Running || c.Resources == nil {
+		return r
+	}
+	enforced(r, c.Resources)
+	return r
+}
+
+func enforced(r *corev1.ResourceRequirements, got *cri.LinuxContainerResources) {
+	if r.Limits != nil {
+		if got.CpuPeriod > 0 && got.CpuQuota > 0 {
+			milli := (got.CpuQuota*1000 + got.CpuPeriod - 1) / got.CpuPeriod
+			if q := r.Limits[corev1.ResourceCPU]; milli > 10 || q.MilliValue() > 10 {
+				r.Limits[corev1.ResourceCPU] = *resource.NewMilliQuantity(milli, resource.DecimalSI)
+			}
+		}
+		if got.MemoryLimitInBytes > 0 {
+			r.Limits[corev1.ResourceMemory] = *resource.NewQuantity(got.MemoryLimitInBytes, resource.BinarySI)
+		}
+	}
+	if r.Requests != nil && got.CpuShares > 2 {
+		milli := (got.CpuShares*1000 + 1023) / 1024
+		if q := r.Requests[corev1.ResourceCPU]; q.MilliValue() > 2 && !q.IsZero() {
+			if q.MilliValue()*1024/1000 != got.CpuShares { // rounding must not show as a change
+				r.Requests[corev1.ResourceCPU] = *resource.NewMilliQuantity(milli, resource.DecimalSI)
+			}
+		}
+	}
+}

@@ -1,0 +1,299 @@
+package kubelet
+
+import (
+	"context"
+	"math/rand/v2"
+	"sync"
+	"time"
+
+	"sampan.dev/internal/node/runtime"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+)
+
+// stage of a pod's life on the node.
+type stage uint8
+
+const (
+	syncing     stage = iota // it is to run
+	terminating              // it is being stopped
+	terminated               // nothing of it runs; its volumes and groups go
+	finished                 // all is gone; the hub may forget it
+)
+
+// worker owns one pod. Its goroutine looks, publishes the status and decides; what takes time (pulling, starting,
+// stopping) runs in one further goroutine at a time, so that the status keeps moving meanwhile.
+type worker struct {
+	k     *Kubelet
+	uid   types.UID
+	wakes chan struct{}
+
+	mu struct {
+		sync.Mutex
+		pod      *corev1.Pod
+		gone     bool       // the hub, or the static folder, has it no longer
+		rejected *rejection // the node does not take it, or evicts it
+		status   *corev1.PodStatus
+		wait     map[string]waiting
+		stage    stage
+		cancelOp context.CancelFunc // of the operation under way
+		opGrace  int64              // the grace that a termination under way was begun with
+	}
+
+	// Owned by the goroutine of run.
+	op     chan struct{} // closed when the operation under way is done; nil when there is none
+	retry  time.Time     // when to look again without being told, zero for never
+	probes *probes
+
+	// Owned by the operation under way, or by run when there is none.
+	crash     backoff
+	pulls     map[string]*pullState
+	prepared  bool
+	mounts    map[string]mounted
+	refreshed time.Time
+	preStop   map[string]bool // containers whose hook was run
+	failures  int             // of sandbox or volumes in a row
+	nextTry   time.Time       // the operation's wish for retry
+	network   bool            // told that the network is not ready
+}
+
+// rejection is why a node does not run a pod.
+type rejection struct{ reason, message string }
+
+func newWorker(k *Kubelet, pod *corev1.Pod) *worker {
+	w := &worker{k: k, uid: pod.UID, wakes: make(chan struct{}, 1), crash: backoff{}, pulls: map[string]*pullState{}, preStop: map[string]bool{}}
+	w.mu.pod = pod
+	w.mu.status = pod.Status.DeepCopy()
+	w.mu.wait = map[string]waiting{}
+	w.probes = newProbes(w)
+	return w
+}
+
+// poke makes the worker look again.
+func (w *worker) poke() {
+	select {
+	case w.wakes <- struct{}{}:
+	default:
+	}
+}
+
+// update hands over a newer state of the pod. A deletion cuts short what is being done for running it, and a shorter
+// grace period cuts short a termination.
+func (w *worker) update(pod *corev1.Pod, gone bool) {
+	w.mu.Lock()
+	if gone && pod.ResourceVersion == "" {
+		pod = w.mu.pod
+	}
+	w.mu.pod = pod
+	w.mu.gone = w.mu.gone || gone
+	ends := pod.DeletionTimestamp != nil || w.mu.gone
+	if w.mu.cancelOp != nil && ends && (w.mu.stage == syncing || w.mu.stage == terminating && w.graceLocked() < w.mu.opGrace) {
+		w.mu.cancelOp()
+	}
+	w.mu.Unlock()
+	w.poke()
+}
+
+func (w *worker) reject(r *rejection) {
+	w.mu.Lock()
+	w.mu.rejected = r
+	if w.mu.cancelOp != nil && w.mu.stage == syncing {
+		w.mu.cancelOp()
+	}
+	w.mu.Unlock()
+	w.poke()
+}
+
+// active returns the pod and whether it still counts against the node's resources.
+func (w *worker) active() (*corev1.Pod, bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	p := w.mu.status.Phase
+	return w.mu.pod, w.mu.stage <= terminating && w.mu.rejected == nil && p != corev1.PodSucceeded && p != corev1.PodFailed
+}
+
+// current returns the pod with the newest status that is known.
+func (w *worker) current() *corev1.Pod {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	pod := *w.mu.pod
+	pod.Status = *w.mu.status
+	return &pod
+}
+
+// graceLocked is how long the containers of a terminating pod are given, in seconds.
+func (w *worker) graceLocked() int64 {
+	pod := w.mu.pod
+	switch {
+	case pod.DeletionGracePeriodSeconds != nil:
+		return max(1, *pod.DeletionGracePeriodSeconds)
+	case pod.Spec.TerminationGracePeriodSeconds != nil:
+		return max(1, *pod.Spec.TerminationGracePeriodSeconds)
+	}
+	return 30
+}
+
+// run turns until the pod is gone from everywhere, or ctx ends.
+func (w *worker) run(ctx context.Context) {
+	defer w.probes.stopAll()
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		w.retry = time.Time{}
+		if w.turn(ctx) || ctx.Err() != nil {
+			break
+		}
+		var due <-chan time.Time
+		if !w.retry.IsZero() {
+			timer.Reset(time.Until(w.retry))
+			due = timer.C
+		}
+		select {
+		case <-ctx.Done():
+		case <-w.wakes:
+		case <-w.op:
+			w.op = nil
+			w.again(w.nextTry)
+		case <-due:
+		}
+	}
+	if w.op != nil {
+		<-w.op
+	}
+	if ctx.Err() == nil {
+		w.k.drop(w.uid)
+	}
+}
+
+// again asks for a turn at the given time at the latest.
+func (w *worker) again(at time.Time) {
+	if !at.IsZero() && (w.retry.IsZero() || at.Before(w.retry)) {
+		w.retry = at
+	}
+}
+
+// start runs fn as the operation under way; its context is cancelled when the pod's fate changes.
+func (w *worker) start(ctx context.Context, fn func(ctx context.Context)) {
+	ctx, cancel := context.WithCancel(ctx)
+	done := make(chan struct{})
+	w.op, w.nextTry = done, time.Time{}
+	w.mu.Lock()
+	w.mu.cancelOp = cancel
+	w.mu.opGrace = w.graceLocked()
+	w.mu.Unlock()
+	go func() {
+		defer close(done)
+		fn(ctx)
+		w.mu.Lock()
+		w.mu.cancelOp = nil
+		w.mu.Unlock()
+		cancel()
+	}()
+}
+
+// turn looks at the pod once, publishes its status and begins what is to be done. It reports whether the worker is done.
+func (w *worker) turn(ctx context.Context) bool {
+	obs, err := w.k.rt.Pod(ctx, w.uid)
+	if err != nil {
+		if ctx.Err() == nil {
+			w.k.cfg.Log.Warn("runtime not asked about a pod", "uid", w.uid, "error", err)
+		}
+		w.again(time.Now().Add(time.Second))
+		return false
+	}
+	w.mu.Lock()
+	pod, gone, rejected, stage := w.mu.pod, w.mu.gone, w.mu.rejected, w.mu.stage
+	if stage == syncing && (pod.DeletionTimestamp != nil || gone || rejected != nil) {
+		stage = terminating
+	}
+	if over, ok := w.deadline(pod); stage == syncing && ok {
+		if left := time.Until(over); left <= 0 {
+			w.mu.rejected = &rejection{"DeadlineExceeded", "Pod was active on the node longer than the specified deadline"}
+			w.k.events.pod(pod, "", corev1.EventTypeNormal, "DeadlineExceeded", "Pod was active on the node longer than the specified deadline")
+			stage = terminating
+		} else {
+			w.again(over)
+		}
+	}
+	w.mu.stage = stage
+	w.mu.Unlock()
+	w.probes.sync(pod, obs, stage)
+	running := obs.Running() || w.op != nil && stage == syncing
+	status := w.publish(ctx, pod, obs, stage >= terminated, running)
+	if stage == syncing && (status.Phase == corev1.PodSucceeded || status.Phase == corev1.PodFailed) {
+		stage = terminating // it ended by itself; sidecars and the sandbox are still to be stopped
+		w.setStage(stage)
+	}
+	if w.op != nil {
+		return false
+	}
+	switch stage {
+	case syncing:
+		w.sync(ctx, pod, obs)
+	case terminating:
+		w.terminate(ctx, pod, obs)
+	case terminated:
+		w.dismantle(ctx, pod, obs)
+	case finished:
+		if gone {
+			w.cleanup(ctx, pod, obs)
+			return true
+		}
+		w.k.writer.finish(ctx, pod)
+	}
+	return false
+}
+
+func (w *worker) setStage(s stage) {
+	w.mu.Lock()
+	w.mu.stage = s
+	w.mu.Unlock()
+}
+
+// deadline returns when a pod has been active for too long.
+func (w *worker) deadline(pod *corev1.Pod) (time.Time, bool) {
+	start := w.mu.status.StartTime
+	if pod.Spec.ActiveDeadlineSeconds == nil || start.IsZero() {
+		return time.Time{}, false
+	}
+	return start.Add(time.Duration(*pod.Spec.ActiveDeadlineSeconds) * time.Second), true
+}
+
+// publish computes the status and hands it to the writer.
+func (w *worker) publish(ctx context.Context, pod *corev1.Pod, obs *runtime.Pod, terminal, running bool) *corev1.PodStatus {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	old := w.mu.status
+	f := facts{pod: pod, old: old, obs: obs, wait: w.mu.wait, terminal: terminal, hostIPs: w.k.ips(),
+		runtimeName: w.k.runtimeName.Load().(string), rro: w.k.rro.Load()}
+	f.readiness, f.startup = w.probes.results()
+	s := podStatus(f)
+	if r := w.mu.rejected; r != nil {
+		s.Phase, s.Reason, s.Message = corev1.PodFailed, r.reason, r.message
+	}
+	stamp(pod, &s, old, metav1.Now())
+	w.mu.status = &s
+	if !w.mu.gone {
+		w.k.writer.set(ctx, pod, &s, running)
+		w.k.mirror(ctx, pod, &s, running)
+	}
+	return &s
+}
+
+// failing reports why a container cannot be started; a reason of "" clears it.
+func (w *worker) failing(name, reason, message string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if reason == "" {
+		delete(w.mu.wait, name)
+		return
+	}
+	w.mu.wait[name] = waiting{reason, message}
+}
+
+// jitter spreads a delay over [d, 1.5d), so that what failed together is not tried again together.
+func jitter(d time.Duration) time.Duration {
+	return d + time.Duration(rand.Int64N(int64(d)/2+1))
+}

@@ -1,0 +1,231 @@
+package kubelet
+
+import (
+	"context"
+	"encoding/json"
+	"log/slog"
+	"slices"
+	"sync"
+	"time"
+
+	"sampan.dev/internal/client"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/strategicpatch"
+)
+
+// writer brings pod statuses to the hub. A status that is overtaken by a newer one before it was written is never
+// written. One goroutine per pod that has something to write, none otherwise.
+type writer struct {
+	door client.Interface
+	log  *slog.Logger
+	wg   sync.WaitGroup
+
+	mu struct {
+		sync.Mutex
+		pods map[types.UID]*outgoing
+	}
+}
+
+type outgoing struct {
+	pod     *corev1.Pod // where to write: name, namespace, uid
+	status  *corev1.PodStatus
+	written *corev1.PodStatus
+	finish  bool // the pod is done with: delete it when its deletion was asked for
+	busy    bool
+	running bool // containers may still run, so that no terminal phase may be told
+}
+
+func newWriter(door client.Interface, log *slog.Logger) *writer {
+	w := &writer{door: door, log: log}
+	w.mu.pods = map[types.UID]*outgoing{}
+	return w
+}
+
+// set hands over a status. running says that containers of the pod may still run.
+func (w *writer) set(ctx context.Context, pod *corev1.Pod, s *corev1.PodStatus, running bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	o := w.outLocked(pod)
+	if o.status != nil && equality.Semantic.DeepEqual(o.status, s) && o.running == running && o.written == o.status {
+		return
+	}
+	o.status, o.running = s, running
+	w.kickLocked(ctx, o)
+}
+
+// finish says that nothing of the pod is left on the node: it may vanish from the hub once its deletion was asked for.
+func (w *writer) finish(ctx context.Context, pod *corev1.Pod) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	o := w.outLocked(pod)
+	o.finish = true
+	w.kickLocked(ctx, o)
+}
+
+// forget drops what is known of a pod that is gone from the hub.
+func (w *writer) forget(uid types.UID) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	delete(w.mu.pods, uid)
+}
+
+func (w *writer) outLocked(pod *corev1.Pod) *outgoing {
+	o := w.mu.pods[pod.UID]
+	if o == nil {
+		o = &outgoing{}
+		w.mu.pods[pod.UID] = o
+	}
+	o.pod = pod
+	return o
+}
+
+func (w *writer) kickLocked(ctx context.Context, o *outgoing) {
+	if o.busy || w.door == nil || ctx.Err() != nil {
+		return
+	}
+	o.busy = true
+	w.wg.Add(1)
+	go func() {
+		defer w.wg.Done()
+		w.drain(ctx, o)
+	}()
+}
+
+// drain writes until nothing newer is left.
+func (w *writer) drain(ctx context.Context, o *outgoing) {
+	delay := 50 * time.Millisecond
+	for {
+		w.mu.Lock()
+		pod, status, running, finish := o.pod, o.status, o.running, o.finish
+		if ctx.Err() != nil || status == o.written && !(finish && pod.DeletionTimestamp != nil) {
+			o.busy = false
+			w.mu.Unlock()
+			return
+		}
+		w.mu.Unlock()
+		err := w.write(ctx, pod, status, running)
+		if err == nil && finish && pod.DeletionTimestamp != nil {
+			err = w.remove(ctx, pod)
+		}
+		if err == nil {
+			w.mu.Lock()
+			o.written = status
+			if finish && pod.DeletionTimestamp != nil {
+				o.busy = false
+				w.mu.Unlock()
+				return
+			}
+			w.mu.Unlock()
+			delay = 50 * time.Millisecond
+			continue
+		}
+		w.log.Log(ctx, map[bool]slog.Level{true: slog.LevelWarn}[delay > time.Second], "pod status not written, trying again", "pod", pod.Namespace+"/"+pod.Name, "error", err)
+		select {
+		case <-ctx.Done():
+		case <-time.After(delay):
+		}
+		delay = min(2*delay, 10*time.Second)
+	}
+}
+
+// write patches the difference between the hub's status and ours. A pod that is gone or is another one by now is fine.
+func (w *writer) write(ctx context.Context, pod *corev1.Pod, status *corev1.PodStatus, running bool) error {
+	if status == nil {
+		return nil
+	}
+	ref := client.Ref{Resource: client.Pods, Namespace: pod.Namespace, Name: pod.Name}
+	cur, err := client.Get[*corev1.Pod](ctx, w.door, client.Pods, pod.Namespace, pod.Name)
+	if apierrors.IsNotFound(err) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if cur.UID != pod.UID {
+		return nil
+	}
+	next := merge(cur, status, running)
+	patch, err := statusPatch(cur, &next)
+	if err != nil || patch == nil {
+		return err
+	}
+	ref.Subresource = "status"
+	_, err = w.door.Patch(ctx, ref, types.StrategicMergePatchType, patch, metav1.PatchOptions{})
+	if apierrors.IsNotFound(err) {
+		return nil
+	}
+	return err
+}
+
+// merge keeps what others own in the hub's status, and holds back a terminal phase while containers may run.
+func merge(cur *corev1.Pod, ours *corev1.PodStatus, running bool) corev1.PodStatus {
+	next := *ours.DeepCopy()
+	was := cur.Status.Phase
+	ends := func(p corev1.PodPhase) bool { return p == corev1.PodSucceeded || p == corev1.PodFailed }
+	turning := !ends(was) && ends(next.Phase)
+	var conditions []corev1.PodCondition
+	for _, c := range cur.Status.Conditions {
+		if !slices.Contains(ownConditions, c.Type) {
+			conditions = append(conditions, c)
+		}
+	}
+	for _, c := range next.Conditions {
+		if slices.Contains(ownConditions, c.Type) ||
+			c.Type == corev1.DisruptionTarget && turning && !running && findCondition(conditions, c.Type) == nil {
+			conditions = append(conditions, c)
+		}
+	}
+	next.Conditions = conditions
+	if turning && running {
+		next.Phase, next.Reason, next.Message = cur.Status.Phase, cur.Status.Reason, cur.Status.Message
+	}
+	if ends(next.Phase) {
+		reason := "PodCompleted"
+		if next.Phase == corev1.PodFailed {
+			reason = "PodFailed"
+		}
+		for i := range next.Conditions {
+			c := &next.Conditions[i]
+			if (c.Type == corev1.PodReady || c.Type == corev1.ContainersReady) && c.Status == corev1.ConditionTrue {
+				c.Status, c.Reason, c.Message = corev1.ConditionFalse, reason, ""
+			}
+		}
+	}
+	next.ResourceClaimStatuses = cur.Status.ResourceClaimStatuses
+	next.ExtendedResourceClaimStatus = cur.Status.ExtendedResourceClaimStatus
+	next.NominatedNodeName = cur.Status.NominatedNodeName
+	return next
+}
+
+// statusPatch returns the strategic merge patch from cur's status to next, nil when they are equal.
+func statusPatch(cur *corev1.Pod, next *corev1.PodStatus) ([]byte, error) {
+	if equality.Semantic.DeepEqual(&cur.Status, next) {
+		return nil, nil
+	}
+	before, err := json.Marshal(corev1.Pod{Status: cur.Status})
+	if err != nil {
+		return nil, err
+	}
+	// The uid is on the new side only, so that it is in the patch and a pod made anew under this name refuses it.
+	after, err := json.Marshal(corev1.Pod{ObjectMeta: metav1.ObjectMeta{UID: cur.UID}, Status: *next})
+	if err != nil {
+		return nil, err
+	}
+	return strategicpatch.CreateTwoWayMergePatch(before, after, corev1.Pod{})
+}
+
+// remove ends a graceful deletion.
+func (w *writer) remove(ctx context.Context, pod *corev1.Pod) error {
+	zero := int64(0)
+	err := w.door.Delete(ctx, client.Ref{Resource: client.Pods, Namespace: pod.Namespace, Name: pod.Name},
+		metav1.DeleteOptions{GracePeriodSeconds: &zero, Preconditions: &metav1.Preconditions{UID: &pod.UID}})
+	if apierrors.IsNotFound(err) || apierrors.IsConflict(err) {
+		return nil // gone, or another pod of that name
+	}
+	return err
+}

@@ -1,0 +1,236 @@
+package volume
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+	corev1 "k8s.io/api/core/v1"
+)
+
+// Names that the atomic writer keeps in a volume.
+const (
+	dataLink = "..data"
+	newLink  = "..data_tmp"
+)
+
+// show writes a payload into the directory of a volume, on a tmpfs of its own when memory is set, and gives it to the
+// pod's fsGroup. The first path elements in the volume are links to ..data/…, and ..data is a link to the directory with
+// the current files, so that readers see all of an update or nothing of it.
+func (m *Manager) show(pod *corev1.Pod, plugin, name string, memory bool, p payload) (Mounted, error) {
+	dir := m.dir(pod, plugin, name)
+	if err := os.MkdirAll(dir, 0o777); err != nil {
+		return Mounted{}, err
+	}
+	if memory {
+		if err := ensureTmpfs(dir, 0); err != nil {
+			return Mounted{}, err
+		}
+	}
+	if err := os.Chmod(dir, 0o777); err != nil {
+		return Mounted{}, err
+	}
+	gid := fsGroup(pod)
+	if err := write(dir, p, gid); err != nil {
+		return Mounted{}, err
+	}
+	if gid != nil {
+		if err := own(dir, *gid, true); err != nil {
+			return Mounted{}, err
+		}
+	}
+	return Mounted{Path: dir, ReadOnly: true}, nil
+}
+
+func fsGroup(pod *corev1.Pod) *int64 {
+	if sc := pod.Spec.SecurityContext; sc != nil {
+		return sc.FSGroup
+	}
+	return nil
+}
+
+// write makes dir show p. It does nothing when dir shows it already.
+func write(dir string, p payload, gid *int64) error {
+	for name := range p {
+		if !filepath.IsLocal(name) || strings.HasPrefix(name, "..") {
+			return fmt.Errorf("invalid path %q", name)
+		}
+	}
+	current, err := os.Readlink(filepath.Join(dir, dataLink))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	if current != "" && same(filepath.Join(dir, current), p) {
+		return nil
+	}
+	next, err := os.MkdirTemp(dir, time.Now().UTC().Format("..2006_01_02_15_04_05."))
+	if err != nil {
+		return err
+	}
+	if err := fill(next, p, gid); err != nil {
+		os.RemoveAll(next)
+		return err
+	}
+	os.Remove(filepath.Join(dir, newLink))
+	if err := os.Symlink(filepath.Base(next), filepath.Join(dir, newLink)); err != nil {
+		os.RemoveAll(next)
+		return err
+	}
+	if err := os.Rename(filepath.Join(dir, newLink), filepath.Join(dir, dataLink)); err != nil {
+		os.RemoveAll(next)
+		return err
+	}
+	if err := links(dir, p); err != nil {
+		return err
+	}
+	if current != "" {
+		return os.RemoveAll(filepath.Join(dir, current))
+	}
+	return nil
+}
+
+// fill writes the files of p below dir.
+func fill(dir string, p payload, gid *int64) error {
+	if err := os.Chmod(dir, 0o755); err != nil {
+		return err
+	}
+	for name, f := range p {
+		path := filepath.Join(dir, name)
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			return err
+		}
+		if err := os.WriteFile(path, f.data, os.FileMode(f.mode)); err != nil {
+			return err
+		}
+		if err := os.Chmod(path, os.FileMode(f.mode)); err != nil { // whatever the umask is
+			return err
+		}
+		if f.uid != nil {
+			if err := os.Chown(path, int(*f.uid), -1); err != nil {
+				return err
+			}
+		}
+	}
+	if gid != nil {
+		return own(dir, *gid, true)
+	}
+	return nil
+}
+
+// same reports whether dir holds exactly the files of p. Modes and owners are left out: they follow from the pod's spec,
+// which does not change.
+func same(dir string, p payload) bool {
+	found := 0
+	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		rel, err := filepath.Rel(dir, path)
+		if err != nil {
+			return err
+		}
+		f, ok := p[rel]
+		if !ok {
+			return fs.ErrInvalid
+		}
+		got, err := os.ReadFile(path)
+		if err != nil {
+			return err
+		}
+		if !bytes.Equal(got, f.data) {
+			return fs.ErrInvalid
+		}
+		found++
+		return nil
+	})
+	return err == nil && found == len(p)
+}
+
+// links makes the names in dir that people see, and removes those that are no longer shown.
+func links(dir string, p payload) error {
+	want := map[string]bool{}
+	for name := range p {
+		want[strings.SplitN(name, "/", 2)[0]] = true
+	}
+	for name := range want {
+		link := filepath.Join(dir, name)
+		if _, err := os.Readlink(link); err == nil {
+			continue
+		}
+		if err := os.Symlink(filepath.Join(dataLink, name), link); err != nil {
+			return err
+		}
+	}
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		if !want[e.Name()] && !strings.HasPrefix(e.Name(), "..") && e.Type()&fs.ModeSymlink != 0 {
+			if err := os.Remove(filepath.Join(dir, e.Name())); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// own gives a tree to a group, as upstream does for fsGroup: group-owned, readable (and writable unless readonly) for the
+// group, directories searchable and setgid so that new files belong to the group too.
+func own(dir string, gid int64, readonly bool) error {
+	mask := fs.FileMode(0o660)
+	if readonly {
+		mask = 0o440
+	}
+	return filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		info, err := d.Info()
+		if err != nil {
+			return err
+		}
+		if err := os.Lchown(path, -1, int(gid)); err != nil {
+			return err
+		}
+		if info.Mode()&fs.ModeSymlink != 0 {
+			return nil
+		}
+		m := info.Mode() | mask
+		if info.IsDir() {
+			m |= fs.ModeSetgid | 0o110
+		}
+		return os.Chmod(path, m&(fs.ModePerm|fs.ModeSetgid|fs.ModeSetuid|fs.ModeSticky))
+	})
+}
+
+// ensureTmpfs mounts a tmpfs at dir unless one is there. size is in bytes, 0 for the kernel's default.
+func ensureTmpfs(dir string, size int64) error {
+	var st unix.Statfs_t
+	if err := unix.Statfs(dir, &st); err != nil {
+		return err
+	}
+	if st.Type == unix.TMPFS_MAGIC && isMountPoint(dir) {
+		return nil
+	}
+	opts := ""
+	if size > 0 {
+		opts = fmt.Sprintf("size=%d", size)
+	}
+	if err := unix.Mount("tmpfs", dir, "tmpfs", 0, opts); err != nil {
+		return fmt.Errorf("mount tmpfs: %w", err)
+	}
+	return nil
+}
+
+// isMountPoint compares the devices of a directory and its parent, which differ for a tmpfs.
+func isMountPoint(dir string) bool {
+	var a, b unix.Stat_t
+	return unix.Lstat(dir, &a) == nil && unix.Lstat(filepath.Dir(dir), &b) == nil && a.Dev != b.Dev
+}
