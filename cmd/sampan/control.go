@@ -1,0 +1,43 @@
+package main
+
+import (
+	"context"
+	"log/slog"
+	"net/netip"
+	"strings"
+
+	"sampan.dev/internal/api"
+	"sampan.dev/internal/client/cache"
+	"sampan.dev/internal/client/record"
+	"sampan.dev/internal/config"
+	"sampan.dev/internal/control"
+	"sampan.dev/internal/control/nodes"
+	"sampan.dev/internal/control/scheduler"
+	"sampan.dev/internal/daemon"
+)
+
+// startControl starts the controllers and the scheduler, each with the identity that upstream's have.
+func startControl(g *daemon.Group, cfg config.Config, p *plane, log *slog.Logger) error {
+	manager, err := control.New(control.Config{
+		Doors:         p.hub.Door,
+		Kinds:         p.kinds,
+		Log:           log,
+		Controllers:   strings.Split(cfg.Controllers, ","),
+		NodeIPAM:      nodes.IPAMConfig{ClusterCIDRs: []netip.Prefix{netip.MustParsePrefix(cfg.ClusterCIDR)}, ServiceCIDRs: []netip.Prefix{netip.MustParsePrefix(cfg.ServiceCIDR)}},
+		NodeLifecycle: nodes.LifecycleConfig{MonitorGrace: cfg.NodeMonitorGracePeriod},
+	})
+	if err != nil {
+		return usageError{err}
+	}
+	g.Go("controllers", manager.Run)
+
+	door := p.door(api.User{Name: api.UserScheduler, Groups: []string{api.GroupAuthenticated}}, "kube-scheduler/"+config.Version)
+	log = log.With("component", "scheduler")
+	set := cache.NewSet(door, log)
+	events := record.New(door, "default-scheduler", "", log)
+	s := scheduler.New(scheduler.Config{Door: door, Informers: set, Events: events, Log: log})
+	g.Go("scheduler informers", set.Run)
+	g.Go("scheduler events", events.Run)
+	g.Go("scheduler", func(ctx context.Context) error { return s.Run(ctx) })
+	return nil
+}

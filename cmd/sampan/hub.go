@@ -1,0 +1,202 @@
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+	"os"
+	"time"
+
+	"sampan.dev/internal/api"
+	"sampan.dev/internal/api/all"
+	"sampan.dev/internal/client"
+	"sampan.dev/internal/config"
+	"sampan.dev/internal/daemon"
+	"sampan.dev/internal/hub"
+	"sampan.dev/internal/hub/store"
+	"sampan.dev/internal/hub/store/etcd"
+	"sampan.dev/internal/pki"
+)
+
+// plane is the running control plane, as far as the other parts of the process need it.
+type plane struct {
+	hub       *hub.Hub
+	kinds     *api.Kinds
+	pki       *pki.Store
+	advertise netip.AddrPort
+}
+
+// startHub opens keys and state and starts the API server; it is ready when startHub returns.
+func startHub(g *daemon.Group, cfg config.Config, paths config.Paths, show *steps, log *slog.Logger) (*plane, error) {
+	since := time.Now()
+	if cfg.Nodes > 1 {
+		if err := makeBridge(cfg); err != nil {
+			return nil, err
+		}
+	}
+	ip, err := advertised(cfg)
+	if err != nil {
+		return nil, fmt.Errorf("address of this machine: %w", err)
+	}
+	keys, err := openKeys(cfg, paths, ip, log)
+	if err != nil {
+		return nil, err
+	}
+	show.done("keys and certificates", since, paths.PKI)
+
+	since = time.Now()
+	st, detail, err := openStore(g.Context(), cfg, keys, log)
+	if err != nil {
+		return nil, fmt.Errorf("open the store: %w", err)
+	}
+	show.done("store", since, detail)
+
+	since = time.Now()
+	listener, err := net.Listen("tcp", cfg.Listen)
+	if err != nil {
+		st.Close()
+		return nil, fmt.Errorf("listen on %s: %w", cfg.Listen, err)
+	}
+	port := listener.Addr().(*net.TCPAddr).Port
+	addr, _ := netip.AddrFromSlice(ip)
+	p := &plane{kinds: all.Kinds(), pki: keys, advertise: netip.AddrPortFrom(addr.Unmap(), uint16(port))}
+	if p.hub, err = hub.New(p.hubConfig(cfg, st, listener, log)); err != nil {
+		st.Close()
+		return nil, err
+	}
+	g.Go("hub", func(ctx context.Context) error {
+		// The store outlives every reader and writer of it.
+		defer st.Close()
+		return p.hub.Run(ctx)
+	})
+	if err := within(g, 60*time.Second, p.hub.Ready(), "API server"); err != nil {
+		return nil, err
+	}
+	g.Go("keys", keys.Run)
+	show.done("API server", since, "https://"+p.advertise.String())
+	return p, keys.EnsureKubeconfig(paths.Kubeconfig, pki.SuperAdmin, "https://"+localAddress(cfg, port), contextName(cfg))
+}
+
+func (p *plane) hubConfig(cfg config.Config, st store.Store, listener net.Listener, log *slog.Logger) hub.Config {
+	c := hub.Config{
+		Kinds:           p.kinds,
+		Store:           st,
+		Log:             log.With("component", "hub"),
+		Listener:        listener,
+		TLS:             withAuthority(pki.ServerTLS(p.pki.APIServer), p.pki.CA.Cert),
+		ClientCA:        func() *x509.CertPool { return p.pki.CA.Pool() },
+		FrontProxyCA:    func() *x509.CertPool { return p.pki.FrontProxyCA.Pool() },
+		FrontProxyNames: []string{"front-proxy-client"},
+		IssuerURL:       "https://kubernetes.default.svc." + cfg.ClusterDomain,
+		SigningKey:      p.pki.SAKey,
+		VerifyKeys:      p.pki.SAPublic,
+		Bootstrap:       true,
+		Advertise:       p.advertise,
+		ServiceCIDR:     netip.MustParsePrefix(cfg.ServiceCIDR),
+		DNS:             true,
+		ClientCAPEM:     p.pki.CA.PEM(),
+		FrontCAPEM:      p.pki.FrontProxyCA.PEM(),
+		ServerCAPEM:     p.pki.CA.PEM(),
+		Version:         hub.Version{Git: config.Version, Commit: config.Build},
+	}
+	return c
+}
+
+// kubeletTLS shows kubelets the API server's client certificate and believes only those that the cluster's authority
+// vouches for.
+func (p *plane) kubeletTLS() *tls.Config { return pki.ClientTLS(p.pki.KubeletClient, p.pki.CA.Pool(), "") }
+
+func (p *plane) door(user api.User, userAgent string) client.Interface {
+	return p.hub.Door(user, userAgent)
+}
+
+// openKeys opens the certificate store; the API server's certificate names every address that it may be reached at.
+func openKeys(cfg config.Config, paths config.Paths, advertise net.IP, log *slog.Logger) (*pki.Store, error) {
+	node, err := cfg.Node()
+	if err != nil {
+		return nil, err
+	}
+	names := append([]string{"localhost"}, nonAddresses(cfg.TLSSANs)...)
+	ips := append([]net.IP{net.IPv4(127, 0, 0, 1), net.IPv6loopback, advertise}, addresses(cfg.TLSSANs)...)
+	if host, err := hostIP(); err == nil {
+		ips = append(ips, host)
+	}
+	if h, err := os.Hostname(); err == nil {
+		names = append(names, h)
+	}
+	return pki.Open(pki.Config{
+		Dir:           paths.PKI,
+		NodeName:      node,
+		ClusterDomain: cfg.ClusterDomain,
+		ServiceIPs:    []net.IP{cfg.FirstServiceIP().AsSlice()},
+		Names:         names,
+		IPs:           ips,
+		Log:           log.With("component", "pki"),
+	})
+}
+
+func addresses(list []string) []net.IP {
+	var out []net.IP
+	for _, s := range list {
+		if ip := net.ParseIP(s); ip != nil {
+			out = append(out, ip)
+		}
+	}
+	return out
+}
+
+func nonAddresses(list []string) []string {
+	var out []string
+	for _, s := range list {
+		if net.ParseIP(s) == nil {
+			out = append(out, s)
+		}
+	}
+	return out
+}
+
+// openStore opens the external etcd if one is named, else the embedded member.
+func openStore(ctx context.Context, cfg config.Config, keys *pki.Store, log *slog.Logger) (store.Store, string, error) {
+	log = log.With("component", "store")
+	if len(cfg.EtcdServers) > 0 {
+		st, err := etcd.External(ctx, etcd.ExternalConfig{
+			Servers: cfg.EtcdServers, CAFile: cfg.EtcdCAFile, CertFile: cfg.EtcdCertFile, KeyFile: cfg.EtcdKeyFile,
+			Prefix: cfg.EtcdPrefix, Log: log,
+		})
+		return st, fmt.Sprint("etcd at ", cfg.EtcdServers), err
+	}
+	listen := etcdListen(cfg)
+	tlsConfig := pki.ServerTLS(keys.EtcdServer)
+	tlsConfig.ClientAuth = tls.RequireAndVerifyClientCert
+	tlsConfig.ClientCAs = keys.EtcdCA.Pool()
+	st, err := etcd.Embedded(ctx, etcd.EmbeddedConfig{Dir: cfg.DataDir, Listen: listen, TLS: tlsConfig, Log: log})
+	return st, "embedded etcd, clients at " + listen, err
+}
+
+// etcdListen is etcd's usual port, or a free one when another cluster of this machine has it.
+func etcdListen(cfg config.Config) string { return freePort("127.0.0.1", 2379) }
+
+// freePort returns the address with the usual port when nobody listens there, else with one that the kernel chooses.
+func freePort(host string, usual int) string {
+	for _, port := range []int{usual, 0} {
+		l, err := net.Listen("tcp", net.JoinHostPort(host, fmt.Sprint(port)))
+		if err == nil {
+			defer l.Close()
+			return l.Addr().String()
+		}
+	}
+	return net.JoinHostPort(host, fmt.Sprint(usual))
+}
+
+// localAddress is where a program on this machine reaches the API server.
+func localAddress(cfg config.Config, port int) string {
+	host, _, _ := net.SplitHostPort(cfg.Listen)
+	if ip := net.ParseIP(host); ip == nil || ip.IsUnspecified() {
+		host = "127.0.0.1"
+	}
+	return net.JoinHostPort(host, fmt.Sprint(port))
+}

@@ -1,0 +1,261 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"time"
+
+	"sampan.dev/internal/config"
+	"sampan.dev/internal/daemon"
+	"sampan.dev/internal/obs"
+
+	"github.com/spf13/cobra"
+)
+
+// upCommand is what a newcomer runs: everything on this machine.
+func upCommand() *cobra.Command {
+	cfg := config.Default()
+	cmd := &cobra.Command{
+		Use:   "up",
+		Short: "Start a cluster on this machine: control plane and node",
+		Args:  noArgs,
+		RunE:  func(cmd *cobra.Command, _ []string) error { return startCluster(cmd, cfg, true) },
+	}
+	serverFlagsOn(cmd, &cfg)
+	cmd.Flags().IntVar(&cfg.Nodes, "nodes", cfg.Nodes, "nodes to run; each beyond the first in a network namespace of its own")
+	cmd.Flags().BoolVar(&cfg.Detach, "detach", false, "return once the cluster is ready and leave it running")
+	cmd.Flags().BoolVar(&cfg.NoMerge, "no-merge", false, "leave the caller's kubeconfig alone")
+	return cmd
+}
+
+// serverCommand is the same for service managers: it stays in the foreground, says nothing but its log, and touches
+// nobody's kubeconfig.
+func serverCommand() *cobra.Command {
+	cfg := config.Default()
+	cmd := &cobra.Command{
+		Use:   "server",
+		Short: "Run the control plane, and a node unless --no-node",
+		Args:  noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			cfg.NoMerge = true
+			return startCluster(cmd, cfg, false)
+		},
+	}
+	serverFlagsOn(cmd, &cfg)
+	return cmd
+}
+
+func serverFlagsOn(cmd *cobra.Command, cfg *config.Config) {
+	placeFlags(cmd.Flags(), cfg)
+	clusterFlags(cmd.Flags(), cfg)
+	nodeFlags(cmd.Flags(), cfg)
+	logFlags(cmd.Flags(), cfg)
+}
+
+func startCluster(cmd *cobra.Command, cfg config.Config, show bool) error {
+	if err := cfg.Validate(); err != nil {
+		return usageError{err}
+	}
+	if err := mayRun(cfg); err != nil {
+		return err
+	}
+	if cfg.Detach {
+		return detach(cmd.Context(), cfg, withoutDetach(os.Args[1:]), cmd.OutOrStdout())
+	}
+	out := io.Discard
+	var detached *os.File
+	if show {
+		out = cmd.OutOrStdout()
+		if detached = detachedSteps(); detached != nil {
+			defer detached.Close()
+			out = detached
+		}
+	}
+	logTo := cmd.ErrOrStderr()
+	if show && detached == nil {
+		// The terminal is for the steps; the log goes where a detached cluster's goes.
+		f, err := openLog(cfg)
+		if err != nil {
+			return err
+		}
+		defer f.Close()
+		logTo = f
+	}
+	log, err := obs.NewLogger(logTo, cfg.LogLevel, cfg.LogFormat)
+	if err != nil {
+		return usageError{err}
+	}
+	err = runCluster(cmd.Context(), cfg, newSteps(out), log, func() {
+		if detached != nil {
+			fmt.Fprintln(detached, readyMark)
+		}
+	})
+	if err != nil {
+		log.Error("stopped", "error", err)
+	}
+	return err
+}
+
+// mayRun says what is possible without root.
+func mayRun(cfg config.Config) error {
+	if os.Geteuid() == 0 || cfg.NoNode {
+		return nil
+	}
+	return errors.New("a node needs root: namespaces, mounts, cgroups and packet filters are made for its pods.\n" +
+		"  as root:      sudo sampan up\n" +
+		"  without root: sampan up --no-node --data-dir ~/.local/share/sampan   (API server, scheduler and controllers, no containers)")
+}
+
+func withoutDetach(args []string) []string {
+	var out []string
+	for _, a := range args {
+		if a != "--detach" && a != "--detach=true" {
+			out = append(out, a)
+		}
+	}
+	return out
+}
+
+func openLog(cfg config.Config) (*os.File, error) {
+	paths := cfg.Paths()
+	if err := os.MkdirAll(paths.Data, 0o700); err != nil {
+		return nil, err
+	}
+	return os.OpenFile(paths.Log, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
+}
+
+// runCluster runs everything until ctx ends or a part fails, and calls ready once, when the cluster can be used.
+func runCluster(ctx context.Context, cfg config.Config, show *steps, log *slog.Logger, ready func()) error {
+	paths := cfg.Paths()
+	claim, err := takeClaim(paths)
+	if err != nil {
+		return err
+	}
+	defer claim.release()
+	show.say("sampan %s, Kubernetes %s", config.Build, config.Version)
+	g := daemon.NewGroup(ctx)
+	begun := make(chan error, 1)
+	go func() {
+		err := begin(g, cfg, paths, show, log)
+		if err == nil {
+			ready()
+		}
+		begun <- err
+	}()
+	select {
+	case err := <-begun:
+		if err != nil {
+			g.Stop()
+			return errors.Join(err, g.Wait())
+		}
+	case <-g.Context().Done():
+		// A part failed, or we were told to stop, before all was up. The part's own error says more.
+		<-begun
+	}
+	return g.Wait()
+}
+
+// begin starts the parts in their order and returns when the cluster is ready.
+func begin(g *daemon.Group, cfg config.Config, paths config.Paths, show *steps, log *slog.Logger) error {
+	var machine *machine
+	if !cfg.NoNode {
+		// The runtime takes the longest to come up and needs nobody.
+		machine = startMachine(g, cfg, paths, show, log)
+	}
+	plane, err := startHub(g, cfg, paths, show, log)
+	if err != nil {
+		return err
+	}
+	if err := startControl(g, cfg, plane, log); err != nil {
+		return err
+	}
+	if machine != nil {
+		if err := machine.startNode(g, plane.nodeSeat(), show); err != nil {
+			return err
+		}
+		if err := startFurtherNodes(g, cfg, plane, show, log); err != nil {
+			return err
+		}
+	}
+	return finish(cfg, paths, show)
+}
+
+// finish writes what a person needs and says so.
+func finish(cfg config.Config, paths config.Paths, show *steps) error {
+	if cfg.KubeconfigOut != "" {
+		data, err := os.ReadFile(paths.Kubeconfig)
+		if err != nil {
+			return err
+		}
+		if err := os.MkdirAll(filepath.Dir(cfg.KubeconfigOut), 0o755); err != nil {
+			return fmt.Errorf("--kubeconfig-out: %w", err)
+		}
+		if err := os.WriteFile(cfg.KubeconfigOut, data, 0o600); err != nil {
+			return fmt.Errorf("--kubeconfig-out: %w", err)
+		}
+	}
+	show.say("ready after %s", millis(show.elapsed()))
+	if !cfg.NoMerge {
+		if path, err := mergeKubeconfig(cfg, paths.Kubeconfig); err != nil {
+			show.say("context %q not added to your kubeconfig: %v", contextName(cfg), err)
+		} else {
+			show.say("context %q is in %s", contextName(cfg), path)
+		}
+	}
+	show.say("export KUBECONFIG=%s", paths.Kubeconfig)
+	return nil
+}
+
+// advertised is the address that others reach the API server at: the one it listens on, or the node's when it listens on
+// all.
+func advertised(cfg config.Config) (net.IP, error) {
+	host, _, _ := net.SplitHostPort(cfg.Listen)
+	// A loopback address is no use to others (and no endpoint may have one).
+	if ip := net.ParseIP(host); ip != nil && !ip.IsUnspecified() && !ip.IsLoopback() {
+		return ip, nil
+	}
+	if cfg.Nodes > 1 {
+		return nodeAddr(cfg, 1).AsSlice(), nil
+	}
+	if cfg.NodeIP != "" {
+		return net.ParseIP(cfg.NodeIP), nil
+	}
+	return hostIP()
+}
+
+// hostIP is the address that the host would use to reach the world: connecting a datagram socket sends nothing and makes
+// the kernel choose. A host without a route uses its first address that is not a loopback's.
+func hostIP() (net.IP, error) {
+	if c, err := net.Dial("udp4", "192.0.2.1:9"); err == nil {
+		defer c.Close()
+		return c.LocalAddr().(*net.UDPAddr).IP, nil
+	}
+	addrs, err := net.InterfaceAddrs()
+	if err != nil {
+		return nil, err
+	}
+	for _, a := range addrs {
+		if n, ok := a.(*net.IPNet); ok && n.IP.To4() != nil && !n.IP.IsLoopback() {
+			return n.IP, nil
+		}
+	}
+	return net.IPv4(127, 0, 0, 1), nil
+}
+
+// within waits for ch, the group's end, or the time limit.
+func within(g *daemon.Group, limit time.Duration, ch <-chan struct{}, what string) error {
+	select {
+	case <-ch:
+		return nil
+	case <-g.Context().Done():
+		return fmt.Errorf("%s: %w", what, context.Cause(g.Context()))
+	case <-time.After(limit):
+		return fmt.Errorf("%s: not within %v", what, limit)
+	}
+}
