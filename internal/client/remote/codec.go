@@ -20,7 +20,9 @@ type codecs struct{}
 
 func (codecs) SupportedMediaTypes() []runtime.SerializerInfo { return mediaTypes }
 
-func (codecs) EncoderForVersion(e runtime.Encoder, _ runtime.GroupVersioner) runtime.Encoder { return e }
+func (codecs) EncoderForVersion(e runtime.Encoder, _ runtime.GroupVersioner) runtime.Encoder {
+	return e
+}
 
 func (codecs) DecoderToVersion(d runtime.Decoder, _ runtime.GroupVersioner) runtime.Decoder { return d }
 

@@ -154,6 +154,14 @@ func (d *Door) Update(ctx context.Context, ref client.Ref, obj runtime.Object, o
 }
 
 func (d *Door) send(ctx context.Context, verb string, ref client.Ref, withName bool, obj, opts runtime.Object) (runtime.Object, error) {
+	if m, ok := obj.(metav1.Object); ok {
+		if ref.Namespace == "" {
+			ref.Namespace = m.GetNamespace()
+		}
+		if withName && ref.Name == "" {
+			ref.Name = m.GetName()
+		}
+	}
 	body, err := encode(obj)
 	if err != nil {
 		return nil, err
