@@ -12,7 +12,7 @@ import (
 func preparePodCreate(pod *corev1.Pod) {
 	pod.Generation = 1
 	pod.Status = corev1.PodStatus{Phase: corev1.PodPending}
-	dropDisabledPodFields(&pod.Spec, nil)
+	DropDisabledPodFields(&pod.Spec, nil)
 	if len(pod.Spec.SchedulingGates) > 0 {
 		pod.Status.Conditions = []corev1.PodCondition{{
 			Type: corev1.PodScheduled, Status: corev1.ConditionFalse, Reason: corev1.PodReasonSchedulingGated,
@@ -30,7 +30,7 @@ func preparePodUpdate(pod, old *corev1.Pod) {
 	if pod.Spec.Resources == nil {
 		pod.Spec.Resources = old.Spec.Resources // an old client that does not know the field
 	}
-	dropDisabledPodFields(&pod.Spec, &old.Spec)
+	DropDisabledPodFields(&pod.Spec, &old.Spec)
 	bumpPodGeneration(pod, old)
 }
 
@@ -49,6 +49,12 @@ func preparePodStatus(pod, old *corev1.Pod) {
 		s.ExtendedResourceClaimStatus = was.ExtendedResourceClaimStatus
 	}
 	keepObservedGeneration(s, was)
+	if was.VolumeHealth == nil { // alpha
+		s.VolumeHealth = nil
+	}
+	if was.NodeAllocatableResourceClaimStatuses == nil { // alpha
+		s.NodeAllocatableResourceClaimStatuses = nil
+	}
 }
 
 // keepObservedGeneration lets no client clear observedGeneration. Types may repeat, so conditions are matched in order.

@@ -32,9 +32,11 @@ func ReplicationControllers() *api.Kind {
 		PrepareCreate: api.On(func(rc *corev1.ReplicationController) {
 			rc.Status = corev1.ReplicationControllerStatus{}
 			rc.Generation = 1
+			DropDisabledTemplateFields(rc.Spec.Template, nil)
 		}),
 		PrepareUpdate: api.OnChange(func(rc, old *corev1.ReplicationController) {
 			rc.Status = old.Status
+			DropDisabledTemplateFields(rc.Spec.Template, old.Spec.Template)
 			rc.Generation = old.Generation
 			if !equality.Semantic.DeepEqual(&rc.Spec, &old.Spec) {
 				rc.Generation++
