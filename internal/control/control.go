@@ -14,6 +14,7 @@ import (
 	"sampan.dev/internal/client/cache"
 	"sampan.dev/internal/client/record"
 	"sampan.dev/internal/control/gc"
+	"sampan.dev/internal/control/identity"
 	"sampan.dev/internal/control/loop"
 	"sampan.dev/internal/control/nodes"
 
@@ -40,6 +41,11 @@ type Config struct {
 	TerminatedPodThreshold int
 	NodeIPAM               nodes.IPAMConfig
 	NodeLifecycle          nodes.LifecycleConfig
+
+	// RootCA is the bundle (PEM) that verifies the hub; empty: no ConfigMap kube-root-ca.crt is published.
+	RootCA []byte
+	// Signer has the authority that certificate requests are signed with; without its key nothing is signed.
+	Signer identity.SignerConfig
 }
 
 // Manager runs controllers.

@@ -40,7 +40,7 @@ func TestEnsure(t *testing.T) {
 	}{
 		{client.Ref{Resource: client.Namespaces}, 4},
 		{client.Ref{Resource: client.ClusterRoles}, 73 + 1},
-		{client.Ref{Resource: client.ClusterRoleBindings}, 54 + 5},
+		{client.Ref{Resource: client.ClusterRoleBindings}, 54 + 6},
 		{client.Ref{Resource: client.Roles}, 7 + 1},
 		{client.Ref{Resource: client.RoleBindings}, 7 + 1},
 		{client.Ref{Resource: client.PriorityClasses}, 2},

@@ -101,6 +101,9 @@ func kubeadmRBAC() []api.Object {
 			Rules:      []rbacv1.PolicyRule{{Verbs: []string{"get"}, APIGroups: []string{""}, Resources: []string{"nodes"}}},
 		},
 		bind("kubeadm:get-nodes", "kubeadm:get-nodes", group(BootstrapGroup)),
+		// Ours: the approving controller approves serving certificates too (internal/control/identity).
+		bind("sampan:kubelet-serving-approver", "system:certificates.k8s.io:kubelet-serving-approver",
+			rbacv1.Subject{Kind: rbacv1.ServiceAccountKind, Namespace: metav1.NamespaceSystem, Name: "certificate-controller"}),
 		&rbacv1.Role{
 			ObjectMeta: metav1.ObjectMeta{Namespace: metav1.NamespacePublic, Name: "kubeadm:bootstrap-signer-clusterinfo"},
 			Rules: []rbacv1.PolicyRule{{
