@@ -117,7 +117,7 @@ func (c *call) options(into runtime.Object) error {
 	if len(c.query) == 0 {
 		return nil
 	}
-	if err := metav1.ParameterCodec.DecodeParameters(c.query, metav1.SchemeGroupVersion, into); err != nil {
+	if err := api.ParameterCodec.DecodeParameters(c.query, schema.GroupVersion{Version: "v1"}, into); err != nil {
 		return apierrors.NewBadRequest(err.Error())
 	}
 	return nil

@@ -1,0 +1,113 @@
+package hub
+
+import (
+	"net/http"
+	"strings"
+	"testing"
+	"testing/synctest"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// TestBadInput sends what a client may get wrong and compares the status code, reason and message with upstream's.
+func TestBadInput(t *testing.T) { synctest.Test(t, badInput) }
+
+func badInput(t *testing.T) {
+	h := start(t, nil)
+	const cms = "/api/v1/namespaces/default/configmaps"
+	made := do(h, "POST", cms, `{"metadata":{"name":"there"},"data":{"a":"b"}}`)
+	if made.code != 201 {
+		t.Fatalf("%d %s", made.code, made.body)
+	}
+	do(h, "PUT", cms+"/there", `{"metadata":{"name":"there"},"data":{"a":"c"}}`)
+	first := dig(made.object(t), "metadata.resourceVersion").(string)
+	pod := func(spec string) string {
+		return `{"apiVersion":"v1","kind":"Pod","metadata":{"name":"p"},"spec":` + spec + `}`
+	}
+	for _, c := range []struct {
+		name, method, path, body string
+		headers                  []string
+		code                     int
+		reason                   metav1.StatusReason
+		message                  string
+	}{
+		{"unknown field, strict", "POST", "/api/v1/namespaces/default/pods?fieldValidation=Strict", pod(`{"x":1,"containers":[{"name":"a","image":"b"}]}`), nil,
+			400, "BadRequest", `Pod in version "v1" cannot be handled as a Pod: strict decoding error: unknown field "spec.x"`},
+		{"two unknown fields, strict, yaml", "POST", cms + "?fieldValidation=Strict", "metadata: {name: z}\ndata: {}\nfoo: 1\nbar: 2\n", []string{"Content-Type: application/yaml"},
+			400, "BadRequest", `ConfigMap in version "v1" cannot be handled as a ConfigMap: strict decoding error: unknown field "bar", unknown field "foo"`},
+		{"wrong type", "POST", "/api/v1/namespaces/default/pods", pod(`{"containers":"none"}`), nil,
+			400, "BadRequest", `Pod in version "v1" cannot be handled as a Pod: json: cannot unmarshal string into Go struct field PodSpec.spec.containers of type []v1.Container`},
+		{"no JSON", "POST", cms, `{"metadata":`, nil, 400, "BadRequest", `the object provided is unrecognized (must be of type ConfigMap): couldn't get version/kind; json parse error: unexpected end of JSON input ({"metadata":)`},
+		{"wrong kind", "POST", cms, pod(`{}`), nil, 400, "BadRequest", `Pod in version "v1" cannot be handled as a ConfigMap: converting (v1.Pod) to (core.ConfigMap): unknown conversion`},
+		{"wrong version", "POST", "/apis/events.k8s.io/v1/namespaces/default/events", `{"apiVersion":"v1","kind":"Event","metadata":{"name":"e"}}`, nil,
+			400, "BadRequest", `the API version in the data (v1) does not match the expected API version (events.k8s.io/v1)`},
+		{"invalid name", "POST", cms, `{"metadata":{"name":"Not_A_Name"}}`, nil, 422, "Invalid",
+			`ConfigMap "Not_A_Name" is invalid: metadata.name: Invalid value: "Not_A_Name": a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must start and end with an alphanumeric character (e.g. 'example.com', regex used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')`},
+		{"no name", "POST", cms, `{}`, nil, 422, "Invalid", `ConfigMap "" is invalid: metadata.name: Required value: name or generateName is required`},
+		{"stale resourceVersion", "PUT", cms + "/there", `{"metadata":{"name":"there","resourceVersion":"` + first + `"},"data":{"a":"d"}}`, nil, 409, "Conflict",
+			`Operation cannot be fulfilled on configmaps "there": the object has been modified; please apply your changes to the latest version and try again`},
+		{"wrong uid", "PUT", cms + "/there", `{"metadata":{"name":"there","uid":"other"}}`, nil, 409, "Conflict",
+			`Operation cannot be fulfilled on configmaps "there": StorageError: invalid object, Code: 4, Key: /registry/configmaps/default/there, ResourceVersion: 0, AdditionalErrorMsg: Precondition failed: UID in precondition: other, UID in object meta: …`},
+		{"resourceVersion on create", "POST", cms, `{"metadata":{"name":"rv","resourceVersion":"1"}}`, nil, 500, "", "resourceVersion should not be set on objects to be created"},
+		{"already there", "POST", cms, `{"metadata":{"name":"there"}}`, nil, 409, "AlreadyExists", `configmaps "there" already exists`},
+		{"not there", "GET", cms + "/none", "", nil, 404, "NotFound", `configmaps "none" not found`},
+		{"update of nothing", "PUT", cms + "/none", `{"metadata":{"name":"none"}}`, nil, 404, "NotFound", `configmaps "none" not found`},
+		{"other name in body", "PUT", cms + "/there", `{"metadata":{"name":"other"}}`, nil, 400, "BadRequest", `the name of the object (other) does not match the name on the URL (there)`},
+		{"other namespace in body", "POST", cms, `{"metadata":{"name":"x","namespace":"kube-system"}}`, nil, 400, "BadRequest", `the namespace of the provided object does not match the namespace sent on the request`},
+		{"no such namespace", "POST", "/api/v1/namespaces/none/configmaps", `{"metadata":{"name":"x"}}`, nil, 404, "NotFound", `namespaces "none" not found`},
+		{"body over 3 MiB", "POST", cms, `{"data":{"a":"` + strings.Repeat("x", 3<<20) + `"}}`, nil, 413, "RequestEntityTooLarge", `Request entity too large: limit is 3145728`},
+		{"unknown resource", "GET", "/api/v1/namespaces/default/nothings", "", nil, 404, "NotFound", `the server could not find the requested resource`},
+		{"unknown subresource", "GET", cms + "/there/status", "", nil, 404, "NotFound", `the server could not find the requested resource`},
+		{"cluster-scoped in a namespace", "GET", "/api/v1/namespaces/default/nodes", "", nil, 404, "NotFound", `the server could not find the requested resource`},
+		{"wrong method", "POST", cms + "/there", `{}`, nil, 405, "MethodNotAllowed", `the server does not allow this method on the requested resource`},
+		{"wrong token", "GET", cms, "", []string{"Authorization: Bearer wrong"}, 401, "Unauthorized", "Unauthorized"},
+		{"no credentials", "GET", cms, "", []string{"X-User: nobody"}, 401, "Unauthorized", "Unauthorized"},
+		{"not allowed", "GET", cms, "", []string{"X-User: jane"}, 403, "Forbidden", `configmaps is forbidden: User "jane" cannot list resource "configmaps" in API group "" in the namespace "default"`},
+		{"path not allowed", "GET", "/metrics", "", []string{"X-User: jane"}, 403, "Forbidden", `forbidden: User "jane" cannot get path "/metrics"`},
+		{"impersonation not allowed", "GET", cms, "", []string{"X-User: jane", "Impersonate-User: bob"}, 403, "Forbidden", `users "bob" is forbidden: User "jane" cannot impersonate resource "users" in API group "" at the cluster scope`},
+		{"unknown field label", "GET", "/api/v1/pods?fieldSelector=spec.foo%3Dx", "", nil, 400, "BadRequest", `field label not supported: spec.foo`},
+		{"bad label selector", "GET", "/api/v1/pods?labelSelector=%3D%3D", "", nil, 400, "BadRequest", `found '==', expected: !, identifier, or 'end of string'`},
+		{"bad continue", "GET", "/api/v1/pods?continue=abc", "", nil, 400, "BadRequest", `continue key is not valid: invalid character 'i' looking for beginning of value`},
+		{"match without version", "GET", "/api/v1/pods?resourceVersionMatch=Exact", "", nil, 422, "Invalid", `ListOptions.meta.k8s.io "" is invalid: resourceVersionMatch: Forbidden: resourceVersionMatch is forbidden unless resourceVersion is provided`},
+		{"media type of body", "POST", cms, `x`, []string{"Content-Type: text/plain"}, 415, "UnsupportedMediaType", `the body of the request was in an unknown format - accepted media types include: application/json, application/yaml, application/vnd.kubernetes.protobuf`},
+		{"media type of patch", "PATCH", cms + "/there", `{}`, []string{"Content-Type: application/json"}, 415, "UnsupportedMediaType", `the body of the request was in an unknown format - accepted media types include: application/json-patch+json, application/merge-patch+json, application/strategic-merge-patch+json, application/apply-patch+yaml`},
+		{"media type of answer", "GET", cms, "", []string{"Accept: text/html"}, 406, "NotAcceptable", `only the following media types are accepted: application/json, application/yaml, application/vnd.kubernetes.protobuf`},
+		{"apply without a manager", "PATCH", cms + "/there", `{"apiVersion":"v1","kind":"ConfigMap"}`, []string{"Content-Type: application/apply-patch+yaml"}, 422, "Invalid", `PatchOptions.meta.k8s.io "" is invalid: fieldManager: Required value: is required for apply patch`},
+		{"dry run value", "POST", cms + "?dryRun=Some", `{"metadata":{"name":"x"}}`, nil, 422, "Invalid", `CreateOptions.meta.k8s.io "" is invalid: dryRun: Unsupported value: ["Some"]: supported values: "All"`},
+		{"too large resource version", "GET", cms + "?resourceVersion=999999&resourceVersionMatch=NotOlderThan&timeout=10s", "", nil, 504, "Timeout", `Timeout: Too large resource version: 999999, current: …`},
+	} {
+		a := do(h, c.method, c.path, c.body, c.headers...)
+		s := a.status(t)
+		if a.code != c.code || int(s.Code) != c.code || s.Reason != c.reason || s.Kind != "Status" || s.Status != "Failure" {
+			t.Errorf("%s: got %d, %d %q %q; want %d %q", c.name, a.code, s.Code, s.Reason, s.Message, c.code, c.reason)
+		}
+		// Some messages end with what changes from run to run.
+		prefix, open := strings.CutSuffix(c.message, "…")
+		if s.Message != c.message && !(open && strings.HasPrefix(s.Message, prefix)) {
+			t.Errorf("%s: message\n got %s\nwant %s", c.name, s.Message, c.message)
+		}
+	}
+}
+
+// TestWarns sees what is let pass with a warning.
+func TestWarns(t *testing.T) {
+	h := start(t, nil)
+	a := do(h, "POST", "/api/v1/namespaces/default/configmaps", `{"metadata":{"name":"w"},"nope":1}`)
+	if a.code != 201 || a.header.Get("Warning") != `299 - "unknown field \"nope\""` {
+		t.Errorf("%d, warning %q", a.code, a.header.Get("Warning"))
+	}
+	a = do(h, "POST", "/api/v1/namespaces/default/configmaps?fieldValidation=Ignore", `{"metadata":{"name":"w2"},"nope":1}`)
+	if a.code != 201 || a.header.Get("Warning") != "" {
+		t.Errorf("%d, warning %q", a.code, a.header.Get("Warning"))
+	}
+}
+
+// TestUnknownGroup: groups without a version that is served are plain 404s.
+func TestUnknownGroup(t *testing.T) {
+	h := start(t, nil)
+	for path, code := range map[string]int{"/apis/none.example.com/v1": http.StatusNotFound, "/apis/none.example.com": http.StatusNotFound, "/nothing": http.StatusNotFound} {
+		if a := do(h, "GET", path, ""); a.code != code {
+			t.Errorf("%s: %d %s", path, a.code, a.body)
+		}
+	}
+}
