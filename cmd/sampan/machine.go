@@ -1,28 +1,252 @@
 package main
 
 import (
+	"context"
 	"errors"
+	"fmt"
 	"log/slog"
+	"net"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
 
+	"sampan.dev/internal/api"
+	"sampan.dev/internal/client"
+	"sampan.dev/internal/client/cache"
 	"sampan.dev/internal/config"
 	"sampan.dev/internal/daemon"
+	"sampan.dev/internal/node/kubelet"
+	"sampan.dev/internal/node/network"
+	"sampan.dev/internal/node/proxy"
+	"sampan.dev/internal/node/proxy/nft"
+	"sampan.dev/internal/node/runtime"
+
+	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
+	"k8s.io/apimachinery/pkg/labels"
 )
 
-type machine struct{}
-
-func startMachine(g *daemon.Group, cfg config.Config, paths config.Paths, show *steps, log *slog.Logger) *machine {
-	return &machine{}
+// machine is this machine as a node: its container runtime and what runs beside it.
+type machine struct {
+	cfg     config.Config
+	paths   config.Paths
+	log     *slog.Logger
+	runtime string        // CRI endpoint
+	up      chan struct{} // closed when the bundled runtime answers
+	began   time.Time
 }
 
-type seat struct{}
+// seat is a node's place in a cluster: the door it speaks through, with its own identity.
+type seat struct {
+	door client.Interface
+}
 
-func (p *plane) nodeSeat() *seat { return nil }
+// startMachine starts the bundled runtime, which needs nobody, so that it comes up while the control plane does.
+func startMachine(g *daemon.Group, cfg config.Config, paths config.Paths, _ *steps, log *slog.Logger) *machine {
+	m := &machine{cfg: cfg, paths: paths, log: log, runtime: cfg.RuntimeEndpoint, up: make(chan struct{}), began: time.Now()}
+	if m.runtime != "" {
+		close(m.up)
+		return m
+	}
+	c := containerdOf(paths, log)
+	m.runtime = c.Endpoint()
+	g.Go("containerd", func(ctx context.Context) error {
+		return c.Run(ctx, func() { close(m.up) })
+	})
+	return m
+}
+
+func (p *plane) nodeSeat(cfg config.Config) *seat {
+	name, _ := cfg.Node() // checked when the keys were opened
+	return &seat{door: p.door(api.Node(name), "kubelet/"+config.Version)}
+}
+
+// startNode runs the node's parts and returns when the node is Ready.
+func (m *machine) startNode(g *daemon.Group, s *seat, show *steps) error {
+	name, err := m.cfg.Node()
+	if err != nil {
+		return err
+	}
+	set := cache.NewSet(s.door, m.log)
+	nodes := cache.For[*corev1.Node](set, client.Nodes, cache.Options{})
+	services := cache.For[*corev1.Service](set, client.Services, cache.Options{})
+	slices := cache.For[*discoveryv1.EndpointSlice](set, client.EndpointSlices, cache.Options{})
+	ready := whenReady(nodes, name)
+	g.Go("node informers", set.Run)
+
+	if err := m.startNetwork(g, s, name, nodes, services, slices); err != nil {
+		return err
+	}
+	since := time.Now()
+	if err := within(g, 60*time.Second, m.up, "container runtime"); err != nil {
+		return err
+	}
+	show.done("container runtime", m.began, m.runtime)
+	if err := m.startKubelet(g, s, name, services); err != nil {
+		return err
+	}
+	if !m.cfg.RegisterNode {
+		return nil // somebody makes the Node object when they see fit
+	}
+	if err := within(g, 120*time.Second, ready, "node "+name+" Ready"); err != nil {
+		return err
+	}
+	show.done("node", since, name+" is Ready")
+	return nil
+}
+
+// startNetwork runs the pod network and the service rules.
+func (m *machine) startNetwork(g *daemon.Group, s *seat, name string, nodes *cache.Informer[*corev1.Node], services *cache.Informer[*corev1.Service], slices *cache.Informer[*discoveryv1.EndpointSlice]) error {
+	pods := netip.MustParsePrefix(m.cfg.ClusterCIDR)
+	n := network.New(network.Config{
+		Instance:    m.cfg.Instance(),
+		NodeName:    name,
+		DataDir:     m.paths.Data,
+		RunDir:      m.paths.Run,
+		ClusterCIDR: pods,
+		ConfDir:     cniConf(m.paths),
+		ForeignDir:  foreignCNI(m.cfg),
+		Door:        s.door,
+		Nodes:       nodes,
+		Log:         m.log.With("component", "network"),
+	})
+	g.Go("network", n.Run)
+	if err := nft.Supported(); err != nil {
+		return fmt.Errorf("service rules need nf_tables: %w", err)
+	}
+	p := proxy.New(proxy.Config{
+		NodeName: name,
+		Services: services,
+		Slices:   slices,
+		Nodes:    nodes,
+		V4:       nft.New(nft.Config{Instance: m.cfg.Instance(), Pods: []netip.Prefix{pods}}),
+		Log:      m.log,
+	})
+	g.Go("proxy", p.Run)
+	return nil
+}
+
+func (m *machine) startKubelet(g *daemon.Group, s *seat, name string, services *cache.Informer[*corev1.Service]) error {
+	cri, err := runtime.Dial(m.runtime, m.log.With("component", "runtime"))
+	if err != nil {
+		return err
+	}
+	labels, err := nodeLabels(m.cfg.NodeLabels)
+	if err != nil {
+		return usageError{err}
+	}
+	taints, err := nodeTaints(m.cfg.NodeTaints)
+	if err != nil {
+		return usageError{err}
+	}
+	if err := os.MkdirAll(m.paths.StaticPods, 0o700); err != nil {
+		return err
+	}
+	cfg := kubelet.Config{
+		NodeName:        name,
+		RootDir:         m.paths.KubeletRoot,
+		LogDir:          m.paths.PodLogs,
+		ContainerLogs:   m.paths.ContainerLogs,
+		Runtime:         cri,
+		RuntimeEndpoint: m.runtime,
+		Door:            s.door,
+		Services:        services,
+		Log:             m.log.With("component", "kubelet"),
+		ClusterDNS:      []string{m.cfg.DNSIP().String()},
+		ClusterDomain:   m.cfg.ClusterDomain,
+		Register:        m.cfg.RegisterNode,
+		Labels:          labels,
+		Taints:          taints,
+		CloudProvider:   m.cfg.CloudProvider,
+		NetworkReady:    true,
+		StaticPods:      m.paths.StaticPods,
+		CgroupRoot:      m.paths.CgroupRoot,
+		StatusEvery:     m.cfg.StatusFrequency,
+		ReportEvery:     m.cfg.StatusFrequency, // zero means each one's own default
+		Version:         config.Version,
+	}
+	if m.cfg.NodeIP != "" {
+		cfg.NodeIPs = []net.IP{net.ParseIP(m.cfg.NodeIP)}
+	}
+	k, err := kubelet.New(cfg)
+	if err != nil {
+		cri.Close()
+		return err
+	}
+	g.Go("kubelet", func(ctx context.Context) error {
+		defer cri.Close()
+		return k.Run(ctx)
+	})
+	return nil
+}
+
+func cniConf(paths config.Paths) string { return filepath.Join(paths.Run, "cni/net.d") }
+
+// foreignCNI is where a pod network of somebody else's would announce itself. Only the cluster in the default place looks
+// there: others on the same machine would fight over it.
+func foreignCNI(cfg config.Config) string {
+	if cfg.Instance() != "" {
+		return ""
+	}
+	return "/etc/cni/net.d"
+}
+
+// whenReady returns a channel that is closed once the named node is Ready.
+func whenReady(nodes *cache.Informer[*corev1.Node], name string) <-chan struct{} {
+	ready, done := make(chan struct{}), false
+	look := func(n *corev1.Node) {
+		if n.Name != name || done {
+			return
+		}
+		for _, c := range n.Status.Conditions {
+			if c.Type == corev1.NodeReady && c.Status == corev1.ConditionTrue {
+				done = true
+				close(ready)
+			}
+		}
+	}
+	nodes.Handle(cache.Handler[*corev1.Node]{Add: look, Update: func(_, n *corev1.Node) { look(n) }})
+	return ready
+}
+
+func nodeLabels(s string) (map[string]string, error) {
+	if s == "" {
+		return nil, nil
+	}
+	set, err := labels.ConvertSelectorToLabelsMap(s)
+	if err != nil {
+		return nil, fmt.Errorf("--node-labels %q: %w", s, err)
+	}
+	return set, nil
+}
+
+// nodeTaints reads key=value:effect or key:effect, comma separated.
+func nodeTaints(s string) ([]corev1.Taint, error) {
+	var taints []corev1.Taint
+	for _, item := range strings.Split(s, ",") {
+		if item == "" {
+			continue
+		}
+		pair, effect, ok := strings.Cut(item, ":")
+		if !ok {
+			return nil, fmt.Errorf("--register-with-taints %q: want key=value:effect", item)
+		}
+		switch corev1.TaintEffect(effect) {
+		case corev1.TaintEffectNoSchedule, corev1.TaintEffectPreferNoSchedule, corev1.TaintEffectNoExecute:
+		default:
+			return nil, fmt.Errorf("--register-with-taints %q: invalid taint effect: %v", item, effect)
+		}
+		key, value, _ := strings.Cut(pair, "=")
+		taints = append(taints, corev1.Taint{Key: key, Value: value, Effect: corev1.TaintEffect(effect)})
+	}
+	return taints, nil
+}
 
 func remoteSeat(g *daemon.Group, cfg config.Config, paths config.Paths, authority []byte, token string, log *slog.Logger) (*seat, error) {
 	return nil, errors.New("todo")
 }
-
-func (m *machine) startNode(g *daemon.Group, s *seat, show *steps) error { return errors.New("todo") }
 
 func startFurtherNodes(g *daemon.Group, cfg config.Config, p *plane, show *steps, log *slog.Logger) error {
 	return nil

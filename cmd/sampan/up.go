@@ -176,7 +176,7 @@ func begin(g *daemon.Group, cfg config.Config, paths config.Paths, show *steps, 
 		return err
 	}
 	if machine != nil {
-		if err := machine.startNode(g, plane.nodeSeat(), show); err != nil {
+		if err := machine.startNode(g, plane.nodeSeat(cfg), show); err != nil {
 			return err
 		}
 		if err := startFurtherNodes(g, cfg, plane, show, log); err != nil {

@@ -55,7 +55,7 @@ var rbacObjects = sync.OnceValue(func() []api.Object {
 		obj.SetAnnotations(map[string]string{rbacv1.AutoUpdateAnnotationKey: "true"})
 		out = append(out, obj)
 	}
-	return append(out, kubeadmRBAC()...)
+	return append(append(out, kubeadmRBAC()...), nodeRBAC()...)
 })
 
 // NodeRules are the rules of system:node: what the Node authorizer grants every kubelet.
