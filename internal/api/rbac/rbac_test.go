@@ -72,30 +72,3 @@ func TestRow(t *testing.T) {
 		t.Error(got)
 	}
 }
-
-func TestCovers(t *testing.T) {
-	rule := func(verbs, groups, resources string) rbacv1.PolicyRule {
-		return rbacv1.PolicyRule{Verbs: strings.Split(verbs, ","), APIGroups: strings.Split(groups, ","), Resources: strings.Split(resources, ",")}
-	}
-	url := func(verb, u string) rbacv1.PolicyRule {
-		return rbacv1.PolicyRule{Verbs: []string{verb}, NonResourceURLs: []string{u}}
-	}
-	for _, c := range []struct {
-		name           string
-		owner, servant []rbacv1.PolicyRule
-		missing        string
-	}{
-		{"same", []rbacv1.PolicyRule{rule("get,list", "", "pods")}, []rbacv1.PolicyRule{rule("list", "", "pods")}, ``},
-		{"star", FullAuthority(), []rbacv1.PolicyRule{rule("get", "apps", "deployments"), url("get", "/x")}, ``},
-		{"by two rules", []rbacv1.PolicyRule{rule("get", "", "pods"), rule("get", "", "nodes")}, []rbacv1.PolicyRule{rule("get", "", "pods,nodes")}, ``},
-		{"missing verbs are joined", []rbacv1.PolicyRule{rule("get", "", "pods")}, []rbacv1.PolicyRule{rule("get,list,watch", "", "pods")}, `{APIGroups:[""], Resources:["pods"], Verbs:["list" "watch"]}`},
-		{"missing url", nil, []rbacv1.PolicyRule{url("get", "/x")}, `{NonResourceURLs:["/x"], Verbs:["get"]}`},
-		{"url prefix", []rbacv1.PolicyRule{url("get", "/x/*")}, []rbacv1.PolicyRule{url("get", "/x/y")}, ``},
-		{"star is not held", []rbacv1.PolicyRule{rule("get", "", "pods")}, []rbacv1.PolicyRule{rule("*", "*", "*")}, `{APIGroups:["*"], Resources:["*"], Verbs:["*"]}`},
-	} {
-		ok, missing := Covers(c.owner, c.servant)
-		if got := Describe(missing); ok != (c.missing == "") || got != c.missing {
-			t.Errorf("%s: %v %s", c.name, ok, got)
-		}
-	}
-}

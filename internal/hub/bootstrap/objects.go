@@ -5,10 +5,10 @@ import (
 	"net/netip"
 
 	"sampan.dev/internal/api"
+	"sampan.dev/internal/api/scheduling"
 
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
-	schedulingv1 "k8s.io/api/scheduling/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/intstr"
 )
@@ -36,13 +36,11 @@ func namespaces() []api.Object {
 }
 
 func priorityClasses() []api.Object {
-	class := func(name string, value int32, description string) api.Object {
-		return &schedulingv1.PriorityClass{ObjectMeta: metav1.ObjectMeta{Name: name}, Value: value, Description: description}
+	var out []api.Object
+	for _, c := range scheduling.SystemClasses() {
+		out = append(out, c)
 	}
-	return []api.Object{
-		class("system-node-critical", 2000001000, "Used for system critical pods that must not be moved from their current node."),
-		class("system-cluster-critical", 2000000000, "Used for system critical pods that must run in the cluster, but can be moved to another node if necessary."),
-	}
+	return out
 }
 
 // authenticationConfigMap tells extension API servers how to recognise callers and the front proxy.
