@@ -39,6 +39,7 @@ type bench struct {
 	views *cache.Set
 	pods  *cache.Informer[*corev1.Pod]
 	nodes *cache.Informer[*corev1.Node]
+	bound map[types.UID]string // of the scheduler's stand-in
 
 	mu struct {
 		sync.Mutex
@@ -68,7 +69,7 @@ func inBubble(t *testing.T, cfg control.Config, body func(b *bench)) {
 		}
 		wg.Go(func() { _ = h.Run(ctx) })
 		<-h.Ready()
-		b := &bench{T: t, hub: h, door: h.Door(api.User{Name: "test", Groups: []string{api.GroupMasters, api.GroupAuthenticated}}, "test")}
+		b := &bench{T: t, hub: h, bound: map[types.UID]string{}, door: h.Door(api.User{Name: "test", Groups: []string{api.GroupMasters, api.GroupAuthenticated}}, "test")}
 		b.mu.silent, b.mu.created = map[string]bool{}, map[types.UID]string{}
 		b.views = cache.NewSet(b.door, log)
 		b.pods = cache.For[*corev1.Pod](b.views, client.Pods, cache.Options{})
@@ -172,7 +173,11 @@ func (b *bench) bind(ctx context.Context, p *corev1.Pod) error {
 	}
 	load := map[string]int{}
 	for _, other := range b.pods.List("") {
-		load[other.Spec.NodeName]++
+		node := other.Spec.NodeName
+		if node == "" {
+			node = b.bound[other.UID] // the view may lag
+		}
+		load[node]++
 	}
 	best := ""
 	for _, n := range b.nodes.List("") {
@@ -186,6 +191,7 @@ func (b *bench) bind(ctx context.Context, p *corev1.Pod) error {
 	if best == "" {
 		return nil
 	}
+	b.bound[p.UID] = best
 	_, err := b.door.Create(ctx, client.Ref{Resource: client.Pods, Namespace: p.Namespace, Name: p.Name, Subresource: "binding"},
 		&corev1.Binding{ObjectMeta: metav1.ObjectMeta{Namespace: p.Namespace, Name: p.Name}, Target: corev1.ObjectReference{Kind: "Node", Name: best}}, metav1.CreateOptions{})
 	if apierrors.IsConflict(err) || apierrors.IsNotFound(err) {
@@ -249,6 +255,16 @@ func (b *bench) postStatus(n *corev1.Node, ready corev1.ConditionStatus) {
 	}
 }
 
+// lastHeard returns the time of a node's last renewal.
+func (b *bench) lastHeard(node string) time.Time {
+	b.Helper()
+	l, err := client.Get[*coordinationv1.Lease](b.Context(), b.door, client.Leases, "kube-node-lease", node)
+	if err != nil {
+		b.Fatal(err)
+	}
+	return l.Spec.RenewTime.Time
+}
+
 func (b *bench) setSilent(silent bool, names ...string) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -266,7 +282,7 @@ func (b *bench) settle(d time.Duration) {
 // await waits up to d of virtual time for cond.
 func (b *bench) await(what string, d time.Duration, cond func() bool) {
 	b.Helper()
-	for end := time.Now().Add(d); !cond(); time.Sleep(10 * time.Millisecond) {
+	for end := time.Now().Add(d); !cond(); time.Sleep(d / 1000) {
 		if time.Now().After(end) {
 			b.Fatalf("%s: not within %v", what, d)
 		}

@@ -79,7 +79,6 @@ type lifecycle struct {
 		states  map[string]zoneState
 		lines   map[string]*turnstile // by zone
 		allDown bool
-		amnesty map[string]bool // nodes whose NoExecute taints come off because everything is down
 	}
 }
 
@@ -91,7 +90,6 @@ func NewLifecycle(env loop.Env, cfg LifecycleConfig) loop.Runner {
 	c.mu.unready = map[string]bool{}
 	c.mu.states = map[string]zoneState{}
 	c.mu.lines = map[string]*turnstile{}
-	c.mu.amnesty = map[string]bool{}
 	c.nodes = cache.For[*corev1.Node](env.Informers, client.Nodes, cache.Options{})
 	c.pods = cache.For[*corev1.Pod](env.Informers, client.Pods, cache.Options{})
 	c.leases = cache.For[*coordinationv1.Lease](env.Informers, client.Leases, cache.Options{Namespace: corev1.NamespaceNodeLease})

@@ -43,7 +43,6 @@ func (c *lifecycle) forget(name string) {
 	uid, known := c.mu.known[name]
 	delete(c.mu.known, name)
 	delete(c.mu.unready, name)
-	delete(c.mu.amnesty, name)
 	for _, line := range c.mu.lines {
 		line.leave(name)
 	}
@@ -141,8 +140,8 @@ func (c *lifecycle) applyTaints(ctx context.Context, node *corev1.Node) (wait ti
 	now := time.Now()
 	evict, turn := keepTaints, false
 	switch key := evictionTaint(node); {
-	case c.pardoned(node.Name):
-		evict = dropTaints
+	case c.allDown():
+		evict = dropTaints // those that were placed before it was known that nobody is heard
 	case key == "":
 		if readiness(node) == corev1.ConditionTrue {
 			evict = dropTaints
@@ -166,24 +165,18 @@ func (c *lifecycle) applyTaints(ctx context.Context, node *corev1.Node) (wait ti
 		}
 		return 0, fmt.Errorf("taint node: %w", err)
 	}
-	c.mu.Lock()
-	delete(c.mu.amnesty, node.Name)
-	c.mu.Unlock()
 	return wait, nil
 }
 
-func (c *lifecycle) pardoned(node string) bool {
+func (c *lifecycle) allDown() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.mu.amnesty[node]
+	return c.mu.allDown
 }
 
 func (c *lifecycle) pass(node *corev1.Node, now time.Time) (bool, time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.mu.allDown {
-		return false, 0
-	}
 	return c.lineLocked(zoneOf(node), now).pass(node.Name, now)
 }
 
@@ -265,14 +258,6 @@ func (c *lifecycle) reconcileZones() error {
 	c.mu.Lock()
 	was, down := c.mu.allDown, len(states) > 0 && allFull(states)
 	c.mu.allDown = down
-	clear(c.mu.amnesty)
-	if down {
-		for _, node := range all {
-			if evicting(node) {
-				c.mu.amnesty[node.Name] = true
-			}
-		}
-	}
 	for zone, state := range states {
 		if c.mu.states[zone] != state {
 			c.Log.Info("zone is in a new state", "zone", zone, "state", string(state), "nodes", sizes[zone])
