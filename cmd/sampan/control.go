@@ -11,6 +11,7 @@ import (
 	"sampan.dev/internal/client/record"
 	"sampan.dev/internal/config"
 	"sampan.dev/internal/control"
+	"sampan.dev/internal/control/identity"
 	"sampan.dev/internal/control/nodes"
 	"sampan.dev/internal/control/scheduler"
 	"sampan.dev/internal/daemon"
@@ -24,6 +25,8 @@ func startControl(g *daemon.Group, cfg config.Config, p *plane, log *slog.Logger
 		Log:           log,
 		Controllers:   strings.Split(cfg.Controllers, ","),
 		NodeIPAM:      nodes.IPAMConfig{ClusterCIDRs: []netip.Prefix{netip.MustParsePrefix(cfg.ClusterCIDR)}, ServiceCIDRs: []netip.Prefix{netip.MustParsePrefix(cfg.ServiceCIDR)}},
+		Signer:        identity.SignerConfig{Authority: p.pki.CA},
+		RootCA:        p.pki.CA.PEM(),
 		NodeLifecycle: nodes.LifecycleConfig{MonitorGrace: cfg.NodeMonitorGracePeriod},
 	})
 	if err != nil {
