@@ -200,7 +200,9 @@ func (w *writing) prepare(obj, old api.Object) error {
 		if sub == nil {
 			return apierrors.NewMethodNotSupported(w.t.kind.GR(), w.req.Verb)
 		}
-		prepare = sub.PrepareUpdate
+		if sub.Scale == nil { // to scale is to update the parent: its generation grows
+			prepare = sub.PrepareUpdate
+		}
 	}
 	if err := settleNamespace(k, w.req.Ref.Namespace, obj); err != nil {
 		return err
@@ -216,7 +218,7 @@ func (w *writing) prepare(obj, old api.Object) error {
 // validate checks the change from old to obj, both prepared.
 func (w *writing) validate(obj, old api.Object) error {
 	k, validate := w.t.stored, w.t.kind.ValidateUpdate
-	if sub := k.Sub(w.req.Ref.Subresource); sub != nil {
+	if sub := k.Sub(w.req.Ref.Subresource); sub != nil && sub.Scale == nil {
 		validate = sub.ValidateUpdate
 	}
 	errs := validateMetaChange(k, obj, old)
