@@ -36,7 +36,7 @@ var rooms = map[string][]string{
 	"internal/hub/openapi":   {"internal/api/..."},
 	"internal/hub/review":    {"internal/api/...", "internal/client/...", "internal/hub/authn", "internal/hub/authz", "internal/hub/verb"},
 	"internal/hub/alloc":     {"internal/api", "internal/client/...", "internal/hub/verb"},
-	"internal/hub/bootstrap": {"internal/api", "internal/client/...", "internal/pki"},
+	"internal/hub/bootstrap": {"internal/api/...", "internal/client/...", "internal/pki"}, // the system's priority classes
 	"internal/hub/connect":   {"internal/api", "internal/client/...", "internal/hub/verb", "internal/stream", "internal/pki"},
 
 	"internal/control":                  {"internal/control/...", "internal/client/...", "internal/api/...", "internal/pki"},
