@@ -10,6 +10,7 @@ import (
 	"sampan.dev/internal/hub/openapi"
 
 	appsv1 "k8s.io/api/apps/v1"
+	autoscalingv1 "k8s.io/api/autoscaling/v1"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/resource"
@@ -22,9 +23,12 @@ var engine = New(openapi.Types)
 
 var deployments = &api.Kind{
 	Group: "apps", Version: "v1", Kind: "Deployment", Resource: "deployments", Namespaced: true,
-	New:          func() api.Object { return &appsv1.Deployment{} },
-	NewList:      func() runtime.Object { return &appsv1.DeploymentList{} },
-	Subresources: []api.Subresource{{Name: "status", ResetFields: []string{"spec", "metadata.labels"}}},
+	New:     func() api.Object { return &appsv1.Deployment{} },
+	NewList: func() runtime.Object { return &appsv1.DeploymentList{} },
+	Subresources: []api.Subresource{
+		{Name: "status", ResetFields: []string{"spec", "metadata.labels"}},
+		{Name: "scale", GVK: autoscalingv1.SchemeGroupVersion.WithKind("Scale"), New: func() runtime.Object { return &autoscalingv1.Scale{} }, Scale: &api.Scale{}},
+	},
 }
 
 var configMaps = &api.Kind{
@@ -394,6 +398,30 @@ func TestConfigMap(t *testing.T) {
 	}
 	if err := CheckFields([]metav1.ManagedFieldsEntry{{Operation: "Bad"}}); err == nil {
 		t.Error("a bad operation passed")
+	}
+}
+
+// TestScale: whoever scales a workload takes its replica count, in the workload's own fields.
+func TestScale(t *testing.T) {
+	d := stored(must(t)(apply(t, nil, applied, "alice", false)))
+	fields, err := ScaleFields(deployments, d)
+	if err != nil || len(fields) != 1 || fields[0].APIVersion != "autoscaling/v1" {
+		t.Fatalf("%v %v", fields, err)
+	}
+	s := &autoscalingv1.Scale{ObjectMeta: metav1.ObjectMeta{Name: "d", Namespace: "ns", UID: "u1", ManagedFields: fields}, Spec: autoscalingv1.ScaleSpec{Replicas: 3}}
+	const five = `{"apiVersion":"autoscaling/v1","kind":"Scale","metadata":{"name":"d"},"spec":{"replicas":5}}`
+	if _, err := engine.Patch(deployments, "scale", s, types.ApplyYAMLPatchType, []byte(five), Options{Manager: "hpa"}); !apierrors.IsConflict(err) {
+		t.Errorf("alice applied the count: %v", err)
+	}
+	out, err := engine.Patch(deployments, "scale", s, types.MergePatchType, []byte(`{"spec":{"replicas":5}}`), Options{Manager: "kubectl"})
+	if err != nil || out.(*autoscalingv1.Scale).Spec.Replicas != 5 {
+		t.Fatalf("%v %v", out, err)
+	}
+	if d.ManagedFields, err = ParentFields(deployments, d, out.GetManagedFields()); err != nil {
+		t.Fatal(err)
+	}
+	if o := owners(d); strings.Contains(o["alice Apply"], "f:replicas") || o["kubectl Update scale"] != `{"f:spec":{"f:replicas":{}}}` {
+		t.Errorf("owners %v", o)
 	}
 }
 
