@@ -108,6 +108,10 @@ func (d *Door) List(ctx context.Context, ref client.Ref, opts metav1.ListOptions
 	if err != nil {
 		return nil, err
 	}
+	if rv := opts.ResourceVersion; rv != "" && rv != "0" {
+		// The hub has waited for this revision already, and says so with a Retry-After that client-go would take ten times.
+		r.MaxRetries(0)
+	}
 	obj, err := r.Do(ctx).Get()
 	if err != nil {
 		return nil, err
