@@ -61,9 +61,12 @@ func New(cfg Config) (*Manager, error) {
 		cfg.UserAgent = fmt.Sprintf("kube-controller-manager/v1.37.1 (%s/%s) kubernetes/sampan", runtime.GOOS, runtime.GOARCH)
 	}
 	m := &Manager{cfg: cfg}
-	known := m.Names()
+	var known []string
+	for _, d := range m.list() {
+		known = append(known, d.name, d.alias)
+	}
 	for _, sel := range cfg.Controllers {
-		if name := strings.TrimPrefix(sel, "-"); name != "*" && !slices.Contains(known, name) {
+		if name := strings.TrimPrefix(sel, "-"); name == "" || name != "*" && !slices.Contains(known, name) {
 			return nil, fmt.Errorf("%q is not in the list of known controllers", name)
 		}
 	}
@@ -79,19 +82,18 @@ func (m *Manager) Names() []string {
 	return out
 }
 
-// enabled decides whether a controller runs: the last word about it counts, then "*".
+// enabled decides whether a controller runs: the first word about it counts, then "*".
 func enabled(d descriptor, selection []string) bool {
 	if selection == nil {
 		return !d.off
 	}
 	star := false
 	for _, sel := range selection {
-		switch sel {
-		case d.name:
-			return true
-		case "-" + d.name:
-			return false
-		case "*":
+		name, off := strings.CutPrefix(sel, "-")
+		switch {
+		case name == d.name, d.alias != "" && name == d.alias:
+			return !off
+		case sel == "*":
 			star = true
 		}
 	}
