@@ -42,7 +42,7 @@ func New(cfg Config) Chain {
 		&certificateSigning{cfg.Authorizer},
 		certificateSubject{},
 		&podTopologyLabels{look},
-		&escalation{cfg.Authorizer, cfg.RBAC},
+		&escalation{look, cfg.Authorizer, cfg.RBAC},
 	}
 	if cfg.DenyExternalIPs {
 		all = append(all, denyExternalIPs{})

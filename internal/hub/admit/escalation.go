@@ -3,8 +3,10 @@ package admit
 import (
 	"context"
 	"errors"
+	"fmt"
 
 	"sampan.dev/internal/api"
+	"sampan.dev/internal/client"
 	"sampan.dev/internal/hub/authz"
 
 	rbacv1 "k8s.io/api/rbac/v1"
@@ -15,6 +17,7 @@ import (
 // escalation keeps callers from granting by roles and bindings what they do not hold themselves, unless they may "escalate"
 // the role or "bind" it.
 type escalation struct {
+	look  lookup
 	authz authz.Authorizer
 	rbac  *authz.RBAC
 }
@@ -76,7 +79,7 @@ func (e *escalation) binding(ctx context.Context, a *Attributes, ref rbacv1.Role
 	}) {
 		return nil
 	}
-	rules, err := e.rbac.RoleRules(ref, namespace)
+	rules, err := e.rulesOf(ctx, ref, namespace)
 	if err != nil {
 		return err
 	}
@@ -84,6 +87,25 @@ func (e *escalation) binding(ctx context.Context, a *Attributes, ref rbacv1.Role
 		return apierrors.NewForbidden(a.Kind.GR(), a.displayName(), err)
 	}
 	return nil
+}
+
+// rulesOf reads the bound role as it is stored now: it may have been written a moment ago, together with its binding.
+func (e *escalation) rulesOf(ctx context.Context, ref rbacv1.RoleRef, namespace string) ([]rbacv1.PolicyRule, error) {
+	switch ref.Kind {
+	case "ClusterRole":
+		r, err := client.Get[*rbacv1.ClusterRole](ctx, e.look.door, client.ClusterRoles, "", ref.Name)
+		if err != nil {
+			return nil, err
+		}
+		return r.Rules, nil
+	case "Role":
+		r, err := client.Get[*rbacv1.Role](ctx, e.look.door, client.Roles, namespace, ref.Name)
+		if err != nil {
+			return nil, err
+		}
+		return r.Rules, nil
+	}
+	return nil, fmt.Errorf("unsupported role reference kind: %q", ref.Kind)
 }
 
 func (e *escalation) allowed(ctx context.Context, q authz.Attributes) bool {

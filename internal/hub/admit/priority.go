@@ -42,7 +42,7 @@ func (p *priority) create(ctx context.Context, a *Attributes, pod *corev1.Pod) e
 	lower := corev1.PreemptLowerPriority
 	class := &schedulingv1.PriorityClass{PreemptionPolicy: &lower}
 	if pod.Spec.PriorityClassName == "" {
-		def, err := p.defaultClass(ctx)
+		def, err := p.defaultClass(ctx, "0")
 		if err != nil {
 			return fmt.Errorf("error occurred while retrieving default priority class: %w", err)
 		}
@@ -80,7 +80,7 @@ func (p *priority) Validate(ctx context.Context, a *Attributes) error {
 	if !ok || !a.is("scheduling.k8s.io", "priorityclasses", "") || a.Operation != Create && a.Operation != Update || !class.GlobalDefault {
 		return nil
 	}
-	def, err := p.defaultClass(ctx)
+	def, err := p.defaultClass(ctx, "")
 	if err != nil {
 		return fmt.Errorf("failed to get default priority class: %w", err)
 	}
@@ -90,9 +90,10 @@ func (p *priority) Validate(ctx context.Context, a *Attributes) error {
 	return nil
 }
 
-// defaultClass is the one marked as such; of several, which a race may leave, the lowest.
-func (p *priority) defaultClass(ctx context.Context) (*schedulingv1.PriorityClass, error) {
-	all, err := client.ListAll[*schedulingv1.PriorityClass](ctx, p.look.door, client.PriorityClasses, "", metav1.ListOptions{ResourceVersion: "0"})
+// defaultClass is the one marked as such; of several, which a race may leave, the lowest. revision is "0" for what the cache
+// has and "" for the newest.
+func (p *priority) defaultClass(ctx context.Context, revision string) (*schedulingv1.PriorityClass, error) {
+	all, err := client.ListAll[*schedulingv1.PriorityClass](ctx, p.look.door, client.PriorityClasses, "", metav1.ListOptions{ResourceVersion: revision})
 	if err != nil {
 		return nil, err
 	}

@@ -234,13 +234,7 @@ func (r *RBAC) visitSubjectLocked(in map[subject]map[string]*binding, s subject,
 	return true
 }
 
-// RoleRules are the rules of the role that ref means in a binding of namespace.
-func (r *RBAC) RoleRules(ref rbacv1.RoleRef, namespace string) ([]rbacv1.PolicyRule, error) {
-	r.mu.RLock()
-	defer r.mu.RUnlock()
-	return r.resolveLocked(ref, namespace)
-}
-
+// resolveLocked are the rules of the role that ref means in a binding of namespace.
 func (r *RBAC) resolveLocked(ref rbacv1.RoleRef, namespace string) ([]rbacv1.PolicyRule, error) {
 	switch ref.Kind {
 	case "ClusterRole":

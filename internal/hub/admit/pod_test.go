@@ -1,0 +1,235 @@
+package admit_test
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"sampan.dev/internal/api"
+	"sampan.dev/internal/client"
+	"sampan.dev/internal/hub/hubtest"
+
+	corev1 "k8s.io/api/core/v1"
+	schedulingv1 "k8s.io/api/scheduling/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+func newHub(t *testing.T) *hubtest.Hub {
+	h := hubtest.New(t)
+	h.Boot(t)
+	return h
+}
+
+func simplePod(name string) *corev1.Pod {
+	return &corev1.Pod{
+		ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: name},
+		Spec:       corev1.PodSpec{Containers: []corev1.Container{{Name: "c", Image: "i"}}},
+	}
+}
+
+func wantError(t *testing.T, name string, err error, want string) {
+	t.Helper()
+	if err == nil && want != "" || err != nil && err.Error() != want {
+		t.Errorf("%s: %v\nwant %s", name, err, want)
+	}
+}
+
+func TestPodIsFilledIn(t *testing.T) {
+	h := newHub(t)
+	ctx := t.Context()
+	p := simplePod("p")
+	p.Spec.InitContainers = []corev1.Container{{Name: "init", Image: "i", VolumeMounts: []corev1.VolumeMount{{Name: "own", MountPath: "/var/run/secrets/kubernetes.io/serviceaccount"}}}}
+	p.Spec.Volumes = []corev1.Volume{{Name: "own", VolumeSource: corev1.VolumeSource{EmptyDir: &corev1.EmptyDirVolumeSource{}}}}
+	p, err := client.Create(ctx, h.Root, client.Pods, p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	v := p.Spec.Volumes[len(p.Spec.Volumes)-1]
+	if !strings.HasPrefix(v.Name, "kube-api-access-") || len(v.Name) != len("kube-api-access-")+5 || *v.Projected.DefaultMode != 0o644 ||
+		*v.Projected.Sources[0].ServiceAccountToken.ExpirationSeconds != 3607 || v.Projected.Sources[1].ConfigMap.Name != "kube-root-ca.crt" ||
+		v.Projected.Sources[2].DownwardAPI.Items[0].FieldRef.FieldPath != "metadata.namespace" {
+		t.Errorf("%v", v)
+	}
+	if m := p.Spec.Containers[0].VolumeMounts; len(m) != 1 || m[0].Name != v.Name || !m[0].ReadOnly {
+		t.Errorf("%v", m)
+	}
+	if m := p.Spec.InitContainers[0].VolumeMounts; len(m) != 1 || m[0].Name != "own" {
+		t.Errorf("%v", m)
+	}
+	if p.Spec.ServiceAccountName != "default" || p.Spec.DeprecatedServiceAccount != "default" {
+		t.Error(p.Spec.ServiceAccountName)
+	}
+	if *p.Spec.Priority != 0 || *p.Spec.PreemptionPolicy != corev1.PreemptLowerPriority {
+		t.Error(p.Spec.Priority, p.Spec.PreemptionPolicy)
+	}
+	if tol := p.Spec.Tolerations; len(tol) != 2 || tol[0].Key != "node.kubernetes.io/not-ready" || *tol[0].TolerationSeconds != 300 || tol[1].Key != "node.kubernetes.io/unreachable" {
+		t.Errorf("%v", tol)
+	}
+
+	no := false
+	q := simplePod("q")
+	q.Spec.AutomountServiceAccountToken = &no
+	q.Spec.PriorityClassName = "system-node-critical"
+	q.Spec.Tolerations = []corev1.Toleration{{Operator: corev1.TolerationOpExists}}
+	if q, err = client.Create(ctx, h.Root, client.Pods, q); err != nil {
+		t.Fatal(err)
+	}
+	if len(q.Spec.Volumes) != 0 || len(q.Spec.Tolerations) != 1 || *q.Spec.Priority != 2000001000 {
+		t.Errorf("%v", q.Spec)
+	}
+}
+
+func TestServiceAccount(t *testing.T) {
+	h := newHub(t)
+	ctx := t.Context()
+	p := simplePod("p")
+	p.Spec.ServiceAccountName = "nobody"
+	_, err := client.Create(ctx, h.Root, client.Pods, p)
+	wantError(t, "missing", err, `pods "p" is forbidden: error looking up service account default/nobody: serviceaccount "nobody" not found`)
+
+	sa := &corev1.ServiceAccount{
+		ObjectMeta:       metav1.ObjectMeta{Namespace: "default", Name: "strict", Annotations: map[string]string{"kubernetes.io/enforce-mountable-secrets": "true"}},
+		ImagePullSecrets: []corev1.LocalObjectReference{{Name: "pull"}},
+		Secrets:          []corev1.ObjectReference{{Name: "mine"}},
+	}
+	if _, err = client.Create(ctx, h.Root, client.ServiceAccounts, sa); err != nil {
+		t.Fatal(err)
+	}
+	ok := simplePod("ok")
+	ok.Spec.ServiceAccountName = "strict"
+	if ok, err = client.Create(ctx, h.Root, client.Pods, ok); err != nil || len(ok.Spec.ImagePullSecrets) != 1 || ok.Spec.ImagePullSecrets[0].Name != "pull" {
+		t.Errorf("%v %v", ok, err)
+	}
+	bad := simplePod("bad")
+	bad.Spec.ServiceAccountName = "strict"
+	bad.Spec.Containers[0].Env = []corev1.EnvVar{{Name: "E", ValueFrom: &corev1.EnvVarSource{SecretKeyRef: &corev1.SecretKeySelector{LocalObjectReference: corev1.LocalObjectReference{Name: "other"}, Key: "k"}}}}
+	_, err = client.Create(ctx, h.Root, client.Pods, bad)
+	wantError(t, "secret", err, `pods "bad" is forbidden: container c with envVar E referencing secret.secretName="other" is not allowed because service account strict does not reference that secret`)
+}
+
+// A pod that comes right after its namespace waits for the account that a controller makes.
+func TestDefaultAccountIsWaitedFor(t *testing.T) {
+	h := newHub(t)
+	ctx := t.Context()
+	if _, err := client.Create(ctx, h.Root, client.Namespaces, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "new"}}); err != nil {
+		t.Fatal(err)
+	}
+	go func() {
+		time.Sleep(20 * time.Millisecond)
+		_, _ = client.Create(ctx, h.Root, client.ServiceAccounts, &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Namespace: "new", Name: "default"}})
+	}()
+	p := simplePod("p")
+	p.Namespace = "new"
+	if _, err := client.Create(ctx, h.Root, client.Pods, p); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestPriority(t *testing.T) {
+	h := newHub(t)
+	ctx := t.Context()
+	p := simplePod("p")
+	p.Spec.PriorityClassName = "nope"
+	_, err := client.Create(ctx, h.Root, client.Pods, p)
+	wantError(t, "missing class", err, `pods "p" is forbidden: no PriorityClass with name nope was found`)
+	seven := int32(7)
+	p = simplePod("p")
+	p.Spec.Priority = &seven
+	_, err = client.Create(ctx, h.Root, client.Pods, p)
+	wantError(t, "own number", err, `pods "p" is forbidden: the integer value of priority (7) must not be provided in pod spec; priority admission controller computed 0 from the given PriorityClass name`)
+
+	never := corev1.PreemptNever
+	def := &schedulingv1.PriorityClass{ObjectMeta: metav1.ObjectMeta{Name: "def"}, Value: 42, GlobalDefault: true, PreemptionPolicy: &never}
+	if _, err := client.Create(ctx, h.Root, client.PriorityClasses, def); err != nil {
+		t.Fatal(err)
+	}
+	_, err = client.Create(ctx, h.Root, client.PriorityClasses, &schedulingv1.PriorityClass{ObjectMeta: metav1.ObjectMeta{Name: "def2"}, Value: 1, GlobalDefault: true})
+	wantError(t, "second default", err, `priorityclasses.scheduling.k8s.io "def2" is forbidden: PriorityClass def is already marked as default. Only one default can exist`)
+	hubtest.Eventually(t, func() bool {
+		p := simplePod("")
+		p.GenerateName = "p-"
+		p, err := client.Create(ctx, h.Root, client.Pods, p)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return p.Spec.PriorityClassName == "def" && *p.Spec.Priority == 42 && *p.Spec.PreemptionPolicy == never
+	})
+}
+
+func TestNamespaceLifecycle(t *testing.T) {
+	h := newHub(t)
+	ctx := t.Context()
+	cm := func(ns string) *corev1.ConfigMap {
+		return &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: ns, Name: "c"}}
+	}
+	_, err := client.Create(ctx, h.Root, client.ConfigMaps, cm("nowhere"))
+	wantError(t, "missing namespace", err, `namespaces "nowhere" not found`)
+	wantError(t, "immortal", client.Delete(ctx, h.Root, client.Namespaces, "", "kube-system", ""), `namespaces "kube-system" is forbidden: this namespace may not be deleted`)
+	if _, err := client.Create(ctx, h.Root, client.Namespaces, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "going"}}); err != nil {
+		t.Fatal(err)
+	}
+	if err := client.Delete(ctx, h.Root, client.Namespaces, "", "going", ""); err != nil {
+		t.Fatal(err)
+	}
+	// At once, not when the cache has seen it.
+	_, err = client.Create(ctx, h.Root, client.ConfigMaps, cm("going"))
+	wantError(t, "terminating", err, `configmaps "c" is forbidden: unable to create new content in namespace going because it is being terminated`)
+	if !apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause) {
+		t.Error("the cause is missing")
+	}
+}
+
+func TestNodeRestriction(t *testing.T) {
+	h := newHub(t)
+	ctx := t.Context()
+	n1 := h.As(api.Node("n1"))
+	node := func(name string, labels map[string]string) *corev1.Node {
+		return &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: name, Labels: labels}}
+	}
+	_, err := client.Create(ctx, n1, client.Nodes, node("n2", nil))
+	wantError(t, "another node", err, `nodes "n2" is forbidden: node "n1" is not allowed to modify node "n2"`)
+	_, err = client.Create(ctx, n1, client.Nodes, node("n1", map[string]string{
+		"node-role.kubernetes.io/control-plane": "", "node-restriction.kubernetes.io/x": "", "kubernetes.io/hostname": "n1", "mine": "x", "node.kubernetes.io/y": "z",
+	}))
+	wantError(t, "labels", err, `nodes "n1" is forbidden: node "n1" is not allowed to set the following labels: node-restriction.kubernetes.io/x, node-role.kubernetes.io/control-plane`)
+	made, err := client.Create(ctx, n1, client.Nodes, node("n1", map[string]string{"kubernetes.io/hostname": "n1"}))
+	if err != nil || len(made.Spec.Taints) != 1 || made.Spec.Taints[0].Key != "node.kubernetes.io/not-ready" {
+		t.Fatalf("%v %v", made, err)
+	}
+	free := made.DeepCopy()
+	free.Spec.Taints = nil
+	_, err = client.Update(ctx, n1, client.Nodes, free)
+	wantError(t, "taints", err, `nodes "n1" is forbidden: node "n1" is not allowed to modify taints`)
+	relabelled := made.DeepCopy()
+	relabelled.Labels["node-role.kubernetes.io/worker"] = ""
+	_, err = client.Update(ctx, n1, client.Nodes, relabelled)
+	wantError(t, "relabel", err, `nodes "n1" is forbidden: is not allowed to modify labels: node-role.kubernetes.io/worker`)
+
+	_, err = client.Create(ctx, n1, client.Pods, simplePod("p"))
+	wantError(t, "pod", err, `pods "p" is forbidden: pod does not have "kubernetes.io/config.mirror" annotation, node "n1" can only create mirror pods`)
+	yes := true
+	mirror := simplePod("m")
+	mirror.Annotations = map[string]string{corev1.MirrorPodAnnotationKey: "x"}
+	mirror.Spec.NodeName = "n1"
+	mirror.OwnerReferences = []metav1.OwnerReference{{APIVersion: "v1", Kind: "Node", Name: "n1", UID: made.UID, Controller: &yes}}
+	thief := mirror.DeepCopy()
+	thief.Spec.Volumes = []corev1.Volume{{Name: "v", VolumeSource: corev1.VolumeSource{Secret: &corev1.SecretVolumeSource{SecretName: "s"}}}}
+	_, err = client.Create(ctx, n1, client.Pods, thief)
+	wantError(t, "mirror with secret", err, `pods "m" is forbidden: a mirror pod may not reference secrets`)
+	if _, err = client.Create(ctx, n1, client.Pods, mirror); err != nil {
+		t.Error(err)
+	}
+
+	other := simplePod("other")
+	other.Spec.NodeName = "n2"
+	if _, err = client.Create(ctx, h.Root, client.Pods, other); err != nil {
+		t.Fatal(err)
+	}
+	h.Settle(t)
+	wantError(t, "delete another's pod", client.Delete(ctx, n1, client.Pods, "default", "other", ""),
+		`pods "other" is forbidden: node "n1" can only delete pods with spec.nodeName set to itself`)
+	if err := client.Delete(ctx, n1, client.Pods, "default", "m", ""); err != nil {
+		t.Error(err)
+	}
+}
