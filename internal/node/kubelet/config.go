@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"sampan.dev/internal/api"
 	"sampan.dev/internal/client"
 	"sampan.dev/internal/client/cache"
 	"sampan.dev/internal/node/evict"
@@ -48,10 +49,11 @@ type Config struct {
 	// NetworkReady says that our own pod network serves this node, so that NetworkUnavailable=False is ours to say.
 	NetworkReady bool
 
-	Port        int32 // of our HTTPS server, for the node's daemonEndpoints
-	MaxPods     int64 // 110
-	PodPids     int64 // -1: no limit
-	StaticPods  string
+	Port        int32     // of our HTTPS server, for the node's daemonEndpoints
+	MaxPods     int64     // 110
+	PodPids     int64     // -1: no limit
+	StaticPods  string    // folder (or file) of static pods
+	PodKind     *api.Kind // defaults and validates them
 	ManifestURL string
 
 	CgroupRoot   string // below the cgroup mount, "/" by default; kubepods is made in it

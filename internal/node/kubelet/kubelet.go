@@ -16,6 +16,7 @@ import (
 	"sampan.dev/internal/node/cgroup"
 	"sampan.dev/internal/node/evict"
 	"sampan.dev/internal/node/runtime"
+	"sampan.dev/internal/node/stats"
 	"sampan.dev/internal/node/volume"
 
 	corev1 "k8s.io/api/core/v1"
@@ -44,6 +45,7 @@ type Kubelet struct {
 	lastLoop    atomic.Int64 // unix nanoseconds of the last event loop turn, for Healthy
 	hostIPs     atomic.Value // []string
 
+	rates        *stats.Rates
 	pressures    *evict.Watcher // nil for hollow nodes
 	capacityOnce sync.Once
 	capacityList corev1.ResourceList
@@ -75,7 +77,7 @@ func New(cfg Config) (*Kubelet, error) {
 		}
 		cfg.RootDir = root
 	}
-	k := &Kubelet{cfg: cfg, rt: cfg.Runtime, began: time.Now()}
+	k := &Kubelet{cfg: cfg, rt: cfg.Runtime, began: time.Now(), rates: stats.NewRates()}
 	k.events = &recorder{node: cfg.NodeName}
 	if cfg.Door != nil {
 		k.events.rec = record.New(cfg.Door, "kubelet", cfg.NodeName, cfg.Log)

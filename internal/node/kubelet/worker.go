@@ -241,7 +241,9 @@ func (w *worker) turn(ctx context.Context) bool {
 			w.cleanup(ctx, pod, obs)
 			return true
 		}
-		w.k.writer.finish(ctx, pod)
+		if !isStatic(pod) {
+			w.k.writer.finish(ctx, pod)
+		}
 	}
 	return false
 }
@@ -272,12 +274,18 @@ func (w *worker) publish(ctx context.Context, pod *corev1.Pod, obs *runtime.Pod,
 	s := podStatus(f)
 	if r := w.mu.rejected; r != nil {
 		s.Phase, s.Reason, s.Message = corev1.PodFailed, r.reason, r.message
+		if len(obs.Sandboxes) == 0 { // it never was ours
+			s.ContainerStatuses, s.InitContainerStatuses = nil, nil
+		}
 	}
 	stamp(pod, &s, old, metav1.Now())
 	w.mu.status = &s
-	if !w.mu.gone {
-		w.k.writer.set(ctx, pod, &s, running)
+	switch {
+	case w.mu.gone:
+	case isStatic(pod):
 		w.k.mirror(ctx, pod, &s, running)
+	default:
+		w.k.writer.set(ctx, pod, &s, running)
 	}
 	return &s
 }

@@ -1,0 +1,449 @@
+package runtime
+
+import (
+	"context"
+	"fmt"
+	"net/url"
+	"strings"
+	"sync"
+	"time"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+	"k8s.io/apimachinery/pkg/types"
+	cri "k8s.io/cri-api/pkg/apis/runtime/v1"
+)
+
+// Fake is a runtime in memory. Containers run until they are stopped, or as Behave says. It starts no goroutines; timers of
+// containers that end by themselves are time.AfterFunc, so that virtual time works.
+type Fake struct {
+	// Behave says how a run of a container goes; nil means it runs until it is stopped. It must not call the Fake.
+	Behave func(pod types.UID, container string, run int) Behavior
+	// IP gives the address of a pod; nil hands out 10.0.x.y in order.
+	IP func(pod types.UID) string
+	// Fail may refuse a call by its name ("RunSandbox", "StartContainer", "Pull" …) and subject (pod uid, container name
+	// or image).
+	Fail func(call, subject string) error
+	// Absent lists images that have to be pulled; all others are there.
+	Absent map[string]bool
+
+	mu struct {
+		sync.Mutex
+		pods   map[types.UID]*Pod
+		owner  map[string]types.UID // container or sandbox id -> pod
+		timers map[string]*time.Timer
+		next   int
+		subs   map[int]chan Event
+		calls  []string
+	}
+}
+
+// Behavior of one run of a container.
+type Behavior struct {
+	Ends  bool          // it exits by itself
+	After time.Duration // … this long after its start
+	Code  int32
+	// Stubborn containers take their whole grace period to stop.
+	Stubborn bool
+}
+
+// NewFake makes an empty runtime.
+func NewFake() *Fake {
+	f := &Fake{Absent: map[string]bool{}}
+	f.mu.pods = map[types.UID]*Pod{}
+	f.mu.owner = map[string]types.UID{}
+	f.mu.timers = map[string]*time.Timer{}
+	f.mu.subs = map[int]chan Event{}
+	return f
+}
+
+var _ Interface = (*Fake)(nil)
+var _ Interface = (*CRI)(nil)
+
+// Calls returns what was asked of the runtime so far, as "Call subject", and forgets it.
+func (f *Fake) Calls() []string {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	out := f.mu.calls
+	f.mu.calls = nil
+	return out
+}
+
+// enter records a call and asks Fail.
+func (f *Fake) enter(call, subject string) error {
+	f.mu.Lock()
+	f.mu.calls = append(f.mu.calls, call+" "+subject)
+	f.mu.Unlock()
+	if f.Fail != nil {
+		return f.Fail(call, subject)
+	}
+	return nil
+}
+
+func (f *Fake) tellLocked(uid types.UID) {
+	for _, ch := range f.mu.subs {
+		select {
+		case ch <- Event{UID: uid}:
+		default: // full: it will look at everything anyway
+		}
+	}
+}
+
+// Exit ends the running container of that name in a pod, as if it had exited.
+func (f *Fake) Exit(uid types.UID, container string, code int32) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if p := f.mu.pods[uid]; p != nil {
+		if c := p.Container(container); c != nil {
+			f.endLocked(uid, c.ID, code, "")
+		}
+	}
+}
+
+func (f *Fake) endLocked(uid types.UID, id string, code int32, reason string) {
+	c := f.findLocked(id)
+	if c == nil || c.State == Exited {
+		return
+	}
+	if t := f.mu.timers[id]; t != nil {
+		t.Stop()
+		delete(f.mu.timers, id)
+	}
+	c.State, c.ExitCode, c.FinishedAt = Exited, code, time.Now()
+	c.Reason = reason
+	if reason == "" {
+		c.Reason = "Completed"
+		if code != 0 {
+			c.Reason = "Error"
+		}
+	}
+	f.tellLocked(uid)
+}
+
+func (f *Fake) findLocked(id string) *Container {
+	p := f.mu.pods[f.mu.owner[id]]
+	if p == nil {
+		return nil
+	}
+	for i := range p.Containers {
+		if p.Containers[i].ID == id {
+			return &p.Containers[i]
+		}
+	}
+	return nil
+}
+
+func notFound(id string) error { return status.Errorf(codes.NotFound, "%q not found", id) }
+
+// Version implements Interface.
+func (f *Fake) Version(context.Context) (Version, error) {
+	return Version{Name: "fake", Version: "1.0", API: "v1"}, f.enter("Version", "")
+}
+
+// Status implements Interface.
+func (f *Fake) Status(context.Context) (*Status, error) {
+	return &Status{Ready: true, NetworkReady: true}, nil
+}
+
+// SetPodCIDR implements Interface.
+func (f *Fake) SetPodCIDR(context.Context, string) error { return nil }
+
+// List implements Interface.
+func (f *Fake) List(context.Context) ([]*Pod, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	var out []*Pod
+	for _, p := range f.mu.pods {
+		out = append(out, p.copy())
+	}
+	return out, nil
+}
+
+// Pod implements Interface.
+func (f *Fake) Pod(_ context.Context, uid types.UID) (*Pod, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if p := f.mu.pods[uid]; p != nil {
+		return p.copy(), nil
+	}
+	return &Pod{UID: uid}, nil
+}
+
+func (p *Pod) copy() *Pod {
+	c := *p
+	c.Sandboxes = append([]Sandbox(nil), p.Sandboxes...)
+	c.Containers = append([]Container(nil), p.Containers...)
+	return &c
+}
+
+// RunSandbox implements Interface.
+func (f *Fake) RunSandbox(ctx context.Context, cfg *cri.PodSandboxConfig, _ string) (string, error) {
+	uid := types.UID(cfg.Metadata.Uid)
+	if err := f.enter("RunSandbox", cfg.Metadata.Name); err != nil {
+		return "", err
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	p := f.mu.pods[uid]
+	if p == nil {
+		p = &Pod{UID: uid, Namespace: cfg.Metadata.Namespace, Name: cfg.Metadata.Name}
+		f.mu.pods[uid] = p
+	}
+	f.mu.next++
+	s := Sandbox{ID: fmt.Sprintf("sandbox-%d", f.mu.next), Attempt: cfg.Metadata.Attempt, Ready: true, HasNetwork: true, CreatedAt: time.Now(),
+		HostNetwork: cfg.GetLinux().GetSecurityContext().GetNamespaceOptions().GetNetwork() == cri.NamespaceMode_NODE}
+	if !s.HostNetwork {
+		ip := fmt.Sprintf("10.0.%d.%d", f.mu.next/250%250, f.mu.next%250+1)
+		if f.IP != nil {
+			ip = f.IP(uid)
+		}
+		s.IPs = []string{ip}
+	}
+	p.Sandboxes = append([]Sandbox{s}, p.Sandboxes...)
+	f.mu.owner[s.ID] = uid
+	f.tellLocked(uid)
+	return s.ID, nil
+}
+
+// StopSandbox implements Interface.
+func (f *Fake) StopSandbox(_ context.Context, id string) error {
+	if err := f.enter("StopSandbox", ""); err != nil {
+		return err
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	uid := f.mu.owner[id]
+	p := f.mu.pods[uid]
+	if p == nil {
+		return nil
+	}
+	for i := range p.Containers {
+		if p.Containers[i].SandboxID == id {
+			f.endLocked(uid, p.Containers[i].ID, 137, "Error")
+		}
+	}
+	for i := range p.Sandboxes {
+		if p.Sandboxes[i].ID == id {
+			p.Sandboxes[i].Ready = false
+		}
+	}
+	f.tellLocked(uid)
+	return nil
+}
+
+// RemoveSandbox implements Interface.
+func (f *Fake) RemoveSandbox(_ context.Context, id string) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	uid := f.mu.owner[id]
+	p := f.mu.pods[uid]
+	if p == nil {
+		return nil
+	}
+	for i := range p.Sandboxes {
+		if p.Sandboxes[i].ID == id {
+			p.Sandboxes = append(p.Sandboxes[:i:i], p.Sandboxes[i+1:]...)
+			break
+		}
+	}
+	delete(f.mu.owner, id)
+	if len(p.Sandboxes)+len(p.Containers) == 0 {
+		delete(f.mu.pods, uid)
+	}
+	return nil
+}
+
+// CreateContainer implements Interface.
+func (f *Fake) CreateContainer(_ context.Context, sandbox string, cfg *cri.ContainerConfig, _ *cri.PodSandboxConfig) (string, error) {
+	if err := f.enter("CreateContainer", cfg.Metadata.Name); err != nil {
+		return "", err
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	uid := f.mu.owner[sandbox]
+	p := f.mu.pods[uid]
+	if p == nil {
+		return "", notFound(sandbox)
+	}
+	f.mu.next++
+	c := Container{ID: fmt.Sprintf("container-%d", f.mu.next), Name: cfg.Metadata.Name, SandboxID: sandbox, State: Created,
+		Image: cfg.Image.UserSpecifiedImage, ImageRef: cfg.Image.Image, ImageID: cfg.Image.Image, CreatedAt: time.Now(), Mounts: cfg.Mounts, LogPath: cfg.LogPath}
+	c.annotate(cfg.Annotations)
+	p.Containers = append([]Container{c}, p.Containers...)
+	f.mu.owner[c.ID] = uid
+	f.tellLocked(uid)
+	return c.ID, nil
+}
+
+// StartContainer implements Interface.
+func (f *Fake) StartContainer(_ context.Context, id string) error {
+	f.mu.Lock()
+	uid := f.mu.owner[id]
+	c := f.findLocked(id)
+	f.mu.Unlock()
+	if c == nil {
+		return notFound(id)
+	}
+	if err := f.enter("StartContainer", c.Name); err != nil {
+		return err
+	}
+	b := f.behavior(uid, c.Name, c.RestartCount)
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	c = f.findLocked(id)
+	c.State, c.StartedAt = Running, time.Now()
+	if b.Ends {
+		f.mu.timers[id] = time.AfterFunc(b.After, func() {
+			f.mu.Lock()
+			defer f.mu.Unlock()
+			f.endLocked(uid, id, b.Code, "")
+		})
+	}
+	f.tellLocked(uid)
+	return nil
+}
+
+func (f *Fake) behavior(uid types.UID, name string, run int) Behavior {
+	if f.Behave == nil {
+		return Behavior{}
+	}
+	return f.Behave(uid, name, run)
+}
+
+// StopContainer implements Interface.
+func (f *Fake) StopContainer(ctx context.Context, id string, grace int64) error {
+	f.mu.Lock()
+	uid := f.mu.owner[id]
+	c := f.findLocked(id)
+	if c == nil || c.State == Exited {
+		f.mu.Unlock()
+		return nil
+	}
+	name, run := c.Name, c.RestartCount
+	f.mu.Unlock()
+	if err := f.enter("StopContainer", name); err != nil {
+		return err
+	}
+	code := int32(143)
+	if f.behavior(uid, name, run).Stubborn {
+		code = 137
+		t := time.NewTimer(time.Duration(grace) * time.Second)
+		defer t.Stop()
+		select {
+		case <-t.C:
+		case <-ctx.Done():
+			return status.FromContextError(ctx.Err()).Err()
+		}
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.endLocked(uid, id, code, "")
+	return nil
+}
+
+// RemoveContainer implements Interface.
+func (f *Fake) RemoveContainer(_ context.Context, id string) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	uid := f.mu.owner[id]
+	p := f.mu.pods[uid]
+	if p == nil {
+		return nil
+	}
+	for i := range p.Containers {
+		if p.Containers[i].ID == id {
+			p.Containers = append(p.Containers[:i:i], p.Containers[i+1:]...)
+			break
+		}
+	}
+	delete(f.mu.owner, id)
+	if len(p.Sandboxes)+len(p.Containers) == 0 {
+		delete(f.mu.pods, uid)
+	}
+	return nil
+}
+
+// UpdateContainer implements Interface.
+func (f *Fake) UpdateContainer(context.Context, string, *cri.LinuxContainerResources) error {
+	return nil
+}
+
+// ReopenLog implements Interface.
+func (f *Fake) ReopenLog(context.Context, string) error { return nil }
+
+// ExecSync implements Interface: every command succeeds with no output, unless Fail says otherwise.
+func (f *Fake) ExecSync(_ context.Context, id string, cmd []string, _ time.Duration) ([]byte, []byte, int32, error) {
+	return nil, nil, 0, f.enter("ExecSync", strings.Join(cmd, " "))
+}
+
+// Exec implements Interface.
+func (f *Fake) Exec(context.Context, string, []string, Stdio) (*url.URL, error) {
+	return nil, status.Error(codes.Unimplemented, "no streams")
+}
+
+// Attach implements Interface.
+func (f *Fake) Attach(context.Context, string, Stdio) (*url.URL, error) {
+	return nil, status.Error(codes.Unimplemented, "no streams")
+}
+
+// PortForward implements Interface.
+func (f *Fake) PortForward(context.Context, string, []int32) (*url.URL, error) {
+	return nil, status.Error(codes.Unimplemented, "no streams")
+}
+
+// Image implements Interface.
+func (f *Fake) Image(_ context.Context, ref string) (*Image, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.Absent[ref] {
+		return nil, nil
+	}
+	return &Image{ID: ref, Tags: []string{ref}, Size: 1 << 20}, nil
+}
+
+// Images implements Interface.
+func (f *Fake) Images(context.Context) ([]Image, error) { return nil, nil }
+
+// Pull implements Interface.
+func (f *Fake) Pull(_ context.Context, ref string, _ *cri.AuthConfig, _ *cri.PodSandboxConfig) (string, error) {
+	if err := f.enter("Pull", ref); err != nil {
+		return "", err
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	delete(f.Absent, ref)
+	return ref, nil
+}
+
+// RemoveImage implements Interface.
+func (f *Fake) RemoveImage(context.Context, string) error { return nil }
+
+// Events implements Interface.
+func (f *Fake) Events(ctx context.Context, fn func(Event)) error {
+	ch := make(chan Event, 1024)
+	f.mu.Lock()
+	f.mu.next++
+	id := f.mu.next
+	f.mu.subs[id] = ch
+	f.mu.Unlock()
+	defer func() {
+		f.mu.Lock()
+		delete(f.mu.subs, id)
+		f.mu.Unlock()
+	}()
+	fn(Event{})
+	for {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case e := <-ch:
+			fn(e)
+		}
+	}
+}
+
+// Stats implements Interface.
+func (f *Fake) Stats(context.Context) ([]*cri.ContainerStats, error) { return nil, nil }
+
+// ImageFS implements Interface.
+func (f *Fake) ImageFS(context.Context) ([]*cri.FilesystemUsage, error) { return nil, nil }
