@@ -21,6 +21,7 @@ import (
 	"sampan.dev/internal/hub/cache"
 	"sampan.dev/internal/hub/openapi"
 	"sampan.dev/internal/hub/review"
+	"sampan.dev/internal/hub/store"
 	"sampan.dev/internal/hub/verb"
 
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -188,6 +189,7 @@ func (h *Hub) Run(ctx context.Context) error {
 	}
 	g.Go(func() error { return h.ended(ctx, "informers", h.set.Run(ctx)) })
 	g.Go(func() error { return h.start(ctx) })
+	g.Go(func() error { return store.CompactEvery(ctx, h.cfg.Store, store.KeepHistory, h.log) })
 	if h.cfg.Listener != nil {
 		g.Go(func() error { return h.listen(ctx) })
 	}
