@@ -65,20 +65,5 @@ func (m *Manager) list() []descriptor {
 			}
 			return identity.NewRootCA(env, cfg.RootCA)
 		}},
-		{name: "serviceaccount-controller", account: "service-account-controller", make: identity.NewServiceAccount},
-		{name: "root-ca-certificate-publisher-controller", account: "root-ca-cert-publisher", make: func(env loop.Env) loop.Runner {
-			if len(cfg.RootCA) == 0 {
-				return nil
-			}
-			return identity.NewRootCA(env, cfg.RootCA)
-		}},
-		{name: "certificatesigningrequest-approving-controller", account: "certificate-controller", make: identity.NewApprover},
-		{name: "certificatesigningrequest-signing-controller", account: "certificate-controller", make: func(env loop.Env) loop.Runner {
-			return identity.NewSigner(env, cfg.Signer)
-		}},
-		{name: "certificatesigningrequest-cleaner-controller", account: "certificate-controller", make: identity.NewCleaner},
-		{name: "clusterrole-aggregation-controller", account: "clusterrole-aggregation-controller", make: identity.NewAggregator},
-		{name: "bootstrap-signer-controller", account: "bootstrap-signer", make: identity.NewBootstrapSigner},
-		{name: "token-cleaner-controller", account: "token-cleaner", make: identity.NewTokenCleaner},
 	}
 }

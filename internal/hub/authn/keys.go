@@ -39,6 +39,9 @@ func NewKeys(public []crypto.PublicKey) (*Keys, error) {
 		if err != nil {
 			return nil, err
 		}
+		if ks.byID[id] != nil {
+			continue // named twice
+		}
 		k := key{id, p, alg}
 		ks.all = append(ks.all, k)
 		ks.byID[id] = append(ks.byID[id], k)
