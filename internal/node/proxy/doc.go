@@ -1,0 +1,8 @@
+// Package proxy makes Services reachable on one node: it turns Services and EndpointSlices into a ruleset, a plain value,
+// and has an [Applier] make the machine's packet filter say the same.
+//
+// The pure part is [Plan] (one service, its slices and what is known of the node, to entries) and [Ruleset] (all entries,
+// and what changed). The shell, [Proxy.Run], owns one goroutine that collects changes and applies them in batches, and the
+// informers' handlers that feed it. The Ruleset and the kernel's table of the instance are its data. cmd/sampan may import
+// it.
+package proxy
