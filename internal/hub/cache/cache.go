@@ -137,7 +137,7 @@ func (c *Cache) Learn(key string, revision int64, stored []byte, obj api.Object)
 	e := newEntry(c.kind, &c.envs, key, revision, stored)
 	obj.SetResourceVersion(e.resourceVersion())
 	obj.GetObjectKind().SetGroupVersionKind(c.kind.GVK())
-	e.obj.Store(&obj)
+	e.keep(obj)
 
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -147,7 +147,11 @@ func (c *Cache) Learn(key string, revision int64, stored []byte, obj api.Object)
 	}
 	// The feed was faster. What it made is what others share.
 	if have, ok := c.mu.byKey.Get(e); ok && have.Revision == revision {
-		have.obj.CompareAndSwap(nil, &obj)
+		have.mu.Lock()
+		defer have.mu.Unlock()
+		if have.Decoded() == nil {
+			have.keep(obj)
+		}
 		return have
 	}
 	return e

@@ -26,6 +26,7 @@ type Entry struct {
 	stored []byte    // only when env is nil
 	prev   *Entry    // for a deletion, whose object is that of prev with another resourceVersion
 
+	seal seal       // empty but in race builds
 	mu   sync.Mutex // held while a form is made
 	obj  atomic.Pointer[api.Object]
 	json atomic.Pointer[[]byte]
@@ -76,25 +77,32 @@ func (e *Entry) resourceVersion() string { return strconv.FormatInt(e.Revision, 
 
 // Object returns the decoded object with resourceVersion, apiVersion and kind set, defaulted.
 func (e *Entry) Object() (api.Object, error) {
-	if o := e.obj.Load(); o != nil {
-		return *o, nil
+	if o := e.Decoded(); o != nil {
+		return o, nil
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if o := e.obj.Load(); o != nil {
-		return *o, nil
+	if o := e.Decoded(); o != nil {
+		return o, nil
 	}
 	o, err := e.decode()
 	if err != nil {
 		return nil, err
 	}
-	e.obj.Store(&o)
+	e.keep(o)
 	return o, nil
+}
+
+// keep makes o the decoded object; there must be none yet. From then on it is frozen.
+func (e *Entry) keep(o api.Object) {
+	e.seal.close(o)
+	e.obj.Store(&o)
 }
 
 // Decoded returns the decoded object if it has been made already, else nil.
 func (e *Entry) Decoded() api.Object {
 	if o := e.obj.Load(); o != nil {
+		e.seal.check(e, *o)
 		return *o
 	}
 	return nil
