@@ -41,6 +41,8 @@ type bench struct {
 	nodes *cache.Informer[*corev1.Node]
 	bound map[types.UID]string // of the scheduler's stand-in
 
+	addresses int // that the kubelets' stand-in has given out
+
 	mu struct {
 		sync.Mutex
 		silent  map[string]bool // nodes whose kubelet is dead
@@ -155,9 +157,8 @@ func (b *bench) drive(ctx context.Context, p *corev1.Pod) error {
 		ready = corev1.ConditionFalse
 	}
 	p.Status.Conditions = append(p.Status.Conditions, corev1.PodCondition{Type: corev1.PodReady, Status: ready, LastTransitionTime: metav1.Now()})
-	b.mu.Lock()
-	n := len(b.mu.created)
-	b.mu.Unlock()
+	b.addresses++
+	n := b.addresses
 	ip := fmt.Sprintf("10.244.%d.%d", n/250, n%250+1)
 	p.Status.PodIP, p.Status.PodIPs = ip, []corev1.PodIP{{IP: ip}}
 	_, err := client.UpdateStatus(ctx, b.door, client.Pods, p)
