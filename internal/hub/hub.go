@@ -154,8 +154,15 @@ func (h *Hub) tokens() (*authn.Tokens, *authn.Issuer, error) {
 	if cfg.SigningKey == nil {
 		return nil, nil, nil
 	}
+	own := cfg.SigningKey.Public()
+	keys := []crypto.PublicKey{own}
+	for _, k := range cfg.VerifyKeys {
+		if eq, ok := own.(interface{ Equal(crypto.PublicKey) bool }); !ok || !eq.Equal(k) {
+			keys = append(keys, k)
+		}
+	}
 	var err error
-	if h.keys, err = authn.NewKeys(append([]crypto.PublicKey{cfg.SigningKey.Public()}, cfg.VerifyKeys...)); err != nil {
+	if h.keys, err = authn.NewKeys(keys); err != nil {
 		return nil, nil, fmt.Errorf("hub: token keys: %w", err)
 	}
 	issuer, err := authn.NewIssuer(cfg.IssuerURL, cfg.SigningKey)

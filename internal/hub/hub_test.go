@@ -45,7 +45,7 @@ func (allowAll) Authorize(context.Context, authz.Attributes) (authz.Decision, st
 func quiet() *slog.Logger { return slog.New(slog.DiscardHandler) }
 
 // start runs a whole hub on the memory store until the test ends.
-func start(t *testing.T, change func(*Config)) *Hub {
+func start(t testing.TB, change func(*Config)) *Hub {
 	t.Helper()
 	cfg := Config{
 		Kinds: all.Kinds(), Store: memory.New(), Log: quiet(), Bootstrap: true, DNS: true,
@@ -84,7 +84,7 @@ type answer struct {
 	body   []byte
 }
 
-func (a answer) object(t *testing.T) map[string]any {
+func (a answer) object(t testing.TB) map[string]any {
 	t.Helper()
 	var m map[string]any
 	if err := json.Unmarshal(a.body, &m); err != nil {
