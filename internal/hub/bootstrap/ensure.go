@@ -50,10 +50,10 @@ func Ensure(ctx context.Context, door client.Interface, cfg Config) error {
 	if cfg.DNS {
 		todo = append(todo, wanted{resource: client.Services, namespace: metav1.NamespaceSystem, objects: []api.Object{dnsService(&cfg)}})
 	}
-	if err := ensure(ctx, door, todo); err != nil {
-		return err
-	}
-	return ensureKubernetes(ctx, door, &cfg)
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return ensureKubernetes(ctx, door, &cfg) })
+	g.Go(func() error { return ensure(ctx, door, todo) })
+	return g.Wait()
 }
 
 func ensure(ctx context.Context, door client.Interface, todo []wanted) error {

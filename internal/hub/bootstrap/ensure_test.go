@@ -14,6 +14,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 )
 
 func TestEnsure(t *testing.T) {
@@ -34,25 +35,31 @@ func TestEnsure(t *testing.T) {
 	if after := revision(t, h); after != before {
 		t.Errorf("a second start wrote: revision %s, then %s", before, after)
 	}
-	for _, c := range []struct {
-		res  client.Ref
-		want int
-	}{
-		{client.Ref{Resource: client.Namespaces}, 4},
-		{client.Ref{Resource: client.ClusterRoles}, 73 + 1},
-		{client.Ref{Resource: client.ClusterRoleBindings}, 54 + 6},
-		{client.Ref{Resource: client.Roles}, 7 + 1},
-		{client.Ref{Resource: client.RoleBindings}, 7 + 1},
-		{client.Ref{Resource: client.PriorityClasses}, 2},
-		{client.Ref{Resource: client.Services}, 2},
-		{client.Ref{Resource: client.EndpointSlices}, 1},
-	} {
-		l, err := h.Root.List(ctx, c.res, metav1.ListOptions{})
+	want := map[schema.GroupVersionResource]int{
+		client.Namespaces: 4, client.PriorityClasses: 2, client.Services: 2, client.EndpointSlices: 1, client.EndpointsResource: 1,
+	}
+	for _, o := range bootstrap.RBACObjects() {
+		switch o.(type) {
+		case *rbacv1.ClusterRole:
+			want[client.ClusterRoles]++
+		case *rbacv1.ClusterRoleBinding:
+			want[client.ClusterRoleBindings]++
+		case *rbacv1.Role:
+			want[client.Roles]++
+		case *rbacv1.RoleBinding:
+			want[client.RoleBindings]++
+		}
+	}
+	if want[client.ClusterRoles] < 73 || want[client.ClusterRoleBindings] < 54 || want[client.Roles] < 7 || want[client.RoleBindings] < 7 {
+		t.Errorf("upstream has more: %v", want)
+	}
+	for res, n := range want {
+		l, err := h.Root.List(ctx, client.Ref{Resource: res}, metav1.ListOptions{})
 		if err != nil {
 			t.Fatal(err)
 		}
-		if len(l.Items) != c.want {
-			t.Errorf("%s: %d, want %d", c.res.Resource.Resource, len(l.Items), c.want)
+		if len(l.Items) != n {
+			t.Errorf("%s: %d, want %d", res.Resource, len(l.Items), n)
 		}
 	}
 	svc, err := client.Get[*corev1.Service](ctx, h.Root, client.Services, "default", "kubernetes")

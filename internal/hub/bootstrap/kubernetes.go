@@ -16,32 +16,38 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+
+	"golang.org/x/sync/errgroup"
 )
 
 // ensureKubernetes makes the Service kubernetes and its endpoints what they should be.
 func ensureKubernetes(ctx context.Context, door client.Interface, cfg *Config) error {
-	if err := put(ctx, door, client.Services, kubernetesService(cfg), func(have, want *corev1.Service) bool {
-		// Upstream gives back what matters for reaching the API and leaves the rest to whoever changed it.
-		same := have.Spec.Type == want.Spec.Type && len(have.Spec.Ports) == 1 &&
-			have.Spec.Ports[0].Port == want.Spec.Ports[0].Port && have.Spec.Ports[0].TargetPort == want.Spec.Ports[0].TargetPort
-		have.Spec.Type, have.Spec.Ports = want.Spec.Type, want.Spec.Ports
-		return same
-	}); err != nil {
-		return err
-	}
-	if err := put(ctx, door, client.EndpointsResource, kubernetesEndpoints(cfg), func(have, want *corev1.Endpoints) bool {
-		same := equality.Semantic.DeepEqual(have.Subsets, want.Subsets) && have.Labels[discoveryv1.LabelSkipMirror] == "true"
-		have.Subsets, have.Labels = want.Subsets, merge(have.Labels, want.Labels)
-		return same
-	}); err != nil {
-		return err
-	}
-	return put(ctx, door, client.EndpointSlices, kubernetesSlice(cfg), func(have, want *discoveryv1.EndpointSlice) bool {
-		same := equality.Semantic.DeepEqual(have.Endpoints, want.Endpoints) && equality.Semantic.DeepEqual(have.Ports, want.Ports) &&
-			have.Labels[discoveryv1.LabelServiceName] == "kubernetes"
-		have.Endpoints, have.Ports, have.Labels = want.Endpoints, want.Ports, merge(have.Labels, want.Labels)
-		return same
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error {
+		return put(ctx, door, client.Services, kubernetesService(cfg), func(have, want *corev1.Service) bool {
+			// Upstream gives back what matters for reaching the API and leaves the rest to whoever changed it.
+			same := have.Spec.Type == want.Spec.Type && len(have.Spec.Ports) == 1 &&
+				have.Spec.Ports[0].Port == want.Spec.Ports[0].Port && have.Spec.Ports[0].TargetPort == want.Spec.Ports[0].TargetPort
+			have.Spec.Type, have.Spec.Ports = want.Spec.Type, want.Spec.Ports
+			return same
+		})
 	})
+	g.Go(func() error {
+		return put(ctx, door, client.EndpointsResource, kubernetesEndpoints(cfg), func(have, want *corev1.Endpoints) bool {
+			same := equality.Semantic.DeepEqual(have.Subsets, want.Subsets) && have.Labels[discoveryv1.LabelSkipMirror] == "true"
+			have.Subsets, have.Labels = want.Subsets, merge(have.Labels, want.Labels)
+			return same
+		})
+	})
+	g.Go(func() error {
+		return put(ctx, door, client.EndpointSlices, kubernetesSlice(cfg), func(have, want *discoveryv1.EndpointSlice) bool {
+			same := equality.Semantic.DeepEqual(have.Endpoints, want.Endpoints) && equality.Semantic.DeepEqual(have.Ports, want.Ports) &&
+				have.Labels[discoveryv1.LabelServiceName] == "kubernetes"
+			have.Endpoints, have.Ports, have.Labels = want.Endpoints, want.Ports, merge(have.Labels, want.Labels)
+			return same
+		})
+	})
+	return g.Wait()
 }
 
 // put creates want, or lets fix make a copy of what is there the same; fix returns true when nothing was to do.

@@ -16,10 +16,12 @@ import (
 	"sampan.dev/internal/client/local"
 	"sampan.dev/internal/hub/admit"
 	"sampan.dev/internal/hub/alloc"
+	"sampan.dev/internal/hub/apply"
 	"sampan.dev/internal/hub/authn"
 	"sampan.dev/internal/hub/authz"
 	"sampan.dev/internal/hub/bootstrap"
 	"sampan.dev/internal/hub/cache"
+	"sampan.dev/internal/hub/openapi"
 	"sampan.dev/internal/hub/review"
 	"sampan.dev/internal/hub/store/memory"
 	"sampan.dev/internal/hub/verb"
@@ -70,7 +72,7 @@ func New(t testing.TB) *Hub {
 	handlers := map[string]verb.Handler{}
 	hooks := map[schema.GroupResource]verb.Hook{}
 	h.Engine = verb.New(verb.Config{
-		Kinds: h.Kinds, Store: st, Caches: caches, Hooks: hooks, Handlers: handlers, Log: log,
+		Kinds: h.Kinds, Store: st, Caches: caches, Hooks: hooks, Handlers: handlers, Log: log, Patches: apply.New(openapi.Types),
 		Admit: func() admit.Chain { return chain }, Authorizer: func() authz.Authorizer { return az },
 	})
 	h.local = local.Config{Kinds: h.Kinds, Verbs: h.Engine, Log: log}
