@@ -4,21 +4,29 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"fmt"
 	"log/slog"
 	"net"
 	"net/netip"
+	"sync"
 	"testing"
 	"time"
 
 	"sampan.dev/internal/api"
 	"sampan.dev/internal/api/all"
 	"sampan.dev/internal/client"
+	"sampan.dev/internal/client/cache"
 	"sampan.dev/internal/client/clienttest"
 	"sampan.dev/internal/client/remote"
 	"sampan.dev/internal/hub"
+	"sampan.dev/internal/hub/store"
+	"sampan.dev/internal/hub/store/etcd"
 	"sampan.dev/internal/hub/store/memory"
 	"sampan.dev/internal/pki"
 
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/rest"
 )
 
@@ -29,7 +37,7 @@ type cluster struct {
 	ca   *pki.Authority
 }
 
-func start(t *testing.T) *cluster {
+func start(t *testing.T, st store.Store) *cluster {
 	t.Helper()
 	ca, err := pki.NewAuthority("ca")
 	if err != nil {
@@ -45,7 +53,6 @@ func start(t *testing.T) *cluster {
 	if err != nil {
 		t.Fatal(err)
 	}
-	st := memory.New()
 	h, err := hub.New(hub.Config{
 		Kinds: all.Kinds(), Store: st, Log: slog.New(slog.DiscardHandler),
 		Listener: l, TLS: &tls.Config{Certificates: []tls.Certificate{*cert}, ClientAuth: tls.RequestClientCert}, ClientCA: func() *x509.CertPool { return ca.Pool() },
@@ -88,20 +95,103 @@ func (c *cluster) config(t *testing.T) *rest.Config {
 	return &rest.Config{Host: "https://" + c.addr, TLSClientConfig: rest.TLSClientConfig{CAData: c.ca.PEM(), CertData: certPEM, KeyData: keyPEM}}
 }
 
-func TestLocalDoor(t *testing.T) {
-	t.Parallel()
-	c := start(t)
-	clienttest.Run(t, func(t *testing.T) client.Interface {
-		return c.hub.Door(api.User{Name: "admin", Groups: []string{api.GroupMasters, api.GroupAuthenticated}}, "clienttest")
-	})
+func (c *cluster) local() client.Interface {
+	return c.hub.Door(api.User{Name: "admin", Groups: []string{api.GroupMasters, api.GroupAuthenticated}}, "clienttest")
 }
 
-func TestRemoteDoor(t *testing.T) {
-	t.Parallel()
-	c := start(t)
+func (c *cluster) remote(t *testing.T) client.Interface {
+	t.Helper()
 	factory, err := remote.Factory(c.config(t))
 	if err != nil {
 		t.Fatal(err)
 	}
-	clienttest.Run(t, func(t *testing.T) client.Interface { return factory(api.User{}, "clienttest") })
+	return factory(api.User{}, "clienttest")
+}
+
+func TestLocalDoor(t *testing.T) {
+	t.Parallel()
+	door := start(t, memory.New()).local()
+	clienttest.Run(t, func(t *testing.T) client.Interface { return door })
+}
+
+func TestRemoteDoorOverEtcd(t *testing.T) {
+	t.Parallel()
+	st, err := etcd.Embedded(t.Context(), etcd.EmbeddedConfig{Dir: t.TempDir(), Log: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	door := start(t, st).remote(t)
+	clienttest.Run(t, func(t *testing.T) client.Interface { return door })
+}
+
+// TestInformers has informers over both doors follow the same writes, and compares them with a list in the end.
+func TestInformers(t *testing.T) {
+	t.Parallel()
+	c := start(t, memory.New())
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	var running sync.WaitGroup
+	defer func() { cancel(); running.Wait() }()
+	doors := map[string]client.Interface{"local": c.local(), "remote": c.remote(t)}
+	views := map[string]*cache.Informer[*corev1.ConfigMap]{}
+	for name, door := range doors {
+		i := cache.New[*corev1.ConfigMap](door, client.ConfigMaps, cache.Options{Namespace: "default"}, slog.New(slog.DiscardHandler))
+		views[name] = i
+		running.Go(func() { i.Run(ctx) })
+	}
+	for w := range 3 {
+		running.Go(func() {
+			for n := range 60 {
+				door, name := doors["local"], fmt.Sprintf("c-%d-%d", w, n%10)
+				if n%2 == 1 {
+					door = doors["remote"]
+				}
+				m := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: name}}
+				_, err := client.Create(ctx, door, client.ConfigMaps, m)
+				if apierrors.IsAlreadyExists(err) {
+					if n%7 == 0 {
+						err = client.Delete(ctx, door, client.ConfigMaps, "default", name, "")
+					} else {
+						m.Data = map[string]string{"n": fmt.Sprint(n)}
+						_, err = client.Update(ctx, door, client.ConfigMaps, m)
+					}
+				}
+				if err != nil && ctx.Err() == nil {
+					t.Errorf("%s: %v", name, err)
+				}
+			}
+			m := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: fmt.Sprintf("done-%d", w)}}
+			if _, err := client.Create(ctx, doors["local"], client.ConfigMaps, m); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	for name, i := range views {
+		for w := range 3 {
+			for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(time.Millisecond) {
+				if _, ok := i.Get("default", fmt.Sprintf("done-%d", w)); ok {
+					break
+				}
+				if time.Now().After(deadline) {
+					t.Fatalf("%s: the end was not seen", name)
+				}
+			}
+		}
+		all, err := client.ListAll[*corev1.ConfigMap](ctx, doors[name], client.ConfigMaps, "default", metav1.ListOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if i.Len() != len(all) {
+			t.Errorf("%s: %d objects, the hub has %d", name, i.Len(), len(all))
+		}
+		for _, want := range all {
+			got, ok := i.Get("default", want.Name)
+			if !ok || got.ResourceVersion != want.ResourceVersion || got.UID != want.UID || got.Kind != "ConfigMap" {
+				t.Errorf("%s: %s at %s, want %s", name, want.Name, got.GetResourceVersion(), want.ResourceVersion)
+			}
+			if name == "local" && got != want {
+				t.Errorf("the local view of %s is a copy", want.Name)
+			}
+		}
+	}
 }
