@@ -51,7 +51,8 @@ type bench struct {
 	}
 }
 
-func inBubble(t *testing.T, cfg control.Config, body func(b *bench)) {
+// inBubble runs body on a new bench; wrap changes the doors of the controllers.
+func inBubble(t *testing.T, cfg control.Config, body func(b *bench), wrap ...func(client.Factory) client.Factory) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		var wg sync.WaitGroup
@@ -87,6 +88,9 @@ func inBubble(t *testing.T, cfg control.Config, body func(b *bench)) {
 			t.Fatal(err)
 		}
 		cfg.Doors, cfg.Kinds, cfg.Log = h.Door, all.Kinds(), log
+		for _, w := range wrap {
+			cfg.Doors = w(cfg.Doors)
+		}
 		m, err := control.New(cfg)
 		if err != nil {
 			t.Fatal(err)
