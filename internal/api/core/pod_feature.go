@@ -52,7 +52,13 @@ func dropDisabled(spec *corev1.PodSpec) {
 		if c.Lifecycle == nil {
 			return
 		}
-		c.Lifecycle.StopSignal = nil // ContainerStopSignals
+		if c.Lifecycle.StopSignal != nil { // ContainerStopSignals
+			c.Lifecycle.StopSignal = nil
+			if *c.Lifecycle == (corev1.Lifecycle{}) {
+				c.Lifecycle = nil
+				return
+			}
+		}
 		for _, h := range []*corev1.LifecycleHandler{c.Lifecycle.PostStart, c.Lifecycle.PreStop} {
 			if h != nil {
 				dropHTTPFields(h.HTTPGet)

@@ -49,6 +49,13 @@ func preparePodStatus(pod, old *corev1.Pod) {
 		s.ExtendedResourceClaimStatus = was.ExtendedResourceClaimStatus
 	}
 	keepObservedGeneration(s, was)
+	for _, list := range [][]corev1.ContainerStatus{s.InitContainerStatuses, s.ContainerStatuses, s.EphemeralContainerStatuses} {
+		for i := range list {
+			for j := range list[i].VolumeMounts {
+				list[i].VolumeMounts[j].VolumeStatus = nil // alpha
+			}
+		}
+	}
 	if was.VolumeHealth == nil { // alpha
 		s.VolumeHealth = nil
 	}
@@ -74,11 +81,12 @@ func keepObservedGeneration(s, was *corev1.PodStatus) {
 }
 
 func prepareEphemeral(pod, old *corev1.Pod) {
-	added := pod.Spec.EphemeralContainers
+	added := corev1.PodSpec{EphemeralContainers: pod.Spec.EphemeralContainers}
+	DropDisabledPodFields(&added, &old.Spec)
 	pod.Spec = old.Spec
 	pod.Status = old.Status
 	metav1.ResetObjectMetaForStatus(&pod.ObjectMeta, &old.ObjectMeta)
-	pod.Spec.EphemeralContainers = added
+	pod.Spec.EphemeralContainers = added.EphemeralContainers
 	bumpPodGeneration(pod, old)
 }
 

@@ -93,7 +93,7 @@ func nodeResizes(pod *corev1.Pod) bool {
 func podLevelResize(pod, old *corev1.Pod, spec *corev1.PodSpec) field.ErrorList {
 	path := field.NewPath("spec", "resources")
 	now, was := pod.Spec.Resources, old.Spec.Resources
-	if now == nil && was == nil {
+	if !givesResources(now) && !givesResources(was) {
 		return nil
 	}
 	if now == nil {
@@ -118,6 +118,10 @@ func podLevelResize(pod, old *corev1.Pod, spec *corev1.PodSpec) field.ErrorList 
 		errs = append(errs, field.Forbidden(field.NewPath("spec"), "only cpu and memory resources are mutable at pod-level"))
 	}
 	return errs
+}
+
+func givesResources(r *corev1.ResourceRequirements) bool {
+	return r != nil && len(r.Requests)+len(r.Limits) > 0
 }
 
 // undoResize gives cpu and memory in r the values they had.

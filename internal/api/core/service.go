@@ -98,8 +98,9 @@ func reachableFromOutside(s *corev1.Service) bool {
 		s.Spec.Type == corev1.ServiceTypeClusterIP && len(s.Spec.ExternalIPs) > 0
 }
 
+// isHeadless reports whether the service asks for no cluster IP, whether its type can do without or not.
 func isHeadless(s *corev1.Service) bool {
-	return s.Spec.Type == corev1.ServiceTypeClusterIP && s.Spec.ClusterIP == corev1.ClusterIPNone
+	return len(s.Spec.ClusterIPs) == 1 && s.Spec.ClusterIPs[0] == corev1.ClusterIPNone
 }
 
 func serviceColumns() []metav1.TableColumnDefinition {

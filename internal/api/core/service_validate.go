@@ -70,7 +70,7 @@ func serviceType(s *corev1.Service) field.ErrorList {
 	spec, path := &s.Spec, field.NewPath("spec")
 	switch spec.Type {
 	case corev1.ServiceTypeLoadBalancer, corev1.ServiceTypeNodePort:
-		if spec.ClusterIP == corev1.ClusterIPNone && len(spec.ClusterIPs) > 0 {
+		if isHeadless(s) {
 			errs = append(errs, field.Invalid(path.Child("clusterIPs").Index(0), spec.ClusterIPs[0], fmt.Sprintf("may not be set to 'None' for %s services", spec.Type)))
 		}
 	case corev1.ServiceTypeExternalName:

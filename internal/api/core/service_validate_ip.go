@@ -66,8 +66,9 @@ func clusterIPs(s, old *corev1.Service) field.ErrorList {
 	}
 	for i := range min(len(spec.ClusterIPs), len(spec.IPFamilies)) {
 		ip := spec.ClusterIPs[i]
-		if is6 := netutils.IsIPv6String(ip); is6 != (spec.IPFamilies[i] == corev1.IPv6Protocol) {
-			errs = append(errs, field.Invalid(ipsPath.Index(i), ip, fmt.Sprintf("expected an %s value as indicated by `ipFamilies[%v]`", spec.IPFamilies[i], i)))
+		expected := spec.IPFamilies[i]
+		if is6 := netutils.IsIPv6String(ip); is6 && expected == corev1.IPv4Protocol || !is6 && expected == corev1.IPv6Protocol {
+			errs = append(errs, field.Invalid(ipsPath.Index(i), ip, fmt.Sprintf("expected an %s value as indicated by `ipFamilies[%v]`", expected, i)))
 		}
 	}
 	return errs
@@ -178,7 +179,8 @@ func serviceWarnings(s *corev1.Service) []string {
 			out = append(out, validation.GetWarningsForIP(path.Child("clusterIPs").Index(i), ip)...)
 		}
 	}
-	if isHeadless(s) {
+	headless := spec.ClusterIP == corev1.ClusterIPNone && spec.Type == corev1.ServiceTypeClusterIP
+	if headless {
 		if spec.LoadBalancerIP != "" {
 			out = append(out, "spec.loadBalancerIP is ignored for headless services")
 		}
@@ -193,7 +195,7 @@ func serviceWarnings(s *corev1.Service) []string {
 		out = append(out, validation.GetWarningsForIP(path.Child("externalIPs").Index(i), ip)...)
 	}
 	external := spec.Type == corev1.ServiceTypeExternalName
-	if len(spec.ExternalIPs) > 0 && !isHeadless(s) && !external {
+	if len(spec.ExternalIPs) > 0 && !headless && !external {
 		out = append(out, "spec.externalIPs is deprecated and may no longer be implemented in some clusters")
 	}
 	if spec.LoadBalancerIP != "" {

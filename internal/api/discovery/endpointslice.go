@@ -143,11 +143,11 @@ func formatEndpoints(endpoints []discoveryv1.Endpoint) string {
 
 func firstThree(list []string, empty string) string {
 	const limit = 3
-	if len(list) == 0 {
-		return empty
-	}
 	if len(list) <= limit {
-		return strings.Join(list, ",")
+		if out := strings.Join(list, ","); out != "" {
+			return out
+		}
+		return empty
 	}
 	return fmt.Sprintf("%s + %d more...", strings.Join(list[:limit], ","), len(list)-limit)
 }

@@ -121,6 +121,8 @@ func ProfilesMatch(meta *metav1.ObjectMeta, spec *corev1.PodSpec, path *field.Pa
 			var name string
 			name, sameType = strings.CutPrefix(value, appArmorLocalhost)
 			matches = sameType && profile.LocalhostProfile != nil && name == *profile.LocalhostProfile
+		default:
+			return // complained of elsewhere
 		}
 		errs = append(errs, mismatch(matches, sameType, "apparmor", path.Child("securityContext", "appArmorProfile"))...)
 	})

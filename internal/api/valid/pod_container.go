@@ -41,7 +41,11 @@ func (c *podCheck) checkInitContainers() {
 	for i := range c.InitContainers {
 		ctr, path := &c.InitContainers[i], c.path.Child("initContainers").Index(i)
 		c.container(ctr, path)
-		c.restartPolicy(ctr, path)
+		if ctr.RestartPolicy != nil || len(ctr.RestartPolicyRules) == 0 {
+			c.restartPolicy(ctr, path)
+		} else {
+			c.required(path.Child("restartPolicy"), "must specify restartPolicy when restart rules are used")
+		}
 		if names[ctr.Name] {
 			c.duplicate(path.Child("name"), ctr.Name)
 		} else if ctr.Name != "" {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"path"
 	"reflect"
+	"slices"
 
 	corev1 "k8s.io/api/core/v1"
 	apivalidation "k8s.io/apimachinery/pkg/api/validation"
@@ -42,16 +43,11 @@ func (c *podCheck) checkVolumes() {
 
 // volumeSource checks that a volume has one source, and that it is well formed.
 func (c *podCheck) volumeSource(v *corev1.Volume, path *field.Path) {
-	sources := 0
+	var sources []volumeCheck
 	one := func(set bool, name string, check func(path *field.Path)) {
-		if !set {
-			return
+		if set {
+			sources = append(sources, volumeCheck{name, check})
 		}
-		if sources++; sources > 1 {
-			c.forbidden(path.Child(name), "may not specify more than 1 volume type")
-			return
-		}
-		check(path.Child(name))
 	}
 	one(v.EmptyDir != nil, "emptyDir", func(path *field.Path) {
 		if q := v.EmptyDir.SizeLimit; q != nil && q.Sign() < 0 {
@@ -86,9 +82,38 @@ func (c *podCheck) volumeSource(v *corev1.Volume, path *field.Path) {
 		c.add(pullPolicy(v.Image.PullPolicy, path.Child("pullPolicy"))...)
 	})
 	c.foreignVolume(v, path, one)
-	if sources == 0 {
+	if len(sources) == 0 {
 		c.required(path, "must specify a volume type")
+		return
 	}
+	slices.SortFunc(sources, func(a, b volumeCheck) int {
+		return slices.Index(volumeOrder, a.name) - slices.Index(volumeOrder, b.name)
+	})
+	sources[0].check(path.Child(sources[0].name))
+	for _, s := range sources[1:] {
+		name := s.name
+		switch name { // upstream's slips
+		case "downwardAPI":
+			name = "downwarAPI"
+		case "cephfs":
+			name = "cephFS"
+		}
+		c.forbidden(path.Child(name), "may not specify more than 1 volume type")
+	}
+}
+
+// volumeCheck is the check of a volume source that is set.
+type volumeCheck struct {
+	name  string
+	check func(path *field.Path)
+}
+
+// volumeOrder is the order in which upstream looks at the sources: the first counts, the others are refused.
+var volumeOrder = []string{
+	"emptyDir", "hostPath", "gitRepo", "gcePersistentDisk", "awsElasticBlockStore", "secret", "nfs", "iscsi", "glusterfs",
+	"flocker", "persistentVolumeClaim", "rbd", "cinder", "cephfs", "quobyte", "downwardAPI", "fc", "flexVolume", "configMap",
+	"azureFile", "vsphereVolume", "photonPersistentDisk", "portworxVolume", "azureDisk", "storageos", "projected", "scaleIO",
+	"csi", "ephemeral", "image",
 }
 
 // require adds a Required error if value is empty.
