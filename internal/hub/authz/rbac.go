@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 	"sync"
 
@@ -251,30 +252,29 @@ func (r *RBAC) resolveLocked(ref rbacv1.RoleRef, namespace string) ([]rbacv1.Pol
 	return nil, apierrors.NewNotFound(schema.GroupResource{Group: rbacv1.GroupName, Resource: strings.ToLower(ref.Kind)}, ref.Name)
 }
 
-// describe is upstream's wording, its "name/namespace" order too.
+// describe is upstream's wording, its "name/namespace" order too. It is made at each decision, so it is concatenated.
 func (b *binding) describe(as subject) string {
-	kind, name := "ClusterRoleBinding", b.name
-	if b.namespace != "" {
-		kind, name = "RoleBinding", b.name+"/"+b.namespace
-	}
 	who := ""
 	for i := range b.subjects {
 		s := &b.subjects[i]
 		if got, ok := subjectOf(s, b.namespace); !ok || got != as {
 			continue
 		}
-		who = s.Name
+		name := s.Name
 		if s.Kind == rbacv1.ServiceAccountKind {
 			ns := b.namespace
 			if s.Namespace != "" {
 				ns = s.Namespace
 			}
-			who = s.Name + "/" + ns
+			name += "/" + ns
 		}
-		who = fmt.Sprintf("%s %q", s.Kind, who)
+		who = s.Kind + " " + strconv.Quote(name)
 		break
 	}
-	return fmt.Sprintf("%s %q of %s %q to %s", kind, name, b.role.Kind, b.role.Name, who)
+	if b.namespace == "" {
+		return "ClusterRoleBinding \"" + b.name + "\" of " + b.role.Kind + " \"" + b.role.Name + "\" to " + who
+	}
+	return "RoleBinding \"" + b.name + "/" + b.namespace + "\" of " + b.role.Kind + " \"" + b.role.Name + "\" to " + who
 }
 
 // aggregate joins errors as upstream's aggregates print: one alone, several without repetition in brackets.
