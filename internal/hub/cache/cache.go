@@ -23,11 +23,12 @@ type Cache struct {
 	node   func(*Entry) string // nil for kinds without a node
 	envs   atomic.Pointer[envelope]
 
-	ready    chan struct{}
-	current  atomic.Pointer[Snapshot] // nil before the first load
-	revision atomic.Int64             // of current; set after everything up to it can be read
-	asked    atomic.Int64             // the revision that progress has been asked for
-	past     sync.Mutex               // held while a past state is read from the store; before mu
+	ready     chan struct{}
+	current   atomic.Pointer[Snapshot] // nil before the first load
+	revision  atomic.Int64             // of current; set after everything up to it can be read
+	asked     atomic.Int64             // the revision that progress has been asked for
+	refreshed atomic.Int64             // when refresh last ran, in Unix nanoseconds
+	past      sync.Mutex               // held while a past state is read from the store; before mu
 
 	mu struct {
 		sync.Mutex
@@ -104,6 +105,26 @@ func (c *Cache) Snapshot(ctx context.Context, min int64) (*Snapshot, error) {
 			c.asked.Store(0)
 			timer.Reset(askAgain)
 		}
+	}
+}
+
+// How often an idle kind catches up with the store for the sake of bookmarks, and how long it tries.
+const (
+	refreshEvery = 5 * time.Second
+	refreshIn    = time.Second
+)
+
+// refresh lets the cache reach the store's revision, unless it has done so a moment ago. A client that is told by bookmarks
+// only of the kind's own last change would be too far back to resume when the hub has been restarted.
+func (c *Cache) refresh(ctx context.Context) {
+	now, last := time.Now().UnixNano(), c.refreshed.Load()
+	if now-last < int64(refreshEvery) || !c.refreshed.CompareAndSwap(last, now) {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, refreshIn)
+	defer cancel()
+	if rev, err := c.Current(ctx); err == nil {
+		_, _ = c.Snapshot(ctx, rev) // late is as good as never: the next one will do
 	}
 }
 

@@ -99,7 +99,8 @@ func (cu *Cursor) Next(ctx context.Context, wake <-chan struct{}) ([]Event, erro
 		case <-ctx.Done():
 			return nil, ctx.Err()
 		case <-wake:
-			// Read once more, for Progress to be of now and not of the last event.
+			// Read once more, for Progress to be of now and not of the kind's last event.
+			cu.c.refresh(ctx)
 			return cu.Take()
 		}
 	}
