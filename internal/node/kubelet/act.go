@@ -107,31 +107,31 @@ func (w *worker) held(pod *corev1.Pod, c *corev1.Container, obs *runtime.Pod, no
 		}
 		return p.until, true
 	}
+	if until := w.holds[c.Name]; now.Before(until) {
+		return until, true
+	}
 	s := lastExited(obs, c.Name)
 	if s == nil {
 		return time.Time{}, false
 	}
 	key := c.Name + "\x00" + c.Image
 	until, held := w.crash.holds(key, s.FinishedAt, now)
-	if held && w.wasHeld(c.Name, s.ID) {
+	if held && w.firstHold(c.Name, s.ID) {
 		w.failing(c.Name, "CrashLoopBackOff", fmt.Sprintf("back-off %s restarting failed container=%s pod=%s", w.crash[key].wait, c.Name, podDesc(pod)))
 		w.k.events.pod(pod, c.Name, corev1.EventTypeWarning, "BackOff", "Back-off restarting failed container %s in pod %s", c.Name, podDesc(pod))
 	}
 	return until, held
 }
 
-// wasHeld reports whether this is the first hold since the exit of that container.
-func (w *worker) wasHeld(name, id string) bool {
-	key := "hold/" + name
-	p := w.pulls[key]
-	if p == nil {
-		p = &pullState{}
-		w.pulls[key] = p
-	}
-	if p.image == id {
+// holdOff puts off the next attempt at a container that could not be made.
+func (w *worker) holdOff(name string) { w.holds[name] = time.Now().Add(jitter(10 * time.Second)) }
+
+// firstHold reports whether a container is held back for the first time since it exited as the run id.
+func (w *worker) firstHold(name, id string) bool {
+	if w.heldAt[name] == id {
 		return false
 	}
-	p.image = id
+	w.heldAt[name] = id
 	return true
 }
 
@@ -305,7 +305,7 @@ func (w *worker) startContainer(ctx context.Context, pod *corev1.Pod, c *corev1.
 		}
 		k.events.pod(pod, c.Name, corev1.EventTypeWarning, "Failed", "Error: %s", shown)
 		w.failing(c.Name, reason, msg)
-		w.nextTry = time.Now().Add(jitter(10 * time.Second))
+		w.holdOff(c.Name)
 		return false
 	}
 	cfg, err := k.containerConfig(ctx, w, pod, c, target, ref, sb, obs)

@@ -198,23 +198,200 @@ func (r *real) wait(t *testing.T, name string, what string, cond func(*corev1.Po
 	return nil
 }
 
-func TestRealPod(t *testing.T) {
-	r := newReal(t)
-	ctx := t.Context()
-	if _, err := client.Create(ctx, r.root, client.Pods, r.pod("a", "sleep", "1000")); err != nil {
+func (r *real) create(t *testing.T, pod *corev1.Pod) {
+	t.Helper()
+	if _, err := client.Create(t.Context(), r.root, client.Pods, pod); err != nil {
 		t.Fatal(err)
 	}
-	p := r.wait(t, "a", "ready", func(p *corev1.Pod) bool {
-		if p == nil {
-			return false
-		}
-		c := findCondition(p.Status.Conditions, corev1.PodReady)
-		return c != nil && c.Status == corev1.ConditionTrue
-	})
-	b, _ := api.EncodeJSON(p)
-	t.Logf("%s", b)
-	if err := client.Delete(ctx, r.root, client.Pods, "default", "a", ""); err != nil {
+}
+
+func ready(p *corev1.Pod) bool {
+	if p == nil {
+		return false
+	}
+	c := findCondition(p.Status.Conditions, corev1.PodReady)
+	return c != nil && c.Status == corev1.ConditionTrue
+}
+
+func phase(want corev1.PodPhase) func(*corev1.Pod) bool {
+	return func(p *corev1.Pod) bool { return p != nil && p.Status.Phase == want }
+}
+
+func (r *real) log(t *testing.T, p *corev1.Pod, c string) string {
+	t.Helper()
+	b, err := os.ReadFile(filepath.Join(r.cfg.logDir(p), c, "0.log"))
+	if err != nil {
+		t.Error(err)
+	}
+	return string(b)
+}
+
+func TestRealPod(t *testing.T) {
+	r := newReal(t)
+	r.create(t, r.pod("a", "sleep", "1000"))
+	r.wait(t, "a", "ready", ready)
+
+	// A restart of the kubelet changes nothing.
+	before, _ := client.Get[*corev1.Pod](t.Context(), r.root, client.Pods, "default", "a")
+	r.stop()
+	r.start(t)
+	time.Sleep(500 * time.Millisecond)
+	after, _ := client.Get[*corev1.Pod](t.Context(), r.root, client.Pods, "default", "a")
+	if after.ResourceVersion != before.ResourceVersion || after.Status.ContainerStatuses[0].RestartCount != 0 {
+		t.Errorf("a restart changed the pod: %v, then %v", before.Status, after.Status)
+	}
+
+	if err := client.Delete(t.Context(), r.root, client.Pods, "default", "a", ""); err != nil {
 		t.Fatal(err)
 	}
 	r.wait(t, "a", "gone", func(p *corev1.Pod) bool { return p == nil })
+}
+
+func TestRealVolumesAndEnvironment(t *testing.T) {
+	r := newReal(t)
+	ctx := t.Context()
+	cm := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "cm"}, Data: map[string]string{"k": "one", "x": "y"}}
+	if _, err := client.Create(ctx, r.root, client.ConfigMaps, cm); err != nil {
+		t.Fatal(err)
+	}
+	sec := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "sec"}, Data: map[string][]byte{"pw": []byte("hush")}}
+	if _, err := client.Create(ctx, r.root, client.Secrets, sec); err != nil {
+		t.Fatal(err)
+	}
+	p := r.pod("v", "sh", "-c", `echo "env $A $B $C $D $E $PRE_x"; id; ls -ln /vol/; cat /vol/cm/k /vol/sec/pw; cat /vol/down/labels; echo; cat /sub; cat /etc/hosts | head -1; touch /vol/empty/f; ls -ldn /vol/empty /vol/empty/f /vol/mem; grep -c /vol/mem /proc/mounts; echo bye > /dev/termination-log; wc -c < /var/run/secrets/kubernetes.io/serviceaccount/token; ls -l /vol/sec/..data/; sleep 1000`)
+	p.Labels = map[string]string{"app": "v"}
+	gid, uid := int64(2000), int64(1000)
+	p.Spec.SecurityContext = &corev1.PodSecurityContext{FSGroup: &gid, RunAsUser: &uid}
+	c := &p.Spec.Containers[0]
+	c.Env = []corev1.EnvVar{{Name: "A", Value: "a"}, {Name: "B", Value: "$(A)b"},
+		{Name: "C", ValueFrom: &corev1.EnvVarSource{FieldRef: &corev1.ObjectFieldSelector{FieldPath: "spec.nodeName"}}},
+		{Name: "D", ValueFrom: &corev1.EnvVarSource{SecretKeyRef: &corev1.SecretKeySelector{LocalObjectReference: corev1.LocalObjectReference{Name: "sec"}, Key: "pw"}}},
+		{Name: "E", ValueFrom: &corev1.EnvVarSource{ConfigMapKeyRef: &corev1.ConfigMapKeySelector{LocalObjectReference: corev1.LocalObjectReference{Name: "cm"}, Key: "k"}}}}
+	c.EnvFrom = []corev1.EnvFromSource{{Prefix: "PRE_", ConfigMapRef: &corev1.ConfigMapEnvSource{LocalObjectReference: corev1.LocalObjectReference{Name: "cm"}}}}
+	p.Spec.Volumes = []corev1.Volume{
+		{Name: "cm", VolumeSource: corev1.VolumeSource{ConfigMap: &corev1.ConfigMapVolumeSource{LocalObjectReference: corev1.LocalObjectReference{Name: "cm"}}}},
+		{Name: "sec", VolumeSource: corev1.VolumeSource{Secret: &corev1.SecretVolumeSource{SecretName: "sec"}}},
+		{Name: "down", VolumeSource: corev1.VolumeSource{DownwardAPI: &corev1.DownwardAPIVolumeSource{Items: []corev1.DownwardAPIVolumeFile{{Path: "labels", FieldRef: &corev1.ObjectFieldSelector{FieldPath: "metadata.labels"}}}}}},
+		{Name: "empty", VolumeSource: corev1.VolumeSource{EmptyDir: &corev1.EmptyDirVolumeSource{}}},
+		{Name: "mem", VolumeSource: corev1.VolumeSource{EmptyDir: &corev1.EmptyDirVolumeSource{Medium: corev1.StorageMediumMemory}}},
+	}
+	for _, name := range []string{"cm", "sec", "down", "empty", "mem"} {
+		c.VolumeMounts = append(c.VolumeMounts, corev1.VolumeMount{Name: name, MountPath: "/vol/" + name})
+	}
+	c.VolumeMounts = append(c.VolumeMounts, corev1.VolumeMount{Name: "cm", MountPath: "/sub", SubPath: "k"}, corev1.VolumeMount{Name: "empty", MountPath: "/deep", SubPath: "a/b"})
+	r.create(t, p)
+	p = r.wait(t, "v", "ready", ready)
+	time.Sleep(300 * time.Millisecond)
+	t.Log(r.log(t, p, "c"))
+	// An update of a config map shows up by itself.
+	cm.Data["k"] = "two"
+	if _, err := client.Update(ctx, r.root, client.ConfigMaps, cm); err != nil {
+		t.Fatal(err)
+	}
+	begin := time.Now()
+	for {
+		b, err := os.ReadFile(filepath.Join(r.cfg.podDir(string(p.UID)), "volumes/kubernetes.io~configmap/cm/k"))
+		if string(b) == "two" {
+			break
+		}
+		if time.Since(begin) > 10*time.Second {
+			t.Fatal("not updated", err)
+		}
+		time.Sleep(time.Millisecond)
+	}
+	t.Log("config map updated after", time.Since(begin))
+	zero := int64(1)
+	if err := r.root.Delete(ctx, client.Ref{Resource: client.Pods, Namespace: "default", Name: "v"}, metav1.DeleteOptions{GracePeriodSeconds: &zero}); err != nil {
+		t.Fatal(err)
+	}
+	r.wait(t, "v", "gone", func(p *corev1.Pod) bool { return p == nil })
+	time.Sleep(200 * time.Millisecond)
+	if _, err := os.Stat(r.cfg.podDir(string(p.UID))); !os.IsNotExist(err) {
+		t.Error("pod directory left", err)
+	}
+}
+
+func TestRealLifecycle(t *testing.T) {
+	r := newReal(t)
+	never := func(name string, cmd ...string) *corev1.Pod {
+		p := r.pod(name, cmd...)
+		p.Spec.RestartPolicy = corev1.RestartPolicyNever
+		return p
+	}
+	r.create(t, never("ok", "true"))
+	bad := never("bad", "sh", "-c", "echo why; exit 3")
+	bad.Spec.Containers[0].TerminationMessagePolicy = corev1.TerminationMessageFallbackToLogsOnError
+	r.create(t, bad)
+	always := corev1.ContainerRestartPolicyAlways
+	side := never("side", "sh", "-c", "sleep 1; ls /x")
+	side.Spec.Volumes = []corev1.Volume{{Name: "x", VolumeSource: corev1.VolumeSource{EmptyDir: &corev1.EmptyDirVolumeSource{}}}}
+	m := []corev1.VolumeMount{{Name: "x", MountPath: "/x"}}
+	side.Spec.Containers[0].VolumeMounts = m
+	side.Spec.InitContainers = []corev1.Container{
+		{Name: "i1", Image: busybox, Command: []string{"touch", "/x/one"}, VolumeMounts: m},
+		{Name: "s1", Image: busybox, Command: []string{"sh", "-c", "trap 'echo term; exit 0' TERM; touch /x/side; while :; do sleep 0.1; done"}, RestartPolicy: &always, VolumeMounts: m,
+			StartupProbe: &corev1.Probe{ProbeHandler: corev1.ProbeHandler{Exec: &corev1.ExecAction{Command: []string{"test", "-e", "/x/side"}}}, PeriodSeconds: 1, TimeoutSeconds: 1, FailureThreshold: 10, SuccessThreshold: 1}},
+		{Name: "i2", Image: busybox, Command: []string{"test", "-e", "/x/side"}, VolumeMounts: m},
+	}
+	r.create(t, side)
+	crash := r.pod("crash", "false")
+	r.create(t, crash)
+	live := r.pod("live", "sh", "-c", "touch /tmp/ok; sleep 2; rm /tmp/ok; sleep 1000")
+	live.Spec.Containers[0].LivenessProbe = &corev1.Probe{ProbeHandler: corev1.ProbeHandler{Exec: &corev1.ExecAction{Command: []string{"cat", "/tmp/ok"}}}, PeriodSeconds: 1, TimeoutSeconds: 1, FailureThreshold: 1, SuccessThreshold: 1}
+	one := int64(1)
+	live.Spec.TerminationGracePeriodSeconds = &one
+	r.create(t, live)
+	noimg := r.pod("noimg", "x")
+	noimg.Spec.Containers[0].Image = "localhost:1/nothing:1"
+	r.create(t, noimg)
+	miss := r.pod("miss", "x")
+	miss.Spec.Containers[0].EnvFrom = []corev1.EnvFromSource{{SecretRef: &corev1.SecretEnvSource{LocalObjectReference: corev1.LocalObjectReference{Name: "nosuch"}}}}
+	r.create(t, miss)
+	hook := r.pod("hook", "sh", "-c", "while :; do sleep 0.1; done")
+	hook.Spec.Containers[0].Lifecycle = &corev1.Lifecycle{PostStart: &corev1.LifecycleHandler{Exec: &corev1.ExecAction{Command: []string{"sh", "-c", "echo post > /dev/termination-log"}}},
+		PreStop: &corev1.LifecycleHandler{Exec: &corev1.ExecAction{Command: []string{"sh", "-c", "echo pre >> /proc/1/fd/1"}}}}
+	r.create(t, hook)
+	nocmd := r.pod("nocmd", "/no/such/binary")
+	r.create(t, nocmd)
+	waiting := func(reason string) func(p *corev1.Pod) bool {
+		return func(p *corev1.Pod) bool {
+			return p != nil && len(p.Status.ContainerStatuses) > 0 && p.Status.ContainerStatuses[0].State.Waiting != nil && p.Status.ContainerStatuses[0].State.Waiting.Reason == reason
+		}
+	}
+	show := func(p *corev1.Pod) { t.Logf("%s: %s %+v", p.Name, p.Status.Phase, p.Status.ContainerStatuses[0].State) }
+	r.wait(t, "ok", "succeeded", phase(corev1.PodSucceeded))
+	p := r.wait(t, "bad", "failed", phase(corev1.PodFailed))
+	if st := p.Status.ContainerStatuses[0].State.Terminated; st.ExitCode != 3 || st.Message != "why\n" || st.Reason != "Error" {
+		t.Errorf("bad: %+v", st)
+	}
+	p = r.wait(t, "miss", "waiting", waiting("CreateContainerConfigError"))
+	t.Log(p.Status.ContainerStatuses[0].State.Waiting)
+	p = r.wait(t, "noimg", "waiting", waiting("ErrImagePull"))
+	t.Log(p.Status.ContainerStatuses[0].State.Waiting)
+	p = r.wait(t, "nocmd", "waiting", waiting("RunContainerError"))
+	t.Log(p.Status.ContainerStatuses[0].State.Waiting)
+	p = r.wait(t, "crash", "backing off", waiting("CrashLoopBackOff"))
+	t.Log(p.Status.ContainerStatuses[0].State.Waiting, p.Status.ContainerStatuses[0].LastTerminationState.Terminated)
+	p = r.wait(t, "side", "succeeded", phase(corev1.PodSucceeded))
+	t.Log(r.log(t, p, "c"), r.log(t, p, "s1"))
+	for _, s := range p.Status.InitContainerStatuses {
+		t.Logf("%s %+v", s.Name, s.State)
+	}
+	r.wait(t, "noimg", "backing off", waiting("ImagePullBackOff"))
+	p = r.wait(t, "live", "restarted", func(p *corev1.Pod) bool {
+		return p != nil && p.Status.ContainerStatuses[0].RestartCount == 1 && ready(p)
+	})
+	show(p)
+	r.wait(t, "hook", "ready", ready)
+	if err := client.Delete(t.Context(), r.root, client.Pods, "default", "hook", ""); err != nil {
+		t.Fatal(err)
+	}
+	r.wait(t, "hook", "gone", func(p *corev1.Pod) bool { return p == nil })
+	events, err := client.ListAll[*corev1.Event](t.Context(), r.root, client.Events, "default", metav1.ListOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range events {
+		t.Logf("%-8s %-7s %-22s %s x%d", e.InvolvedObject.Name, e.Type, e.Reason, e.Message, e.Count)
+	}
 }

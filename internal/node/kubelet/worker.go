@@ -50,6 +50,8 @@ type worker struct {
 	// Owned by the operation under way, or by run when there is none.
 	crash     backoff
 	pulls     map[string]*pullState
+	holds     map[string]time.Time // containers that could not be made: not before
+	heldAt    map[string]string    // the run at whose end a container was last held back
 	prepared  bool
 	mounts    map[string]mounted
 	refreshed time.Time
@@ -63,7 +65,7 @@ type worker struct {
 type rejection struct{ reason, message string }
 
 func newWorker(k *Kubelet, pod *corev1.Pod) *worker {
-	w := &worker{k: k, uid: pod.UID, wakes: make(chan struct{}, 1), crash: backoff{}, pulls: map[string]*pullState{}, preStop: map[string]bool{}}
+	w := &worker{k: k, uid: pod.UID, wakes: make(chan struct{}, 1), crash: backoff{}, pulls: map[string]*pullState{}, holds: map[string]time.Time{}, heldAt: map[string]string{}, preStop: map[string]bool{}}
 	w.mu.pod = pod
 	w.mu.status = pod.Status.DeepCopy()
 	w.mu.wait = map[string]waiting{}
@@ -265,12 +267,11 @@ func (w *worker) deadline(pod *corev1.Pod) (time.Time, bool) {
 
 // publish computes the status and hands it to the writer.
 func (w *worker) publish(ctx context.Context, pod *corev1.Pod, obs *runtime.Pod, terminal, running bool) *corev1.PodStatus {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	old := w.mu.status
-	f := facts{pod: pod, old: old, obs: obs, wait: w.mu.wait, terminal: terminal, hostIPs: w.k.ips(),
-		runtimeName: w.k.runtimeName.Load().(string), rro: w.k.rro.Load()}
+	f := facts{pod: pod, obs: obs, terminal: terminal, hostIPs: w.k.ips(), runtimeName: w.k.runtimeName.Load().(string), rro: w.k.rro.Load()}
 	f.readiness, f.startup = w.probes.results()
+	w.mu.Lock()
+	old := w.mu.status
+	f.old, f.wait = old, w.mu.wait
 	s := podStatus(f)
 	if r := w.mu.rejected; r != nil {
 		s.Phase, s.Reason, s.Message = corev1.PodFailed, r.reason, r.message
@@ -280,8 +281,10 @@ func (w *worker) publish(ctx context.Context, pod *corev1.Pod, obs *runtime.Pod,
 	}
 	stamp(pod, &s, old, metav1.Now())
 	w.mu.status = &s
+	gone := w.mu.gone
+	w.mu.Unlock() // before anything else is locked: the kubelet's lock is taken before a worker's
 	switch {
-	case w.mu.gone:
+	case gone:
 	case isStatic(pod):
 		w.k.mirror(ctx, pod, &s, running)
 	default:

@@ -148,6 +148,12 @@ func containerOf(s *cri.ContainerStatus) Container {
 	if c.State == Exited {
 		c.ExitCode, c.Reason, c.Message = s.GetExitCode(), s.GetReason(), s.GetMessage()
 		c.FinishedAt = time.Unix(0, s.GetFinishedAt())
+		if text := terminationMessage(&c); text != "" {
+			if c.Message != "" {
+				c.Message += ": "
+			}
+			c.Message += text
+		}
 	}
 	if u := s.GetUser().GetLinux(); u != nil {
 		c.User = &corev1.LinuxContainerUser{UID: u.Uid, GID: u.Gid, SupplementalGroups: u.SupplementalGroups}
