@@ -188,20 +188,34 @@ func (h *Hub) Own() client.Interface { return h.own }
 // there.
 func (h *Hub) Ready() <-chan struct{} { return h.ready }
 
-// Run feeds the caches, writes what a cluster has before anyone has written, and serves until ctx ends.
+// Run feeds the caches, writes what a cluster has before anyone has written, and serves until ctx ends. The server stops
+// first: requests that are under way still find their caches fed.
 func (h *Hub) Run(ctx context.Context) error {
-	g, ctx := errgroup.WithContext(ctx)
-	for _, c := range h.caches {
-		g.Go(func() error { return h.ended(ctx, "watch cache of "+c.Kind().Resource, c.Run(ctx)) })
-	}
-	g.Go(func() error { return h.ended(ctx, "informers", h.set.Run(ctx)) })
-	g.Go(func() error { return h.start(ctx) })
-	g.Go(func() error { return store.CompactEvery(ctx, h.cfg.Store, store.KeepHistory, h.log) })
-	if h.cfg.Listener != nil {
-		g.Go(func() error { return h.listen(ctx) })
-	}
+	parts, end := context.WithCancel(context.WithoutCancel(ctx))
+	defer end()
 	defer h.stop()
-	if err := g.Wait(); err != nil && ctx.Err() == nil {
+	g, parts := errgroup.WithContext(parts)
+	for _, c := range h.caches {
+		g.Go(func() error { return h.ended(parts, "watch cache of "+c.Kind().Resource, c.Run(parts)) })
+	}
+	g.Go(func() error { return h.ended(parts, "informers", h.set.Run(parts)) })
+	g.Go(func() error { return h.start(parts) })
+	g.Go(func() error { return store.CompactEvery(parts, h.cfg.Store, store.KeepHistory, h.log) })
+	g.Go(func() error {
+		return h.ended(parts, "compaction", store.CompactEvery(parts, h.cfg.Store, store.KeepHistory, h.log))
+	})
+	g.Go(func() error {
+		defer end()
+		serving, stop := context.WithCancel(ctx)
+		defer stop()
+		defer context.AfterFunc(parts, stop)()
+		if h.cfg.Listener != nil {
+			return h.listen(serving)
+		}
+		<-serving.Done()
+		return nil
+	})
+	if err := g.Wait(); err != nil {
 		return err
 	}
 	return context.Cause(ctx)

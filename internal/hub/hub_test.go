@@ -13,6 +13,7 @@ import (
 
 	"sampan.dev/internal/api"
 	"sampan.dev/internal/api/all"
+	"sampan.dev/internal/client"
 	"sampan.dev/internal/hub/authz"
 	"sampan.dev/internal/hub/store/memory"
 
@@ -142,3 +143,9 @@ func TestBootstraps(t *testing.T) {
 		t.Errorf("readyz: %d %s", a.code, a.body)
 	}
 }
+
+func refTo(name string) client.Ref {
+	return client.Ref{Resource: client.ConfigMaps, Namespace: "default", Name: name}
+}
+
+var getOptions metav1.GetOptions
