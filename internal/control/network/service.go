@@ -13,7 +13,6 @@ import (
 	"sampan.dev/internal/control/loop"
 
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/util/intstr"
 )
 
@@ -77,8 +76,14 @@ func (m *members) of(svc *corev1.Service) []*corev1.Pod {
 	return out
 }
 
+// selects matches by hand, since it is asked for every service of a namespace on every change of a pod there.
 func selects(svc *corev1.Service, pod *corev1.Pod) bool {
-	return labels.SelectorFromValidatedSet(svc.Spec.Selector).Matches(labels.Set(pod.Labels))
+	for k, v := range svc.Spec.Selector {
+		if have, ok := pod.Labels[k]; !ok || have != v {
+			return false
+		}
+	}
+	return true
 }
 
 // selfMade reports whether somebody else is to say where the service leads, if anywhere.

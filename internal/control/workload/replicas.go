@@ -110,7 +110,8 @@ func (r *replicas) reconcile(ctx context.Context, key string) (time.Duration, er
 	}
 	var failure error
 	if rs.DeletionTimestamp == nil {
-		create, remove := planReplicas(*rs.Spec.Replicas, active, r.related(rs, active), time.Now())
+		related := func() []*corev1.Pod { return r.related(rs, active) }
+		create, remove := planReplicas(*rs.Spec.Replicas, active, related, time.Now())
 		failure = errors.Join(r.create(ctx, key, rs, create), r.remove(ctx, key, rs, remove))
 	}
 	status, next := statusOf(rs, active, terminating, failure, time.Now())

@@ -17,14 +17,17 @@ import (
 // burst bounds the pods that one look at a ReplicaSet creates or deletes.
 const burst = 500
 
-// planReplicas decides how many pods to create, or which of active to delete. related are the pods of all ReplicaSets of
-// the same controller.
-func planReplicas(want int32, active, related []*corev1.Pod, now time.Time) (create int, remove []*corev1.Pod) {
+// planReplicas decides how many pods to create, or which of active to delete. related returns the pods of all ReplicaSets of
+// the same controller; it is asked only if some are to be deleted.
+func planReplicas(want int32, active []*corev1.Pod, related func() []*corev1.Pod, now time.Time) (create int, remove []*corev1.Pod) {
 	diff := len(active) - int(want)
 	if diff < 0 {
 		return min(-diff, burst), nil
 	}
-	return 0, victims(active, related, min(diff, burst), now)
+	if diff == 0 {
+		return 0, nil
+	}
+	return 0, victims(active, related(), min(diff, burst), now)
 }
 
 // statusOf returns the status of rs with these pods. failure is what went wrong in creating or deleting. next is when a
