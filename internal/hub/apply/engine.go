@@ -12,7 +12,6 @@ import (
 	"k8s.io/apimachinery/pkg/util/managedfields"
 	"sigs.k8s.io/structured-merge-diff/v6/fieldpath"
 	smdschema "sigs.k8s.io/structured-merge-diff/v6/schema"
-	"sigs.k8s.io/structured-merge-diff/v6/typed"
 )
 
 // Engine patches objects and keeps their managed fields. It may be used by many goroutines at once.
@@ -35,7 +34,7 @@ func New(types func() ([]smdschema.TypeDef, error)) *Engine {
 		if err != nil {
 			return nil, err
 		}
-		return managedfields.NewSchemeTypeConverter(api.Scheme, &typed.Parser{Schema: smdschema.Schema{Types: defs}}), nil
+		return newConverter(defs), nil
 	})}
 }
 
@@ -50,7 +49,7 @@ func (e *Engine) manager(t target) (*managedfields.FieldManager, error) {
 	}
 	gvk := t.gvk()
 	id := identity{t}
-	m, err := managedfields.NewDefaultFieldManager(types, id, id, id, gvk, gvk.GroupVersion(), t.sub, t.reset())
+	m, err := managedfields.NewDefaultFieldManager(types, id, id, id, gvk, gvk.GroupVersion(), t.sub, t.filter())
 	if err != nil {
 		return nil, fmt.Errorf("field manager of %s: %w", gvk, err)
 	}
@@ -87,26 +86,32 @@ func (t target) fill(obj runtime.Object) {
 	}
 }
 
-// reset returns the filter of the fields that a write through the target may come to own.
-func (t target) reset() map[fieldpath.APIVersion]fieldpath.Filter {
-	var paths []string
-	version := fieldpath.APIVersion(t.gvk().GroupVersion().String())
-	s := t.kind.Sub(t.sub)
-	switch {
-	case t.sub == "":
-		paths = t.kind.ResetFields
-		if paths == nil && t.kind.Sub("status") != nil {
-			paths = []string{"status"}
+// resetPaths are the fields that a write through the target leaves as they were.
+func (t target) resetPaths() []string {
+	if t.sub == "" {
+		if t.kind.ResetFields == nil && t.kind.Sub("status") != nil {
+			return []string{"status"}
 		}
-	case s != nil && s.OwnFields != nil:
+		return t.kind.ResetFields
+	}
+	s := t.kind.Sub(t.sub)
+	if s != nil && s.ResetFields == nil && t.sub == "status" {
+		return []string{"spec"}
+	}
+	if s != nil {
+		return s.ResetFields
+	}
+	return nil
+}
+
+// filter lets pass the fields that a write through the target may come to own.
+func (t target) filter() map[fieldpath.APIVersion]fieldpath.Filter {
+	version := fieldpath.APIVersion(t.gvk().GroupVersion().String())
+	if s := t.kind.Sub(t.sub); s != nil && s.OwnFields != nil {
 		return map[fieldpath.APIVersion]fieldpath.Filter{version: only(s.OwnFields)}
-	case s != nil && s.ResetFields != nil:
-		paths = s.ResetFields
-	case t.sub == "status":
-		paths = []string{"spec"}
 	}
 	set := fieldpath.NewSet()
-	for _, p := range paths {
+	for _, p := range t.resetPaths() {
 		set.Insert(fieldpath.MakePathOrDie(split(p)...))
 	}
 	return fieldpath.NewExcludeFilterSetMap(map[fieldpath.APIVersion]*fieldpath.Set{version: set})

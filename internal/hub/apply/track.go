@@ -38,8 +38,32 @@ func (e *Engine) track(t target, obj, old api.Object, manager string) error {
 			return err
 		}
 	}
-	_, err = m.Update(old, obj, manager) // changes and returns obj
-	return err
+	short := t.without(obj)
+	if _, err = m.Update(t.without(old), short, manager); err != nil { // changes and returns short
+		return err
+	}
+	obj.SetManagedFields(short.GetManagedFields())
+	return nil
+}
+
+// without returns obj without the top-level fields that a write through the target does not own anyway: comparing a pod's spec on
+// every change of its status would take most of the time. The copy is shallow.
+func (t target) without(obj api.Object) api.Object {
+	v := reflect.ValueOf(obj)
+	if v.Kind() != reflect.Pointer || v.Elem().Kind() != reflect.Struct {
+		return obj
+	}
+	out := reflect.New(v.Elem().Type())
+	out.Elem().Set(v.Elem())
+	for _, p := range t.resetPaths() {
+		if strings.Contains(p, ".") {
+			continue
+		}
+		if f := out.Elem().FieldByName(strings.ToUpper(p[:1]) + p[1:]); f.IsValid() {
+			f.SetZero()
+		}
+	}
+	return out.Interface().(api.Object)
 }
 
 // Manager is the name a write is recorded under: the fieldManager option or else what precedes the first slash of the user
