@@ -14,6 +14,7 @@ import (
 	"math/big"
 	"net"
 	"slices"
+	"sync"
 	"time"
 
 	certificatesv1 "k8s.io/api/certificates/v1"
@@ -30,6 +31,9 @@ const (
 type Authority struct {
 	Cert *x509.Certificate
 	Key  crypto.Signer
+
+	pool     *x509.CertPool
+	makePool sync.Once
 }
 
 // NewAuthority makes a self-signed authority.
@@ -148,11 +152,13 @@ func (a *Authority) sign(tmpl *x509.Certificate, pub crypto.PublicKey, life time
 // PEM is the authority's certificate.
 func (a *Authority) PEM() []byte { return encodeCerts(a.Cert.Raw) }
 
-// Pool holds the authority alone.
+// Pool holds the authority alone. It is made once and shared: add nothing to it.
 func (a *Authority) Pool() *x509.CertPool {
-	p := x509.NewCertPool()
-	p.AddCert(a.Cert)
-	return p
+	a.makePool.Do(func() {
+		a.pool = x509.NewCertPool()
+		a.pool.AddCert(a.Cert)
+	})
+	return a.pool
 }
 
 // Hash pins the authority for a joining node, as kubeadm's --discovery-token-ca-cert-hash: "sha256:" and the hex digest of
