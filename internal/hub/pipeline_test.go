@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"net/http"
+	"net/netip"
 	"slices"
 	"strings"
 	"testing"
@@ -28,9 +29,12 @@ func (a *curious) Authorize(_ context.Context, q authz.Attributes) (authz.Decisi
 	return authz.Allow, "", nil
 }
 
+// bare leaves out what reads and writes by itself.
+func bare(c *Config) { c.NoAdmission, c.Bootstrap, c.ServiceCIDR = true, false, netip.Prefix{} }
+
 func TestImpersonation(t *testing.T) {
 	z := &curious{}
-	h := start(t, func(c *Config) { c.Authorizer, c.NoAdmission, c.Bootstrap = z, true, false })
+	h := start(t, func(c *Config) { bare(c); c.Authorizer = z })
 	whoami := func(headers ...string) map[string]any {
 		t.Helper()
 		a := do(h, "POST", "/apis/authentication.k8s.io/v1/selfsubjectreviews", `{}`, headers...)
@@ -65,7 +69,8 @@ func TestImpersonation(t *testing.T) {
 func TestAudit(t *testing.T) {
 	var out bytes.Buffer
 	h := start(t, func(c *Config) {
-		c.Audit, c.Authorizer, c.NoAdmission, c.Bootstrap = audit.NewLines(&out), allowAll{}, true, false
+		bare(c)
+		c.Audit, c.Authorizer = audit.NewLines(&out), allowAll{}
 	})
 	out.Reset()
 	a := do(h, "GET", cms+"/none", "", "Audit-ID: mine", "User-Agent: kubectl/v1")
