@@ -17,6 +17,7 @@ import (
 	"sampan.dev/internal/config"
 	"sampan.dev/internal/daemon"
 	"sampan.dev/internal/hub"
+	"sampan.dev/internal/hub/connect"
 	"sampan.dev/internal/hub/store"
 	"sampan.dev/internal/hub/store/etcd"
 	"sampan.dev/internal/pki"
@@ -101,14 +102,23 @@ func (p *plane) hubConfig(cfg config.Config, st store.Store, listener net.Listen
 		ClientCAPEM:     p.pki.CA.PEM(),
 		FrontCAPEM:      p.pki.FrontProxyCA.PEM(),
 		ServerCAPEM:     p.pki.CA.PEM(),
-		Version:         hub.Version{Git: config.Version, Commit: config.Build},
+		Connect: connect.New(connect.Config{
+			Door: func() client.Reader {
+				return p.door(api.User{Name: api.UserAPIServer, Groups: []string{api.GroupMasters, api.GroupAuthenticated}}, "kube-apiserver/"+config.Version)
+			},
+			KubeletTLS: p.kubeletTLS(),
+			Log:        log.With("component", "connect"),
+		}),
+		Version: hub.Version{Git: config.Version, Commit: config.Build},
 	}
 	return c
 }
 
 // kubeletTLS shows kubelets the API server's client certificate and believes only those that the cluster's authority
 // vouches for.
-func (p *plane) kubeletTLS() *tls.Config { return pki.ClientTLS(p.pki.KubeletClient, p.pki.CA.Pool(), "") }
+func (p *plane) kubeletTLS() *tls.Config {
+	return pki.ClientTLS(p.pki.KubeletClient, p.pki.CA.Pool(), "")
+}
 
 func (p *plane) door(user api.User, userAgent string) client.Interface {
 	return p.hub.Door(user, userAgent)

@@ -17,6 +17,7 @@ import (
 	"sampan.dev/internal/client/cache"
 	"sampan.dev/internal/config"
 	"sampan.dev/internal/daemon"
+	"sampan.dev/internal/node/dns"
 	"sampan.dev/internal/node/kubelet"
 	"sampan.dev/internal/node/network"
 	"sampan.dev/internal/node/proxy"
@@ -97,7 +98,7 @@ func (m *machine) startNode(g *daemon.Group, s *seat, show *steps) error {
 	return nil
 }
 
-// startNetwork runs the pod network and the service rules.
+// startNetwork runs the pod network, the service rules and the cluster's DNS.
 func (m *machine) startNetwork(g *daemon.Group, s *seat, name string, nodes *cache.Informer[*corev1.Node], services *cache.Informer[*corev1.Service], slices *cache.Informer[*discoveryv1.EndpointSlice]) error {
 	pods := netip.MustParsePrefix(m.cfg.ClusterCIDR)
 	n := network.New(network.Config{
@@ -125,6 +126,20 @@ func (m *machine) startNetwork(g *daemon.Group, s *seat, name string, nodes *cac
 		Log:      m.log,
 	})
 	g.Go("proxy", p.Run)
+	d := dns.New(dns.Config{
+		NodeName: name,
+		Domain:   m.cfg.ClusterDomain,
+		Ranges:   []netip.Prefix{pods, netip.MustParsePrefix(m.cfg.ServiceCIDR)},
+		DNSIP:    m.cfg.DNSIP(),
+		Ready:    n.Ready(),
+		Gateway:  n.Gateway,
+		Services: services,
+		Slices:   slices,
+		Nodes:    nodes,
+		Door:     s.door,
+		Log:      m.log.With("component", "dns"),
+	})
+	g.Go("dns", d.Run)
 	return nil
 }
 
