@@ -285,7 +285,7 @@ func (c *call) deleteOptions() (metav1.DeleteOptions, error) {
 		if err != nil {
 			return opts, err
 		}
-		if err := wire.DecodeOptions(data, f, &opts, "DeleteOptions"); err != nil {
+		if err := wire.DecodeDeleteOptions(data, f, &opts); err != nil {
 			return opts, err
 		}
 	}

@@ -50,11 +50,14 @@ func (d *Door) request(ctx context.Context, v string, ref client.Ref, sel *metav
 			Details: &metav1.StatusDetails{Group: ref.Resource.Group, Kind: ref.Resource.Resource},
 		}}
 	}
-	if !k.Namespaced && k.Resource != "namespaces" {
+	if !k.Namespaced {
 		ref.Namespace = ""
 	}
 	req := &verb.Request{User: d.user, UserAgent: d.userAgent, Verb: v, Kind: k, Ref: ref, Warn: d.warn}
 	a := verb.AttributesOf(req)
+	if k.Group == "" && k.Resource == "namespaces" {
+		a.Namespace = ref.Name // a namespace counts as inside itself, as paths have it
+	}
 	if sel != nil {
 		a.FieldSelector, a.LabelSelector = sel.FieldSelector, sel.LabelSelector
 		if ref.Name == "" {

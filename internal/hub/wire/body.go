@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"bytes"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -18,6 +19,8 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/runtime/serializer/json"
 	"k8s.io/apimachinery/pkg/runtime/serializer/protobuf"
+	kjson "sigs.k8s.io/json"
+	"sigs.k8s.io/yaml"
 )
 
 // MaxBody is the largest body that is read, in bytes.
@@ -162,15 +165,40 @@ func Warnings(errs []error, warn func(string)) {
 	}
 }
 
-// DecodeOptions reads a body that holds options (DeleteOptions) into opts.
-func DecodeOptions(data []byte, f Format, opts runtime.Object, kind string) error {
-	gvk := schema.GroupVersionKind{Version: "v1", Kind: kind}
-	obj, _, err := bodies.lax[f].Decode(data, &gvk, opts)
-	if err != nil {
-		return apierrors.NewBadRequest(err.Error())
+// DecodeDeleteOptions reads a body that holds DeleteOptions. Clients name any group and version they like in it.
+func DecodeDeleteOptions(data []byte, f Format, opts *metav1.DeleteOptions) error {
+	kind := "DeleteOptions"
+	switch f {
+	case Proto:
+		var env runtime.Unknown
+		body, ok := bytes.CutPrefix(data, magic)
+		if !ok {
+			return apierrors.NewBadRequest("provided data does not appear to be a protobuf message, expected prefix [107 56 115 0]")
+		}
+		if err := env.Unmarshal(body); err != nil {
+			return apierrors.NewBadRequest(err.Error())
+		}
+		if err := opts.Unmarshal(env.Raw); err != nil {
+			return apierrors.NewBadRequest(err.Error())
+		}
+		kind = env.Kind
+	default:
+		if f == YAML {
+			var err error
+			if data, err = yaml.YAMLToJSON(data); err != nil {
+				return apierrors.NewBadRequest(err.Error())
+			}
+		}
+		if err := kjson.UnmarshalCaseSensitivePreserveInts(data, opts); err != nil {
+			return apierrors.NewBadRequest(err.Error())
+		}
+		if opts.Kind != "" {
+			kind = opts.Kind
+		}
 	}
-	if obj != opts {
-		return apierrors.NewBadRequest("decoded object cannot be converted to " + kind)
+	if kind != "DeleteOptions" && kind != "" {
+		return apierrors.NewBadRequest("decoded object cannot be converted to DeleteOptions")
 	}
+	opts.TypeMeta = metav1.TypeMeta{}
 	return nil
 }
