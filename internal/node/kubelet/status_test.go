@@ -1,0 +1,170 @@
+package kubelet
+
+import (
+	"bufio"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"sampan.dev/internal/node/runtime"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+func statusText(pod *corev1.Pod, s *corev1.PodStatus) string {
+	flags := ""
+	for _, c := range []struct {
+		t    corev1.PodConditionType
+		flag string
+	}{{corev1.PodReadyToStartContainers, "s"}, {corev1.PodInitialized, "i"}, {corev1.ContainersReady, "c"}, {corev1.PodReady, "r"}} {
+		if findCondition(s.Conditions, c.t).Status == corev1.ConditionTrue {
+			flags += c.flag
+		}
+	}
+	if flags == "" {
+		flags = "-"
+	}
+	out := []string{string(s.Phase), flags}
+	for _, st := range append(slices.Clone(s.InitContainerStatuses), s.ContainerStatuses...) {
+		text := st.Name + "="
+		switch {
+		case st.State.Running != nil:
+			text += "running"
+		case st.State.Terminated != nil:
+			text += fmt.Sprintf("exited(%d)", st.State.Terminated.ExitCode)
+		default:
+			text += "waiting(" + st.State.Waiting.Reason + ")"
+		}
+		if st.Ready {
+			text += "*"
+		}
+		out = append(out, text)
+	}
+	return strings.Join(out, " ")
+}
+
+func TestStatus(t *testing.T) {
+	f, err := os.Open("testdata/status.txt")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	var name string
+	var fs facts
+	cases := 0
+	for sc := bufio.NewScanner(f); sc.Scan(); {
+		verb, rest, _ := strings.Cut(strings.TrimSpace(sc.Text()), " ")
+		switch verb {
+		case "case":
+			name = rest
+		case "pod":
+			fs = facts{pod: parsePod(t, strings.Fields(rest)), old: &corev1.PodStatus{}, runtimeName: "x"}
+		case "obs":
+			words := strings.Fields(rest)
+			if fs.terminal = words[len(words)-1] == "done"; fs.terminal {
+				words = words[:len(words)-1]
+			}
+			v := parseObs(t, fs.pod, words)
+			fs.obs, fs.startup = v.obs, v.startup
+		case "want":
+			cases++
+			s := podStatus(fs)
+			if got := statusText(fs.pod, &s); got != rest {
+				t.Errorf("%s:\n got %s\nwant %s", name, got, rest)
+			}
+		}
+	}
+	if cases < 15 {
+		t.Errorf("only %d cases read", cases)
+	}
+}
+
+func TestStatusKeepsWhatTheRuntimeForgot(t *testing.T) {
+	pod := parsePod(t, []string{"Never", "main:a"})
+	old := &corev1.PodStatus{Phase: corev1.PodRunning, ContainerStatuses: []corev1.ContainerStatus{{Name: "a", ContainerID: "x://1",
+		State: corev1.ContainerState{Running: &corev1.ContainerStateRunning{}}}}}
+	s := podStatus(facts{pod: pod, old: old, obs: &runtime.Pod{}})
+	st := s.ContainerStatuses[0]
+	if st.LastTerminationState.Terminated == nil || st.LastTerminationState.Terminated.ExitCode != 137 || st.RestartCount != 1 {
+		t.Errorf("%+v", st)
+	}
+	if s.Phase != corev1.PodFailed {
+		t.Errorf("a pod that runs once would run twice: %s", s.Phase)
+	}
+}
+
+func TestStatusShowsWhyAContainerWaits(t *testing.T) {
+	pod := parsePod(t, []string{"Always", "main:a"})
+	v := parseObs(t, pod, []string{"ready", "a=exited:1"})
+	s := podStatus(facts{pod: pod, old: &corev1.PodStatus{}, obs: v.obs, wait: map[string]waiting{"a": {"CrashLoopBackOff", "back-off"}}})
+	st := s.ContainerStatuses[0]
+	if st.State.Waiting == nil || st.State.Waiting.Reason != "CrashLoopBackOff" || st.LastTerminationState.Terminated == nil || s.Phase != corev1.PodRunning {
+		t.Errorf("%s %+v", s.Phase, st)
+	}
+}
+
+func TestReadinessGates(t *testing.T) {
+	pod := parsePod(t, []string{"Always", "main:a"})
+	pod.Spec.ReadinessGates = []corev1.PodReadinessGate{{ConditionType: "x/gate"}}
+	obs := parseObs(t, pod, []string{"ready", "a=running"}).obs
+	s := podStatus(facts{pod: pod, old: &corev1.PodStatus{}, obs: obs})
+	c := findCondition(s.Conditions, corev1.PodReady)
+	if c.Status != corev1.ConditionFalse || c.Reason != "ReadinessGatesNotReady" || c.Message != `corresponding condition of pod readiness gate "x/gate" does not exist.` {
+		t.Errorf("%+v", c)
+	}
+	pod.Status.Conditions = []corev1.PodCondition{{Type: "x/gate", Status: corev1.ConditionTrue}}
+	s = podStatus(facts{pod: pod, old: &corev1.PodStatus{}, obs: obs})
+	if findCondition(s.Conditions, corev1.PodReady).Status != corev1.ConditionTrue {
+		t.Error("the gate is open and the pod not ready")
+	}
+}
+
+func TestStampKeepsTransitionTimes(t *testing.T) {
+	pod := parsePod(t, []string{"Always", "main:a"})
+	at := metav1.NewTime(time.Unix(100, 0))
+	s := podStatus(facts{pod: pod, old: &corev1.PodStatus{}, obs: &runtime.Pod{}})
+	stamp(pod, &s, &corev1.PodStatus{}, at)
+	later := metav1.NewTime(time.Unix(200, 0))
+	n := podStatus(facts{pod: pod, old: &s, obs: parseObs(t, pod, []string{"ready", "a=running"}).obs})
+	stamp(pod, &n, &s, later)
+	if got := findCondition(n.Conditions, corev1.PodScheduled).LastTransitionTime; !got.Equal(&at) {
+		t.Errorf("PodScheduled moved to %v", got)
+	}
+	if got := findCondition(n.Conditions, corev1.PodReady).LastTransitionTime; !got.Equal(&later) {
+		t.Errorf("Ready did not move: %v", got)
+	}
+	if !n.StartTime.Equal(&at) {
+		t.Errorf("start time moved to %v", n.StartTime)
+	}
+}
+
+func TestMergeHoldsBackTerminalPhases(t *testing.T) {
+	cur := &corev1.Pod{Status: corev1.PodStatus{Phase: corev1.PodRunning, Conditions: []corev1.PodCondition{{Type: "other/x", Status: corev1.ConditionTrue}}}}
+	ours := &corev1.PodStatus{Phase: corev1.PodFailed, Reason: "Evicted", Conditions: []corev1.PodCondition{{Type: corev1.PodReady, Status: corev1.ConditionTrue}}}
+	m := merge(cur, ours, true)
+	if m.Phase != corev1.PodRunning || m.Reason != "" || findCondition(m.Conditions, "other/x") == nil {
+		t.Errorf("%+v", m)
+	}
+	m = merge(cur, ours, false)
+	if m.Phase != corev1.PodFailed || m.Reason != "Evicted" || findCondition(m.Conditions, corev1.PodReady).Status != corev1.ConditionFalse {
+		t.Errorf("%+v", m)
+	}
+}
+
+func TestQOS(t *testing.T) {
+	for _, c := range []struct {
+		req, lim string
+		want     corev1.PodQOSClass
+	}{{"", "", corev1.PodQOSBestEffort}, {"cpu=1", "", corev1.PodQOSBurstable}, {"cpu=1 memory=1Gi", "cpu=1 memory=1Gi", corev1.PodQOSGuaranteed},
+		{"cpu=1 memory=1Gi", "cpu=2 memory=1Gi", corev1.PodQOSBurstable}, {"cpu=1", "cpu=1", corev1.PodQOSBurstable}} {
+		pod := parsePod(t, []string{"Always", "main:a"})
+		pod.Spec.Containers[0].Resources = corev1.ResourceRequirements{Requests: resources(c.req), Limits: resources(c.lim)}
+		if got := qosOf(pod); got != c.want {
+			t.Errorf("%q %q: %s, want %s", c.req, c.lim, got, c.want)
+		}
+	}
+}
