@@ -10,6 +10,7 @@ import (
 	"sampan.dev/internal/hub/hubtest"
 
 	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
 	schedulingv1 "k8s.io/api/scheduling/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -232,4 +233,33 @@ func TestNodeRestriction(t *testing.T) {
 	if err := client.Delete(ctx, n1, client.Pods, "default", "m", ""); err != nil {
 		t.Error(err)
 	}
+}
+
+func TestNodePublishesItsDNSOnly(t *testing.T) {
+	h := newHub(t)
+	ctx := t.Context()
+	slice := func(name, service, node string) *discoveryv1.EndpointSlice {
+		return &discoveryv1.EndpointSlice{
+			ObjectMeta:  metav1.ObjectMeta{Namespace: "kube-system", Name: name, Labels: map[string]string{discoveryv1.LabelServiceName: service}},
+			AddressType: discoveryv1.AddressTypeIPv4, Endpoints: []discoveryv1.Endpoint{{Addresses: []string{"10.0.0.1"}, NodeName: &node}},
+		}
+	}
+	for _, c := range []struct {
+		s    *discoveryv1.EndpointSlice
+		want string
+	}{
+		{slice("kube-dns-n1", "kube-dns", "n1"), ""},
+		{slice("kube-dns-n2", "kube-dns", "n2"), `endpointslices.discovery.k8s.io "kube-dns-n2" is forbidden: node "n1" can only access its own EndpointSlice of the DNS service`},
+		{slice("kube-dns-n1", "metrics", "n1"), `endpointslices.discovery.k8s.io "kube-dns-n1" is forbidden: node "n1" can only publish endpoints of the DNS service`},
+		{slice("kube-dns-n1", "kube-dns", "n2"), `endpointslices.discovery.k8s.io "kube-dns-n1" is forbidden: node "n1" can only publish endpoints with nodeName set to itself`},
+	} {
+		_, err := client.Create(ctx, h.As(api.Node("n1")), client.EndpointSlices, c.s)
+		wantError(t, c.s.Name, err, c.want)
+	}
+	other := slice("other", "other", "n2")
+	if _, err := client.Create(ctx, h.Root, client.EndpointSlices, other); err != nil {
+		t.Fatal(err)
+	}
+	wantError(t, "delete", client.Delete(ctx, h.As(api.Node("n1")), client.EndpointSlices, "kube-system", "other", ""),
+		`endpointslices.discovery.k8s.io "other" is forbidden: node "n1" can only access its own EndpointSlice of the DNS service`)
 }

@@ -142,7 +142,7 @@ func (o *operation) nodePorts() error {
 		}
 	}
 	for _, p := range held {
-		if !slices.Contains(numbers(o.svc), p) {
+		if !hasNodePorts(o.svc) || !slices.Contains(numbers(o.svc), p) {
 			o.dropPorts = append(o.dropPorts, p)
 		}
 	}

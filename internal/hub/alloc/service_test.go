@@ -2,10 +2,12 @@ package alloc_test
 
 import (
 	"fmt"
+	"log/slog"
 	"net/netip"
 	"testing"
 
 	"sampan.dev/internal/client"
+	"sampan.dev/internal/client/cache"
 	"sampan.dev/internal/hub/alloc"
 	"sampan.dev/internal/hub/hubtest"
 
@@ -142,6 +144,17 @@ func TestNodePorts(t *testing.T) {
 		t.Errorf("%v", b.Spec.Ports)
 	}
 	w.create(service("c", np(30007)), "")
+	external := func(s *corev1.Service) {
+		s.Spec.Type, s.Spec.ExternalName, s.Spec.ClusterIP, s.Spec.ClusterIPs = corev1.ServiceTypeExternalName, "example.org", "", nil
+	}
+	c := w.update(service("c", nil), external, "")
+	if c.Spec.ClusterIP != "" || c.Spec.IPFamilies != nil || c.Spec.Ports[0].NodePort != 0 {
+		t.Errorf("%v", c.Spec)
+	}
+	c = w.update(service("c", nil), func(s *corev1.Service) { s.Spec.ExternalName = ""; np(30007)(s) }, "")
+	if c.Spec.ClusterIP == "" || c.Spec.Ports[0].NodePort != 30007 {
+		t.Errorf("%v", c.Spec)
+	}
 
 	lb := w.create(service("lb", func(s *corev1.Service) {
 		s.Spec.Type, s.Spec.ExternalTrafficPolicy = corev1.ServiceTypeLoadBalancer, corev1.ServiceExternalTrafficPolicyLocal
@@ -181,5 +194,25 @@ func TestSmallRangeFillsUp(t *testing.T) {
 	_, err := s.Assign(t.Context(), svc, nil, false)
 	if want := `Internal error occurred: failed to allocate a serviceIP for Service "s": range is full`; err == nil || err.Error() != want {
 		t.Errorf("%v, want %s", err, want)
+	}
+}
+
+// A hub that starts finds out what has been given before anything new is.
+func TestRestart(t *testing.T) {
+	w := world{hubtest.New(t), t}
+	w.Boot(t)
+	w.create(service("a", func(s *corev1.Service) { s.Spec.Type = corev1.ServiceTypeNodePort; s.Spec.Ports[0].NodePort = 30007 }), "")
+	set := cache.NewSet(w.Root, slog.New(slog.DiscardHandler))
+	next := alloc.New(alloc.Config{CIDRs: []netip.Prefix{w.Bootstrap.ServiceCIDR}, Informers: set})
+	go func() { _ = set.Run(t.Context()) }()
+	for name, fn := range map[string]func(*corev1.Service){
+		"address": func(s *corev1.Service) { s.Spec.ClusterIP, s.Spec.ClusterIPs = "10.96.0.1", []string{"10.96.0.1"} },
+		"port":    func(s *corev1.Service) { s.Spec.Type = corev1.ServiceTypeNodePort; s.Spec.Ports[0].NodePort = 30007 },
+	} {
+		s := service("b", fn)
+		s.UID, s.Spec.IPFamilies = "b", []corev1.IPFamily{corev1.IPv4Protocol}
+		if _, err := next.Assign(t.Context(), s, nil, false); err == nil {
+			t.Errorf("%s was given twice", name)
+		}
 	}
 }
