@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -41,7 +40,8 @@ type machine struct {
 
 // seat is a node's place in a cluster: the door it speaks through, with its own identity.
 type seat struct {
-	door client.Interface
+	door      client.Interface
+	authority []byte // PEM; whose client certificates the kubelet's server believes
 }
 
 // startMachine starts the bundled runtime, which needs nobody, so that it comes up while the control plane does.
@@ -61,7 +61,7 @@ func startMachine(g *daemon.Group, cfg config.Config, paths config.Paths, _ *ste
 
 func (p *plane) nodeSeat(cfg config.Config) *seat {
 	name, _ := cfg.Node() // checked when the keys were opened
-	return &seat{door: p.door(api.Node(name), "kubelet/"+config.Version)}
+	return &seat{door: p.door(api.Node(name), "kubelet/"+config.Version), authority: p.pki.CA.PEM()}
 }
 
 // startNode runs the node's parts and returns when the node is Ready.
@@ -257,12 +257,4 @@ func nodeTaints(s string) ([]corev1.Taint, error) {
 		taints = append(taints, corev1.Taint{Key: key, Value: value, Effect: corev1.TaintEffect(effect)})
 	}
 	return taints, nil
-}
-
-func remoteSeat(g *daemon.Group, cfg config.Config, paths config.Paths, authority []byte, token string, log *slog.Logger) (*seat, error) {
-	return nil, errors.New("todo")
-}
-
-func startFurtherNodes(g *daemon.Group, cfg config.Config, p *plane, show *steps, log *slog.Logger) error {
-	return nil
 }

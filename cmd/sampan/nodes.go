@@ -16,11 +16,17 @@ import (
 	"slices"
 	"strconv"
 	"syscall"
+	"time"
 
+	"sampan.dev/internal/api"
+	"sampan.dev/internal/client"
+	"sampan.dev/internal/client/cache"
 	"sampan.dev/internal/config"
+	"sampan.dev/internal/daemon"
 
 	"github.com/vishvananda/netlink"
 	"github.com/vishvananda/netns"
+	corev1 "k8s.io/api/core/v1"
 )
 
 // furtherNode is one of the nodes beyond the first that `--nodes N` runs on this machine: an agent of its own in a network
@@ -265,4 +271,51 @@ func inNetns(name string, create bool, f func(host, own netns.NsHandle) error) e
 
 func toIPNet(p netip.Prefix) *net.IPNet {
 	return &net.IPNet{IP: p.Addr().AsSlice(), Mask: net.CIDRMask(p.Bits(), p.Addr().BitLen())}
+}
+
+// startFurtherNodes starts the nodes beyond the first and waits until they are Ready.
+func startFurtherNodes(g *daemon.Group, cfg config.Config, p *plane, show *steps, log *slog.Logger) error {
+	if cfg.Nodes < 2 {
+		return nil
+	}
+	if host, _, _ := net.SplitHostPort(cfg.Listen); net.ParseIP(host).IsLoopback() {
+		return usageError{fmt.Errorf("--nodes %d needs an API server that the other nodes can reach; --listen %s is this machine's own", cfg.Nodes, cfg.Listen)}
+	}
+	since := time.Now()
+	first, err := cfg.Node()
+	if err != nil {
+		return err
+	}
+	admin := p.door(api.User{Name: api.UserAPIServer, Groups: []string{api.GroupMasters, api.GroupAuthenticated}}, "sampan")
+	token, err := createToken(g.Context(), admin, time.Hour)
+	if err != nil {
+		return fmt.Errorf("token for further nodes: %w", err)
+	}
+	set := cache.NewSet(admin, log)
+	informer := cache.For[*corev1.Node](set, client.Nodes, cache.Options{})
+	var waits []<-chan struct{}
+	for i := 2; i <= cfg.Nodes; i++ {
+		n := furtherNode{cfg, i}
+		if err := n.prepare(); err != nil {
+			return fmt.Errorf("namespace of node %d: %w", i, err)
+		}
+		name := fmt.Sprintf("%s-%d", first, i)
+		waits = append(waits, whenReady(informer, name))
+		args := []string{
+			"--hostname-override", name,
+			"--server", fmt.Sprintf("https://%s", netip.AddrPortFrom(nodeAddr(cfg, 1), p.advertise.Port())),
+			"--token", joinToken{p.pki.CA.Hash(), token}.String(),
+			"--cluster-cidr", cfg.ClusterCIDR, "--service-cidr", cfg.ServiceCIDR, "--cluster-domain", cfg.ClusterDomain,
+			"--log-level", cfg.LogLevel,
+		}
+		g.Go(name, func(ctx context.Context) error { return n.run(ctx, args, log) })
+	}
+	g.Go("further nodes", set.Run)
+	for i, ready := range waits {
+		if err := within(g, 120*time.Second, ready, fmt.Sprintf("node %s-%d Ready", first, i+2)); err != nil {
+			return err
+		}
+	}
+	show.done("further nodes", since, fmt.Sprintf("%d more are Ready", cfg.Nodes-1))
+	return nil
 }

@@ -164,6 +164,9 @@ func runCluster(ctx context.Context, cfg config.Config, show *steps, log *slog.L
 // begin starts the parts in their order and returns when the cluster is ready.
 func begin(g *daemon.Group, cfg config.Config, paths config.Paths, show *steps, log *slog.Logger) error {
 	var machine *machine
+	if cfg.Nodes > 1 && cfg.NodeIP == "" {
+		cfg.NodeIP = nodeAddr(cfg, 1).String() // where the further nodes reach it
+	}
 	if !cfg.NoNode {
 		// The runtime takes the longest to come up and needs nobody.
 		machine = startMachine(g, cfg, paths, show, log)

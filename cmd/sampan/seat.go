@@ -1,0 +1,92 @@
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"sampan.dev/internal/client"
+	"sampan.dev/internal/client/remote"
+	"sampan.dev/internal/config"
+	"sampan.dev/internal/daemon"
+	"sampan.dev/internal/node/kubelet"
+	"sampan.dev/internal/pki"
+
+	"k8s.io/client-go/rest"
+)
+
+// remoteSeat is a node's place in a cluster that it reaches over the network. The node's client certificate is its identity:
+// asked for with the bootstrap token when there is none, kept in the kubelet's directory, and renewed in time.
+func remoteSeat(g *daemon.Group, cfg config.Config, paths config.Paths, authority []byte, token string, log *slog.Logger) (*seat, error) {
+	name, err := cfg.Node()
+	if err != nil {
+		return nil, err
+	}
+	server, err := rememberServer(cfg, paths)
+	if err != nil {
+		return nil, err
+	}
+	roots := x509.NewCertPool()
+	if !roots.AppendCertsFromPEM(authority) {
+		return nil, fmt.Errorf("%s holds no certificate", filepath.Join(paths.PKI, "ca.crt"))
+	}
+	var door client.Interface
+	cred := kubelet.ClientCredential(paths.KubeletRoot, name, func() client.Interface { return door }, log.With("component", "credential"))
+	joined := cred.Load()
+	if !joined && token == "" {
+		return nil, usageError{errors.New("this node has not joined yet: --token is needed")}
+	}
+	withCertificate, err := remote.New(remoteConfig(server, roots, cred.GetClientCertificate, ""))
+	if err != nil {
+		return nil, err
+	}
+	if !joined {
+		if door, err = remote.New(remoteConfig(server, roots, nil, token)); err != nil {
+			return nil, err
+		}
+		ctx, cancel := context.WithTimeout(g.Context(), 2*time.Minute)
+		defer cancel()
+		if err := cred.Obtain(ctx); err != nil {
+			return nil, fmt.Errorf("join %s: %w", server, err)
+		}
+	}
+	door = withCertificate
+	g.Go("client certificate", cred.Run)
+	return &seat{door: door, authority: authority}, nil
+}
+
+// remoteConfig connects to the API server, verifying it, with a client certificate that may be renewed or with a token.
+func remoteConfig(server string, roots *x509.CertPool, cert func(*tls.CertificateRequestInfo) (*tls.Certificate, error), token string) *rest.Config {
+	return &rest.Config{
+		Host:        server,
+		UserAgent:   "kubelet/" + config.Version,
+		BearerToken: token,
+		Transport: &http.Transport{
+			TLSClientConfig:     &tls.Config{RootCAs: roots, GetClientCertificate: cert, MinVersion: tls.VersionTLS12},
+			TLSHandshakeTimeout: 10 * time.Second,
+			ForceAttemptHTTP2:   true,
+			IdleConnTimeout:     90 * time.Second,
+		},
+	}
+}
+
+// rememberServer keeps the API server's URL beside the node's data, so that only the first start needs it.
+func rememberServer(cfg config.Config, paths config.Paths) (string, error) {
+	file := filepath.Join(paths.Data, "server")
+	if cfg.Server != "" {
+		return cfg.Server, pki.WriteFile(file, []byte(cfg.Server+"\n"), 0o600)
+	}
+	data, err := os.ReadFile(file)
+	if err != nil {
+		return "", usageError{errors.New("--server is needed the first time")}
+	}
+	return strings.TrimSpace(string(data)), nil
+}
