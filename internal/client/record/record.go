@@ -141,7 +141,7 @@ func (r *Recorder) Run(ctx context.Context) error {
 	for {
 		select {
 		case e := <-r.queue:
-			r.record(ctx, c, e)
+			r.record(ctx, c, e, writeTries)
 		case <-ctx.Done():
 			r.drain(context.WithoutCancel(ctx), c)
 			return nil
@@ -155,15 +155,15 @@ func (r *Recorder) drain(ctx context.Context, c *correlator) {
 	for ctx.Err() == nil {
 		select {
 		case e := <-r.queue:
-			r.record(ctx, c, e)
+			r.record(ctx, c, e, 1)
 		default:
 			return
 		}
 	}
 }
 
-// record correlates and writes one event, and holds the queue while the hub cannot be reached.
-func (r *Recorder) record(ctx context.Context, c *correlator, e *corev1.Event) {
+// record correlates and writes one event, and holds the queue for so many tries while the hub cannot be reached.
+func (r *Recorder) record(ctx context.Context, c *correlator, e *corev1.Event, tries int) {
 	plan := c.correlate(e, time.Now())
 	if plan.skip {
 		return
@@ -174,7 +174,7 @@ func (r *Recorder) record(ctx context.Context, c *correlator, e *corev1.Event) {
 			c.written(plan)
 			return
 		}
-		if errors.ReasonForError(err) != metav1.StatusReasonUnknown || try == writeTries {
+		if errors.ReasonForError(err) != metav1.StatusReasonUnknown || try == tries {
 			// The hub's word is final: a malformed event stays malformed, and a terminating namespace takes none.
 			level := slog.LevelWarn
 			if errors.IsAlreadyExists(err) || errors.HasStatusCause(err, corev1.NamespaceTerminatingCause) {

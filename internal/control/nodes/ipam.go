@@ -129,7 +129,7 @@ func (c *ipam) reconcile(ctx context.Context, name string) (time.Duration, error
 		return 0, err
 	}
 	out, err := mergeNode(ctx, c.Door, node, map[string]any{
-		"metadata": map[string]any{"resourceVersion": node.ResourceVersion},
+		"metadata": map[string]any{}, // no revision: a range that is there already cannot be changed
 		"spec":     map[string]any{"podCIDR": cidrs[0], "podCIDRs": cidrs},
 	})
 	if err != nil {
