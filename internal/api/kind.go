@@ -77,8 +77,8 @@ type Kind struct {
 	// Grace, for kinds that are deleted gracefully (pods), returns the grace period in seconds to use for this deletion
 	// and may change obj's status accordingly; zero means delete now. options is never nil.
 	Grace func(obj Object, options *metav1.DeleteOptions) int64
-	// DefaultOrphan makes "orphan" the propagation policy when a delete names none (ReplicationController: false in v1 API
-	// of today; kept for kinds that need it).
+	// DefaultOrphan makes "orphan" the propagation policy when a delete names none (ReplicationController, as it was before
+	// there were propagation policies).
 	DefaultOrphan bool
 
 	Subresources []Subresource

@@ -25,6 +25,7 @@ func Deployments() *api.Kind {
 		PrepareCreate: api.On(func(d *appsv1.Deployment) {
 			d.Status = appsv1.DeploymentStatus{}
 			d.Generation = 1
+			core.DropDisabledTemplateFields(&d.Spec.Template, nil)
 		}),
 		PrepareUpdate:  api.OnChange(prepareDeployment),
 		Validate:       api.Check(validateDeployment),
@@ -87,6 +88,7 @@ func setDefault[T any](p **T, v T) {
 // prepareDeployment counts changes of the spec, and of the annotations too, because they are copied to replica sets.
 func prepareDeployment(d, old *appsv1.Deployment) {
 	d.Status = old.Status
+	core.DropDisabledTemplateFields(&d.Spec.Template, &old.Spec.Template)
 	d.Generation = old.Generation
 	if !equality.Semantic.DeepEqual(&d.Spec, &old.Spec) || !equality.Semantic.DeepEqual(d.Annotations, old.Annotations) {
 		d.Generation++

@@ -30,9 +30,11 @@ func ReplicaSets() *api.Kind {
 		PrepareCreate: api.On(func(r *appsv1.ReplicaSet) {
 			r.Status = appsv1.ReplicaSetStatus{}
 			r.Generation = 1
+			core.DropDisabledTemplateFields(&r.Spec.Template, nil)
 		}),
 		PrepareUpdate: api.OnChange(func(r, old *appsv1.ReplicaSet) {
 			r.Status = old.Status
+			core.DropDisabledTemplateFields(&r.Spec.Template, &old.Spec.Template)
 			r.Generation = old.Generation
 			if !equality.Semantic.DeepEqual(&r.Spec, &old.Spec) {
 				r.Generation++

@@ -7,12 +7,12 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
+
+	"sampan.dev/internal/api/valid"
 
 	certificatesv1 "k8s.io/api/certificates/v1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
-	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 )
 
@@ -52,7 +52,7 @@ func check(c, old *csr) field.ErrorList {
 	case c.Spec.SignerName == legacySigner && (old == nil || old.Spec.SignerName != legacySigner):
 		errs = append(errs, field.Invalid(path.Child("signerName"), c.Spec.SignerName, "the legacy signerName is not allowed via this API version"))
 	default:
-		errs = append(errs, checkSigner(c.Spec.SignerName, path.Child("signerName"))...)
+		errs = append(errs, valid.SignerName(c.Spec.SignerName, path.Child("signerName"))...)
 	}
 	if s := c.Spec.ExpirationSeconds; s != nil && *s < 600 {
 		errs = append(errs, field.Invalid(path.Child("expirationSeconds"), *s, "may not specify a duration less than 600 seconds (10 minutes)"))
@@ -125,46 +125,6 @@ func checkUsages(list []certificatesv1.KeyUsage, path *field.Path) field.ErrorLi
 		}
 	}
 	return errs
-}
-
-// checkSigner checks a name of the form example.com/signer-name.
-func checkSigner(name string, path *field.Path) field.ErrorList {
-	if name == "" {
-		return field.ErrorList{field.Required(path, "")}
-	}
-	domain, rest, ok := strings.Cut(name, "/")
-	if !ok || strings.Contains(rest, "/") {
-		return field.ErrorList{field.Invalid(path, name, "must be a fully qualified domain and path of the form 'example.com/signer-name'")}
-	}
-	var errs field.ErrorList
-	if len(domain) > validation.DNS1123SubdomainMaxLength {
-		errs = append(errs, field.TooLong(path, "", validation.DNS1123SubdomainMaxLength))
-	}
-	labels := strings.Split(domain, ".")
-	errs = append(errs, checkParts(labels, domain, path, validation.IsDNS1123Label)...)
-	if len(labels) < 2 {
-		errs = append(errs, field.Invalid(path, domain, "should be a domain with at least two segments separated by dots"))
-	}
-	errs = append(errs, checkParts(strings.Split(rest, "."), rest, path, validation.IsDNS1123Subdomain)...)
-	const most = validation.DNS1123SubdomainMaxLength*2 + validation.DNS1123LabelMaxLength + 2
-	if len(name) > most {
-		errs = append(errs, field.TooLong(path, "", most))
-	}
-	return errs
-}
-
-// checkParts reports what is wrong with the first bad part of whole.
-func checkParts(parts []string, whole string, path *field.Path, rule func(string) []string) field.ErrorList {
-	for _, p := range parts {
-		var errs field.ErrorList
-		for _, msg := range rule(p) {
-			errs = append(errs, field.Invalid(path, whole, fmt.Sprintf("validating label %q: %s", p, msg)))
-		}
-		if errs != nil {
-			return errs
-		}
-	}
-	return nil
 }
 
 // checkConditions tolerates empty, repeated and contradicting types where old has them already.

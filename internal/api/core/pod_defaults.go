@@ -116,8 +116,9 @@ func roundRequirements(r *corev1.ResourceRequirements) {
 // roundResources rounds quantities up to a thousandth, the finest that the API keeps.
 func roundResources(list corev1.ResourceList) {
 	for name, q := range list {
-		q.RoundUp(resource.Milli)
-		list[name] = q
+		if exact := q.RoundUp(resource.Milli); !exact {
+			list[name] = q
+		}
 	}
 }
 

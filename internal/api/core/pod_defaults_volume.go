@@ -10,8 +10,8 @@ func defaultVolume(v *corev1.Volume) {
 	if reflect.ValueOf(v.VolumeSource).IsZero() { // it is a struct of pointers: no source was named
 		v.EmptyDir = &corev1.EmptyDirVolumeSource{}
 	}
-	if v.Image != nil {
-		setDefault(&v.Image.PullPolicy, pullPolicy(v.Image.Reference))
+	if v.Image != nil && v.Image.PullPolicy == "" {
+		v.Image.PullPolicy = pullPolicy(v.Image.Reference)
 	}
 	if v.HostPath != nil {
 		setDefaultPtr(&v.HostPath.Type, corev1.HostPathUnset)

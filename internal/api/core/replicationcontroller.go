@@ -48,6 +48,7 @@ func ReplicationControllers() *api.Kind {
 		}),
 		Warnings:      rcWarnings,
 		Unconditional: true,
+		DefaultOrphan: true, // of old; the newer workloads take their pods with them
 		Subresources: []api.Subresource{
 			{
 				Name: "scale", Verbs: statusVerbs, GVK: schemaGVK{Group: "autoscaling", Version: "v1", Kind: "Scale"},

@@ -86,7 +86,9 @@ func TestPodSpec(t *testing.T) {
 			`spec.containers[0].volumeMounts[1].mountPath: Invalid value: "/vol": must be unique`},
 		{"subPath", func(p *corev1.Pod) { main(p).VolumeMounts[0].SubPath = "a/../b" },
 			`spec.containers[0].volumeMounts.subPath: Invalid value: "a/../b": must not contain '..'`},
-		{"propagation", func(p *corev1.Pod) { main(p).VolumeMounts[0].MountPropagation = ptr(corev1.MountPropagationBidirectional) },
+		{"propagation", func(p *corev1.Pod) {
+			main(p).VolumeMounts[0].MountPropagation = ptr(corev1.MountPropagationBidirectional)
+		},
 			"spec.containers[0].volumeMounts.mountPropagation: Forbidden: Bidirectional mount propagation is available only to privileged containers"},
 		{"volume twice", func(p *corev1.Pod) { p.Spec.Volumes = append(p.Spec.Volumes, p.Spec.Volumes[0]) }, `spec.volumes[1].name: Duplicate value: "vol"`},
 		{"two sources", func(p *corev1.Pod) { p.Spec.Volumes[0].HostPath = &corev1.HostPathVolumeSource{} },
