@@ -4,7 +4,9 @@ import (
 	"bufio"
 	"encoding/binary"
 	stdjson "encoding/json"
+	"io"
 	"net/http"
+	"sync"
 
 	"sampan.dev/internal/api"
 
@@ -19,10 +21,22 @@ import (
 type Frames struct {
 	out   Output
 	kind  *api.Kind
-	w     *bufio.Writer
+	to    io.Writer
+	w     *bufio.Writer // nil while there is nothing to flush: an idle watch holds no buffer
 	flush func() error
 	head  []byte
 	first bool
+}
+
+var buffers = sync.Pool{New: func() any { return bufio.NewWriterSize(nil, 8<<10) }}
+
+// buffer is where the next event goes.
+func (f *Frames) buffer() *bufio.Writer {
+	if f.w == nil {
+		f.w = buffers.Get().(*bufio.Writer)
+		f.w.Reset(f.to)
+	}
+	return f.w
 }
 
 // NewFrames prepares a watch response; nothing is sent before the first Flush. YAML cannot be streamed.
@@ -38,7 +52,7 @@ func (o Output) NewFrames(w http.ResponseWriter, k *api.Kind) (*Frames, error) {
 	w.Header().Set("Cache-Control", "no-cache, private")
 	w.WriteHeader(http.StatusOK)
 	rc := http.NewResponseController(w)
-	return &Frames{out: o, kind: k, w: bufio.NewWriterSize(w, 8<<10), flush: rc.Flush, first: true}, nil
+	return &Frames{out: o, kind: k, to: w, flush: rc.Flush, first: true}, nil
 }
 
 // Write adds one event.
@@ -64,9 +78,10 @@ func (f *Frames) Write(t watch.EventType, item Item) error {
 
 func (f *Frames) json(t watch.EventType, data []byte) error {
 	f.head = append(append(append(f.head[:0], `{"type":"`...), t...), `","object":`...)
-	f.w.Write(f.head)
-	f.w.Write(data)
-	_, err := f.w.WriteString("}\n")
+	w := f.buffer()
+	w.Write(f.head)
+	w.Write(data)
+	_, err := w.WriteString("}\n")
 	return err
 }
 
@@ -94,9 +109,10 @@ func (f *Frames) message(t watch.EventType, gvk schema.GroupVersionKind, msg []b
 	h = binary.AppendUvarint(append(h, 1<<3|2), uint64(raw))
 	h = append(h, env...)
 	f.head = h
-	f.w.Write(h)
-	f.w.Write(msg)
-	_, err := f.w.Write(envelopeEnd)
+	w := f.buffer()
+	w.Write(h)
+	w.Write(msg)
+	_, err := w.Write(envelopeEnd)
 	return err
 }
 
@@ -131,8 +147,17 @@ func (f *Frames) value(t watch.EventType, obj runtime.Object) error {
 
 // Flush sends what has been written.
 func (f *Frames) Flush() error {
-	if err := f.w.Flush(); err != nil {
-		return err
+	if f.w != nil {
+		err := f.w.Flush()
+		f.w.Reset(nil)
+		buffers.Put(f.w)
+		f.w = nil
+		if cap(f.head) > 512 {
+			f.head = nil
+		}
+		if err != nil {
+			return err
+		}
 	}
 	return f.flush()
 }
