@@ -13,19 +13,15 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 	"k8s.io/streaming/pkg/httpstream/wsstream"
 )
 
-// options is a struct of query parameters.
-type options = runtime.Object
-
 // log copies a container's log from its kubelet, flushing as it comes; over a WebSocket when the client asks for one.
 func (c *Connector) log(w http.ResponseWriter, r *http.Request, req *verb.Request) error {
-	var o corev1.PodLogOptions
-	if err := decode(r, &o); err != nil {
+	o, err := logOptions(r.URL.Query())
+	if err != nil {
 		return err
 	}
 	if errs := invalidLogOptions(&o); len(errs) > 0 {

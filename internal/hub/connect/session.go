@@ -4,9 +4,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
-	"strconv"
 
-	"sampan.dev/internal/api"
 	"sampan.dev/internal/hub/verb"
 
 	corev1 "k8s.io/api/core/v1"
@@ -19,10 +17,7 @@ func (c *Connector) session(w http.ResponseWriter, r *http.Request, req *verb.Re
 	params := url.Values{}
 	switch req.Ref.Subresource {
 	case "exec":
-		var o corev1.PodExecOptions
-		if err := decode(r, &o); err != nil {
-			return err
-		}
+		o := execOptions(r.URL.Query())
 		if len(o.Command) == 0 {
 			return apierrors.NewBadRequest("you must specify at least 1 command for the container")
 		}
@@ -30,12 +25,7 @@ func (c *Connector) session(w http.ResponseWriter, r *http.Request, req *verb.Re
 		params["command"] = o.Command
 		streams(params, o.Stdin, o.Stdout, o.Stderr, o.TTY)
 	case "attach":
-		var o corev1.PodAttachOptions
-		// Unset means yes for what comes out (upstream's SetDefaults_PodAttachOptions).
-		o.Stdout, o.Stderr = !r.URL.Query().Has("stdout"), !r.URL.Query().Has("stderr")
-		if err := decode(r, &o); err != nil {
-			return err
-		}
+		o := attachOptions(r.URL.Query())
 		name = o.Container
 		streams(params, o.Stdin, o.Stdout, o.Stderr, o.TTY)
 	}
@@ -62,17 +52,13 @@ func streams(params url.Values, stdin, stdout, stderr, tty bool) {
 }
 
 func (c *Connector) portForward(w http.ResponseWriter, r *http.Request, req *verb.Request) error {
-	var o corev1.PodPortForwardOptions
-	if err := decode(r, &o); err != nil {
-		return err
-	}
 	pod, err := c.pod(r.Context(), req)
 	if err != nil {
 		return err
 	}
 	params := url.Values{}
-	for _, p := range o.Ports {
-		params.Add("port", strconv.Itoa(int(p)))
+	for _, p := range forwardedPorts(r.URL.Query()) {
+		params.Add("port", p)
 	}
 	return c.upgrade(w, r, pod, fmt.Sprintf("/portForward/%s/%s", pod.Namespace, pod.Name), params)
 }
@@ -89,16 +75,5 @@ func (c *Connector) upgrade(w http.ResponseWriter, r *http.Request, pod *corev1.
 		return err
 	}
 	c.forward(w, r, &url.URL{Scheme: "https", Host: host, Path: path, RawQuery: params.Encode()}, c.kubelets)
-	return nil
-}
-
-// decode reads the query into an options struct.
-func decode[T any, P interface {
-	*T
-	options
-}](r *http.Request, into P) error {
-	if err := api.ParameterCodec.DecodeParameters(r.URL.Query(), corev1.SchemeGroupVersion, into); err != nil {
-		return apierrors.NewBadRequest(err.Error())
-	}
 	return nil
 }
