@@ -24,6 +24,7 @@ const InitialEventsEnd = metav1.InitialEventsAnnotationKey
 const (
 	bookmarkEvery = time.Minute
 	batch         = 500 // initial events handed out at a time
+	keepOut       = 16  // events that an idle watch keeps room for
 )
 
 // Event is one event of a watch: an object that came, changed or went; a bookmark; or an error with a Status.
@@ -139,7 +140,11 @@ func (s *Stream) Close() {
 // Next blocks until there are events and returns them; the slice is valid until the next call. io.EOF says that the watch
 // has run its time; ctx's error that the caller has gone.
 func (s *Stream) Next(ctx context.Context) ([]Event, error) {
-	s.out = s.out[:0]
+	// What the caller is done with must not be held while nothing happens.
+	clear(s.out)
+	if s.out = s.out[:0]; cap(s.out) > keepOut {
+		s.out = nil
+	}
 	for len(s.out) == 0 {
 		if s.last != nil {
 			return nil, s.last
