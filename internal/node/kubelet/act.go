@@ -96,7 +96,7 @@ func (w *worker) holdBack(pod *corev1.Pod, obs *runtime.Pod, a *actions, now tim
 
 // held reports whether a container has to wait, and until when.
 func (w *worker) held(pod *corev1.Pod, c *corev1.Container, obs *runtime.Pod, now time.Time) (time.Time, bool) {
-	if p := w.pulls[c.Name]; p != nil && now.Before(p.until) {
+	if p := w.pulls[c.Name]; p != nil && p.image == c.Image && now.Before(p.until) {
 		if now.Before(p.shown) { // the error itself is shown for a moment before the back-off
 			return p.shown, true
 		}
@@ -107,7 +107,7 @@ func (w *worker) held(pod *corev1.Pod, c *corev1.Container, obs *runtime.Pod, no
 		}
 		return p.until, true
 	}
-	if until := w.holds[c.Name]; now.Before(until) {
+	if until := w.holds[c.Name+"\x00"+c.Image]; now.Before(until) {
 		return until, true
 	}
 	s := lastExited(obs, c.Name)
@@ -124,7 +124,9 @@ func (w *worker) held(pod *corev1.Pod, c *corev1.Container, obs *runtime.Pod, no
 }
 
 // holdOff puts off the next attempt at a container that could not be made.
-func (w *worker) holdOff(name string) { w.holds[name] = time.Now().Add(jitter(10 * time.Second)) }
+func (w *worker) holdOff(c *corev1.Container) {
+	w.holds[c.Name+"\x00"+c.Image] = time.Now().Add(jitter(10 * time.Second))
+}
 
 // firstHold reports whether a container is held back for the first time since it exited as the run id.
 func (w *worker) firstHold(name, id string) bool {
@@ -305,7 +307,7 @@ func (w *worker) startContainer(ctx context.Context, pod *corev1.Pod, c *corev1.
 		}
 		k.events.pod(pod, c.Name, corev1.EventTypeWarning, "Failed", "Error: %s", shown)
 		w.failing(c.Name, reason, msg)
-		w.holdOff(c.Name)
+		w.holdOff(c)
 		return false
 	}
 	cfg, err := k.containerConfig(ctx, w, pod, c, target, ref, sb, obs)

@@ -80,7 +80,7 @@ func (w *worker) ensureImage(ctx context.Context, pod *corev1.Pod, c *corev1.Con
 	if err != nil {
 		msg := fmt.Sprintf("Failed to apply default image tag %q: %v", c.Image, err)
 		k.events.pod(pod, c.Name, corev1.EventTypeWarning, "InspectFailed", "%s", msg)
-		w.holdOff(c.Name)
+		w.holdOff(c)
 		return "", &waiting{"InvalidImageName", msg}
 	}
 	if c.ImagePullPolicy != corev1.PullAlways {
@@ -89,7 +89,7 @@ func (w *worker) ensureImage(ctx context.Context, pod *corev1.Pod, c *corev1.Con
 		case err != nil:
 			msg := fmt.Sprintf("Failed to inspect image %q: %v", image, err)
 			k.events.pod(pod, c.Name, corev1.EventTypeWarning, "InspectFailed", "%s", msg)
-			w.holdOff(c.Name)
+			w.holdOff(c)
 			return "", &waiting{"ImageInspectError", msg}
 		case img != nil:
 			k.events.pod(pod, c.Name, corev1.EventTypeNormal, "Pulled", "Container image %q already present on machine and can be accessed by the pod", c.Image)
@@ -98,7 +98,7 @@ func (w *worker) ensureImage(ctx context.Context, pod *corev1.Pod, c *corev1.Con
 		case c.ImagePullPolicy == corev1.PullNever:
 			msg := fmt.Sprintf("Container image %q is not present with pull policy of Never", c.Image)
 			k.events.pod(pod, c.Name, corev1.EventTypeWarning, "ErrImageNeverPull", "%s", msg)
-			w.holdOff(c.Name)
+			w.holdOff(c)
 			return "", &waiting{"ErrImageNeverPull", msg}
 		}
 	}

@@ -278,7 +278,8 @@ func (k *Kubelet) upsert(ctx context.Context, pod *corev1.Pod) {
 		k.mu.workers[pod.UID] = w
 		k.wg.Add(1)
 		k.mu.Unlock()
-		if pod.DeletionTimestamp == nil && pod.Status.Phase != corev1.PodSucceeded && pod.Status.Phase != corev1.PodFailed {
+		// A pod that runs already was admitted by an earlier run of ours.
+		if pod.DeletionTimestamp == nil && (pod.Status.Phase == corev1.PodPending || pod.Status.Phase == "") {
 			if r := k.admit(pod, others); r != nil {
 				w.reject(r)
 			}

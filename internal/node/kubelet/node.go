@@ -83,6 +83,9 @@ func (k *Kubelet) runNode(ctx context.Context) {
 			errDelay = 100 * time.Millisecond
 			if !k.ready() { // a node that is about to become ready is looked at more often
 				wait = min(wait, time.Second)
+				if time.Since(k.began) < 10*time.Second { // starting: the pod network is about to announce itself
+					wait = min(wait, 50*time.Millisecond)
+				}
 			}
 		}
 		t.Reset(wait)

@@ -59,6 +59,9 @@ func podStatus(f facts) corev1.PodStatus {
 
 	all := append(slices.Clone(s.InitContainerStatuses), s.ContainerStatuses...)
 	s.Phase = phaseOf(pod, all, f.terminal, initialized(pod, f.obs))
+	if f.terminal && !isStatic(pod) {
+		f.end(&s)
+	}
 	for _, old := range []*corev1.PodStatus{&pod.Status, f.old} { // no way back from a terminal phase
 		if old.Phase == corev1.PodFailed || old.Phase == corev1.PodSucceeded {
 			s.Phase = old.Phase
@@ -76,6 +79,36 @@ func podStatus(f facts) corev1.PodStatus {
 	s.NominatedNodeName = pod.Status.NominatedNodeName
 	s.ResourceClaimStatuses = pod.Status.ResourceClaimStatuses
 	return s
+}
+
+// end makes the status of a pod that is over: it succeeded or failed, and containers of which nothing is known count as
+// failed once the pod was initialized. Init containers that were never reached stay as they are.
+func (f *facts) end(s *corev1.PodStatus) {
+	if s.Phase != corev1.PodSucceeded {
+		s.Phase = corev1.PodFailed
+	}
+	lost := func(st *corev1.ContainerStatus) {
+		if st.State.Terminated == nil {
+			st.State = corev1.ContainerState{Terminated: &corev1.ContainerStateTerminated{Reason: statusUnknown, ExitCode: 137,
+				Message: "The container could not be located when the pod was terminated"}}
+			st.Ready = false
+		}
+	}
+	list := s.InitContainerStatuses
+	reached := len(list)
+	if !initialized(f.pod, f.obs) && !anyMainCreated(f.pod, f.obs) {
+		for reached > 0 && list[reached-1].State.Terminated == nil && list[reached-1].LastTerminationState.Terminated == nil && list[reached-1].State.Running == nil {
+			reached--
+		}
+	}
+	for i := range list[:reached] {
+		lost(&list[i])
+	}
+	if len(list) == 0 || anyMainCreated(f.pod, f.obs) {
+		for i := range s.ContainerStatuses {
+			lost(&s.ContainerStatuses[i])
+		}
+	}
 }
 
 func (f *facts) hostAddresses(s *corev1.PodStatus) {

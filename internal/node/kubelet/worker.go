@@ -129,6 +129,8 @@ func (w *worker) current() *corev1.Pod {
 func (w *worker) graceLocked() int64 {
 	pod := w.mu.pod
 	switch {
+	case w.mu.gone && !isStatic(pod):
+		return 1 // it was deleted by force, or while no kubelet ran: nobody waits for it
 	case pod.DeletionGracePeriodSeconds != nil:
 		return max(1, *pod.DeletionGracePeriodSeconds)
 	case pod.Spec.TerminationGracePeriodSeconds != nil:

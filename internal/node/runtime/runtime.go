@@ -187,10 +187,10 @@ func (p *Pod) IPs() []string {
 	return p.Sandboxes[0].IPs
 }
 
-// Running reports whether any container of the pod runs or may run.
+// Running reports whether any container of the pod runs or may run. One that was made and never started does not.
 func (p *Pod) Running() bool {
 	for i := range p.Containers {
-		if s := p.Containers[i].State; s == Running || s == Unknown || s == Created {
+		if s := p.Containers[i].State; s == Running || s == Unknown {
 			return true
 		}
 	}
