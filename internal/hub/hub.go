@@ -200,7 +200,6 @@ func (h *Hub) Run(ctx context.Context) error {
 	}
 	g.Go(func() error { return h.ended(parts, "informers", h.set.Run(parts)) })
 	g.Go(func() error { return h.start(parts) })
-	g.Go(func() error { return store.CompactEvery(parts, h.cfg.Store, store.KeepHistory, h.log) })
 	g.Go(func() error {
 		return h.ended(parts, "compaction", store.CompactEvery(parts, h.cfg.Store, store.KeepHistory, h.log))
 	})
