@@ -17,6 +17,7 @@ import (
 	"sampan.dev/internal/client"
 	"sampan.dev/internal/client/cache"
 	"sampan.dev/internal/client/clienttest"
+	"sampan.dev/internal/client/lease"
 	"sampan.dev/internal/client/remote"
 	"sampan.dev/internal/hub"
 	"sampan.dev/internal/hub/store"
@@ -24,6 +25,7 @@ import (
 	"sampan.dev/internal/hub/store/memory"
 	"sampan.dev/internal/pki"
 
+	coordinationv1 "k8s.io/api/coordination/v1"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -192,6 +194,46 @@ func TestInformers(t *testing.T) {
 			if name == "local" && got != want {
 				t.Errorf("the local view of %s is a copy", want.Name)
 			}
+		}
+	}
+}
+
+// TestElection has a candidate behind each door stand for one lease.
+func TestElection(t *testing.T) {
+	t.Parallel()
+	c := start(t, memory.New())
+	leads := make(chan string, 10)
+	ended := make(chan error, 2)
+	stops := map[string]context.CancelFunc{}
+	for name, door := range map[string]client.Interface{"local": c.local(), "remote": c.remote(t)} {
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		stops[name] = cancel
+		cfg := lease.Config{Door: door, Name: "test", Identity: name, Retry: 100 * time.Millisecond, Log: slog.New(slog.DiscardHandler)}
+		go func() {
+			ended <- lease.Run(ctx, cfg, func(ctx context.Context) error {
+				leads <- name
+				<-ctx.Done()
+				return nil
+			})
+		}()
+	}
+	first := <-leads
+	select {
+	case second := <-leads:
+		t.Fatalf("%s and %s lead at once", first, second)
+	case <-time.After(500 * time.Millisecond):
+	}
+	stops[first]()
+	second := <-leads
+	l, err := client.Get[*coordinationv1.Lease](t.Context(), c.local(), client.Leases, "kube-system", "test")
+	if err != nil || second == first || *l.Spec.HolderIdentity != second || *l.Spec.LeaseTransitions != 1 {
+		t.Errorf("after the change: %+v %v", l, err)
+	}
+	stops[second]()
+	for range 2 {
+		if err := <-ended; err != nil {
+			t.Error(err)
 		}
 	}
 }

@@ -48,21 +48,24 @@ func Run(ctx context.Context, cfg Config, lead func(ctx context.Context) error) 
 	e.log.Info("became leader")
 	leading, stop := context.WithCancel(ctx)
 	defer stop()
-	done := make(chan error, 1)
-	go func() { done <- lead(leading) }()
-	err := e.renew(leading, done)
+	var ended error
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		ended = lead(leading)
+	}()
+	lost := e.renew(leading, done)
 	stop()
-	if errors.Is(err, ErrLost) {
-		<-done
+	<-done
+	switch {
+	case lost != nil:
 		e.log.Warn("leadership lost")
-		return err
-	}
-	if ctx.Err() != nil {
-		<-done
-		err = nil
+		return lost
+	case ctx.Err() != nil:
+		ended = nil
 	}
 	e.release(context.WithoutCancel(ctx))
-	return err
+	return ended
 }
 
 // elector is one candidate's view of the lease.
@@ -110,8 +113,8 @@ func (e *elector) acquire(ctx context.Context) bool {
 	}
 }
 
-// renew keeps the lease until ctx ends (nil), lead is done (its error) or renewing has failed for too long (ErrLost).
-func (e *elector) renew(ctx context.Context, done <-chan error) error {
+// renew keeps the lease until ctx ends or done is closed (nil), or renewing has failed for too long (ErrLost).
+func (e *elector) renew(ctx context.Context, done <-chan struct{}) error {
 	t := time.NewTicker(e.Retry)
 	defer t.Stop()
 	renewed := time.Now()
@@ -119,8 +122,8 @@ func (e *elector) renew(ctx context.Context, done <-chan error) error {
 		select {
 		case <-ctx.Done():
 			return nil
-		case err := <-done:
-			return err
+		case <-done:
+			return nil
 		case <-t.C:
 		}
 		attempt, cancel := context.WithDeadline(ctx, renewed.Add(e.Deadline))
