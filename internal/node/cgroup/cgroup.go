@@ -80,7 +80,8 @@ type Manager struct {
 }
 
 // controllers of v1 that pods' groups exist in. freezer, blkio and the rest are left to the runtime.
-var controllers = []string{"cpu", "cpuacct", "cpuset", "memory", "pids", "blkio", "devices", "freezer", "hugetlb", "systemd", "net_cls", "net_prio", "perf_event"}
+var controllers = []string{"cpu", "cpuacct", "cpuset", "memory", "pids", "blkio", "devices", "freezer", "hugetlb", "systemd", "net_cls", "net_prio", "perf_event",
+	"unified"} // the v2 tree of a hybrid machine, which runc uses too
 
 // New returns a manager of the groups below root (a path below the cgroup mount, "/" for all of it). driver is "cgroupfs"
 // or "systemd"; with off nothing is made and no parent is named.
@@ -145,7 +146,7 @@ func (m *Manager) dirs(path string) map[string]string {
 			continue
 		}
 		var st unix.Statfs_t
-		if unix.Statfs(real, &st) != nil || st.Type != unix.CGROUP_SUPER_MAGIC {
+		if unix.Statfs(real, &st) != nil || st.Type != unix.CGROUP_SUPER_MAGIC && st.Type != unix.CGROUP2_SUPER_MAGIC {
 			continue
 		}
 		if seen[real] {
