@@ -202,6 +202,11 @@ func TestRestart(t *testing.T) {
 	w := world{hubtest.New(t), t}
 	w.Boot(t)
 	w.create(service("a", func(s *corev1.Service) { s.Spec.Type = corev1.ServiceTypeNodePort; s.Spec.Ports[0].NodePort = 30007 }), "")
+	// A hub that starts has loaded its cache; here it may be a moment behind.
+	hubtest.Eventually(t, func() bool {
+		_, err := w.Root.Get(t.Context(), client.Ref{Resource: client.Services, Namespace: "default", Name: "a"}, metav1.GetOptions{ResourceVersion: "0"})
+		return err == nil
+	})
 	set := cache.NewSet(w.Root, slog.New(slog.DiscardHandler))
 	next := alloc.New(alloc.Config{CIDRs: []netip.Prefix{w.Bootstrap.ServiceCIDR}, Informers: set})
 	go func() { _ = set.Run(t.Context()) }()
