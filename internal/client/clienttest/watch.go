@@ -157,17 +157,17 @@ func watchEnds(v *visit) {
 	if d := time.Since(began); d > 10*time.Second {
 		v.Errorf("a watch of one second took %v", d)
 	}
-	w = v.watch(metav1.ListOptions{ResourceVersion: a.ResourceVersion})
-	w.w.Stop()
-	w.w.Stop() // twice is fine
-	w.ends()
+	for range 20 { // closing races with reading
+		w = v.watch(metav1.ListOptions{ResourceVersion: a.ResourceVersion})
+		w.w.Stop()
+		w.w.Stop() // twice is fine
+		w.ends()
+	}
 	ctx, cancel := context.WithCancel(v.ctx)
 	open := must[watch.Interface](v)(v.Watch(ctx, v.ref(client.ConfigMaps, ""), metav1.ListOptions{ResourceVersion: a.ResourceVersion}))
 	cancel()
 	for ev := range open.ResultChan() {
-		if ev.Type != watch.Error {
-			v.Errorf("after its context: %s %+v", ev.Type, ev.Object)
-		}
+		v.Errorf("after its context: %s %+v", ev.Type, ev.Object)
 	}
 	open.Stop()
 	if _, err := v.Watch(v.ctx, v.ref(client.ConfigMaps, ""), metav1.ListOptions{ResourceVersion: "abc"}); !apierrors.IsBadRequest(err) {

@@ -144,7 +144,11 @@ func (d *Door) Watch(ctx context.Context, ref client.Ref, opts metav1.ListOption
 	if err != nil {
 		return nil, err
 	}
-	return r.Watch(ctx)
+	w, err := r.Watch(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return newStream(ctx, w), nil
 }
 
 // Create implements client.Writer.
