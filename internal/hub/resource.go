@@ -41,7 +41,9 @@ func (h *Hub) resource(w *recorder, r *http.Request, x *exchange) error {
 	if streams[rt.Subresource] {
 		return h.connect(w, r, rt, req)
 	}
-	out, err := wire.Negotiate(r, wire.ObjectConversions)
+	out, err := wire.Negotiate(r, func(f wire.Format, as schema.GroupVersionKind) bool {
+		return wire.ObjectConversions(f, as) && (!k.Virtual || as.Kind != "Table") // what is only created has no table
+	})
 	if err != nil {
 		return err
 	}
