@@ -12,6 +12,8 @@ import (
 	"sampan.dev/internal/control"
 
 	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/watch"
 )
@@ -101,4 +103,43 @@ func TestLateViewsMakeNothingTwice(t *testing.T) {
 			}, late)
 		})
 	}
+}
+
+// A dependent that the garbage collector has not seen yet is let go too.
+func TestOrphaningSeesWhatIsNew(t *testing.T) {
+	late := func(f client.Factory) client.Factory {
+		return func(user api.User, agent string) client.Interface {
+			door := f(user, agent)
+			if strings.HasSuffix(agent, "generic-garbage-collector") {
+				return &lagging{door, 2 * time.Second}
+			}
+			return door
+		}
+	}
+	inBubble(t, control.Config{}, func(b *bench) {
+		ctx := b.Context()
+		mk := func(name string, owners ...metav1.OwnerReference) *corev1.ConfigMap {
+			c, err := client.Create(ctx, b.door, client.ConfigMaps, &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: name, OwnerReferences: owners}})
+			if err != nil {
+				b.Fatal(err)
+			}
+			return c
+		}
+		owner := mk("owner")
+		b.settle(10 * time.Second)
+		orphan := metav1.DeletePropagationOrphan
+		if err := b.door.Delete(ctx, client.Ref{Resource: client.ConfigMaps, Namespace: "default", Name: "owner"}, metav1.DeleteOptions{PropagationPolicy: &orphan}); err != nil {
+			b.Fatal(err)
+		}
+		b.settle(time.Second)
+		mk("child", metav1.OwnerReference{APIVersion: "v1", Kind: "ConfigMap", Name: "owner", UID: owner.UID})
+		b.settle(time.Minute)
+		c, err := client.Get[*corev1.ConfigMap](ctx, b.door, client.ConfigMaps, "default", "child")
+		if err != nil || len(c.OwnerReferences) != 0 {
+			b.Errorf("%+v %v", c, err)
+		}
+		if _, err := client.Get[*corev1.ConfigMap](ctx, b.door, client.ConfigMaps, "default", "owner"); !apierrors.IsNotFound(err) {
+			b.Errorf("the owner is still there: %v", err)
+		}
+	}, late)
 }

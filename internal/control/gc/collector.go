@@ -245,24 +245,39 @@ func (c *collector) awaitDependents(ctx context.Context, n *node) error {
 	return nil
 }
 
-// letGo takes a dying owner off its dependents, and then lets it end.
+// letGo takes a dying owner off its dependents, and then lets it end. It lists them anew, since one that the graph has not
+// seen yet would be deleted as soon as it has and its owner is gone.
 func (c *collector) letGo(ctx context.Context, uid types.UID) (time.Duration, error) {
 	n, _ := c.graph.get(uid)
 	if n == nil || !n.orphaning {
 		return 0, nil
 	}
-	var errs []error
-	for _, dep := range c.graph.dependents(uid, false) {
-		latest, err := c.read(ctx, dep)
-		if err == nil && latest != nil {
-			err = c.dropOwners(ctx, dep, latest, []types.UID{uid})
+	for gvr := range c.world.informers {
+		kind := c.world.kinds.Resource(gvr)
+		if n.kind.Namespaced && !kind.Namespaced {
+			continue // cannot be owned by it
 		}
-		errs = append(errs, err)
-	}
-	if err := errors.Join(errs...); err != nil {
-		return 0, fmt.Errorf("orphan dependents of %s %s: %w", n.kind.Kind, n.name, err)
+		if err := c.letGoOf(ctx, n, kind); err != nil {
+			return 0, fmt.Errorf("orphan dependents of %s %s: %w", n.kind.Kind, n.name, err)
+		}
 	}
 	return 0, c.dropFinalizer(ctx, n, metav1.FinalizerOrphanDependents)
+}
+
+func (c *collector) letGoOf(ctx context.Context, owner *node, kind *api.Kind) error {
+	ref := client.Ref{Resource: kind.GVR()}
+	if kind.Namespaced {
+		ref.Namespace = owner.namespace
+	}
+	list, err := c.Door.List(ctx, ref, metav1.ListOptions{})
+	if err != nil {
+		return err
+	}
+	var errs []error
+	for _, obj := range list.Items {
+		errs = append(errs, c.dropOwners(ctx, nodeOf(kind, obj), obj, []types.UID{owner.uid}))
+	}
+	return errors.Join(errs...)
 }
 
 func (c *collector) dropFinalizer(ctx context.Context, n *node, finalizer string) error {
