@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/x509"
 	"fmt"
 	"log/slog"
 	"net"
@@ -22,6 +23,7 @@ import (
 	"sampan.dev/internal/node/proxy"
 	"sampan.dev/internal/node/proxy/nft"
 	"sampan.dev/internal/node/runtime"
+	"sampan.dev/internal/node/serve"
 
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
@@ -185,16 +187,61 @@ func (m *machine) startKubelet(g *daemon.Group, s *seat, name string, services *
 	if m.cfg.NodeIP != "" {
 		cfg.NodeIPs = []net.IP{net.ParseIP(m.cfg.NodeIP)}
 	}
+	face, health, err := kubeletListeners()
+	if err != nil {
+		cri.Close()
+		return err
+	}
+	cfg.Port = int32(face.Addr().(*net.TCPAddr).Port)
 	k, err := kubelet.New(cfg)
 	if err != nil {
 		cri.Close()
 		return err
 	}
+	serving := kubelet.ServingCredential(m.paths.KubeletRoot, name, name, m.addresses, func() client.Interface { return s.door }, cfg.Log)
+	serving.Load()
+	g.Go("serving certificate", serving.Run)
+	roots := x509.NewCertPool()
+	roots.AppendCertsFromPEM(s.authority)
+	server := serve.New(serve.Config{
+		NodeName:       name,
+		GetCertificate: serving.GetCertificate,
+		ClientCA:       roots,
+		Door:           s.door,
+		Host:           k.Host(),
+		Metrics:        k.Metrics(),
+		Log:            m.log,
+	})
+	g.Go("kubelet server", func(ctx context.Context) error { return server.Serve(ctx, face, health) })
 	g.Go("kubelet", func(ctx context.Context) error {
 		defer cri.Close()
 		return k.Run(ctx)
 	})
 	return nil
+}
+
+// addresses are those that the kubelet's serving certificate names.
+func (m *machine) addresses() []net.IP {
+	if m.cfg.NodeIP != "" {
+		return []net.IP{net.ParseIP(m.cfg.NodeIP)}
+	}
+	ip, err := hostIP()
+	if err != nil {
+		return nil
+	}
+	return []net.IP{ip}
+}
+
+// kubeletListeners opens the kubelet's usual ports, or free ones when another cluster of this machine has them: the hub
+// learns the port from the Node. Health has no such way to be found, so without its port it is not served.
+func kubeletListeners() (face, health net.Listener, err error) {
+	if face, err = net.Listen("tcp", ":10250"); err != nil {
+		if face, err = net.Listen("tcp", ":0"); err != nil {
+			return nil, nil, fmt.Errorf("kubelet server: %w", err)
+		}
+	}
+	health, _ = net.Listen("tcp", "127.0.0.1:10248")
+	return face, health, nil
 }
 
 func cniConf(paths config.Paths) string { return filepath.Join(paths.Run, "cni/net.d") }

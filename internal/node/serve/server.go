@@ -2,6 +2,7 @@ package serve
 
 import (
 	"context"
+	"crypto/tls"
 	"crypto/x509"
 	"errors"
 	"fmt"
@@ -12,22 +13,22 @@ import (
 	"time"
 
 	"sampan.dev/internal/client"
-	"sampan.dev/internal/pki"
 	"sampan.dev/internal/stream"
 )
 
 // Config of a node's server.
 type Config struct {
 	NodeName     string
-	Listen       string         // "0.0.0.0:10250"
-	HealthListen string         // "127.0.0.1:10248"; "" for none
-	Pair         *pki.Pair      // what it shows
-	ClientCA     *x509.CertPool // whose certificates it takes
-	Door         client.Writer  // the node's own; asks for token and access reviews
-	Host         Host
-	Metrics      Metrics
-	LogDir       string // served below /logs/; "" means /var/log
-	Log          *slog.Logger
+	Listen       string // "0.0.0.0:10250"
+	HealthListen string // "127.0.0.1:10248"; "" for none
+	// GetCertificate is what it shows; it may change while the server runs.
+	GetCertificate func(*tls.ClientHelloInfo) (*tls.Certificate, error)
+	ClientCA       *x509.CertPool // whose certificates it takes
+	Door           client.Writer  // the node's own; asks for token and access reviews
+	Host           Host
+	Metrics        Metrics
+	LogDir         string // served below /logs/; "" means /var/log
+	Log            *slog.Logger
 }
 
 // Server is the kubelet's HTTPS face.
@@ -69,7 +70,7 @@ func (s *Server) Serve(ctx context.Context, l, health net.Listener) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	s.end = ctx
-	servers := []*http.Server{{Handler: s.Handler(), TLSConfig: pki.ServerTLS(s.cfg.Pair), ReadHeaderTimeout: 30 * time.Second,
+	servers := []*http.Server{{Handler: s.Handler(), TLSConfig: s.tls(), ReadHeaderTimeout: 30 * time.Second,
 		IdleTimeout: 90 * time.Second, MaxHeaderBytes: 1 << 20, ErrorLog: slog.NewLogLogger(s.log.Handler(), slog.LevelDebug)}}
 	run := []func() error{func() error { return servers[0].ServeTLS(l, "", "") }}
 	if health != nil {
@@ -99,6 +100,11 @@ func (s *Server) Serve(ctx context.Context, l, health net.Listener) error {
 		err = nil
 	}
 	return err
+}
+
+// tls asks for client certificates without requiring them: tokens are the other way in, and verification is authentication's.
+func (s *Server) tls() *tls.Config {
+	return &tls.Config{GetCertificate: s.cfg.GetCertificate, ClientAuth: tls.RequestClientCert, MinVersion: tls.VersionTLS12}
 }
 
 // Handler is everything on the secure port, behind authentication and authorization.
