@@ -7,10 +7,10 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"time"
 
 	"sampan.dev/internal/client"
 	"sampan.dev/internal/hub/verb"
+	"sampan.dev/internal/stream"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 )
@@ -30,34 +30,23 @@ type Config struct {
 // Connector implements the hub's seam.
 type Connector struct {
 	cfg      Config
-	kubelets http.RoundTripper
-	others   http.RoundTripper // pods, services and anything on a node that is not its kubelet
+	kubelets *http.Transport
+	trusting *http.Transport // to kubelets, where a client asked not to verify (insecureSkipTLSVerifyBackend)
+	others   *http.Transport // pods, services and anything on a node that is not its kubelet
 }
 
 // New makes a connector.
 func New(cfg Config) *Connector {
-	if cfg.Dial == nil {
-		cfg.Dial = (&net.Dialer{Timeout: 30 * time.Second, KeepAlive: 30 * time.Second}).DialContext
+	if cfg.KubeletTLS == nil {
+		cfg.KubeletTLS = &tls.Config{}
 	}
-	c := &Connector{cfg: cfg}
-	c.kubelets = transport(cfg, cfg.KubeletTLS)
-	c.others = transport(cfg, &tls.Config{InsecureSkipVerify: true}) // no client certificate, nothing verified: Q14
-	return c
-}
-
-// transport speaks HTTP/1.1 only: upgrades have no place in HTTP/2.
-func transport(cfg Config, t *tls.Config) *http.Transport {
-	if t != nil {
-		t = t.Clone()
-		t.NextProtos = []string{"http/1.1"}
-	}
-	return &http.Transport{
-		DialContext:         cfg.Dial,
-		TLSClientConfig:     t,
-		TLSHandshakeTimeout: 10 * time.Second,
-		MaxIdleConnsPerHost: 4,
-		IdleConnTimeout:     90 * time.Second,
-		DisableCompression:  true,
+	noVerify := cfg.KubeletTLS.Clone()
+	noVerify.InsecureSkipVerify = true
+	return &Connector{
+		cfg:      cfg,
+		kubelets: stream.NewTransport(cfg.Dial, cfg.KubeletTLS),
+		trusting: stream.NewTransport(cfg.Dial, noVerify),
+		others:   stream.NewTransport(cfg.Dial, &tls.Config{InsecureSkipVerify: true}), // no client certificate, nothing verified: Q14
 	}
 }
 

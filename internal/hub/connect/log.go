@@ -36,8 +36,7 @@ func (c *Connector) log(w http.ResponseWriter, r *http.Request, req *verb.Reques
 		return err
 	}
 	if pod.Spec.NodeName == "" {
-		w.Header().Set("Content-Type", "text/plain")
-		w.WriteHeader(http.StatusOK) // nothing has been logged yet
+		w.WriteHeader(http.StatusNoContent) // nothing has been logged yet
 		return nil
 	}
 	host, err := c.kubelet(r.Context(), pod.Spec.NodeName)
@@ -52,7 +51,11 @@ func (c *Connector) log(w http.ResponseWriter, r *http.Request, req *verb.Reques
 	if err != nil {
 		return apierrors.NewInternalError(err)
 	}
-	res, err := c.kubelets.RoundTrip(ask)
+	rt := c.kubelets
+	if o.InsecureSkipTLSVerifyBackend {
+		rt = c.trusting
+	}
+	res, err := rt.RoundTrip(ask)
 	if err != nil {
 		return apierrors.NewInternalError(err)
 	}

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/http/httputil"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -138,19 +139,19 @@ func (c *Connector) endpoint(ctx context.Context, namespace, name, port string) 
 			return "", apierrors.NewServiceUnavailable(fmt.Sprintf("no service port %d found for service %q", number, name))
 		}
 	}
-	slices, err := client.ListAll[*discoveryv1.EndpointSlice](ctx, door, client.EndpointSlices, namespace,
+	all, err := client.ListAll[*discoveryv1.EndpointSlice](ctx, door, client.EndpointSlices, namespace,
 		metav1.ListOptions{LabelSelector: discoveryv1.LabelServiceName + "=" + name})
 	if err != nil {
 		return "", err
 	}
 	var hosts []string
-	for _, s := range slices {
+	for _, s := range all {
 		for _, p := range s.Ports {
 			if p.Port == nil || (p.Name == nil && port != "") || (p.Name != nil && *p.Name != port) {
 				continue
 			}
 			for _, e := range s.Endpoints {
-				if (e.Conditions.Ready == nil || *e.Conditions.Ready) && e.TargetRef != nil && e.TargetRef.Kind == "Pod" {
+				if (e.Conditions.Ready == nil || *e.Conditions.Ready) && c.isPod(ctx, namespace, &e) {
 					hosts = append(hosts, hostPort(e.Addresses[0], strconv.Itoa(int(*p.Port))))
 				}
 			}
@@ -160,6 +161,17 @@ func (c *Connector) endpoint(ctx context.Context, namespace, name, port string) 
 		return "", apierrors.NewServiceUnavailable(fmt.Sprintf("no endpoints available for service %q", name))
 	}
 	return hosts[rand.IntN(len(hosts))], nil
+}
+
+// isPod makes sure that an endpoint is what it says, the address of a pod of the namespace: whoever may write slices could
+// otherwise have the hub reach anything.
+func (c *Connector) isPod(ctx context.Context, namespace string, e *discoveryv1.Endpoint) bool {
+	if e.TargetRef == nil || e.TargetRef.Namespace != namespace || len(e.Addresses) == 0 {
+		return false
+	}
+	pod, err := client.Get[*corev1.Pod](ctx, c.cfg.Door(), client.Pods, namespace, e.TargetRef.Name)
+	return err == nil && (pod.Status.PodIP == e.Addresses[0] ||
+		slices.ContainsFunc(pod.Status.PodIPs, func(ip corev1.PodIP) bool { return ip.IP == e.Addresses[0] }))
 }
 
 func orHTTP(scheme string) string {

@@ -18,9 +18,9 @@ type query struct {
 	err    error
 }
 
-func (q *query) flag(name string, unset bool) bool {
+func (q *query) flag(name string) bool {
 	if !q.values.Has(name) {
-		return unset
+		return false
 	}
 	v := q.values.Get(name)
 	return v != "0" && !strings.EqualFold(v, "false")
@@ -52,8 +52,10 @@ func (q *query) time(name string) *metav1.Time {
 
 func execOptions(v url.Values) corev1.PodExecOptions {
 	q := query{values: v}
+	// The documentation says that stdout and stderr default to true; upstream never did that, and a client that opens no such
+	// stream would wait for one in vain.
 	return corev1.PodExecOptions{
-		Stdin: q.flag("stdin", false), Stdout: q.flag("stdout", true), Stderr: q.flag("stderr", true), TTY: q.flag("tty", false),
+		Stdin: q.flag("stdin"), Stdout: q.flag("stdout"), Stderr: q.flag("stderr"), TTY: q.flag("tty"),
 		Container: v.Get("container"), Command: v["command"],
 	}
 }
@@ -61,7 +63,7 @@ func execOptions(v url.Values) corev1.PodExecOptions {
 func attachOptions(v url.Values) corev1.PodAttachOptions {
 	q := query{values: v}
 	return corev1.PodAttachOptions{
-		Stdin: q.flag("stdin", false), Stdout: q.flag("stdout", true), Stderr: q.flag("stderr", true), TTY: q.flag("tty", false),
+		Stdin: q.flag("stdin"), Stdout: q.flag("stdout"), Stderr: q.flag("stderr"), TTY: q.flag("tty"),
 		Container: v.Get("container"),
 	}
 }
@@ -69,8 +71,9 @@ func attachOptions(v url.Values) corev1.PodAttachOptions {
 func logOptions(v url.Values) (corev1.PodLogOptions, error) {
 	q := query{values: v}
 	o := corev1.PodLogOptions{
-		Container: v.Get("container"), Follow: q.flag("follow", false), Previous: q.flag("previous", false), Timestamps: q.flag("timestamps", false),
+		Container: v.Get("container"), Follow: q.flag("follow"), Previous: q.flag("previous"), Timestamps: q.flag("timestamps"),
 		SinceSeconds: q.number("sinceSeconds"), SinceTime: q.time("sinceTime"), TailLines: q.number("tailLines"), LimitBytes: q.number("limitBytes"),
+		InsecureSkipTLSVerifyBackend: q.flag("insecureSkipTLSVerifyBackend"),
 	}
 	if v.Has("stream") {
 		s := v.Get("stream")

@@ -1,17 +1,20 @@
 package connect
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
 
 	"sampan.dev/internal/hub/verb"
+	"sampan.dev/internal/stream"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 )
 
-// session hands an exec or attach to the kubelet: the upgraded connection, WebSocket or SPDY, is copied as it is.
+// session hands an exec or attach to the kubelet. SPDY and WebSocket up to version 4 are copied as they are; version 5 is
+// translated here, because kubelets of others do not speak it.
 func (c *Connector) session(w http.ResponseWriter, r *http.Request, req *verb.Request) error {
 	var name string
 	params := url.Values{}
@@ -39,7 +42,12 @@ func (c *Connector) session(w http.ResponseWriter, r *http.Request, req *verb.Re
 	if name, err = container(pod, name); err != nil {
 		return err
 	}
-	return c.upgrade(w, r, pod, fmt.Sprintf("/%s/%s/%s/%s", req.Ref.Subresource, pod.Namespace, pod.Name, name), params)
+	to, err := c.hop(r, pod, fmt.Sprintf("/%s/%s/%s/%s", req.Ref.Subresource, pod.Namespace, pod.Name, name), params)
+	if err != nil {
+		return err
+	}
+	opts := stream.Options{Stdin: params.Has("input"), Stdout: params.Has("output"), Stderr: params.Has("error"), TTY: params.Has("tty")}
+	return joined(func(fail stream.Fail) { stream.Exec(w, r, to, opts, fail) })
 }
 
 // streams names the streams as the kubelet's URLs do.
@@ -60,20 +68,33 @@ func (c *Connector) portForward(w http.ResponseWriter, r *http.Request, req *ver
 	for _, p := range forwardedPorts(r.URL.Query()) {
 		params.Add("port", p)
 	}
-	return c.upgrade(w, r, pod, fmt.Sprintf("/portForward/%s/%s", pod.Namespace, pod.Name), params)
-}
-
-func (c *Connector) upgrade(w http.ResponseWriter, r *http.Request, pod *corev1.Pod, path string, params url.Values) error {
-	if pod.Spec.NodeName == "" {
-		return apierrors.NewBadRequest(fmt.Sprintf("pod %s does not have a host assigned", pod.Name))
-	}
-	if r.Header.Get("Upgrade") == "" {
-		return apierrors.NewBadRequest("Upgrade request required")
-	}
-	host, err := c.kubelet(r.Context(), pod.Spec.NodeName)
+	to, err := c.hop(r, pod, fmt.Sprintf("/portForward/%s/%s", pod.Namespace, pod.Name), params)
 	if err != nil {
 		return err
 	}
-	c.forward(w, r, &url.URL{Scheme: "https", Host: host, Path: path, RawQuery: params.Encode()}, c.kubelets)
-	return nil
+	return joined(func(fail stream.Fail) { stream.PortForward(w, r, to, fail) })
+}
+
+// hop is the kubelet's end of a session.
+func (c *Connector) hop(r *http.Request, pod *corev1.Pod, path string, params url.Values) (stream.Hop, error) {
+	if pod.Spec.NodeName == "" {
+		return stream.Hop{}, apierrors.NewBadRequest(fmt.Sprintf("pod %s does not have a host assigned", pod.Name))
+	}
+	host, err := c.kubelet(r.Context(), pod.Spec.NodeName)
+	if err != nil {
+		return stream.Hop{}, err
+	}
+	return stream.Hop{URL: &url.URL{Scheme: "https", Host: host, Path: path, RawQuery: params.Encode()}, Transport: c.kubelets}, nil
+}
+
+// joined runs a session and returns the error that kept it from beginning.
+func joined(run func(stream.Fail)) error {
+	var failed error
+	run(func(_ http.ResponseWriter, _ *http.Request, err error) {
+		var status apierrors.APIStatus
+		if failed = err; !errors.As(err, &status) {
+			failed = fmt.Errorf("error dialing backend: %w", err)
+		}
+	})
+	return failed
 }
