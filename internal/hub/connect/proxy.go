@@ -101,6 +101,9 @@ func (c *Connector) proxyNode(w http.ResponseWriter, r *http.Request, req *verb.
 	if err != nil {
 		return err
 	}
+	if ip := net.ParseIP(host); ip != nil && !ip.IsGlobalUnicast() {
+		return apierrors.NewBadRequest("address not allowed")
+	}
 	if _, kubeletPort, _ := net.SplitHostPort(kubelet); port == "" || port == kubeletPort {
 		return c.proxied(w, r, &url.URL{Scheme: "https", Host: kubelet}, path, c.kubelets)
 	}
