@@ -15,7 +15,8 @@ import (
 
 const (
 	shutdownGrace  = 10 * time.Second // for requests that are under way
-	maxStreams     = 250              // of one HTTP/2 connection
+	maxStreams     = 100              // of one HTTP/2 connection; clients open another when they need more
+	streamBuffer   = 256 << 10        // most request bodies fit into one frame (upstream's figure)
 	maxHeaderBytes = 1 << 20
 )
 
@@ -31,7 +32,10 @@ func (h *Hub) listen(ctx context.Context) error {
 	srv := &http.Server{
 		Handler: h, TLSConfig: cfg, MaxHeaderBytes: maxHeaderBytes,
 		ReadHeaderTimeout: 32 * time.Second, IdleTimeout: 90 * time.Second,
-		HTTP2:    &http.HTTP2Config{MaxConcurrentStreams: maxStreams, SendPingTimeout: 30 * time.Second, PingTimeout: 15 * time.Second},
+		HTTP2: &http.HTTP2Config{
+			MaxConcurrentStreams: maxStreams, MaxReadFrameSize: streamBuffer, MaxReceiveBufferPerStream: streamBuffer,
+			MaxReceiveBufferPerConnection: streamBuffer * maxStreams, SendPingTimeout: 30 * time.Second, PingTimeout: 15 * time.Second,
+		},
 		ErrorLog: log.New(serverLog{h.log}, "", 0),
 		// Requests outlive ctx by the shutdown's grace; watches do not, see Hub.stopping.
 		BaseContext: func(net.Listener) context.Context { return context.WithoutCancel(ctx) },
