@@ -33,6 +33,10 @@ func (w *worker) sync(ctx context.Context, pod *corev1.Pod, obs *runtime.Pod) {
 		w.again(w.nextTry)
 		return
 	}
+	if !w.prepared && isStatic(pod) && w.k.predecessor(pod) {
+		w.again(now.Add(100 * time.Millisecond))
+		return
+	}
 	if !w.prepared {
 		w.start(ctx, func(ctx context.Context) { w.prepare(ctx, pod) })
 		return

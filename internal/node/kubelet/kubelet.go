@@ -66,7 +66,7 @@ func New(cfg Config) (*Kubelet, error) {
 	if err := cfg.fill(); err != nil {
 		return nil, err
 	}
-	cfg.Log = cfg.Log.With("component", "kubelet", "node", cfg.NodeName)
+	cfg.Log = cfg.Log.With("node", cfg.NodeName)
 	if !cfg.Hollow {
 		if err := os.MkdirAll(cfg.RootDir, 0o750); err != nil {
 			return nil, fmt.Errorf("kubelet: %w", err)
@@ -139,6 +139,7 @@ func (k *Kubelet) Run(ctx context.Context) error {
 		start(func(ctx context.Context) { k.pods.Run(ctx) })
 	}
 	if k.cfg.StaticPods != "" {
+		k.readStatic(ctx) // before adopt, to which a running static pod would look like an orphan
 		start(k.runStatic)
 	}
 	start(func(ctx context.Context) { k.rt.Events(ctx, k.fromRuntime) })

@@ -1,11 +1,19 @@
 package kubelet
 
 import (
+	"archive/tar"
+	"bytes"
 	"context"
+	"crypto/sha256"
+	"debug/elf"
+	"fmt"
 	"log/slog"
 	"net/netip"
 	"os"
+	"os/exec"
 	"path/filepath"
+	goruntime "runtime"
+	"strings"
 	"testing"
 	"time"
 
@@ -31,7 +39,7 @@ type real struct {
 	stop func()
 }
 
-const busybox = "registry.k8s.io/e2e-test-images/busybox:1.37.0-2"
+const busybox = "sampan.dev/busybox:test"
 
 // newReal starts one, or skips the test. Pods need hostNetwork: there is no pod network.
 func newReal(t *testing.T) *real {
@@ -40,11 +48,12 @@ func newReal(t *testing.T) *real {
 	if os.Getuid() != 0 {
 		t.Skip("needs root")
 	}
-	for _, f := range []string{"containerd", "containerd-shim-runc-v2", "runc", "pause.tar", "busybox.tar"} {
+	for _, f := range []string{"containerd", "containerd-shim-runc-v2", "runc", "pause.tar"} {
 		if _, err := os.Stat(filepath.Join(bin, f)); err != nil {
-			t.Skipf("needs bin/%s", f)
+			t.Skipf("needs bin/%s (make build)", f)
 		}
 	}
+	image := busyboxImage(t)
 	root, err := os.MkdirTemp("", "sampan-klt-")
 	if err != nil {
 		t.Fatal(err)
@@ -66,12 +75,7 @@ func newReal(t *testing.T) *real {
 	case err := <-done:
 		t.Fatal(err)
 	}
-	f, err := os.Open(filepath.Join(bin, "busybox.tar"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	if err := runtime.ImportImage(ctx, ctd.Endpoint(), "k8s.io", f); err != nil {
+	if err := runtime.ImportImage(ctx, ctd.Endpoint(), "k8s.io", bytes.NewReader(image)); err != nil {
 		t.Fatal(err)
 	}
 	cri, err := runtime.Dial(ctd.Endpoint(), log)
@@ -91,6 +95,7 @@ func newReal(t *testing.T) *real {
 	r.cfg = Config{
 		NodeName: "n1", RootDir: filepath.Join(root, "k"), LogDir: filepath.Join(root, "logs"), ContainerLogs: filepath.Join(root, "clogs"),
 		Runtime: cri, Door: door, Services: services, Log: log, Register: true, ClusterDNS: []string{"10.96.0.10"},
+		StaticPods: filepath.Join(root, "static"), PodKind: all.Kinds().Resource(client.Pods),
 		CgroupRoot: "/sampan-test-" + filepath.Base(root), EvictionHard: map[string]string{},
 	}
 	t.Cleanup(func() {
@@ -102,8 +107,59 @@ func newReal(t *testing.T) *real {
 			}
 		}
 	})
+	if err := os.MkdirAll(r.cfg.StaticPods, 0o755); err != nil {
+		t.Fatal(err)
+	}
 	r.start(t)
 	return r
+}
+
+// busyboxImage makes a docker archive of the host's static busybox, or skips the test.
+func busyboxImage(t *testing.T) []byte {
+	t.Helper()
+	path, err := exec.LookPath("busybox")
+	if err != nil {
+		t.Skip("needs a static busybox (busybox-static)")
+	}
+	if f, err := elf.Open(path); err != nil {
+		t.Skip(err)
+	} else if libs, _ := f.ImportedLibraries(); len(libs) > 0 {
+		t.Skipf("%s is not static", path)
+	}
+	program, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	list, err := exec.Command(path, "--list").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var layer, out bytes.Buffer
+	lw, ow := tar.NewWriter(&layer), tar.NewWriter(&out)
+	put := func(w *tar.Writer, h tar.Header, data []byte) {
+		h.Size = int64(len(data))
+		if err := w.WriteHeader(&h); err != nil {
+			t.Fatal(err)
+		}
+		w.Write(data)
+	}
+	for _, dir := range []string{"bin/", "tmp/"} {
+		put(lw, tar.Header{Name: dir, Typeflag: tar.TypeDir, Mode: 0o1777}, nil)
+	}
+	put(lw, tar.Header{Name: "bin/busybox", Mode: 0o755}, program)
+	for applet := range strings.FieldsSeq(string(list)) {
+		if applet != "busybox" {
+			put(lw, tar.Header{Name: "bin/" + applet, Typeflag: tar.TypeSymlink, Linkname: "busybox", Mode: 0o777}, nil)
+		}
+	}
+	lw.Close()
+	config := fmt.Sprintf(`{"architecture":%q,"os":"linux","config":{"Env":["PATH=/bin"],"Cmd":["sh"]},"rootfs":{"type":"layers","diff_ids":["sha256:%x"]}}`,
+		goruntime.GOARCH, sha256.Sum256(layer.Bytes()))
+	put(ow, tar.Header{Name: "config.json", Mode: 0o644}, []byte(config))
+	put(ow, tar.Header{Name: "layer.tar", Mode: 0o644}, layer.Bytes())
+	put(ow, tar.Header{Name: "manifest.json", Mode: 0o644}, []byte(`[{"Config":"config.json","RepoTags":["`+busybox+`"],"Layers":["layer.tar"]}]`))
+	ow.Close()
+	return out.Bytes()
 }
 
 // newHub runs a hub over the memory store, with what a controller would make of the default namespace.
@@ -393,5 +449,55 @@ func TestRealLifecycle(t *testing.T) {
 	}
 	for _, e := range events {
 		t.Logf("%-8s %-7s %-22s %s x%d", e.InvolvedObject.Name, e.Type, e.Reason, e.Message, e.Count)
+	}
+}
+
+func TestRealStaticPod(t *testing.T) {
+	r := newReal(t)
+	file := filepath.Join(r.cfg.StaticPods, "web.yaml")
+	write := func(cmd string) {
+		t.Helper()
+		text := "apiVersion: v1\nkind: Pod\nmetadata: {name: web}\nspec:\n  hostNetwork: true\n  terminationGracePeriodSeconds: 1\n  containers:\n  - {name: c, image: " + busybox + ", command: [sleep, \"" + cmd + "\"]}\n"
+		if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write("1000")
+	p := r.wait(t, "web-n1", "ready", ready)
+	if p.Annotations[annMirror] == "" || p.Annotations[annSource] != "file" || p.OwnerReferences[0].Kind != "Node" {
+		t.Errorf("%+v", p.ObjectMeta)
+	}
+	// A restart of the kubelet leaves it alone.
+	id := p.Status.ContainerStatuses[0].ContainerID
+	r.stop()
+	r.start(t)
+	time.Sleep(500 * time.Millisecond)
+	p = r.wait(t, "web-n1", "ready", ready)
+	if p.Status.ContainerStatuses[0].ContainerID != id {
+		t.Error("a restart of the kubelet restarted a static pod")
+	}
+	// A mirror that is deleted comes back.
+	if err := client.Delete(t.Context(), r.root, client.Pods, "default", "web-n1", ""); err != nil {
+		t.Fatal(err)
+	}
+	r.wait(t, "web-n1", "mirrored again", func(n *corev1.Pod) bool { return n != nil && n.UID != p.UID && ready(n) })
+	// A changed file is a new pod.
+	write("1001")
+	r.wait(t, "web-n1", "replaced", func(n *corev1.Pod) bool {
+		return n != nil && ready(n) && n.Spec.Containers[0].Command[1] == "1001" && n.Status.ContainerStatuses[0].ContainerID != id
+	})
+	if err := os.Remove(file); err != nil {
+		t.Fatal(err)
+	}
+	r.wait(t, "web-n1", "gone", func(n *corev1.Pod) bool { return n == nil })
+	for {
+		pods, err := r.cri.List(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(pods) == 0 {
+			return
+		}
+		time.Sleep(10 * time.Millisecond)
 	}
 }

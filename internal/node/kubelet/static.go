@@ -85,6 +85,7 @@ func (k *Kubelet) readStatic(ctx context.Context) {
 	old := k.mu.static
 	k.mu.static = found
 	var gone []*worker
+	var stale []*corev1.Pod // mirrors of what is gone
 	for uid, pod := range old {
 		if found[uid] != nil {
 			continue
@@ -96,10 +97,16 @@ func (k *Kubelet) readStatic(ctx context.Context) {
 		if w := k.mu.workers[uid]; w != nil {
 			gone = append(gone, w)
 		}
+		if m := k.mu.mirrors[mirrorKey(pod)]; m != nil {
+			stale = append(stale, m)
+		}
 	}
 	k.mu.Unlock()
 	for _, w := range gone {
 		w.update(w.current(), true)
+	}
+	for _, m := range stale {
+		k.go1(func() { _ = k.writer.remove(ctx, m) })
 	}
 	for _, pod := range found {
 		k.upsert(ctx, pod)
@@ -182,6 +189,22 @@ func (k *Kubelet) parseStatic(path string, data []byte) (*corev1.Pod, error) {
 	return pod, nil
 }
 
+// predecessor reports whether a static pod of the same name is still being stopped: a changed file is a new pod, which
+// waits for the old one as an update in place would.
+func (k *Kubelet) predecessor(pod *corev1.Pod) bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	for uid, w := range k.mu.workers {
+		if uid == pod.UID {
+			continue
+		}
+		if p, active := w.active(); active && isStatic(p) && p.Name == pod.Name && p.Namespace == pod.Namespace {
+			return true
+		}
+	}
+	return false
+}
+
 // mirrorKey finds the mirror of a static pod.
 func mirrorKey(pod *corev1.Pod) string { return pod.Namespace + "/" + pod.Name }
 
@@ -242,7 +265,10 @@ func (k *Kubelet) mirror(ctx context.Context, pod *corev1.Pod, s *corev1.PodStat
 		return
 	}
 	if m != nil || ctx.Err() != nil {
-		return // the stale one is on its way out
+		if m != nil {
+			k.go1(func() { _ = k.writer.remove(ctx, m) })
+		}
+		return
 	}
 	n, ok := k.node.Get("", k.cfg.NodeName)
 	if !ok {

@@ -212,7 +212,7 @@ func (w *worker) turn(ctx context.Context) bool {
 	if stage == syncing && (pod.DeletionTimestamp != nil || gone || rejected != nil) {
 		stage = terminating
 	}
-	if over, ok := w.deadline(pod); stage == syncing && ok {
+	if over, ok := w.deadlineLocked(pod); stage == syncing && ok {
 		if left := time.Until(over); left <= 0 {
 			w.mu.rejected = &rejection{"DeadlineExceeded", "Pod was active on the node longer than the specified deadline"}
 			w.k.events.pod(pod, "", corev1.EventTypeNormal, "DeadlineExceeded", "Pod was active on the node longer than the specified deadline")
@@ -258,8 +258,8 @@ func (w *worker) setStage(s stage) {
 	w.mu.Unlock()
 }
 
-// deadline returns when a pod has been active for too long.
-func (w *worker) deadline(pod *corev1.Pod) (time.Time, bool) {
+// deadlineLocked returns when a pod has been active for too long.
+func (w *worker) deadlineLocked(pod *corev1.Pod) (time.Time, bool) {
 	start := w.mu.status.StartTime
 	if pod.Spec.ActiveDeadlineSeconds == nil || start.IsZero() {
 		return time.Time{}, false
