@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	goruntime "runtime"
+	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/metadata"
@@ -31,6 +32,10 @@ func ImportImage(ctx context.Context, endpoint, namespace string, r io.Reader) e
 	id := make([]byte, 8)
 	rand.Read(id)
 	stream := "import-" + hex.EncodeToString(id)
+	if ctx, err = lease(ctx, conn, stream); err != nil {
+		return fmt.Errorf("import image: %s", ErrorText(err))
+	}
+	defer unlease(ctx, conn, stream)
 	sent := make(chan error, 1)
 	open := make(chan error, 1)
 	go func() { sent <- sendStream(ctx, conn, stream, r, open) }()
@@ -56,6 +61,25 @@ func ImportImage(ctx context.Context, endpoint, namespace string, r io.Reader) e
 		return fmt.Errorf("import image: %s", ErrorText(err))
 	}
 	return nil
+}
+
+// lease keeps containerd's garbage collector, which also runs shortly after its start, from what is under way in the
+// returned context: streams and content that nothing refers to yet. It ends by itself after an hour.
+func lease(ctx context.Context, conn *grpc.ClientConn, id string) (context.Context, error) {
+	expire := str(str(nil, 1, "containerd.io/gc.expire"), 2, time.Now().Add(time.Hour).UTC().Format(time.RFC3339))
+	req, answer := msg(str(nil, 1, id), 3, expire), []byte(nil)
+	if err := conn.Invoke(ctx, "/containerd.services.leases.v1.Leases/Create", &req, &answer, grpc.ForceCodec(rawCodec{})); err != nil {
+		return ctx, err
+	}
+	return metadata.AppendToOutgoingContext(ctx, "containerd-lease", id), nil
+}
+
+// unlease ends a lease, after ctx too.
+func unlease(ctx context.Context, conn *grpc.ClientConn, id string) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+	defer cancel()
+	req, answer := str(nil, 1, id), []byte(nil)
+	_ = conn.Invoke(ctx, "/containerd.services.leases.v1.Leases/Delete", &req, &answer, grpc.ForceCodec(rawCodec{})) // it expires
 }
 
 // sendStream offers r as the named stream: after an init message that is acknowledged, Data messages as far as the
