@@ -42,6 +42,7 @@ func inVirtualTime(t *testing.T, fn func(v *virtual)) {
 		done := make(chan struct{})
 		go func() { k.Run(ctx); close(done) }()
 		time.Sleep(time.Second)
+		synctest.Wait()
 		fn(v)
 		cancel()
 		<-done

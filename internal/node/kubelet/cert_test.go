@@ -1,0 +1,117 @@
+package kubelet
+
+import (
+	"crypto/x509"
+	"encoding/pem"
+	"log/slog"
+	"net"
+	"os"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"sampan.dev/internal/api"
+	"sampan.dev/internal/client"
+	"sampan.dev/internal/client/cache"
+	"sampan.dev/internal/hub"
+	"sampan.dev/internal/pki"
+
+	certv1 "k8s.io/api/certificates/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// sign approves and signs every request, as the control plane would; deny refuses them.
+func sign(t *testing.T, h *hub.Hub, ca *pki.Authority, life time.Duration, deny bool) {
+	requests := cache.New[*certv1.CertificateSigningRequest](h.Own(), client.CSRs, cache.Options{}, slog.New(slog.DiscardHandler))
+	requests.Handle(cache.Handler[*certv1.CertificateSigningRequest]{Add: func(csr *certv1.CertificateSigningRequest) {
+		go func() {
+			csr := csr.DeepCopy()
+			cond := certv1.CertificateSigningRequestCondition{Type: certv1.CertificateApproved, Status: corev1.ConditionTrue, Reason: "Test"}
+			if deny {
+				cond.Type, cond.Message = certv1.CertificateDenied, "no"
+			}
+			csr.Status.Conditions = append(csr.Status.Conditions, cond)
+			ref := client.Ref{Resource: client.CSRs, Name: csr.Name, Subresource: "approval"}
+			if _, err := h.Own().Update(t.Context(), ref, csr, metav1.UpdateOptions{}); err != nil {
+				t.Error(err)
+			}
+			if deny {
+				return
+			}
+			block, _ := pem.Decode(csr.Spec.Request)
+			req, err := x509.ParseCertificateRequest(block.Bytes)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			cert, err := ca.SignRequest(req, csr.Spec.Usages, life)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			_, err = client.MergePatch(t.Context(), h.Own(), client.Ref{Resource: client.CSRs, Name: csr.Name, Subresource: "status"},
+				map[string]any{"status": map[string]any{"certificate": cert}})
+			if err != nil {
+				t.Error(err)
+			}
+		}()
+	}})
+	go requests.Run(t.Context())
+}
+
+func TestCredentialIsIssuedAndRenewed(t *testing.T) {
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		h := newHub(t)
+		ca, err := pki.NewAuthority("ca")
+		if err != nil {
+			t.Fatal(err)
+		}
+		sign(t, h, ca, 10*time.Hour, false)
+		door := func() client.Interface { return h.Door(api.Node("n1"), "kubelet") }
+		log := slog.New(slog.DiscardHandler)
+		c := ServingCredential(dir, "n1", "n1", func() []net.IP { return []net.IP{net.IPv4(192, 0, 2, 7)} }, door, log)
+		if c.Load() {
+			t.Error("loaded what is not there")
+		}
+		go c.Run(t.Context())
+		time.Sleep(time.Second)
+		first := c.Certificate()
+		if first == nil {
+			t.Fatal("no certificate")
+		}
+		if err := first.Leaf.VerifyHostname("192.0.2.7"); err != nil || first.Leaf.Subject.CommonName != "system:node:n1" {
+			t.Error(err, first.Leaf.Subject)
+		}
+		if info, err := os.Stat(c.File); err != nil || info.Mode() != 0o600 {
+			t.Error(info.Mode(), err)
+		}
+		again := ServingCredential(dir, "n1", "n1", nil, door, log)
+		if !again.Load() || !again.Certificate().Leaf.Equal(first.Leaf) {
+			t.Error("a restart forgets the certificate")
+		}
+		time.Sleep(6 * time.Hour)
+		if c.Certificate() != first {
+			t.Error("renewed too early")
+		}
+		time.Sleep(3*time.Hour + 30*time.Minute)
+		if c.Certificate() == first {
+			t.Error("not renewed")
+		}
+	})
+}
+
+func TestCredentialIsDenied(t *testing.T) {
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		h := newHub(t)
+		sign(t, h, nil, time.Hour, true)
+		c := ClientCredential(dir, "n1", func() client.Interface { return h.Door(api.Node("n1"), "kubelet") }, slog.New(slog.DiscardHandler))
+		err := c.Obtain(t.Context())
+		if err == nil || c.Certificate() != nil {
+			t.Fatal("a denied certificate came")
+		}
+		t.Log(err)
+	})
+}
