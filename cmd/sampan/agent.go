@@ -42,8 +42,8 @@ func agentCommand() *cobra.Command {
 	logFlags(cmd.Flags(), &cfg)
 	cmd.Flags().StringVar(&cfg.Server, "server", "", "https://ADDRESS:PORT of the API server")
 	cmd.Flags().StringVar(&cfg.Token, "token", "", "what 'sampan token' on the server printed; needed only to join")
-	cmd.Flags().StringVar(&cfg.ClusterCIDR, "cluster-cidr", cfg.ClusterCIDR, "range of the pods' addresses, as the server has it")
-	cmd.Flags().StringVar(&cfg.ServiceCIDR, "service-cidr", cfg.ServiceCIDR, "range of the services' addresses, as the server has it")
+	cmd.Flags().StringVar(&cfg.ClusterCIDR, "cluster-cidr", "10.244.0.0/16", "range of the pods' addresses, as the server has it")
+	cmd.Flags().StringVar(&cfg.ServiceCIDR, "service-cidr", "10.96.0.0/16", "range of the services' addresses, as the server has it")
 	cmd.Flags().StringVar(&cfg.ClusterDomain, "cluster-domain", cfg.ClusterDomain, "DNS domain of the cluster, as the server has it")
 	return cmd
 }

@@ -28,8 +28,8 @@ func downCommand() *cobra.Command {
 		Short: "Stop a cluster and remove what it made on this machine, but not its data",
 		Args:  noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := cfg.Validate(); err != nil {
-				return usageError{err}
+			if err := check(&cfg); err != nil {
+				return err
 			}
 			log, err := obs.NewLogger(cmd.ErrOrStderr(), "warn", "text")
 			if err != nil {
@@ -50,8 +50,8 @@ func purgeCommand() *cobra.Command {
 		Short: "Do what down does and erase the data",
 		Args:  noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := cfg.Validate(); err != nil {
-				return usageError{err}
+			if err := check(&cfg); err != nil {
+				return err
 			}
 			if !yes {
 				return usageError{fmt.Errorf("purge erases everything in %s; say --yes if that is what you want", cfg.DataDir)}

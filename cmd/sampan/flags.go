@@ -20,8 +20,8 @@ func logFlags(f *pflag.FlagSet, c *config.Config) {
 // clusterFlags describe a cluster.
 func clusterFlags(f *pflag.FlagSet, c *config.Config) {
 	f.StringVar(&c.Listen, "listen", c.Listen, "ADDR:PORT of the API server")
-	f.StringVar(&c.ClusterCIDR, "cluster-cidr", c.ClusterCIDR, "range of the pods' addresses")
-	f.StringVar(&c.ServiceCIDR, "service-cidr", c.ServiceCIDR, "range of the services' addresses")
+	f.StringVar(&c.ClusterCIDR, "cluster-cidr", c.ClusterCIDR, "range of the pods' addresses (default 10.244.0.0/16; another one for each other --data-dir)")
+	f.StringVar(&c.ServiceCIDR, "service-cidr", c.ServiceCIDR, "range of the services' addresses (default 10.96.0.0/16; another one for each other --data-dir)")
 	f.StringVar(&c.ClusterDomain, "cluster-domain", c.ClusterDomain, "DNS domain of the cluster")
 	f.StringSliceVar(&c.TLSSANs, "tls-san", nil, "further names and addresses of the API server's certificate")
 	f.StringVar(&c.KubeconfigOut, "kubeconfig-out", "", "also write the administrator's kubeconfig to this file")

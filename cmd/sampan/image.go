@@ -110,8 +110,8 @@ func runtimeEndpoints(cfg *config.Config) ([]string, error) {
 	if cfg.RuntimeEndpoint != "" {
 		return []string{cfg.RuntimeEndpoint}, nil
 	}
-	if err := cfg.Validate(); err != nil {
-		return nil, usageError{err}
+	if err := check(cfg); err != nil {
+		return nil, err
 	}
 	log := slog.New(slog.DiscardHandler)
 	endpoints := []string{containerdOf(cfg.Paths(), log).Endpoint()}

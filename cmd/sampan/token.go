@@ -64,8 +64,8 @@ func tokenCommand() *cobra.Command {
 		Short: "Make a token that another machine joins with, and print the command for it",
 		Args:  noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := cfg.Validate(); err != nil {
-				return usageError{err}
+			if err := check(&cfg); err != nil {
+				return err
 			}
 			rest, err := clientcmd.BuildConfigFromFlags("", cfg.Paths().Kubeconfig)
 			if err != nil {
@@ -84,8 +84,8 @@ func tokenCommand() *cobra.Command {
 				return fmt.Errorf("store the token: %w", err)
 			}
 			_, port, _ := net.SplitHostPort(strings.TrimPrefix(rest.Host, "https://"))
-			fmt.Fprintf(cmd.OutOrStdout(), "sampan agent --server https://ADDRESS:%s --token %s\n",
-				port, joinToken{pki.PublicKeyHash(authority[0]), token})
+			fmt.Fprintf(cmd.OutOrStdout(), "sampan agent --server https://ADDRESS:%s --token %s --cluster-cidr %s --service-cidr %s\n",
+				port, joinToken{pki.PublicKeyHash(authority[0]), token}, cfg.ClusterCIDR, cfg.ServiceCIDR)
 			return nil
 		},
 	}

@@ -59,8 +59,8 @@ func serverFlagsOn(cmd *cobra.Command, cfg *config.Config) {
 }
 
 func startCluster(cmd *cobra.Command, cfg config.Config, show bool) error {
-	if err := cfg.Validate(); err != nil {
-		return usageError{err}
+	if err := check(&cfg); err != nil {
+		return err
 	}
 	if err := mayRun(cfg); err != nil {
 		return err
@@ -138,6 +138,9 @@ func runCluster(ctx context.Context, cfg config.Config, show *steps, log *slog.L
 		return err
 	}
 	defer claim.release()
+	if err := keepRanges(cfg); err != nil {
+		return err
+	}
 	show.say("sampan %s, Kubernetes %s", config.Build, config.Version)
 	g := daemon.NewGroup(ctx)
 	begun := make(chan error, 1)

@@ -32,7 +32,7 @@ type Config struct {
 	Nodes         int
 	NodeName      string // "" means the host's name
 	NodeIP        string // "" means the address of the default route's link
-	ClusterCIDR   string
+	ClusterCIDR   string // must be set; cmd/sampan knows what to set it to
 	ServiceCIDR   string
 	ClusterDomain string
 	Detach        bool
@@ -70,8 +70,6 @@ func Default() Config {
 		DataDir:                DefaultDataDir,
 		Listen:                 "0.0.0.0:6443",
 		Nodes:                  1,
-		ClusterCIDR:            "10.244.0.0/16",
-		ServiceCIDR:            "10.96.0.0/16",
 		ClusterDomain:          "cluster.local",
 		EtcdPrefix:             "/registry",
 		RegisterNode:           true,

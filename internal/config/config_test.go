@@ -23,7 +23,7 @@ func TestValidateNamesTheFlag(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			c := Default()
+			c := ranged()
 			tt.change(&c)
 			err := c.Validate()
 			if tt.want == "" && err != nil || tt.want != "" && (err == nil || !strings.Contains(err.Error(), tt.want)) {
@@ -48,11 +48,17 @@ func TestClustersSideBySideShareNoPath(t *testing.T) {
 }
 
 func TestServiceAddresses(t *testing.T) {
-	c := Default()
+	c := ranged()
 	if got := c.FirstServiceIP().String(); got != "10.96.0.1" {
 		t.Errorf("first = %s", got)
 	}
 	if got := c.DNSIP().String(); got != "10.96.0.10" {
 		t.Errorf("dns = %s", got)
 	}
+}
+
+func ranged() Config {
+	c := Default()
+	c.ClusterCIDR, c.ServiceCIDR = "10.244.0.0/16", "10.96.0.0/16"
+	return c
 }

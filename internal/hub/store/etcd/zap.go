@@ -38,8 +38,21 @@ func (c core) Check(e zapcore.Entry, ce *zapcore.CheckedEntry) *zapcore.CheckedE
 	return ce
 }
 
+// expected are complaints that every start of a lone member makes and that mean nothing: authentication of etcd's own, which
+// is not used, and the schema version, which a new database gets with its first term.
+var expected = map[string]bool{
+	"simple token is not cryptographically signed":              true,
+	"use default bcrypt cost instead of the invalid given cost": true,
+	"Failed to detect schema version":                           true,
+	"failed to update storage version":                          true,
+}
+
 func (c core) Write(e zapcore.Entry, fields []zapcore.Field) error {
-	c.log.Log(context.Background(), level(e.Level), e.Message, args(fields)...)
+	l := level(e.Level)
+	if expected[e.Message] {
+		l = slog.LevelDebug
+	}
+	c.log.Log(context.Background(), l, e.Message, args(fields)...)
 	return nil
 }
 

@@ -1,0 +1,95 @@
+package main
+
+import (
+	"crypto/sha256"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/netip"
+	"os"
+	"path/filepath"
+
+	"sampan.dev/internal/config"
+	"sampan.dev/internal/pki"
+)
+
+// ranges are the addresses of a cluster's pods and services. They are settled when the cluster is made and cannot change
+// afterwards, because stored objects carry addresses out of them.
+type ranges struct {
+	Cluster string `json:"clusterCIDR"`
+	Service string `json:"serviceCIDR"`
+}
+
+func rangesFile(cfg config.Config) string { return filepath.Join(cfg.DataDir, "ranges.json") }
+
+// settleRanges fills in the ranges that the command line left open: those the cluster was made with, else the usual ones for
+// the cluster in the default place and, for others, ones that follow from the data directory, so that clusters side by side on
+// one machine do not meet. It refuses a change.
+func settleRanges(cfg *config.Config) error {
+	abs, err := filepath.Abs(cfg.DataDir)
+	if err != nil {
+		return err
+	}
+	cfg.DataDir = abs
+	var made ranges
+	data, err := os.ReadFile(rangesFile(*cfg))
+	switch {
+	case err == nil:
+		if err := json.Unmarshal(data, &made); err != nil {
+			return fmt.Errorf("read %s: %w", rangesFile(*cfg), err)
+		}
+	case !errors.Is(err, fs.ErrNotExist):
+		return err
+	}
+	usual := usualRanges(*cfg)
+	for _, r := range []struct {
+		flag        string
+		value       *string
+		made, usual string
+	}{
+		{"--cluster-cidr", &cfg.ClusterCIDR, made.Cluster, usual.Cluster},
+		{"--service-cidr", &cfg.ServiceCIDR, made.Service, usual.Service},
+	} {
+		switch {
+		case *r.value == "" && r.made != "":
+			*r.value = r.made
+		case *r.value == "":
+			*r.value = r.usual
+		case r.made != "" && r.made != *r.value:
+			return usageError{fmt.Errorf("%s %s: the cluster in %s was made with %s, which cannot change", r.flag, *r.value, cfg.DataDir, r.made)}
+		}
+	}
+	return nil
+}
+
+func usualRanges(cfg config.Config) ranges {
+	if cfg.Instance() == "" {
+		return ranges{"10.244.0.0/16", "10.96.0.0/16"}
+	}
+	sum := sha256.Sum256([]byte(cfg.DataDir))
+	at := func(second byte) string {
+		return netip.PrefixFrom(netip.AddrFrom4([4]byte{10, second, 0, 0}), 16).String()
+	}
+	return ranges{at(128 + sum[2]%56), at(184 + sum[3]%56)}
+}
+
+// keepRanges writes down what the cluster is made with.
+func keepRanges(cfg config.Config) error {
+	data, err := json.Marshal(ranges{cfg.ClusterCIDR, cfg.ServiceCIDR})
+	if err != nil {
+		return err
+	}
+	return pki.WriteFile(rangesFile(cfg), append(data, '\n'), 0o600)
+}
+
+// check settles what the command line left open and checks the whole.
+func check(cfg *config.Config) error {
+	if err := settleRanges(cfg); err != nil {
+		return err
+	}
+	if err := cfg.Validate(); err != nil {
+		return usageError{err}
+	}
+	return nil
+}
