@@ -224,6 +224,25 @@ func TestForwarding(t *testing.T) {
 	}
 }
 
+// A name server that does not answer makes one client wait, not every one.
+func TestSilentServersAreLeftAlone(t *testing.T) {
+	pc, err := net.ListenPacket("udp", "127.0.0.1:0") // which never answers
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer pc.Close()
+	s := newServer(t, pc.LocalAddr().String())
+	m := new(dns.Msg)
+	m.SetQuestion("example.org.", dns.TypeA)
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	s.respond(ctx, m, false)
+	start := time.Now()
+	if r := s.respond(t.Context(), m, false); r.Rcode != dns.RcodeServerFailure || time.Since(start) > time.Second {
+		t.Errorf("%s after %v", dns.RcodeToString[r.Rcode], time.Since(start))
+	}
+}
+
 // Over real sockets, with an answer that does not fit a small datagram.
 func TestServeAndTruncate(t *testing.T) {
 	s := newServer(t, "")

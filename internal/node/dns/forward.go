@@ -23,7 +23,7 @@ type forwarder struct {
 	path    string // resolv.conf
 	read    time.Time
 	servers []string
-	down    map[string]time.Time // until when a server that did not answer is asked last
+	down    map[string]time.Time // until when a server that did not answer is not asked
 	cache   map[cacheKey]cached
 }
 
@@ -95,25 +95,22 @@ func exchange(ctx context.Context, m *dns.Msg, server string, tcp bool) (*dns.Ms
 	return r, err
 }
 
-// order is the servers to ask, those that answer first. All of them down still means asking.
+// order is the servers to ask: those that are not down. While all are, nobody is asked, and clients learn at once rather
+// than after a timeout for each name of their search list.
 func (f *forwarder) order() []string {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if now := f.now(); now.Sub(f.read) > 10*time.Second {
+	now := f.now()
+	if now.Sub(f.read) > 10*time.Second {
 		f.servers, f.read = nameservers(f.path, f.own), now
 	}
-	var up, down []string
+	var up []string
 	for _, s := range f.servers {
-		if f.now().Before(f.down[s]) {
-			down = append(down, s)
-		} else {
+		if !now.Before(f.down[s]) {
 			up = append(up, s)
 		}
 	}
-	if len(up) > 0 {
-		return up
-	}
-	return down[:min(1, len(down))]
+	return up
 }
 
 // nameservers reads resolv.conf, without those that would ask us again. Where a local stub resolver listens on loopback
