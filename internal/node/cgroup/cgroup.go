@@ -182,9 +182,22 @@ func (m *Manager) Ensure(p Pod) error {
 }
 
 func (m *Manager) make(parent, path string) error {
-	if m.unified && path != "/" {
-		if err := m.delegate(parent); err != nil {
-			return err
+	if m.unified && path != "/" { // a group has the controllers that each of its ancestors passes on
+		for i := range parent {
+			if parent[i] == '/' && i > 0 {
+				if err := m.delegate(parent[:i]); err != nil {
+					return err
+				}
+			} else if i == 0 {
+				if err := m.delegate("/"); err != nil {
+					return err
+				}
+			}
+		}
+		if parent != "/" {
+			if err := m.delegate(parent); err != nil {
+				return err
+			}
 		}
 	}
 	for c, dir := range m.dirs(path) {

@@ -307,9 +307,14 @@ func (k *Kubelet) drop(uid types.UID) {
 // directories and control groups of pods that are gone are removed.
 func (k *Kubelet) adopt(ctx context.Context) {
 	pods, err := k.rt.List(ctx)
-	if err != nil {
-		k.cfg.Log.Warn("runtime not listed, orphans stay", "error", err)
-		return
+	for err != nil {
+		k.cfg.Log.Warn("runtime not listed, looking for orphans later", "error", err)
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(5 * time.Second):
+		}
+		pods, err = k.rt.List(ctx)
 	}
 	known := func(uid types.UID) bool {
 		k.mu.Lock()

@@ -19,6 +19,15 @@ import (
 	"k8s.io/apimachinery/pkg/util/strategicpatch"
 )
 
+const (
+	annAttachDetach = "volumes.kubernetes.io/controller-managed-attach-detach"
+	annCRISocket    = "kubeadm.alpha.kubernetes.io/cri-socket"
+)
+
+// ownLabels are the node labels that describe the machine.
+var ownLabels = []string{corev1.LabelHostname, corev1.LabelOSStable, corev1.LabelArchStable, "beta.kubernetes.io/os", "beta.kubernetes.io/arch",
+	corev1.LabelInstanceTypeStable, corev1.LabelTopologyZone, corev1.LabelTopologyRegion}
+
 // runNode registers the node and keeps its status up to date: computed every StatusEvery and whenever the node changes,
 // written when it differs or ReportEvery has passed.
 func (k *Kubelet) runNode(ctx context.Context) {
@@ -203,7 +212,8 @@ func (k *Kubelet) tryRegister(ctx context.Context) error {
 	return k.reconcileNode(ctx, old, old.DeepCopy(), n)
 }
 
-// reconcileNode brings the labels and annotations that are the kubelet's to say into line.
+// reconcileNode brings the labels that are the kubelet's to say into line with the machine. Those of --node-labels count at
+// registration only: what an administrator has changed since stays.
 func (k *Kubelet) reconcileNode(ctx context.Context, old, next, want *corev1.Node) error {
 	if next.Labels == nil {
 		next.Labels = map[string]string{}
@@ -211,8 +221,16 @@ func (k *Kubelet) reconcileNode(ctx context.Context, old, next, want *corev1.Nod
 	if next.Annotations == nil {
 		next.Annotations = map[string]string{}
 	}
-	maps.Copy(next.Labels, want.Labels)
-	maps.Copy(next.Annotations, want.Annotations)
+	for _, key := range ownLabels {
+		if v, ok := want.Labels[key]; ok {
+			next.Labels[key] = v
+		}
+	}
+	for _, key := range []string{annAttachDetach, annCRISocket} {
+		if v, ok := want.Annotations[key]; ok {
+			next.Annotations[key] = v
+		}
+	}
 	if maps.Equal(old.Labels, next.Labels) && maps.Equal(old.Annotations, next.Annotations) {
 		return nil
 	}
@@ -228,10 +246,10 @@ func (k *Kubelet) initialNode(ctx context.Context) *corev1.Node {
 			corev1.LabelHostname: k.cfg.Hostname, corev1.LabelOSStable: "linux", corev1.LabelArchStable: goArch,
 			"beta.kubernetes.io/os": "linux", "beta.kubernetes.io/arch": goArch,
 		},
-		Annotations: map[string]string{"volumes.kubernetes.io/controller-managed-attach-detach": "true"},
+		Annotations: map[string]string{annAttachDetach: "true"},
 	}}
 	if k.cfg.RuntimeEndpoint != "" {
-		n.Annotations["kubeadm.alpha.kubernetes.io/cri-socket"] = k.cfg.RuntimeEndpoint
+		n.Annotations[annCRISocket] = k.cfg.RuntimeEndpoint
 	}
 	maps.Copy(n.Labels, k.cfg.Labels)
 	maps.Copy(n.Annotations, k.cfg.Annotations)

@@ -201,7 +201,7 @@ func (w *worker) start(ctx context.Context, fn func(ctx context.Context)) {
 func (w *worker) turn(ctx context.Context) bool {
 	obs, err := w.k.rt.Pod(ctx, w.uid)
 	if err != nil {
-		if ctx.Err() == nil {
+		if ctx.Err() == nil && !runtime.IsUnavailable(err) { // that the runtime is down the node's condition says, once
 			w.k.cfg.Log.Warn("runtime not asked about a pod", "uid", w.uid, "error", err)
 		}
 		w.again(time.Now().Add(time.Second))
