@@ -5,7 +5,6 @@ package e2e
 import (
 	"context"
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -16,18 +15,8 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 )
 
-// cluster is the one cluster that all scripts of a run share.
-type cluster struct {
-	bin        string // folder of the binaries
-	dir        string // data directory
-	kubeconfig string
-	port       string
-}
-
+// TestScripts runs the scripts of testdata on one cluster that they share.
 func TestScripts(t *testing.T) {
-	if os.Geteuid() != 0 {
-		t.Skip("real containers need root")
-	}
 	c := start(t)
 	testscript.Run(t, testscript.Params{
 		Dir:   "testdata",
@@ -39,81 +28,6 @@ func TestScripts(t *testing.T) {
 		RequireExplicitExec: false,
 		ContinueOnError:     false,
 	})
-}
-
-func start(t *testing.T) *cluster {
-	t.Helper()
-	top, err := filepath.Abs("..")
-	if err != nil {
-		t.Fatal(err)
-	}
-	c := &cluster{bin: filepath.Join(top, "bin"), dir: fmt.Sprintf("/var/tmp/sampan-e2e-%d", os.Getpid())}
-	c.kubeconfig = filepath.Join(c.dir, "admin.kubeconfig")
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, c.port, _ = net.SplitHostPort(l.Addr().String())
-	l.Close()
-	t.Cleanup(func() {
-		if t.Failed() {
-			keep := "/tmp/sampan-e2e-failed.log"
-			_ = exec.Command("cp", filepath.Join(c.dir, "sampan.log"), keep).Run()
-			t.Logf("the cluster's log is kept in %s", keep)
-		}
-		out, err := c.sampan("purge", "--yes", "--data-dir", c.dir)
-		if err != nil {
-			t.Errorf("purge: %v\n%s", err, out)
-		}
-	})
-	begin := time.Now()
-	out, err := c.sampan("up", "--detach", "--no-merge", "--data-dir", c.dir, "--listen", "0.0.0.0:"+c.port)
-	if err != nil {
-		t.Fatalf("up: %v\n%s", err, out)
-	}
-	t.Logf("up took %v\n%s", time.Since(begin).Round(time.Millisecond), out)
-	c.images(t, top)
-	return c
-}
-
-// images builds busybox images from the host's static busybox and gives them to the node.
-func (c *cluster) images(t *testing.T, top string) {
-	t.Helper()
-	busybox, err := exec.LookPath("busybox")
-	if err != nil {
-		t.Fatal("busybox-static is not installed; .ci/run and the README say how")
-	}
-	rootfs := filepath.Join(t.TempDir(), "rootfs")
-	for _, d := range []string{"bin", "etc", "tmp", "root", "var/run", "www"} {
-		if err := os.MkdirAll(filepath.Join(rootfs, d), 0o755); err != nil {
-			t.Fatal(err)
-		}
-	}
-	run(t, "cp", busybox, filepath.Join(rootfs, "bin/busybox"))
-	list, err := exec.Command(busybox, "--list").Output()
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, applet := range strings.Fields(string(list)) {
-		if applet != "busybox" {
-			_ = os.Symlink("busybox", filepath.Join(rootfs, "bin", applet))
-		}
-	}
-	write(t, filepath.Join(rootfs, "etc/passwd"), "root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/false\n")
-	write(t, filepath.Join(rootfs, "etc/group"), "root:x:0:\nnogroup:x:65534:\n")
-	for _, version := range []string{"1", "2"} {
-		write(t, filepath.Join(rootfs, "etc/image-version"), version+"\n")
-		tar := filepath.Join(t.TempDir(), "busybox.tar")
-		run(t, "go", "-C", top, "run", "./tools/mkimage", "-o", tar, "-tag", "sampan.dev/busybox:"+version, "-cmd", "sh", "-dir", rootfs)
-		if out, err := c.sampan("image", "import", "--data-dir", c.dir, tar); err != nil {
-			t.Fatalf("image import: %v\n%s", err, out)
-		}
-	}
-}
-
-func (c *cluster) sampan(args ...string) (string, error) {
-	out, err := exec.Command(filepath.Join(c.bin, "sampan"), args...).CombinedOutput()
-	return string(out), err
 }
 
 // setup gives a script its namespace and the binaries on its path.
@@ -197,18 +111,4 @@ func background(ts *testscript.TestScript, neg bool, args []string) {
 		_ = cmd.Wait()
 		out.Close()
 	})
-}
-
-func run(t *testing.T, name string, args ...string) {
-	t.Helper()
-	if out, err := exec.Command(name, args...).CombinedOutput(); err != nil {
-		t.Fatalf("%s %v: %v\n%s", name, args, err, out)
-	}
-}
-
-func write(t *testing.T, path, content string) {
-	t.Helper()
-	if err := os.WriteFile(path, []byte(content), 0o644); err != nil {
-		t.Fatal(err)
-	}
 }
