@@ -204,11 +204,12 @@ func (f *facts) containers(specs []corev1.Container, old []corev1.ContainerStatu
 	return out
 }
 
-// runs are the runs of a container that the runtime knows, newest first.
+// runs are the runs of a container that the runtime knows, newest first. One that is made but not started is none yet: the
+// status of before holds until it is.
 func (f *facts) runs(name string) []*runtime.Container {
 	var out []*runtime.Container
 	for i := range f.obs.Containers {
-		if c := &f.obs.Containers[i]; c.Name == name {
+		if c := &f.obs.Containers[i]; c.Name == name && c.State != runtime.Created {
 			out = append(out, c)
 		}
 	}

@@ -15,7 +15,8 @@ var disabled = []string{
 	"io.containerd.differ.v1.erofs", "io.containerd.mount-handler.v1.erofs",
 	"io.containerd.internal.v1.restart", "io.containerd.internal.v1.tracing", "io.containerd.tracing.processor.v1.otlp",
 	"io.containerd.image-verifier.v1.bindir", "io.containerd.nri.v1.nri", "io.containerd.internal.v1.opt",
-	"io.containerd.monitor.task.v1.cgroups",
+	"io.containerd.monitor.task.v1.cgroups", "io.containerd.monitor.container.v1.restart", "io.containerd.http.v1.pprof",
+	"io.containerd.metrics.v1.grpc-prometheus", "io.containerd.metrics.v1.grpc-otel", "io.containerd.ttrpc.v1.otelttrpc",
 }
 
 // config is containerd's configuration file.
