@@ -289,6 +289,12 @@ func (w *worker) startContainer(ctx context.Context, pod *corev1.Pod, c *corev1.
 		return false
 	}
 	k := w.k
+	if s := obs.Container(c.Name); s != nil && s.State == runtime.Created {
+		// A kubelet died between making and starting it. The next one takes its place and its number: it never ran.
+		if err := k.removeContainer(ctx, pod, s); err != nil {
+			k.cfg.Log.Debug("unstarted container stays", "pod", podDesc(pod), "container", c.Name, "error", err)
+		}
+	}
 	if s := lastExited(obs, c.Name); s != nil {
 		w.crash.next(c.Name+"\x00"+c.Image, s.FinishedAt, time.Now())
 	}

@@ -27,7 +27,10 @@ func (k *Kubelet) containerConfig(ctx context.Context, w *worker, pod *corev1.Po
 	}
 	restarts := 0
 	if s := obs.Container(c.Name); s != nil {
-		restarts = s.RestartCount + 1
+		restarts = s.RestartCount
+		if s.State != runtime.Created {
+			restarts++
+		}
 	} else if !k.cfg.Hollow { // the runtime forgot; the log files tell how often it ran
 		restarts = restartsByLogs(filepath.Join(k.cfg.logDir(pod), c.Name))
 	}

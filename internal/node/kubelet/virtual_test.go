@@ -255,3 +255,26 @@ func TestVirtualNode(t *testing.T) {
 		}
 	})
 }
+
+func TestVirtualDeathBetweenCreateAndStart(t *testing.T) {
+	inVirtualTime(t, func(v *virtual) {
+		t := v.T
+		fail := true
+		v.rt.Fail = func(call, _ string) error {
+			if call == "StartContainer" && fail {
+				fail = false
+				return context.Canceled
+			}
+			return nil
+		}
+		uid := v.create(parsePod(t, strings.Fields("Never main:a")))
+		time.Sleep(time.Minute)
+		p := v.get("p")
+		if st := p.Status.ContainerStatuses[0]; st.State.Running == nil || st.RestartCount != 0 {
+			t.Errorf("%+v", st)
+		}
+		if pod, _ := v.rt.Pod(t.Context(), uid); len(pod.Containers) != 1 {
+			t.Errorf("the runtime has %d containers", len(pod.Containers))
+		}
+	})
+}

@@ -3,6 +3,7 @@ package runtime
 import (
 	"fmt"
 	"os"
+	"path/filepath"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -57,7 +58,13 @@ func (c *Containerd) config() string {
 	p("      runtime_type = 'io.containerd.runc.v2'")
 	p("      [plugins.'io.containerd.cri.v1.runtime'.containerd.runtimes.runc.options]")
 	p("        BinaryName = %q", c.Runc)
+	// Below our own directory, not in /run/containerd, which clusters side by side would share and leave behind.
+	p("        Root = %q", filepath.Join(c.State, "runc"))
 	p("        SystemdCgroup = false")
+	if dir := filepath.Join(c.State, "s"); len(dir) <= maxSocketDir {
+		p("[plugins.'io.containerd.shim.v1.manager']")
+		p("  socket_dir = %q", dir) // for the same reason
+	}
 	p("[plugins.'io.containerd.grpc.v1.cri']")
 	p("  stream_server_address = '127.0.0.1'")
 	p("  stream_server_port = '0'")
@@ -67,6 +74,10 @@ func (c *Containerd) config() string {
 	p("    snapshotter = %q", snapshotter(c.Root))
 	return b.String()
 }
+
+// maxSocketDir is the longest directory that containerd takes for its shims' sockets: their names are hashes, and a socket's
+// path has at most 107 characters. With a longer one they are in /run/containerd/s.
+const maxSocketDir = 42
 
 func quoted(list []string) string {
 	out := make([]string, len(list))

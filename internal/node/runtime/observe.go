@@ -145,6 +145,10 @@ func containerOf(s *cri.ContainerStatus) Container {
 	if c.State != Created && s.GetStartedAt() != 0 {
 		c.StartedAt = time.Unix(0, s.GetStartedAt())
 	}
+	if c.State == Exited && s.GetReason() == "StartError" && strings.Contains(s.GetMessage(), "context canceled") {
+		// Whoever was starting it died or gave up. It never ran, and nobody should count it as a run that failed.
+		c.State = Created
+	}
 	if c.State == Exited {
 		c.ExitCode, c.Reason, c.Message = s.GetExitCode(), s.GetReason(), s.GetMessage()
 		c.FinishedAt = time.Unix(0, s.GetFinishedAt())
