@@ -19,7 +19,7 @@ func Cleanup(instance string) error {
 	}
 	defer h.Close()
 	errs := []error{nf.DropTables(n.table())}
-	links, err := h.LinkList()
+	links, err := whole(h.LinkList)
 	errs = append(errs, err)
 	for _, l := range links {
 		if n.owns(l.Attrs().Name) {

@@ -21,7 +21,7 @@ func setupHost(h *netlink.Handle, n names, cidr netip.Prefix) error {
 		return err
 	}
 	want := Gateway(cidr)
-	addrs, err := h.AddrList(link, netlink.FAMILY_V4)
+	addrs, err := whole(func() ([]netlink.Addr, error) { return h.AddrList(link, netlink.FAMILY_V4) })
 	if err != nil {
 		return fmt.Errorf("addresses of %s: %w", n.gateway(), err)
 	}
@@ -70,7 +70,9 @@ func gatewayLink(h *netlink.Handle, name string) (netlink.Link, error) {
 
 // uplinkMTU is the MTU of the default route's link, or Ethernet's.
 func uplinkMTU(h *netlink.Handle) int {
-	routes, err := h.RouteListFiltered(netlink.FAMILY_V4, &netlink.Route{Table: unix.RT_TABLE_MAIN}, netlink.RT_FILTER_TABLE)
+	routes, err := whole(func() ([]netlink.Route, error) {
+		return h.RouteListFiltered(netlink.FAMILY_V4, &netlink.Route{Table: unix.RT_TABLE_MAIN}, netlink.RT_FILTER_TABLE)
+	})
 	if err == nil {
 		for _, r := range routes {
 			if r.Dst != nil && r.Dst.IP != nil && !r.Dst.IP.IsUnspecified() {
@@ -82,6 +84,16 @@ func uplinkMTU(h *netlink.Handle) int {
 		}
 	}
 	return 1500
+}
+
+// whole repeats a listing that the kernel says was changed under it, which is nothing unusual while pods come and go.
+func whole[T any](list func() ([]T, error)) (out []T, err error) {
+	for range 10 {
+		if out, err = list(); !errors.Is(err, netlink.ErrDumpInterrupted) {
+			return out, err
+		}
+	}
+	return out, nil // as good as it gets
 }
 
 // sysctl sets a kernel setting unless it has that value already (it may be read-only in a container that prepared it).

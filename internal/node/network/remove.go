@@ -71,7 +71,7 @@ func (n *Network) sweep() {
 		}
 		n.discard(le)
 	}
-	links, err := n.h.LinkList()
+	links, err := whole(n.h.LinkList)
 	if err != nil {
 		n.log.Warn("cannot list links", "err", err)
 		return

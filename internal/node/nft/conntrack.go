@@ -1,6 +1,7 @@
 package nft
 
 import (
+	"errors"
 	"fmt"
 	"net/netip"
 
@@ -40,10 +41,16 @@ func ForgetUDP(v6 bool, flows []Flow) error {
 	for i, f := range flows {
 		filters[i] = f
 	}
-	if _, err := netlink.ConntrackDeleteFilters(netlink.ConntrackTable, fam, filters...); err != nil {
-		return fmt.Errorf("conntrack: %w", err)
+	var err error
+	for range 5 { // the table changes all the time, also while it is listed
+		if _, err = netlink.ConntrackDeleteFilters(netlink.ConntrackTable, fam, filters...); err == nil {
+			return nil
+		}
+		if !errors.Is(err, netlink.ErrDumpInterrupted) && !errors.Is(err, unix.ENOENT) {
+			break
+		}
 	}
-	return nil
+	return fmt.Errorf("conntrack: %w", err)
 }
 
 // ForgetUDPPort ends the tracked UDP flows to a port.

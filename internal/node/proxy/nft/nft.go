@@ -3,6 +3,7 @@ package nft
 import (
 	"encoding/binary"
 	"errors"
+	"log/slog"
 	"net/netip"
 	"slices"
 
@@ -18,17 +19,25 @@ type Config struct {
 	Instance string         // of the cluster on this machine, "" for the default
 	V6       bool           // the IPv6 table rather than the IPv4 one
 	Pods     []netip.Prefix // pods' addresses; clients from elsewhere are masqueraded to cluster addresses. May be empty.
+	Log      *slog.Logger   // may be nil
 }
 
 // Applier keeps one address family's table. It is used by one goroutine.
 type Applier struct {
 	cfg    Config
+	log    *slog.Logger
 	table  *table
 	chains map[kind]bool // those that are in the kernel
 }
 
 // New makes an applier; Reset comes before Apply.
-func New(cfg Config) *Applier { return &Applier{cfg: cfg} }
+func New(cfg Config) *Applier {
+	log := cfg.Log
+	if log == nil {
+		log = slog.New(slog.DiscardHandler)
+	}
+	return &Applier{cfg: cfg, log: log.With("component", "proxy")}
+}
 
 // Supported reports why nf_tables cannot be used here, or nil.
 func Supported() error {
@@ -76,7 +85,10 @@ func (a *Applier) commit(b *nf.Batch, d *proxy.Delta) error {
 	for _, k := range added {
 		a.chains[k] = true
 	}
-	return nf.ForgetUDP(a.cfg.V6, staleFlows(d, a.cfg.V6))
+	if err := nf.ForgetUDP(a.cfg.V6, staleFlows(d, a.cfg.V6)); err != nil {
+		a.log.Warn("cannot end tracked flows of services", "err", err) // the rules are right all the same
+	}
+	return nil
 }
 
 // addChains adds the balancing chains that the new entries need and the kernel has not.
