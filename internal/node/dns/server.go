@@ -80,6 +80,8 @@ func (s *Server) Run(ctx context.Context) error {
 }
 
 func (s *Server) serve(ctx context.Context, pc net.PacketConn, l net.Listener) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
 	h := dns.HandlerFunc(func(w dns.ResponseWriter, m *dns.Msg) { s.answer(ctx, w, m) })
 	servers := []*dns.Server{{PacketConn: pc, Handler: h}, {Listener: l, Handler: h, ReadTimeout: 10 * time.Second}}
 	var wg sync.WaitGroup
@@ -87,8 +89,6 @@ func (s *Server) serve(ctx context.Context, pc net.PacketConn, l net.Listener) e
 	for _, srv := range servers {
 		wg.Go(func() { failed <- srv.ActivateAndServe() })
 	}
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
 	wg.Go(func() { s.publish(ctx) })
 	var err error
 	select {
