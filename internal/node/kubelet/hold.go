@@ -16,12 +16,18 @@ func (w *worker) refresh(ctx context.Context, pod *corev1.Pod, now time.Time) {
 		return
 	}
 	at, ok := w.k.volumes.Refresh(w.uid)
+	if now.Before(w.retryShow) {
+		w.again(w.retryShow)
+		return
+	}
 	seen := w.k.objects.changed(w.uid, pod.ResourceVersion)
 	if ok && !now.Before(at) || seen {
 		w.start(ctx, func(ctx context.Context) {
 			if _, err := w.k.volumes.Mount(ctx, pod); err != nil && ctx.Err() == nil {
 				w.k.cfg.Log.Debug("volumes not refreshed", "pod", podDesc(pod), "error", err)
-				w.nextTry = time.Now().Add(jitter(10 * time.Second))
+				w.k.objects.again(w.uid)
+				w.retryShow = time.Now().Add(jitter(10 * time.Second))
+				w.nextTry = w.retryShow
 			}
 		})
 		return

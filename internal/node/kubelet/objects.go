@@ -107,6 +107,13 @@ func (o *objects) changed(uid types.UID, version string) bool {
 	return known && was != version
 }
 
+// again makes changed report a change at the next call: what was to be shown could not be.
+func (o *objects) again(uid types.UID) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.mu.stale[uid] = ""
+}
+
 func (o *objects) watchLocked(key objectKey) *watched {
 	ctx, cancel := context.WithCancel(o.ctx)
 	w := &watched{users: map[types.UID]bool{}, cancel: cancel}

@@ -54,7 +54,7 @@ type worker struct {
 	heldAt    map[string]string    // the run at whose end a container was last held back
 	prepared  bool
 	mounts    map[string]mounted
-	refreshed time.Time
+	retryShow time.Time       // when contents of volumes that could not be renewed are tried again
 	preStop   map[string]bool // containers whose hook was run
 	failures  int             // of sandbox or volumes in a row
 	nextTry   time.Time       // the operation's wish for retry
