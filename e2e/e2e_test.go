@@ -18,15 +18,21 @@ import (
 // TestScripts runs the scripts of testdata on one cluster that they share.
 func TestScripts(t *testing.T) {
 	c := start(t)
-	testscript.Run(t, testscript.Params{
-		Dir:   "testdata",
+	params := testscript.Params{
 		Setup: c.setup,
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"eventually": eventually,
 			"background": background,
 		},
-		RequireExplicitExec: false,
-		ContinueOnError:     false,
+	}
+	// Scripts run side by side, each in a namespace of its own; those that disturb the whole cluster run afterwards.
+	t.Run("together", func(t *testing.T) {
+		params.Dir = "testdata"
+		testscript.Run(t, params)
+	})
+	t.Run("alone", func(t *testing.T) {
+		params.Dir = "testdata/serial"
+		testscript.Run(t, params)
 	})
 }
 
