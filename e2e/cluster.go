@@ -42,11 +42,9 @@ func newCluster(t *testing.T, flags ...string) *cluster {
 	}
 	c := &cluster{bin: binaries(t), dir: fmt.Sprintf("/var/tmp/sampan-e2e-%d-%d", os.Getpid(), made.Add(1)), port: freePort(t)}
 	c.kubeconfig = filepath.Join(c.dir, "admin.kubeconfig")
-	// Ranges that another cluster on this machine is not likely to have: pods of two clusters must not have one address.
-	n := 2 * (int(sha256.Sum256([]byte(c.dir))[0]) % 40)
+	pods, services := ranges(t, c.dir)
 	c.flags = append([]string{
-		"--no-merge", "--data-dir", c.dir, "--listen", "0.0.0.0:" + c.port,
-		"--cluster-cidr", fmt.Sprintf("10.%d.0.0/16", 160+n), "--service-cidr", fmt.Sprintf("10.%d.0.0/16", 161+n),
+		"--no-merge", "--data-dir", c.dir, "--listen", "0.0.0.0:" + c.port, "--cluster-cidr", pods, "--service-cidr", services,
 	}, flags...)
 	t.Cleanup(func() {
 		if t.Failed() {
@@ -92,6 +90,24 @@ func freePort(t *testing.T) string {
 	defer l.Close()
 	_, port, _ := net.SplitHostPort(l.Addr().String())
 	return port
+}
+
+// ranges are a pods' and a services' range that no other cluster of this machine has: pods of two must not share an address.
+func ranges(t *testing.T, dir string) (pods, services string) {
+	t.Helper()
+	routes, err := exec.Command("ip", "-4", "route", "show", "table", "all").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	first := int(sha256.Sum256([]byte(dir))[0])
+	for i := range 40 {
+		n := 160 + (2*first+2*i)%80
+		if taken := fmt.Sprintf("10.%d.", n); !strings.Contains(string(routes), taken) {
+			return taken + "0.0/16", fmt.Sprintf("10.%d.0.0/16", n+1)
+		}
+	}
+	t.Fatal("no free range for pods")
+	return "", ""
 }
 
 // up starts the cluster in the background and returns what it said once it was ready.
@@ -197,6 +213,8 @@ func (c *cluster) images(t *testing.T) {
 		}
 	}
 	run(t, "cp", busybox, filepath.Join(rootfs, "bin/busybox"))
+	// busybox, linked statically against glibc, cannot resolve names; fetch does it in Go.
+	run(t, "env", "CGO_ENABLED=0", "go", "-C", top, "build", "-o", filepath.Join(rootfs, "bin/fetch"), "./tools/fetch")
 	list, err := exec.Command(busybox, "--list").Output()
 	if err != nil {
 		t.Fatal(err)
