@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"cmp"
 	"net/netip"
 	"slices"
 	"strings"
@@ -47,8 +48,13 @@ func Plan(svc *corev1.Service, eps []*discoveryv1.EndpointSlice, node Node, v6 b
 			local[b] = true
 		}
 		r.Entries[Key{cluster, proto, uint16(port.Port)}] = p.inside
-		for _, a := range externals(svc, v6) {
+		for _, a := range addresses(svc.Spec.ExternalIPs, v6) {
 			r.Entries[Key{a, proto, uint16(port.Port)}] = p.outside
+		}
+		balanced := p.outside
+		balanced.Allow = sourceRanges(svc, v6)
+		for _, a := range addresses(ingress(svc), v6) {
+			r.Entries[Key{a, proto, uint16(port.Port)}] = balanced
 		}
 		if port.NodePort != 0 {
 			r.Entries[Key{netip.Addr{}, proto, uint16(port.NodePort)}] = p.outside
@@ -81,10 +87,10 @@ func clusterIP(svc *corev1.Service, v6 bool) (netip.Addr, bool) {
 	return netip.Addr{}, false // headless, or not of this family
 }
 
-// externals are the addresses that the world reaches a service by, besides node ports. A load balancer that says it
-// proxies (ipMode Proxy) has addresses of its own, which are none of our business.
-func externals(svc *corev1.Service, v6 bool) []netip.Addr {
-	list := slices.Clone(svc.Spec.ExternalIPs)
+// ingress are the addresses of a service's load balancer. One that says it proxies (ipMode Proxy) has addresses of its own,
+// which are none of our business.
+func ingress(svc *corev1.Service) []string {
+	var list []string
 	if svc.Spec.Type == corev1.ServiceTypeLoadBalancer {
 		for _, in := range svc.Status.LoadBalancer.Ingress {
 			if in.IPMode == nil || *in.IPMode == corev1.LoadBalancerIPModeVIP {
@@ -92,10 +98,39 @@ func externals(svc *corev1.Service, v6 bool) []netip.Addr {
 			}
 		}
 	}
+	return list
+}
+
+func addresses(list []string, v6 bool) []netip.Addr {
 	var out []netip.Addr
 	for _, s := range list {
-		if a, err := netip.ParseAddr(strings.TrimSpace(s)); err == nil && a.Is6() == v6 && !slices.Contains(out, a) {
+		if a, err := netip.ParseAddr(strings.TrimSpace(s)); err == nil && a.Is6() == v6 {
 			out = append(out, a)
+		}
+	}
+	return out
+}
+
+// sourceRanges are whom a load balancer is for; nil means everybody, which a range of all addresses means too.
+func sourceRanges(svc *corev1.Service, v6 bool) []netip.Prefix {
+	var all []netip.Prefix
+	for _, s := range svc.Spec.LoadBalancerSourceRanges {
+		p, err := netip.ParsePrefix(strings.TrimSpace(s))
+		if err != nil || p.Addr().Is6() != v6 {
+			continue
+		}
+		if p.Bits() == 0 {
+			return nil
+		}
+		all = append(all, p.Masked())
+	}
+	slices.SortFunc(all, func(a, b netip.Prefix) int {
+		return cmp.Or(cmp.Compare(a.Bits(), b.Bits()), a.Addr().Compare(b.Addr()))
+	})
+	var out []netip.Prefix
+	for _, p := range all { // the widest come first, so what lies in another is seen
+		if !slices.ContainsFunc(out, p.Overlaps) {
+			out = append(out, p)
 		}
 	}
 	return out

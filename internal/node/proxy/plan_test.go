@@ -79,7 +79,10 @@ func text(r Rules) string {
 		}
 		one("front", e.Front)
 		one("near", e.Near)
-		lines = append(lines, l+[...]string{"", " reject", " drop"}[e.Refuse])
+		if l += [...]string{"", " reject", " drop"}[e.Refuse]; e.Allow != nil {
+			l += fmt.Sprintf(" allow %v", e.Allow)
+		}
+		lines = append(lines, l)
 	}
 	sort.Strings(lines)
 	lines = append(lines, fmt.Sprintf("local %v", r.Local))

@@ -49,11 +49,12 @@ const (
 )
 
 // Entry is what a Key means. Near, if set, is for clients on this node or in its cluster's pods, for whom a Local external
-// traffic policy does not apply.
+// traffic policy does not apply. With Allow, clients from elsewhere are dropped; its prefixes are disjoint.
 type Entry struct {
 	Front  *Balance
 	Near   *Balance
 	Refuse Refusal
+	Allow  []netip.Prefix
 }
 
 // Equal compares by value.

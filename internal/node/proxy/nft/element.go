@@ -14,7 +14,7 @@ type placed struct {
 
 // equal compares what two elements of the same place say.
 func (p placed) equal(o placed) bool {
-	if !bytes.Equal(p.element.Val, o.element.Val) {
+	if !bytes.Equal(p.element.Val, o.element.Val) || !bytes.Equal(p.element.KeyEnd, o.element.KeyEnd) {
 		return false
 	}
 	v, w := p.element.VerdictData, o.element.VerdictData

@@ -122,7 +122,7 @@ func (a *Applier) mine(k proxy.Key) bool { return !k.Addr.IsValid() || k.Addr.Is
 // elements turns a delta into elements to remove and to add, leaving out what stays as it is.
 func (a *Applier) elements(d *proxy.Delta) *changes {
 	t := a.table
-	c := newChanges(t.fronts, t.near, t.refused, t.endpoints, t.sticky, t.clusterIPs, t.hairpins)
+	c := newChanges(t.fronts, t.near, t.refused, t.endpoints, t.sticky, t.clusterIPs, t.hairpins, t.guarded, t.allowed)
 	for key, ch := range d.Changes {
 		if !a.mine(key) {
 			continue
@@ -161,6 +161,13 @@ func (a *Applier) entry(key proxy.Key, e *proxy.Entry) placement {
 	front := a.keyBytes(key)
 	a.balance(out, a.table.fronts, key, front, e.Front, false)
 	a.balance(out, a.table.near, key, front, e.Near, true)
+	if len(e.Allow) > 0 {
+		out.put(a.table.guarded, nftables.SetElement{Key: front})
+	}
+	for _, p := range e.Allow {
+		first, last := bounds(p)
+		out.put(a.table.allowed, nftables.SetElement{Key: slices.Concat(front, first), KeyEnd: slices.Concat(front, last)})
+	}
 	switch e.Refuse {
 	case proxy.Reject:
 		out.put(a.table.refused, nftables.SetElement{Key: front, VerdictData: &expr.Verdict{Kind: expr.VerdictGoto, Chain: "reject"}})
@@ -189,6 +196,16 @@ func (a *Applier) balance(out placement, set *nftables.Set, key proxy.Key, front
 			out.put(a.table.sticky, nftables.SetElement{Key: slices.Concat(front, to)})
 		}
 	}
+}
+
+// bounds are the first and the last address of a prefix.
+func bounds(p netip.Prefix) (first, last []byte) {
+	first = p.Masked().Addr().AsSlice()
+	last = slices.Clone(first)
+	for i := p.Bits(); i < len(last)*8; i++ {
+		last[i/8] |= 1 << (7 - i%8)
+	}
+	return first, last
 }
 
 func (a *Applier) keyBytes(k proxy.Key) []byte {

@@ -226,6 +226,25 @@ func TestExternalTrafficPolicyLocal(t *testing.T) {
 	r.expect("", "tcp", "198.51.100.1:80", "b", "")
 }
 
+func TestSourceRanges(t *testing.T) {
+	r := newRig(t)
+	allow := func(ranges ...string) proxy.Rules {
+		e := proxy.Entry{Front: balance(proxy.Everyone, podA)}
+		for _, s := range ranges {
+			e.Allow = append(e.Allow, netip.MustParsePrefix(s))
+		}
+		return proxy.Rules{Entries: map[proxy.Key]proxy.Entry{key(ext, unix.IPPROTO_TCP, 80): e}}
+	}
+	r.set("ns/s", allow("203.0.113.0/24", "192.0.2.0/31"))
+	r.silent(r.outside, "tcp", "198.51.100.1:80") // it is 192.0.2.2
+	r.expect("", "tcp", "198.51.100.1:80", "a", "")
+	r.set("ns/s", allow("203.0.113.0/24", "192.0.2.2/32"))
+	r.expect(r.outside, "tcp", "198.51.100.1:80", "a", "")
+	r.silent(r.b, "tcp", "198.51.100.1:80")
+	r.set("ns/s", allow())
+	r.expect(r.b, "tcp", "198.51.100.1:80", "a", "")
+}
+
 func TestSessionAffinity(t *testing.T) {
 	r := newRig(t)
 	sticky := func(seconds uint32, to ...netip.AddrPort) proxy.Rules {
@@ -315,4 +334,24 @@ func TestFiveThousandServices(t *testing.T) {
 	t.Logf("5,000 services in %v, one more in %v", full, time.Since(start))
 	r.expect(r.b, "tcp", "10.96.0.10:80", "a", "")
 	r.expect(r.outside, "tcp", "10.97.1.7:80", "", "")
+}
+
+// The kernel takes the IPv6 table with everything that registers of that width must hold.
+func TestIPv6Table(t *testing.T) {
+	needNetNS(t)
+	a := New(Config{Instance: "6", V6: true, Pods: []netip.Prefix{netip.MustParsePrefix("fd00:1::/48"), netip.MustParsePrefix("10.0.0.0/8")}})
+	be := netip.MustParseAddrPort("[fd00:1::2]:8080")
+	vip6 := netip.MustParseAddr("fd00:2::a")
+	e := proxy.Entry{Front: &proxy.Balance{Affinity: 60, Backends: []netip.AddrPort{be}}, Near: &proxy.Balance{Masquerade: proxy.Self, Backends: []netip.AddrPort{be}},
+		Allow: []netip.Prefix{netip.MustParsePrefix("2001:db8::/32")}}
+	rules := proxy.NewRuleset()
+	rules.Set("ns/s", proxy.Rules{Entries: map[proxy.Key]proxy.Entry{key(vip6, 6, 80): e, key(netip.Addr{}, 17, 30080): e},
+		ClusterIPs: []netip.Addr{vip6}, Local: []netip.Addr{be.Addr()}})
+	all := rules.All()
+	if err := a.Reset(&all); err != nil {
+		t.Fatal(err)
+	}
+	if err := Cleanup("6"); err != nil {
+		t.Error(err)
+	}
 }

@@ -23,6 +23,8 @@ const nearSlot = 1 << 20
 //	endpoints     address . protocol . port . slot             → backend address . port
 //	affinity      client . address . protocol . port           → backend address . port, for a while
 //	sticky        address . protocol . port . backend . port   (backends that affinity may still name)
+//	guarded       address . protocol . port                    (only for clients in allowed)
+//	allowed       address . protocol . port . client range
 //	cluster-ips   address
 //	hairpins      backend . backend                            (a pod that may meet itself)
 //
@@ -33,6 +35,7 @@ type table struct {
 	fronts, near, refused       *nftables.Set
 	endpoints, affinity, sticky *nftables.Set
 	clusterIPs, hairpins        *nftables.Set
+	guarded, allowed            *nftables.Set
 	services                    *nftables.Chain
 	width                       uint32 // registers that an address takes
 }
@@ -72,6 +75,9 @@ func newTable(instance string, v6 bool, pods []netip.Prefix) *table {
 	t.affinity = mapTo(set("affinity", addr, addr, proto, port), backend)
 	t.affinity.Dynamic, t.affinity.HasTimeout, t.affinity.Size = true, true, 1<<16
 	t.sticky = set("sticky", addr, proto, port, addr, port)
+	t.guarded = set("guarded", addr, proto, port)
+	t.allowed = set("allowed", addr, proto, port, addr)
+	t.allowed.Interval = true
 	t.clusterIPs = set("cluster-ips", addr)
 	t.hairpins = set("hairpins", addr, addr)
 	return t
@@ -80,7 +86,7 @@ func newTable(instance string, v6 bool, pods []netip.Prefix) *table {
 // create adds the fixed part to a batch, replacing what is there.
 func (t *table) create(b *nf.Batch) {
 	b.Fresh(t.Table)
-	for _, s := range []*nftables.Set{t.fronts, t.near, t.refused, t.endpoints, t.affinity, t.sticky, t.clusterIPs, t.hairpins} {
+	for _, s := range []*nftables.Set{t.fronts, t.near, t.refused, t.endpoints, t.affinity, t.sticky, t.clusterIPs, t.hairpins, t.guarded, t.allowed} {
 		b.Set(s)
 	}
 	reject := b.AddChain(&nftables.Chain{Table: t.Table, Name: "reject"})
@@ -96,8 +102,20 @@ func (t *table) create(b *nf.Batch) {
 		c := t.base(b, hook.name, nftables.ChainTypeNAT, hook.hook, nftables.ChainPriorityNATDest)
 		b.Rule(c, nf.Jump("services"))
 	}
+	t.guard(b)
 	t.masquerade(b)
 	t.refuse(b)
+}
+
+// guard drops clients that a load balancer is not for, before their packets get another address.
+func (t *table) guard(b *nf.Batch) {
+	prio := *nftables.ChainPriorityNATDest - 10
+	for _, c := range []*nftables.Chain{
+		t.base(b, "guard-prerouting", nftables.ChainTypeFilter, nftables.ChainHookPrerouting, &prio),
+		t.base(b, "guard-output", nftables.ChainTypeFilter, nftables.ChainHookOutput, &prio),
+	} {
+		b.Rule(c, t.address(nf.R0), nf.In(t.guarded, nf.R0), nf.SrcAddr(t.Family, nf.R0+t.width+2), nf.NotIn(t.allowed, nf.R0), nf.Drop())
+	}
 }
 
 func (t *table) base(b *nf.Batch, name string, typ nftables.ChainType, hook *nftables.ChainHook, prio *nftables.ChainPriority) *nftables.Chain {
