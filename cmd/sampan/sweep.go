@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -30,6 +31,34 @@ func sweep(cfg config.Config) error {
 		errs = append(errs, removeCgroup(g))
 	}
 	errs = append(errs, os.RemoveAll(filepath.Join(paths.KubeletRoot, "pods")))
+	errs = append(errs, forgetCNI(paths, "/var/lib/cni"))
+	return errors.Join(errs...)
+}
+
+// forgetCNI removes what containerd's CNI library remembers of this node's pods. It has one place for all clusters of a
+// machine and no setting for it; an entry is ours when its network namespace lies below our run directory.
+func forgetCNI(paths config.Paths, place string) error {
+	results := filepath.Join(place, "results")
+	entries, err := os.ReadDir(results)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	errs := []error{err}
+	for _, e := range entries {
+		file := filepath.Join(results, e.Name())
+		data, err := os.ReadFile(file)
+		if err != nil {
+			continue // just gone, or a directory
+		}
+		var entry struct {
+			NetNS string `json:"netns"`
+		}
+		if json.Unmarshal(data, &entry) == nil && strings.HasPrefix(entry.NetNS, paths.Run+"/") {
+			errs = append(errs, os.Remove(file))
+		}
+	}
+	_ = os.Remove(results) // both stay while there is anything in them
+	_ = os.Remove(place)
 	return errors.Join(errs...)
 }
 
