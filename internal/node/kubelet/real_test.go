@@ -23,7 +23,9 @@ import (
 	"sampan.dev/internal/client/cache"
 	"sampan.dev/internal/hub"
 	"sampan.dev/internal/hub/store/memory"
+	"sampan.dev/internal/node/cgroup"
 	"sampan.dev/internal/node/runtime"
+	"sampan.dev/internal/node/volume"
 	"sampan.dev/internal/pki"
 
 	corev1 "k8s.io/api/core/v1"
@@ -98,13 +100,24 @@ func newReal(t *testing.T) *real {
 		StaticPods: filepath.Join(root, "static"), PodKind: all.Kinds().Resource(client.Pods),
 		CgroupRoot: "/sampan-test-" + filepath.Base(root), EvictionHard: map[string]string{},
 	}
-	t.Cleanup(func() {
-		pods, _ := cri.List(context.Background())
+	t.Cleanup(func() { // after the kubelet has ended, before containerd does
+		ctx := context.Background()
+		pods, _ := cri.List(ctx)
 		for _, p := range pods {
 			for _, s := range p.Sandboxes {
-				cri.StopSandbox(context.Background(), s.ID)
-				cri.RemoveSandbox(context.Background(), s.ID)
+				cri.StopSandbox(ctx, s.ID)
+				cri.RemoveSandbox(ctx, s.ID)
 			}
+		}
+		if err := cgroup.New("/sys/fs/cgroup", r.cfg.CgroupRoot, "cgroupfs", false).RemoveAll(); err != nil {
+			t.Error(err)
+		}
+		v1, _ := filepath.Glob("/sys/fs/cgroup/*" + r.cfg.CgroupRoot)
+		for _, dir := range append(v1, "/sys/fs/cgroup"+r.cfg.CgroupRoot) {
+			os.Remove(dir)
+		}
+		if err := volume.UnmountBelow(r.cfg.RootDir); err != nil {
+			t.Error(err)
 		}
 	})
 	if err := os.MkdirAll(r.cfg.StaticPods, 0o755); err != nil {
@@ -207,18 +220,6 @@ func (r *real) start(t *testing.T) {
 	go func() { k.Run(ctx); close(done) }()
 	r.stop = func() { cancel(); <-done }
 	t.Cleanup(r.stop)
-	t.Cleanup(func() {
-		if err := k.cgroups.RemoveAll(); err != nil {
-			t.Error(err)
-		}
-		for _, dir := range []string{"/sys/fs/cgroup" + r.cfg.CgroupRoot} {
-			os.Remove(dir)
-		}
-		v1, _ := filepath.Glob("/sys/fs/cgroup/*" + r.cfg.CgroupRoot)
-		for _, dir := range v1 {
-			os.Remove(dir)
-		}
-	})
 }
 
 func (r *real) pod(name string, cmd ...string) *corev1.Pod {
