@@ -42,6 +42,13 @@ $(BIN)/kubectl: tools/kubectl/go.mod tools/kubectl/main.go
 	@mkdir -p $(BIN)
 	go -C tools/kubectl build -ldflags "$(LDFLAGS) -X k8s.io/component-base/version.gitVersion=$(K8S_V) -X k8s.io/component-base/version.gitMajor=1 -X k8s.io/component-base/version.gitMinor=37" -o $@ .
 
+# For the end-to-end tests: that another etcd reads what our member wrote.
+$(BIN)/etcd: tools/etcd/go.mod
+	@mkdir -p $(BIN)
+	go -C tools/etcd build -ldflags "$(LDFLAGS)" -o $(BIN)/etcdctl go.etcd.io/etcd/etcdctl/v3
+	go -C tools/etcd build -ldflags "$(LDFLAGS)" -o $@ go.etcd.io/etcd/server/v3
+	@touch $@
+
 $(BIN)/pause.tar: tools/pause/pause.c tools/mkimage/main.go
 	@mkdir -p $(BIN)
 	gcc -Os -static -Wall -Werror -s -o $(BIN)/pause tools/pause/pause.c
@@ -62,7 +69,7 @@ lint: ## formatting and vet
 	@test -z "$$(gofmt -l cmd internal e2e tools)" || { gofmt -l cmd internal e2e tools; exit 1; }
 	go vet -tags $(TAGS) ./...
 
-e2e: build ## scripts with real kubectl and real containers (root)
+e2e: build $(BIN)/etcd ## scripts with real kubectl and real containers (root)
 	go test -tags $(TAGS),e2e -count=1 -timeout 15m ./e2e/
 
 conformance: build ## the upstream e2e suite, where its parts have been built (docs/conformance.md)
