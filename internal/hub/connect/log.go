@@ -64,7 +64,7 @@ func (c *Connector) log(w http.ResponseWriter, r *http.Request, req *verb.Reques
 		return kubeletError(res, pod.Name)
 	}
 	if wsstream.IsWebSocketRequest(r) {
-		reader := wsstream.NewReader(res.Body, true, wsstream.NewDefaultReaderProtocols())
+		reader := wsstream.NewReader(&lastApart{r: res.Body}, true, wsstream.NewDefaultReaderProtocols())
 		if err := reader.Copy(w, r); err != nil {
 			c.cfg.Log.Debug("log over websocket ended", "pod", pod.Name, "error", err)
 		}
@@ -74,6 +74,23 @@ func (c *Connector) log(w http.ResponseWriter, r *http.Request, req *verb.Reques
 	w.WriteHeader(http.StatusOK)
 	copyFlushing(w, res.Body)
 	return nil
+}
+
+// lastApart never returns bytes together with an error: wsstream drops them then.
+type lastApart struct {
+	r   io.Reader
+	err error
+}
+
+func (l *lastApart) Read(p []byte) (int, error) {
+	if l.err != nil {
+		return 0, l.err
+	}
+	n, err := l.r.Read(p)
+	if n > 0 && err != nil {
+		l.err, err = err, nil
+	}
+	return n, err
 }
 
 // kubeletError turns a kubelet's refusal into a Status with its words.
