@@ -90,6 +90,10 @@ func (t *table) spread(b *nf.Batch, c *nftables.Chain, k kind) {
 // affine sends a client where it went before, as long as that is still a backend, and else anywhere, and remembers that.
 // Registers: client, address, protocol, port, then backend and its port; so the key of affinity, of endpoints (with the slot
 // where the backend comes to lie) and of sticky each lie in one piece.
+//
+// The kernel is content with this, but nft 1.0.6 (Debian 12) aborts when it prints a rule in which a map's result becomes
+// part of a key or another map's data: it takes the length of such a result for zero. While a service with affinity exists,
+// `nft list ruleset` fails there.
 func (t *table) affine(b *nf.Batch, c *nftables.Chain, k kind) {
 	client, address := uint32(nf.R0), nf.R0+t.width
 	backend := address + t.width + 2
