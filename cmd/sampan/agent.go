@@ -24,8 +24,8 @@ func agentCommand() *cobra.Command {
 		Short: "Run a node of a cluster elsewhere",
 		Args:  noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := cfg.Validate(); err != nil {
-				return usageError{err}
+			if err := checkFlags(&cfg); err != nil {
+				return err
 			}
 			if os.Geteuid() != 0 {
 				return errors.New("a node needs root: namespaces, mounts, cgroups and packet filters are made for its pods")

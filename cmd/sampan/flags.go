@@ -1,7 +1,12 @@
 package main
 
 import (
+	"fmt"
+	"io"
+	"net"
+
 	"sampan.dev/internal/config"
+	"sampan.dev/internal/obs"
 
 	"github.com/spf13/pflag"
 )
@@ -47,4 +52,24 @@ func nodeFlags(f *pflag.FlagSet, c *config.Config) {
 	f.DurationVar(&c.StatusFrequency, "node-status-update-frequency", 0, "how often the node's status is posted (default 10s, and 5m while nothing changes)")
 	f.StringVar(&c.RuntimeEndpoint, "container-runtime-endpoint", "", "CRI socket to use instead of the bundled containerd")
 	f.StringVar(&c.StaticPodPath, "pod-manifest-path", "", "folder of static pods (default DATA-DIR/manifests)")
+}
+
+// checkFlags finds what is wrong with the flags of a cluster or node, all of it before anything is made or started.
+func checkFlags(cfg *config.Config) error {
+	if err := cfg.Validate(); err != nil {
+		return usageError{err}
+	}
+	if _, err := obs.NewLogger(io.Discard, cfg.LogLevel, cfg.LogFormat); err != nil {
+		return usageError{err}
+	}
+	if _, err := nodeLabels(cfg.NodeLabels); err != nil {
+		return usageError{err}
+	}
+	if _, err := nodeTaints(cfg.NodeTaints); err != nil {
+		return usageError{err}
+	}
+	if host, _, _ := net.SplitHostPort(cfg.Listen); cfg.Nodes > 1 && !cfg.NoNode && net.ParseIP(host).IsLoopback() {
+		return usageError{fmt.Errorf("--nodes %d needs an API server that the other nodes can reach; --listen %s is this machine's own", cfg.Nodes, cfg.Listen)}
+	}
+	return nil
 }

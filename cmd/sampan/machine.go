@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/http"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -13,6 +14,7 @@ import (
 	"time"
 
 	"sampan.dev/internal/api"
+	"sampan.dev/internal/api/core"
 	"sampan.dev/internal/client"
 	"sampan.dev/internal/client/cache"
 	"sampan.dev/internal/config"
@@ -124,10 +126,12 @@ func (m *machine) startNetwork(g *daemon.Group, s *seat, name string, nodes *cac
 		Services: services,
 		Slices:   slices,
 		Nodes:    nodes,
-		V4:       nft.New(nft.Config{Instance: m.cfg.Instance(), Pods: []netip.Prefix{pods}}),
+		V4:       nft.New(nft.Config{Instance: m.cfg.Instance(), Pods: []netip.Prefix{pods}, Log: m.log}),
 		Log:      m.log,
 	})
 	g.Go("proxy", p.Run)
+	serveBeside(g, "proxy health", ":10256", p.HealthHandler())
+	serveBeside(g, "proxy metrics", "127.0.0.1:10249", p.MetricsHandler())
 	d := dns.New(dns.Config{
 		NodeName: name,
 		Domain:   m.cfg.ClusterDomain,
@@ -182,6 +186,7 @@ func (m *machine) startKubelet(g *daemon.Group, s *seat, name string, services *
 		CgroupRoot:      m.paths.CgroupRoot,
 		StatusEvery:     m.cfg.StatusFrequency,
 		ReportEvery:     m.cfg.StatusFrequency, // zero means each one's own default
+		PodKind:         core.Pods(),
 		Version:         config.Version,
 	}
 	if m.cfg.NodeIP != "" {
@@ -230,6 +235,21 @@ func (m *machine) addresses() []net.IP {
 		return nil
 	}
 	return []net.IP{ip}
+}
+
+// serveBeside serves a small handler on its usual port. Another cluster of this machine may have the port; then this one
+// does without, since those who ask there do not learn of another.
+func serveBeside(g *daemon.Group, name, address string, h http.Handler) {
+	l, err := net.Listen("tcp", address)
+	if err != nil {
+		return
+	}
+	g.Go(name, func(ctx context.Context) error {
+		srv := &http.Server{Handler: h, ReadHeaderTimeout: 10 * time.Second}
+		stop := context.AfterFunc(ctx, func() { srv.Close() })
+		defer stop()
+		return srv.Serve(l)
+	})
 }
 
 // kubeletListeners opens the kubelet's usual ports, or free ones when another cluster of this machine has them: the hub

@@ -278,9 +278,6 @@ func startFurtherNodes(g *daemon.Group, cfg config.Config, p *plane, show *steps
 	if cfg.Nodes < 2 {
 		return nil
 	}
-	if host, _, _ := net.SplitHostPort(cfg.Listen); net.ParseIP(host).IsLoopback() {
-		return usageError{fmt.Errorf("--nodes %d needs an API server that the other nodes can reach; --listen %s is this machine's own", cfg.Nodes, cfg.Listen)}
-	}
 	since := time.Now()
 	first, err := cfg.Node()
 	if err != nil {

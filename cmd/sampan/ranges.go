@@ -88,8 +88,5 @@ func check(cfg *config.Config) error {
 	if err := settleRanges(cfg); err != nil {
 		return err
 	}
-	if err := cfg.Validate(); err != nil {
-		return usageError{err}
-	}
-	return nil
+	return checkFlags(cfg)
 }
