@@ -78,7 +78,7 @@ func (m *machine) startNode(g *daemon.Group, s *seat, show *steps) error {
 	nodes := cache.For[*corev1.Node](set, client.Nodes, cache.Options{})
 	services := cache.For[*corev1.Service](set, client.Services, cache.Options{})
 	slices := cache.For[*discoveryv1.EndpointSlice](set, client.EndpointSlices, cache.Options{})
-	ready := whenReady(nodes, name)
+	ready := whenReady(nodes, name, m.began)
 	g.Go("node informers", set.Run)
 
 	if err := m.startNetwork(g, s, name, nodes, services, slices); err != nil {
@@ -275,15 +275,17 @@ func foreignCNI(cfg config.Config) string {
 	return "/etc/cni/net.d"
 }
 
-// whenReady returns a channel that is closed once the named node is Ready.
-func whenReady(nodes *cache.Informer[*corev1.Node], name string) <-chan struct{} {
+// whenReady returns a channel that is closed once the named node says that it is Ready. What an earlier run has said before
+// since does not count.
+func whenReady(nodes *cache.Informer[*corev1.Node], name string, since time.Time) <-chan struct{} {
 	ready, done := make(chan struct{}), false
+	since = since.Truncate(time.Second) // as heartbeats are
 	look := func(n *corev1.Node) {
 		if n.Name != name || done {
 			return
 		}
 		for _, c := range n.Status.Conditions {
-			if c.Type == corev1.NodeReady && c.Status == corev1.ConditionTrue {
+			if c.Type == corev1.NodeReady && c.Status == corev1.ConditionTrue && !c.LastHeartbeatTime.Time.Before(since) {
 				done = true
 				close(ready)
 			}

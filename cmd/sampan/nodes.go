@@ -297,7 +297,7 @@ func startFurtherNodes(g *daemon.Group, cfg config.Config, p *plane, show *steps
 			return fmt.Errorf("namespace of node %d: %w", i, err)
 		}
 		name := fmt.Sprintf("%s-%d", first, i)
-		waits = append(waits, whenReady(informer, name))
+		waits = append(waits, whenReady(informer, name, since))
 		args := []string{
 			"--hostname-override", name,
 			"--server", fmt.Sprintf("https://%s", netip.AddrPortFrom(nodeAddr(cfg, 1), p.advertise.Port())),
