@@ -78,6 +78,10 @@ func (k *Kubelet) runNode(ctx context.Context) {
 					cidr = n.Spec.PodCIDR
 				}
 			}
+			if k.tooEarly(ctx, n) {
+				t.Reset(50 * time.Millisecond)
+				continue
+			}
 			var written bool
 			if written, err = k.report(ctx, n, time.Since(reported) >= k.cfg.ReportEvery); written {
 				reported = time.Now()
@@ -92,13 +96,32 @@ func (k *Kubelet) runNode(ctx context.Context) {
 			errDelay = 100 * time.Millisecond
 			if !k.ready() { // a node that is about to become ready is looked at more often
 				wait = min(wait, time.Second)
-				if time.Since(k.began) < 10*time.Second { // starting: the pod network is about to announce itself
+				if time.Since(k.began) < startIn { // starting: the pod network is about to announce itself
 					wait = min(wait, 50*time.Millisecond)
 				}
 			}
 		}
 		t.Reset(wait)
 	}
+}
+
+// startIn is how long the runtime and its network may take to come up beside a kubelet that has just started.
+const startIn = 10 * time.Second
+
+// tooEarly tells whether a kubelet that has just started would call a node not ready that was Ready when its last run ended:
+// the runtime and the pod network may be starting too, and a wrong word would taint the node and its pods' endpoints.
+func (k *Kubelet) tooEarly(ctx context.Context, n *corev1.Node) bool {
+	if time.Since(k.began) >= startIn {
+		return false
+	}
+	was := slices.ContainsFunc(n.Status.Conditions, func(c corev1.NodeCondition) bool {
+		return c.Type == corev1.NodeReady && c.Status == corev1.ConditionTrue
+	})
+	if !was {
+		return false
+	}
+	st := k.lookRuntime(ctx)
+	return st == nil || !st.Ready || !st.NetworkReady
 }
 
 func (k *Kubelet) ready() bool { return k.netReady.Load().(string) == "" }
