@@ -28,11 +28,15 @@ func TestLeftovers(t *testing.T) {
 	c.settled(t, nodePort, hostPort)
 	seen(t, before, machine(t, c))
 
+	ready := c.readySince(t)
 	c.down(t)
 	same(t, "down", before, machine(t, c))
 
 	c.up(t)
 	c.settled(t, nodePort, hostPort)
+	if now := c.readySince(t); now != ready {
+		t.Errorf("the nodes were Ready since %s and are since %s: starting made them NotReady", ready, now)
+	}
 	c.kill(t)
 	c.killRuntime(t)
 	if out, err := c.sampan("purge", "--yes", "--data-dir", c.dir); err != nil {
@@ -73,6 +77,12 @@ func (c *cluster) settled(t *testing.T, nodePort, hostPort string) {
 	}
 }
 
+// readySince is when each node became Ready.
+func (c *cluster) readySince(t *testing.T) string {
+	t.Helper()
+	return c.kubectl(t, "get", "nodes", "-o", `jsonpath={range .items[*]}{.metadata.name} {.status.conditions[?(@.type=="Ready")].lastTransitionTime} {end}`)
+}
+
 func nodeIP(t *testing.T, c *cluster) string {
 	t.Helper()
 	return c.kubectl(t, "get", "pod", "-n", "left", "keeper", "-o", "jsonpath={.status.hostIP}")
@@ -110,8 +120,8 @@ func machine(t *testing.T, c *cluster) string {
 	return text
 }
 
-// otherTable is the name of a table of a cluster in some data directory.
-var otherTable = regexp.MustCompile(`-[0-9a-f]{8}$`)
+// otherTable is the name of a table of another cluster: in some data directory, or in the default one.
+var otherTable = regexp.MustCompile(`-[0-9a-f]{8}$|^(kube-proxy|sampan-network)$`)
 
 // seen checks that the prints tell a running cluster in every section: an empty difference would mean little otherwise.
 func seen(t *testing.T, before, running string) {

@@ -15,12 +15,15 @@ if [ -n "$data" ]; then
   done
 fi
 
+# What a cluster in the default place has, which carries no digits, and what all clusters share (see "shared").
+default='\bsmp-|10\.244\.|^table ip6? (kube-proxy|sampan-network)$|/sys/fs/cgroup(/[a-z]+)?/kubepods|^/(var/)?run/sampan$|^/var/lib/(sampan|kubelet)\b|^/var/log/(pods|containers)|^/var/lib/cni$|^/run/containerd$'
+
 # others drops the lines with another cluster's eight digits in the name of a link, a table, a cgroup or a run directory,
 # or with its metric in a route.
 others() {
   if [ -z "$data" ]; then cat; else
-    sed -E "s/(sampan(-[a-z]+)*-|smp[bn]?)($ids)/\1@\3/g; s/proto 115(.*) metric ($metrics)/proto @115\1 metric \2/" |
-      grep -vE '(sampan(-[a-z]+)*-|\bsmp[bn]?)[0-9a-f]{8}|proto 115' | sed -E 's/(-|smp[bn]?|proto )@/\1/g'
+    sed -E "s/((sampan|kube)(-[a-z]+)*-|smp[bn]?)($ids)/\1@\4/g; s/proto 115(.*) metric ($metrics)/proto @115\1 metric \2/" |
+      grep -vE '((sampan|kube)(-[a-z]+)*-|\bsmp[bn]?)[0-9a-f]{8}|proto 115' | grep -vE "$default" | sed -E 's/(-|smp[bn]?|proto )@/\1/g'
   fi
 }
 
