@@ -23,7 +23,7 @@ import (
 // mounts below its directories, its cgroups, its pods' directories.
 func sweep(cfg config.Config) error {
 	paths := cfg.Paths()
-	errs := []error{killShims(paths)}
+	errs := []error{killRuntime(paths)}
 	groups := cgroupsOf(cfg)
 	errs = append(errs, killIn(groups))
 	errs = append(errs, unmountBelow(paths.Run, paths.KubeletRoot, filepath.Join(paths.Data, "containerd")))
@@ -62,8 +62,9 @@ func forgetCNI(paths config.Paths, place string) error {
 	return errors.Join(errs...)
 }
 
-// killShims ends shims of our containerd: those that were given its socket.
-func killShims(paths config.Paths) error {
+// killRuntime ends what is left of our containerd: shims that were given its socket, and a containerd whose number was never
+// written down because sampan was killed just then.
+func killRuntime(paths config.Paths) error {
 	socket := filepath.Join(paths.Run, "containerd", "containerd.sock")
 	entries, err := os.ReadDir("/proc")
 	if err != nil {
@@ -79,8 +80,16 @@ func killShims(paths config.Paths) error {
 			continue
 		}
 		args := bytes.Split(cmdline, []byte{0})
-		shim := strings.HasSuffix(string(args[0]), "containerd-shim-runc-v2")
-		if shim && slices.ContainsFunc(args, func(a []byte) bool { return strings.TrimSuffix(string(a), ".ttrpc") == socket }) {
+		mark := ""
+		switch filepath.Base(string(args[0])) {
+		case "containerd-shim-runc-v2":
+			mark = socket
+		case "containerd":
+			mark = filepath.Join(paths.Data, "containerd", "config.toml")
+		default:
+			continue
+		}
+		if slices.ContainsFunc(args, func(a []byte) bool { return strings.TrimSuffix(string(a), ".ttrpc") == mark }) {
 			_ = syscall.Kill(pid, syscall.SIGKILL)
 		}
 	}
