@@ -27,7 +27,13 @@ func newContainerd(t *testing.T) *Containerd {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { os.RemoveAll(root) })
+	t.Cleanup(func() {
+		os.RemoveAll(root)
+		groups, _ := filepath.Glob("/sys/fs/cgroup/*/k8s.io") // runc's, for a sandbox without a parent
+		for _, dir := range append(groups, "/sys/fs/cgroup/k8s.io") {
+			_ = os.Remove(dir) // stays while another has something in it
+		}
+	})
 	return &Containerd{
 		Bin: filepath.Join(bin, "containerd"), Runc: filepath.Join(bin, "runc"),
 		Root: filepath.Join(root, "r"), State: filepath.Join(root, "s"), NetNSDir: true,
