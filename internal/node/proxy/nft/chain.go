@@ -88,26 +88,31 @@ func (t *table) spread(b *nf.Batch, c *nftables.Chain, k kind) {
 }
 
 // affine sends a client where it went before, as long as that is still a backend, and else anywhere, and remembers that.
-// Registers: client, address, protocol, port, then backend and its port; so the key of affinity, of endpoints (with the slot
-// where the backend comes to lie) and of sticky each lie in one piece.
+// What it remembers is a number of the backend (see numbers), so that one that is gone leads nowhere.
 //
-// The kernel is content with this, but nft 1.0.6 (Debian 12) aborts when it prints a rule in which a map's result becomes
-// part of a key or another map's data: it takes the length of such a result for zero. While a service with affinity exists,
-// `nft list ruleset` fails there.
+// The number travels in the packet's priority. It could stay in a register, but nft 1.0.6 (Debian 12) aborts when it prints
+// a map's result inside a key; a packet's field it can print. The priority is free here: forwarding sets it anew, and of
+// this machine's own connections it is only the first packet's. The mark would be worse, since routing looks at it.
 func (t *table) affine(b *nf.Batch, c *nftables.Chain, k kind) {
 	client, address := uint32(nf.R0), nf.R0+t.width
-	backend := address + t.width + 2
+	number := address + t.width + 2
 	load := append(nf.SrcAddr(t.Family, client), t.key(k, address)...)
-	remember := nf.Exprs{&expr.Dynset{SrcRegKey: client, SrcRegData: backend, SetName: t.affinity.Name, SetID: t.affinity.ID,
+	carry := nf.Exprs{&expr.Meta{Key: expr.MetaKeyPRIORITY, SourceRegister: true, Register: number}}
+	carried := nf.Exprs{&expr.Meta{Key: expr.MetaKeyPRIORITY, Register: number}}
+	send := append(nf.Map(t.numbered, address, client), nf.DNAT(t.Family, client, client+t.width)...)
+	b.Rule(c, load, nf.Map(t.affinity, client, number), carry, carried, t.remember(client, number, k), send)
+	b.Rule(c, t.key(k, address), k.slot(number), nf.Map(t.slots, address, number), carry,
+		load, carried, t.forget(client, number), t.remember(client, number, k), send)
+}
+
+func (t *table) remember(client, number uint32, k kind) nf.Exprs {
+	return nf.Exprs{&expr.Dynset{SrcRegKey: client, SrcRegData: number, SetName: t.affinity.Name, SetID: t.affinity.ID,
 		Operation: unix.NFT_DYNSET_OP_UPDATE, Timeout: time.Duration(k.affinity) * time.Second}}
-	dnat := nf.DNAT(t.Family, backend, backend+t.width)
-	b.Rule(c, load, nf.Map(t.affinity, client, backend), nf.In(t.sticky, address), remember, dnat)
-	b.Rule(c, load, k.slot(backend), nf.Map(t.endpoints, address, backend), t.forget(client, backend), remember, dnat)
 }
 
 // forget removes what affinity says of a client, so that remember takes the new backend: an update of an element that is
 // there keeps its data.
-func (t *table) forget(client, backend uint32) nf.Exprs {
+func (t *table) forget(client, number uint32) nf.Exprs {
 	const opDelete = 2 // NFT_DYNSET_OP_DELETE, of Linux 5.4
-	return nf.Exprs{&expr.Dynset{SrcRegKey: client, SrcRegData: backend, SetName: t.affinity.Name, SetID: t.affinity.ID, Operation: opDelete}}
+	return nf.Exprs{&expr.Dynset{SrcRegKey: client, SrcRegData: number, SetName: t.affinity.Name, SetID: t.affinity.ID, Operation: opDelete}}
 }

@@ -1,8 +1,9 @@
 package nft
 
 import (
-	"encoding/binary"
 	"errors"
+	"fmt"
+	"hash/fnv"
 	"log/slog"
 	"net/netip"
 	"slices"
@@ -122,7 +123,7 @@ func (a *Applier) mine(k proxy.Key) bool { return !k.Addr.IsValid() || k.Addr.Is
 // elements turns a delta into elements to remove and to add, leaving out what stays as it is.
 func (a *Applier) elements(d *proxy.Delta) *changes {
 	t := a.table
-	c := newChanges(t.fronts, t.near, t.refused, t.endpoints, t.sticky, t.clusterIPs, t.hairpins, t.guarded, t.allowed)
+	c := newChanges(t.fronts, t.near, t.refused, t.endpoints, t.slots, t.numbered, t.clusterIPs, t.hairpins, t.guarded, t.allowed)
 	for key, ch := range d.Changes {
 		if !a.mine(key) {
 			continue
@@ -188,14 +189,38 @@ func (a *Applier) balance(out placement, set *nftables.Set, key proxy.Key, front
 	if near {
 		base = nearSlot
 	}
+	var number map[netip.AddrPort]uint32
+	if bal.Affinity > 0 {
+		number = numbers(bal.Backends, near)
+	}
 	for i, be := range bal.Backends {
 		to := slices.Concat(be.Addr().AsSlice(), nf.PortKey(be.Port()))
-		slot := binary.NativeEndian.AppendUint32(slices.Clone(front), base+uint32(i))
-		out.put(a.table.endpoints, nftables.SetElement{Key: slot, Val: to})
-		if bal.Affinity > 0 {
-			out.put(a.table.sticky, nftables.SetElement{Key: slices.Concat(front, to)})
+		slot := slices.Concat(front, nf.Native32(base+uint32(i)))
+		if bal.Affinity == 0 {
+			out.put(a.table.endpoints, nftables.SetElement{Key: slot, Val: to})
+			continue
 		}
+		n := nf.Native32(number[be])
+		out.put(a.table.slots, nftables.SetElement{Key: slot, Val: n})
+		out.put(a.table.numbered, nftables.SetElement{Key: slices.Concat(front, n), Val: to})
 	}
+}
+
+// numbers gives each backend of a service a number that stays its own while others come and go: affinity remembers it.
+// Those for near clients differ, since they may go where others may not. Two backends with one hash are told apart by
+// their order; when that changes, their clients may change places.
+func numbers(backends []netip.AddrPort, near bool) map[netip.AddrPort]uint32 {
+	out, used := map[netip.AddrPort]uint32{}, map[uint32]bool{}
+	for _, be := range backends {
+		h := fnv.New32a()
+		fmt.Fprint(h, be, near)
+		n := h.Sum32()
+		for used[n] {
+			n++
+		}
+		out[be], used[n] = n, true
+	}
+	return out
 }
 
 // bounds are the first and the last address of a prefix.

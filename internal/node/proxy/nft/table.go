@@ -21,8 +21,9 @@ const nearSlot = 1 << 20
 //	fronts, near  address . protocol . port                    → goto a balancing chain
 //	refused       the same                                     → reject or drop
 //	endpoints     address . protocol . port . slot             → backend address . port
-//	affinity      client . address . protocol . port           → backend address . port, for a while
-//	sticky        address . protocol . port . backend . port   (backends that affinity may still name)
+//	slots         the same, for services with affinity         → number of the backend
+//	numbered      address . protocol . port . number           → backend address . port
+//	affinity      client . address . protocol . port           → number of the backend, for a while
 //	guarded       address . protocol . port                    (only for clients in allowed)
 //	allowed       address . protocol . port . client range
 //	cluster-ips   address
@@ -31,13 +32,14 @@ const nearSlot = 1 << 20
 // The address of a node port is zero.
 type table struct {
 	*nftables.Table
-	pods                        []netip.Prefix // where pods' addresses lie
-	fronts, near, refused       *nftables.Set
-	endpoints, affinity, sticky *nftables.Set
-	clusterIPs, hairpins        *nftables.Set
-	guarded, allowed            *nftables.Set
-	services                    *nftables.Chain
-	width                       uint32 // registers that an address takes
+	pods                      []netip.Prefix // where pods' addresses lie
+	fronts, near, refused     *nftables.Set
+	endpoints                 *nftables.Set
+	slots, numbered, affinity *nftables.Set
+	clusterIPs, hairpins      *nftables.Set
+	guarded, allowed          *nftables.Set
+	services                  *nftables.Chain
+	width                     uint32 // registers that an address takes
 }
 
 // tableName is kube-proxy's for the default instance.
@@ -72,9 +74,11 @@ func newTable(instance string, v6 bool, pods []netip.Prefix) *table {
 	t.near = mapTo(set("near", addr, proto, port), nftables.TypeVerdict)
 	t.refused = mapTo(set("refused", addr, proto, port), nftables.TypeVerdict)
 	t.endpoints = mapTo(set("endpoints", addr, proto, port, nftables.TypeMark), backend)
-	t.affinity = mapTo(set("affinity", addr, addr, proto, port), backend)
+	number := nftables.TypeClassID // what the priority of a packet is to nft
+	t.slots = mapTo(set("slots", addr, proto, port, nftables.TypeMark), number)
+	t.numbered = mapTo(set("numbered", addr, proto, port, number), backend)
+	t.affinity = mapTo(set("affinity", addr, addr, proto, port), number)
 	t.affinity.Dynamic, t.affinity.HasTimeout, t.affinity.Size = true, true, 1<<16
-	t.sticky = set("sticky", addr, proto, port, addr, port)
 	t.guarded = set("guarded", addr, proto, port)
 	t.allowed = set("allowed", addr, proto, port, addr)
 	t.allowed.Interval = true
@@ -86,7 +90,7 @@ func newTable(instance string, v6 bool, pods []netip.Prefix) *table {
 // create adds the fixed part to a batch, replacing what is there.
 func (t *table) create(b *nf.Batch) {
 	b.Fresh(t.Table)
-	for _, s := range []*nftables.Set{t.fronts, t.near, t.refused, t.endpoints, t.affinity, t.sticky, t.clusterIPs, t.hairpins, t.guarded, t.allowed} {
+	for _, s := range []*nftables.Set{t.fronts, t.near, t.refused, t.endpoints, t.slots, t.numbered, t.affinity, t.clusterIPs, t.hairpins, t.guarded, t.allowed} {
 		b.Set(s)
 	}
 	reject := b.AddChain(&nftables.Chain{Table: t.Table, Name: "reject"})
