@@ -29,7 +29,7 @@ func takeClaim(paths config.Paths) (*claim, error) {
 	}
 	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
 		f.Close()
-		return nil, fmt.Errorf("%s is in use by process %d; 'sampan down --data-dir %s' stops it", paths.Data, claimPID(paths), paths.Data)
+		return nil, held(paths, claimPID(paths))
 	}
 	if err := f.Truncate(0); err != nil {
 		f.Close()
@@ -40,6 +40,11 @@ func takeClaim(paths config.Paths) (*claim, error) {
 		return nil, err
 	}
 	return &claim{f}, nil
+}
+
+// held says who has the data directory.
+func held(paths config.Paths, pid int) error {
+	return fmt.Errorf("%s is in use by process %d; 'sampan down --data-dir %s' stops it", paths.Data, pid, paths.Data)
 }
 
 func (c *claim) release() { c.file.Close() }

@@ -17,13 +17,16 @@ import (
 	"sampan.dev/internal/daemon"
 )
 
+// controllers is the selection of --controllers.
+func controllers(cfg config.Config) []string { return strings.Split(cfg.Controllers, ",") }
+
 // startControl starts the controllers and the scheduler, each with the identity that upstream's have.
 func startControl(g *daemon.Group, cfg config.Config, p *plane, log *slog.Logger) error {
 	manager, err := control.New(control.Config{
 		Doors:         p.hub.Door,
 		Kinds:         p.kinds,
 		Log:           log,
-		Controllers:   strings.Split(cfg.Controllers, ","),
+		Controllers:   controllers(cfg),
 		NodeIPAM:      nodes.IPAMConfig{ClusterCIDRs: []netip.Prefix{netip.MustParsePrefix(cfg.ClusterCIDR)}, ServiceCIDRs: []netip.Prefix{netip.MustParsePrefix(cfg.ServiceCIDR)}},
 		Signer:        identity.SignerConfig{Authority: p.pki.CA},
 		RootCA:        p.pki.CA.PEM(),

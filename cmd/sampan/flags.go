@@ -6,6 +6,7 @@ import (
 	"net"
 
 	"sampan.dev/internal/config"
+	"sampan.dev/internal/control"
 	"sampan.dev/internal/obs"
 
 	"github.com/spf13/pflag"
@@ -61,6 +62,9 @@ func checkFlags(cfg *config.Config) error {
 	}
 	if _, err := obs.NewLogger(io.Discard, cfg.LogLevel, cfg.LogFormat); err != nil {
 		return usageError{err}
+	}
+	if _, err := control.New(control.Config{Controllers: controllers(*cfg)}); err != nil {
+		return usageError{fmt.Errorf("--controllers: %w", err)}
 	}
 	if _, err := nodeLabels(cfg.NodeLabels); err != nil {
 		return usageError{err}

@@ -31,14 +31,24 @@ type plane struct {
 	advertise netip.AddrPort
 }
 
-// startHub opens keys and state and starts the API server; it is ready when startHub returns.
-func startHub(g *daemon.Group, cfg config.Config, paths config.Paths, show *steps, log *slog.Logger) (*plane, error) {
-	since := time.Now()
+// openListener takes the API server's port, on the bridge of the nodes if that is where it is to be.
+func openListener(cfg config.Config) (net.Listener, error) {
 	if cfg.Nodes > 1 {
 		if err := makeBridge(cfg); err != nil {
 			return nil, err
 		}
 	}
+	l, err := net.Listen("tcp", cfg.Listen)
+	if err != nil {
+		return nil, fmt.Errorf("--listen %s: %w", cfg.Listen, err)
+	}
+	return l, nil
+}
+
+// startHub opens keys and state and starts the API server on listener, which it closes in the end; it is ready when startHub
+// returns.
+func startHub(g *daemon.Group, cfg config.Config, paths config.Paths, listener net.Listener, show *steps, log *slog.Logger) (*plane, error) {
+	since := time.Now()
 	ip, err := advertised(cfg)
 	if err != nil {
 		return nil, fmt.Errorf("address of this machine: %w", err)
@@ -57,11 +67,6 @@ func startHub(g *daemon.Group, cfg config.Config, paths config.Paths, show *step
 	show.done("store", since, detail)
 
 	since = time.Now()
-	listener, err := net.Listen("tcp", cfg.Listen)
-	if err != nil {
-		st.Close()
-		return nil, fmt.Errorf("listen on %s: %w", cfg.Listen, err)
-	}
 	port := listener.Addr().(*net.TCPAddr).Port
 	addr, _ := netip.AddrFromSlice(ip)
 	p := &plane{kinds: all.Kinds(), pki: keys, advertise: netip.AddrPortFrom(addr.Unmap(), uint16(port))}

@@ -66,6 +66,10 @@ func startCluster(cmd *cobra.Command, cfg config.Config, show bool) error {
 		return err
 	}
 	if cfg.Detach {
+		// Found out here, the answer does not come with the log of the cluster that runs.
+		if pid, err := holder(cfg.Paths()); err == nil && pid != 0 {
+			return held(cfg.Paths(), pid)
+		}
 		return detach(cmd.Context(), cfg, withoutDetach(os.Args[1:]), cmd.OutOrStdout())
 	}
 	out := io.Discard
@@ -170,11 +174,15 @@ func begin(g *daemon.Group, cfg config.Config, paths config.Paths, show *steps, 
 	if cfg.Nodes > 1 && cfg.NodeIP == "" {
 		cfg.NodeIP = nodeAddr(cfg, 1).String() // where the further nodes reach it
 	}
+	listener, err := openListener(cfg)
+	if err != nil {
+		return err // before anything runs that would have to be taken down again
+	}
 	if !cfg.NoNode {
 		// The runtime takes the longest to come up and needs nobody.
 		machine = startMachine(g, cfg, paths, show, log)
 	}
-	plane, err := startHub(g, cfg, paths, show, log)
+	plane, err := startHub(g, cfg, paths, listener, show, log)
 	if err != nil {
 		return err
 	}
