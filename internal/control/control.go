@@ -61,7 +61,7 @@ func New(cfg Config) (*Manager, error) {
 		cfg.UserAgent = fmt.Sprintf("kube-controller-manager/v1.37.1 (%s/%s) kubernetes/sampan", runtime.GOOS, runtime.GOARCH)
 	}
 	m := &Manager{cfg: cfg}
-	var known []string
+	known := slices.Clone(absent)
 	for _, d := range m.list() {
 		known = append(known, d.name, d.alias)
 	}

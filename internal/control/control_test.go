@@ -43,3 +43,27 @@ func TestSelection(t *testing.T) {
 		}
 	}
 }
+
+// Every name that upstream's manager knows is taken, once: a controller that is built leaves the list of absent ones.
+func TestUpstreamNames(t *testing.T) {
+	m, err := New(Config{Log: slog.New(slog.DiscardHandler), Controllers: []string{"*", "-cronjob-controller", "-svm", "-ttl"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	names := map[string]bool{}
+	for _, n := range m.Names() {
+		names[n] = true
+	}
+	upstream := len(names)
+	for _, n := range absent {
+		if names[n] {
+			t.Errorf("%s is listed as absent and there", n)
+		}
+		if strings.HasSuffix(n, "-controller") && n != "resource-claim-controller" { // which is an alias
+			upstream++
+		}
+	}
+	if upstream != 49 {
+		t.Errorf("%d names, upstream has 49", upstream)
+	}
+}

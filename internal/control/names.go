@@ -1,0 +1,35 @@
+package control
+
+// absent are the controllers that upstream has and this program does not, by both their names. A selection may name them,
+// so that command lines written for upstream's manager keep their meaning: turning one off is no mistake, and turning one on
+// has no effect before it is built.
+var absent = []string{
+	"serviceaccount-token-controller", "serviceaccount-token",
+	"resourcequota-controller", "resourcequota",
+	"daemonset-controller", "daemonset",
+	"job-controller", "job",
+	"horizontal-pod-autoscaler-controller", "horizontalpodautoscaling",
+	"disruption-controller", "disruption",
+	"statefulset-controller", "statefulset",
+	"cronjob-controller", "cronjob",
+	"podcertificaterequest-cleaner-controller",
+	"device-taint-eviction-controller",
+	"persistentvolume-binder-controller", "persistentvolume-binder",
+	"persistentvolume-attach-detach-controller", "attachdetach",
+	"persistentvolume-expander-controller", "persistentvolume-expander",
+	"persistentvolumeclaim-protection-controller", "pvc-protection",
+	"persistentvolume-protection-controller", "pv-protection",
+	"podgroup-protection-controller",
+	"ttl-after-finished-controller", "ttl-after-finished",
+	"kube-apiserver-serving-clustertrustbundle-publisher-controller",
+	"ephemeral-volume-controller", "ephemeral-volume",
+	"storageversion-garbage-collector-controller", "storage-version-gc",
+	"resourceclaim-controller", "resource-claim-controller",
+	"resourcepoolstatusrequest-controller",
+	"legacy-serviceaccount-token-cleaner-controller", "legacy-service-account-token-cleaner",
+	"validatingadmissionpolicy-status-controller",
+	"volumeattributesclass-protection-controller",
+	"service-cidr-controller",
+	"storage-version-migrator-controller", "svm",
+	"selinux-warning-controller",
+}
