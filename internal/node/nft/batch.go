@@ -15,6 +15,7 @@ import (
 type Batch struct {
 	*nftables.Conn
 	err error
+	end func(ok bool) // may be nil
 }
 
 // bufferSize is what a whole program of thousands of services needs; the kernel counts only what is used.
@@ -22,10 +23,12 @@ const bufferSize = 64 << 20
 
 // NewBatch makes an empty batch for the network namespace of the calling process.
 func NewBatch() *Batch {
-	conn, err := nftables.New(nftables.WithSockOptions(func(c *netlink.Conn) error {
-		return errors.Join(c.SetWriteBuffer(bufferSize), c.SetReadBuffer(bufferSize))
-	}))
+	conn, err := nftables.New(nftables.WithSockOptions(wide))
 	return &Batch{Conn: conn, err: err}
+}
+
+func wide(c *netlink.Conn) error {
+	return errors.Join(c.SetWriteBuffer(bufferSize), c.SetReadBuffer(bufferSize))
 }
 
 // perMessage keeps an elements attribute below 64 KiB, the longest that netlink can say.
@@ -68,13 +71,16 @@ func (b *Batch) keep(err error) {
 
 // Commit sends the batch.
 func (b *Batch) Commit() error {
-	if b.err != nil {
-		return b.err
+	err := b.err
+	if err == nil {
+		if err = b.Flush(); err != nil {
+			err = fmt.Errorf("nftables: %w", err)
+		}
 	}
-	if err := b.Flush(); err != nil {
-		return fmt.Errorf("nftables: %w", err)
+	if b.end != nil {
+		b.end(err == nil)
 	}
-	return nil
+	return err
 }
 
 // DropTables removes those tables of the given names that exist.

@@ -1,7 +1,9 @@
 package proxy
 
+import "context"
+
 // Applier makes a machine do what a ruleset says. There is one for nf_tables; one that forwards connections itself, for
-// hosts without a packet filter, is to come. It is used by one goroutine.
+// hosts without a packet filter, is to come. One goroutine uses it, and another runs it.
 type Applier interface {
 	// Mode is what :10249/proxyMode answers.
 	Mode() string
@@ -9,4 +11,7 @@ type Applier interface {
 	Reset(all *Delta) error
 	// Apply changes it. After an error the state is unknown, and Reset is due.
 	Apply(d *Delta) error
+	// Run does what has to be done beside that, until ctx ends. It calls lost, which does not block, when somebody else broke
+	// what the applier made, so that Reset is due.
+	Run(ctx context.Context, lost func()) error
 }

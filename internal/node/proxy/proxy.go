@@ -52,7 +52,8 @@ type family struct {
 	v6      bool
 	applier Applier
 	rules   *Ruleset
-	broken  bool // the applier's state is unknown
+	broken  bool        // the applier's state is unknown
+	lost    atomic.Bool // somebody broke what it made
 }
 
 // New makes a proxy and registers what it needs of the informers; call it before they run.
@@ -149,11 +150,25 @@ func (p *Proxy) Run(ctx context.Context) error {
 		}
 	}
 	defer p.checks.close()
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	for _, f := range p.families {
+		wg.Go(func() {
+			if err := f.applier.Run(ctx, func() { f.lost.Store(true); p.poke() }); err != nil {
+				p.log.Error("nobody looks after the packet filter", "err", err)
+			}
+		})
+	}
 	p.mu.Lock()
 	p.mu.all = true
 	p.mu.Unlock()
 	for {
 		wait := pause
+		if p.recover() {
+			wait = time.Second // who breaks it again and again shall not keep this machine busy
+		}
 		if err := p.sync(); err != nil {
 			p.log.Error("cannot program the packet filter", "err", err)
 			wait = 2 * time.Second
@@ -170,6 +185,17 @@ func (p *Proxy) Run(ctx context.Context) error {
 		case <-p.wake:
 		}
 	}
+}
+
+// recover finds out whether an applier must begin anew.
+func (p *Proxy) recover() (any bool) {
+	for _, f := range p.families {
+		if f.lost.Swap(false) {
+			p.log.Warn("somebody removed the rules of services; making them anew", "mode", f.applier.Mode())
+			f.broken, any = true, true
+		}
+	}
+	return any
 }
 
 // sync plans what changed and applies it.

@@ -46,10 +46,19 @@ type recorder struct {
 	mu     sync.Mutex
 	resets int
 	deltas []Delta
+	lost   func()
 	fail   int // how many calls fail from now on
 }
 
 func (r *recorder) Mode() string { return "test" }
+
+func (r *recorder) Run(ctx context.Context, lost func()) error {
+	r.mu.Lock()
+	r.lost = lost
+	r.mu.Unlock()
+	<-ctx.Done()
+	return nil
+}
 
 func (r *recorder) Reset(d *Delta) error {
 	r.mu.Lock()
@@ -148,6 +157,16 @@ func TestProxyAppliesChangesInBatches(t *testing.T) {
 		k := Key{rec.deltas[n-1].AddClusterIPs[0], 6, 80}
 		if resets != 2 || rec.deltas[n-1].Changes[k].New.Front.Backends[0].String() != "10.0.0.9:8080" {
 			t.Errorf("%d resets, last %+v", resets, rec.deltas[n-1])
+		}
+		// When somebody breaks the rules they are made anew at once, but not without end.
+		time.Sleep(time.Second)
+		for range 10 {
+			rec.lost()
+			time.Sleep(100 * time.Millisecond)
+		}
+		synctest.Wait()
+		if now, _ := rec.state(); now < resets+1 || now > resets+2 {
+			t.Errorf("%d resets within a second", now-resets)
 		}
 		cancel()
 		wg.Wait()

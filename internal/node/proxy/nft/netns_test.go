@@ -38,7 +38,7 @@ func TestMain(m *testing.M) {
 }
 
 // needNetNS skips a test that changes the network outside a namespace of its own.
-func needNetNS(t *testing.T) {
+func needNetNS(t testing.TB) {
 	t.Helper()
 	if os.Getenv("SAMPAN_TEST_NETNS") == "" {
 		t.Skip("needs root and network namespaces")

@@ -1,6 +1,7 @@
 package nft
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"hash/fnv"
@@ -23,10 +24,12 @@ type Config struct {
 	Log      *slog.Logger   // may be nil
 }
 
-// Applier keeps one address family's table. It is used by one goroutine.
+// Applier keeps one address family's table. One goroutine uses it, another runs it.
 type Applier struct {
 	cfg    Config
 	log    *slog.Logger
+	watch  *nf.Watch
+	stale  *stale
 	table  *table
 	chains map[kind]bool // those that are in the kernel
 }
@@ -37,7 +40,8 @@ func New(cfg Config) *Applier {
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
-	return &Applier{cfg: cfg, log: log.With("component", "proxy")}
+	log = log.With("component", "proxy")
+	return &Applier{cfg: cfg, log: log, watch: nf.NewWatch(tableName(cfg.Instance), familyOf(cfg.V6)), stale: newStale(cfg.V6, log)}
 }
 
 // Supported reports why nf_tables cannot be used here, or nil.
@@ -54,11 +58,26 @@ func Cleanup(instance string) error { return nf.DropTables(tableName(instance)) 
 // Mode implements proxy.Applier.
 func (a *Applier) Mode() string { return "nftables" }
 
+// Run implements proxy.Applier.
+func (a *Applier) Run(ctx context.Context, lost func()) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	done := make(chan struct{})
+	go func() { defer close(done); a.stale.run(ctx) }()
+	err := a.watch.Run(ctx, lost)
+	if err != nil { // then the rules are only made anew when a change fails
+		a.log.Error("cannot see what others do to the rules of services", "err", err)
+		<-ctx.Done()
+	}
+	<-done
+	return nil
+}
+
 // Reset implements proxy.Applier: it replaces the table, whatever became of it, in one step.
 func (a *Applier) Reset(all *proxy.Delta) error {
 	a.table = newTable(a.cfg.Instance, a.cfg.V6, a.cfg.Pods)
 	a.chains = map[kind]bool{}
-	b := nf.NewBatch()
+	b := a.watch.Batch()
 	a.table.create(b)
 	return a.commit(b, all)
 }
@@ -68,7 +87,7 @@ func (a *Applier) Apply(d *proxy.Delta) error {
 	if a.table == nil {
 		return errors.New("nftables: apply before reset")
 	}
-	return a.commit(nf.NewBatch(), d)
+	return a.commit(a.watch.Batch(), d)
 }
 
 func (a *Applier) commit(b *nf.Batch, d *proxy.Delta) error {
@@ -86,9 +105,7 @@ func (a *Applier) commit(b *nf.Batch, d *proxy.Delta) error {
 	for _, k := range added {
 		a.chains[k] = true
 	}
-	if err := nf.ForgetUDP(a.cfg.V6, staleFlows(d, a.cfg.V6)); err != nil {
-		a.log.Warn("cannot end tracked flows of services", "err", err) // the rules are right all the same
-	}
+	a.stale.add(staleFlows(d, a.cfg.V6))
 	return nil
 }
 

@@ -1,11 +1,12 @@
 package nft
 
 import (
+	"context"
 	"errors"
-	"fmt"
 	"net"
 	"net/netip"
 	"os"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -23,6 +24,7 @@ type rig struct {
 	t             *testing.T
 	rules         *proxy.Ruleset
 	a, b, outside string // namespaces
+	lost          atomic.Int32
 }
 
 func newRig(t *testing.T) *rig {
@@ -47,7 +49,14 @@ func newRig(t *testing.T) *rig {
 	if err := r.Reset(&all0); err != nil {
 		t.Fatal(err)
 	}
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- r.Run(ctx, func() { r.lost.Add(1) }) }()
 	t.Cleanup(func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
 		if err := Cleanup("0a1b2c3d"); err != nil {
 			t.Error(err)
 		}
@@ -283,6 +292,9 @@ func TestSessionAffinity(t *testing.T) {
 	if got := r.tally(8, r.a, "tcp", "10.96.0.10:80"); len(got) != 1 || got[name] != 0 {
 		t.Errorf("the new backend is not remembered: %v", got)
 	}
+	if n := r.lost.Load(); n != 0 {
+		t.Errorf("what affinity forgets was taken for harm %d times", n)
+	}
 }
 
 // A UDP client that keeps its socket follows its service to a new backend.
@@ -298,7 +310,7 @@ func TestUDPFlowsFollow(t *testing.T) {
 	say := func(want string) {
 		t.Helper()
 		var got string
-		for range 3 {
+		for end := time.Now().Add(time.Second); time.Now().Before(end); time.Sleep(time.Millisecond) {
 			_ = c.SetDeadline(time.Now().Add(300 * time.Millisecond))
 			if _, err := c.Write([]byte("?")); err != nil {
 				continue // the ICMP error of an earlier one
@@ -319,10 +331,7 @@ func TestUDPFlowsFollow(t *testing.T) {
 
 func TestFiveThousandServices(t *testing.T) {
 	r := newRig(t)
-	for i := range 5000 {
-		a := netip.AddrFrom4([4]byte{10, 97, byte(i >> 8), byte(i)})
-		r.rules.Set(fmt.Sprint("ns/s", i), proxy.Rules{Entries: map[proxy.Key]proxy.Entry{key(a, 6, 80): {Front: balance(proxy.Strangers, podA, podB)}}, ClusterIPs: []netip.Addr{a}})
-	}
+	fill(r.rules, 5000)
 	start := time.Now()
 	d := r.rules.Take()
 	if err := r.Apply(&d); err != nil {

@@ -50,10 +50,17 @@ func tableName(instance string) string {
 	return "kube-proxy-" + instance
 }
 
-func newTable(instance string, v6 bool, pods []netip.Prefix) *table {
-	family, addr, width := nftables.TableFamilyIPv4, nftables.TypeIPAddr, uint32(1)
+func familyOf(v6 bool) nftables.TableFamily {
 	if v6 {
-		family, addr, width = nftables.TableFamilyIPv6, nftables.TypeIP6Addr, 4
+		return nftables.TableFamilyIPv6
+	}
+	return nftables.TableFamilyIPv4
+}
+
+func newTable(instance string, v6 bool, pods []netip.Prefix) *table {
+	family, addr, width := familyOf(v6), nftables.TypeIPAddr, uint32(1)
+	if v6 {
+		addr, width = nftables.TypeIP6Addr, 4
 	}
 	t := &table{Table: &nftables.Table{Name: tableName(instance), Family: family}, width: width}
 	for _, p := range pods {
