@@ -197,7 +197,7 @@ func (s *Scheduler) pod(ctx context.Context, obj *corev1.Pod) {
 		p := plugin.NewPod(obj)
 		s.queue.set(p, time.Now())
 		if len(obj.Spec.SchedulingGates) > 0 {
-			s.write(ctx, obj, func() { s.markUnschedulable(ctx, obj, "SchedulingGated", gatedMessage) })
+			s.write(ctx, func() { s.markUnschedulable(ctx, obj, "SchedulingGated", gatedMessage) })
 		}
 	}
 }
@@ -254,12 +254,12 @@ func (s *Scheduler) place(ctx context.Context, w *waiting) {
 		s.mu.why[pod.UID] = Why{Attempts: w.attempts, At: now, Message: message, Nodes: out.rejected}
 		s.mu.Unlock()
 		s.cfg.Events.Event(pod, corev1.EventTypeWarning, "FailedScheduling", message)
-		s.write(ctx, pod, func() { s.markUnschedulable(ctx, pod, corev1.PodReasonUnschedulable, message) })
+		s.write(ctx, func() { s.markUnschedulable(ctx, pod, corev1.PodReasonUnschedulable, message) })
 		return
 	}
 	s.snapshot.addPod(out.node, w.pod)
 	s.placed[pod.UID] = placement{w.pod, out.node}
-	s.write(ctx, pod, func() {
+	s.write(ctx, func() {
 		err := s.bind(ctx, pod, out.node)
 		s.post(func() { s.bindingDone(w, out.node, err) })
 	})
@@ -291,7 +291,7 @@ func (s *Scheduler) gonePlacement(uid types.UID) {
 }
 
 // write runs f, which talks to the hub, beside the scheduler's goroutine; Run waits for it.
-func (s *Scheduler) write(ctx context.Context, _ *corev1.Pod, f func()) {
+func (s *Scheduler) write(ctx context.Context, f func()) {
 	s.writers.Add(1)
 	go func() {
 		defer s.writers.Done()
