@@ -7,5 +7,6 @@
 // configuration that points at it. Containerd reaches it through cmd/sampan-cni, which asks over that socket.
 //
 // [Network.Run] owns all goroutines: one that accepts CNI requests and one per request, one that removes links after their
-// pods are gone, one that follows the nodes. cmd/sampan may import it; node/dns is given its gateway address as a value.
+// pods are gone, one that follows the nodes, one that
+// follows foreign CNI configurations, and two that guard the table against others. cmd/sampan may import it; node/dns is given its gateway address as a value.
 package network

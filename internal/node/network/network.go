@@ -47,6 +47,9 @@ type Network struct {
 	h      *netlink.Handle // set by Run before anything else uses them
 	leases *ledger
 
+	confMu  sync.Mutex
+	foreign string // the configuration that we stepped back for, guarded by confMu
+
 	mu struct {
 		sync.Mutex
 		cidr netip.Prefix
@@ -116,6 +119,8 @@ func (n *Network) Run(ctx context.Context) error {
 	wg.Go(func() { <-ctx.Done(); l.Close() })
 	wg.Go(func() { n.removeLinks(ctx) })
 	wg.Go(func() { n.follow(ctx) })
+	wg.Go(func() { n.followConf(ctx) })
+	wg.Go(func() { n.guardRules(ctx) })
 	for {
 		conn, err := l.Accept()
 		if ctx.Err() != nil {
@@ -209,8 +214,7 @@ func (n *Network) setup(cidr netip.Prefix) error {
 	if err := setupHost(n.h, n.names, cidr); err != nil {
 		return err
 	}
-	foreign := foreignConf(n.cfg.ForeignDir)
-	if foreign == "" {
+	if foreignConf(n.cfg.ForeignDir) == "" {
 		if err := n.rules.install(n.cfg.ClusterCIDR, cidr, n.leases.all()); err != nil {
 			return err
 		}
@@ -219,14 +223,7 @@ func (n *Network) setup(cidr netip.Prefix) error {
 	if err := n.saveRange(cidr); err != nil {
 		return err
 	}
-	var err error
-	if foreign == "" {
-		err = writeConf(n.cfg.ConfDir, Socket(n.cfg.RunDir))
-	} else {
-		n.log.Info("stepping back for another network", "conf", foreign)
-		err = linkConf(n.cfg.ConfDir, foreign)
-	}
-	if err != nil {
+	if err := n.useConf(); err != nil {
 		return err
 	}
 	if !n.isReady() {

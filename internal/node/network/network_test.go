@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/nftables"
 	"github.com/vishvananda/netlink"
@@ -170,6 +171,92 @@ func TestSweepFreesWhatNoNamespaceHolds(t *testing.T) {
 	slices.Sort(left)
 	if want := []string{"smp0a1b2c3d2", "smp0a1b2c3dgw00"}; !slices.Equal(left, want) {
 		t.Errorf("links %v, want %v", left, want)
+	}
+}
+
+// What others remove comes back, with what changed meanwhile.
+func TestOthersBreakTheRules(t *testing.T) {
+	world := outside2(t)
+	n := newNetwork(t, "0a1b2c3d")
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan struct{})
+	go func() { n.guardRules(ctx); close(done) }()
+	t.Cleanup(func() { cancel(); <-done })
+	pod := newNS(t)
+	port := `{"cniVersion":"1.0.0","runtimeConfig":{"portMappings":[{"hostPort":5000,"containerPort":8080,"protocol":"tcp"}]}}`
+	addPod(t, n, "a", pod, port)
+	whoami(t, pod, 8080)
+	whoami(t, world, 8080)
+	expect(t, world, "tcp", "192.0.2.1:5000", "192.0.2.2")
+	c, err := nftables.New()
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.FlushRuleset()
+	if err := c.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, func() bool { _, err := ask("tcp", "192.0.2.1:5000"); return err == nil })
+	expect(t, pod, "tcp", "192.0.2.2:8080", "192.0.2.1")
+	// Flushed just before a pod goes: neither is that an error, nor does its port come back.
+	c.FlushRuleset()
+	if err := c.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	if err := n.del(&request{ContainerID: "a", IfName: "eth0"}); err != nil {
+		t.Error(err)
+	}
+	addPod(t, n, "b", pod2(t), port)
+	expect(t, world, "tcp", "192.0.2.1:5000", "192.0.2.2")
+}
+
+func pod2(t *testing.T) string {
+	ns := newNS(t)
+	whoami(t, ns, 8080)
+	return ns
+}
+
+func eventually(t *testing.T, ok func() bool) {
+	t.Helper()
+	for end := time.Now().Add(time.Second); !ok(); time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatal("not within a second")
+		}
+	}
+}
+
+// A network of somebody else's is used from when its configuration appears until that goes, even if the folder comes later.
+func TestForeignConfigurationComesAndGoes(t *testing.T) {
+	n := newNetwork(t, "0a1b2c3d")
+	etc := t.TempDir()
+	n.cfg.ForeignDir = filepath.Join(etc, "cni", "net.d")
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan struct{})
+	go func() { n.followConf(ctx); close(done) }()
+	t.Cleanup(func() { cancel(); <-done })
+	holds := func(name string) func() bool {
+		return func() bool {
+			entries, _ := os.ReadDir(n.cfg.ConfDir)
+			return len(entries) == 1 && entries[0].Name() == name
+		}
+	}
+	eventually(t, holds(confName))
+	conf := filepath.Join(n.cfg.ForeignDir, "05-cilium.conflist")
+	for range 2 {
+		if err := os.MkdirAll(n.cfg.ForeignDir, 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(conf, []byte("{}"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		eventually(t, holds("00-foreign.conflist"))
+		if err := os.Remove(conf); err != nil {
+			t.Fatal(err)
+		}
+		eventually(t, holds(confName))
+		if err := os.RemoveAll(filepath.Join(etc, "cni")); err != nil {
+			t.Fatal(err)
+		}
 	}
 }
 

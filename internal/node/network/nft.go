@@ -1,9 +1,11 @@
 package network
 
 import (
+	"errors"
 	"fmt"
 	"net/netip"
 	"slices"
+	"sync"
 
 	nf "sampan.dev/internal/node/nft"
 
@@ -11,7 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// rules is the instance's table. Its rules never change; host ports are elements of its maps:
+// rules is the instance's table. Its rules do not change with pods; host ports are elements of its maps:
 //
 //	ports    protocol . port            → pod address . port   (every address of this machine)
 //	ports-at address . protocol . port  → pod address . port   (one address)
@@ -20,12 +22,18 @@ type rules struct {
 	n                    names
 	table                *nftables.Table
 	ports, portsAt, loop *nftables.Set
+	watch                *nf.Watch
+
+	mu            sync.Mutex
+	cluster, pods netip.Prefix
+	exposed       map[*lease]bool // whose ports are in the maps
 }
 
 const family = nftables.TableFamilyIPv4
 
 func newRules(n names) *rules {
-	r := &rules{n: n, table: &nftables.Table{Name: n.table(), Family: family}}
+	r := &rules{n: n, table: &nftables.Table{Name: n.table(), Family: family},
+		watch: nf.NewWatch(n.table(), family), exposed: map[*lease]bool{}}
 	to := nftables.MustConcatSetType(nftables.TypeIPAddr, nftables.TypeInetService)
 	at := func(name string, key ...nftables.SetDatatype) *nftables.Set {
 		return &nftables.Set{Table: r.table, Name: name, KeyType: nftables.MustConcatSetType(key...), Concatenation: true}
@@ -40,17 +48,45 @@ func newRules(n names) *rules {
 
 // install replaces the table by one for these ranges and leases, in one step.
 func (r *rules) install(cluster, pods netip.Prefix, leases []*lease) error {
-	b := nf.NewBatch()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.cluster, r.pods, r.exposed = cluster, pods, map[*lease]bool{}
+	for _, le := range leases {
+		r.exposed[le] = true
+	}
+	return r.make()
+}
+
+// made tells whether install was called.
+func (r *rules) made() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.pods.IsValid()
+}
+
+// repair makes anew what others removed.
+func (r *rules) repair() error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if !r.pods.IsValid() {
+		return nil
+	}
+	return r.make()
+}
+
+// make replaces the table by what it should be. mu is held.
+func (r *rules) make() error {
+	b := r.watch.Batch()
 	b.Fresh(r.table)
 	b.Set(r.ports)
 	b.Set(r.portsAt)
 	b.Set(r.loop)
 	r.dnatChains(b)
-	r.postrouting(b, cluster, pods)
+	r.postrouting(b, r.cluster, r.pods)
 	guard := r.chain(b, "guard", nftables.ChainTypeFilter, nftables.ChainHookPrerouting, *nftables.ChainPriorityRaw)
 	// Host ports on 127.0.0.1 need route_localnet on the pods' links; without this a pod could reach the host's loopback.
 	b.Rule(guard, nf.InName(r.n.prefix()), nf.DstAddr(family, nf.R0), nf.Within(nf.R0, loopback), nf.Drop())
-	for _, le := range leases {
+	for le := range r.exposed {
 		r.add(b, le)
 	}
 	return b.Commit()
@@ -87,9 +123,21 @@ func (r *rules) postrouting(b *nf.Batch, cluster, pods netip.Prefix) {
 }
 
 // expose adds a lease's host ports; hide removes them.
-func (r *rules) expose(le *lease) error { return r.change(le, r.add) }
+func (r *rules) expose(le *lease) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.exposed[le] = true
+	err := r.change(le, r.add)
+	if err != nil {
+		delete(r.exposed, le)
+	}
+	return err
+}
 
 func (r *rules) hide(le *lease) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	delete(r.exposed, le)
 	return r.change(le, func(b *nf.Batch, le *lease) {
 		ports, portsAt, loop := r.elements(le)
 		b.Remove(r.ports, ports)
@@ -99,12 +147,16 @@ func (r *rules) hide(le *lease) error {
 }
 
 func (r *rules) change(le *lease, how func(*nf.Batch, *lease)) error {
-	if len(le.Ports) == 0 {
-		return nil
+	if len(le.Ports) == 0 || !r.pods.IsValid() {
+		return nil // what is exposed gets into the table with the table
 	}
-	b := nf.NewBatch()
+	b := r.watch.Batch()
 	how(b, le)
-	if err := b.Commit(); err != nil {
+	err := b.Commit()
+	if errors.Is(err, unix.ENOENT) { // somebody was at the table
+		err = r.make()
+	}
+	if err != nil {
 		return fmt.Errorf("host ports of %s: %w", le.Address, err)
 	}
 	return nil
