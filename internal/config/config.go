@@ -54,11 +54,23 @@ type Config struct {
 	RegisterNode    bool
 	CloudProvider   string
 	StatusFrequency time.Duration // 0 means the default of 10 s
-	Server          string        // agent: https://…
-	Token           string        // agent: id.secret, with an optional CA hash in front
+	NodeExternalIP  string
+	SystemReserved  map[string]string // resource: quantity
+	KubeReserved    map[string]string
+	EvictionHard    string // signal<quantity,…; "" means upstream's thresholds
+	MaxPods         int64
+	ManifestURL     string // of static pods
+	MachineID       string // instead of /etc/machine-id, for nodes that share a machine
+	Kubeconfig      string // agent: credentials, instead of Server and Token
+	Server          string // agent: https://…
+	Token           string // agent: id.secret, with an optional CA hash in front
 
 	Controllers            string
 	NodeMonitorGracePeriod time.Duration
+
+	// How the API server believes kubelets: by the cluster's own authority unless told otherwise.
+	KubeletCAFile      string
+	InsecureKubeletTLS bool
 
 	LogLevel  string
 	LogFormat string
@@ -73,6 +85,7 @@ func Default() Config {
 		ClusterDomain:          "cluster.local",
 		EtcdPrefix:             "/registry",
 		RegisterNode:           true,
+		MaxPods:                110,
 		Controllers:            "*",
 		NodeMonitorGracePeriod: 50 * time.Second,
 		LogLevel:               "info",
@@ -117,9 +130,9 @@ func (c *Config) Validate() error {
 	if c.Nodes < 1 || c.Nodes > 50 {
 		return fmt.Errorf("--nodes %d: want 1 to 50", c.Nodes)
 	}
-	if c.NodeIP != "" {
-		if _, err := netip.ParseAddr(c.NodeIP); err != nil {
-			return fmt.Errorf("--node-ip %q: not an IP address", c.NodeIP)
+	if c.NodeExternalIP != "" {
+		if _, err := netip.ParseAddr(c.NodeExternalIP); err != nil {
+			return fmt.Errorf("--node-external-ip %q: not an IP address", c.NodeExternalIP)
 		}
 	}
 	if c.CloudProvider != "" && c.CloudProvider != "external" {

@@ -19,9 +19,11 @@ import (
 
 // Config describes one kubelet. Zero values are upstream's defaults where there is one.
 type Config struct {
-	NodeName string
-	Hostname string   // of the Hostname address; NodeName when empty
-	NodeIPs  []net.IP // one or two families; first is primary. Found by the default route when empty.
+	NodeName   string
+	Hostname   string   // of the Hostname address; NodeName when empty
+	ExternalIP net.IP   // of the ExternalIP address; none when nil
+	MachineID  string   // of nodeInfo, where the machine's own would not be the node's alone
+	NodeIPs    []net.IP // one or two families; first is primary. Found by the default route when empty.
 
 	RootDir       string // /var/lib/kubelet
 	LogDir        string // /var/log/pods

@@ -52,6 +52,9 @@ type Kubelet struct {
 	infoOnce     sync.Once
 	info         corev1.NodeSystemInfo
 
+	reading sync.Mutex    // one reading of the static pods' sources at a time; taken before mu
+	served  []*corev1.Pod // what ManifestURL said last; guarded by reading
+
 	mu struct {
 		sync.Mutex
 		workers map[types.UID]*worker
@@ -141,6 +144,10 @@ func (k *Kubelet) Run(ctx context.Context) error {
 	if k.cfg.StaticPods != "" {
 		k.readStatic(ctx) // before adopt, to which a running static pod would look like an orphan
 		start(k.runStatic)
+	}
+	if k.cfg.ManifestURL != "" {
+		last := k.fetchStatic(ctx, nil) // before adopt, too
+		start(func(ctx context.Context) { k.runStaticURL(ctx, last) })
 	}
 	start(func(ctx context.Context) { k.rt.Events(ctx, k.fromRuntime) })
 	start(k.housekeep)

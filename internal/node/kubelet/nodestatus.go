@@ -55,6 +55,9 @@ func (k *Kubelet) addresses() []corev1.NodeAddress {
 	for _, ip := range k.ips() {
 		out = append(out, corev1.NodeAddress{Type: corev1.NodeInternalIP, Address: ip})
 	}
+	if k.cfg.ExternalIP != nil {
+		out = append(out, corev1.NodeAddress{Type: corev1.NodeExternalIP, Address: k.cfg.ExternalIP.String()})
+	}
 	return append(out, corev1.NodeAddress{Type: corev1.NodeHostName, Address: k.cfg.Hostname})
 }
 
@@ -174,11 +177,15 @@ func (k *Kubelet) nodeInfo(ctx context.Context) corev1.NodeSystemInfo {
 	k.infoOnce.Do(func() {
 		i := &k.info
 		i.OperatingSystem, i.Architecture, i.KubeletVersion = "linux", goArch, k.cfg.Version
-		i.MachineID = cmp.Or(trimmed("/etc/machine-id"), trimmed("/var/lib/dbus/machine-id"))
-		i.SystemUUID = cmp.Or(trimmed("/sys/class/dmi/id/product_uuid"), i.MachineID)
 		i.BootID = trimmed("/proc/sys/kernel/random/boot_id")
 		i.KernelVersion = trimmed("/proc/sys/kernel/osrelease")
 		i.OSImage = osImage()
+		i.MachineID = cmp.Or(trimmed("/etc/machine-id"), trimmed("/var/lib/dbus/machine-id"))
+		if k.cfg.MachineID != "" {
+			i.MachineID, i.SystemUUID = k.cfg.MachineID, k.cfg.MachineID
+			return
+		}
+		i.SystemUUID = cmp.Or(trimmed("/sys/class/dmi/id/product_uuid"), i.MachineID)
 	})
 	info := k.info
 	if v, err := k.rt.Version(ctx); err == nil {

@@ -64,7 +64,12 @@ func (k *Kubelet) watchStatic(ctx context.Context) error {
 // readStatic reads the folder (or single file) and brings the static pods into line with it. A file that cannot be read or
 // understood keeps the pod that it described before, so that a slip of an editor stops nothing.
 func (k *Kubelet) readStatic(ctx context.Context) {
+	k.reading.Lock()
+	defer k.reading.Unlock()
 	found := map[types.UID]*corev1.Pod{}
+	for _, pod := range k.served {
+		found[pod.UID] = pod
+	}
 	var failed bool
 	for _, path := range staticFiles(k.cfg.StaticPods) {
 		data, err := os.ReadFile(path)
@@ -73,7 +78,7 @@ func (k *Kubelet) readStatic(ctx context.Context) {
 		}
 		if err == nil {
 			var pod *corev1.Pod
-			if pod, err = k.parseStatic(path, data); err == nil {
+			if pod, err = k.readStaticPod(path, data); err == nil {
 				found[pod.UID] = pod
 				continue
 			}
@@ -140,21 +145,26 @@ func staticFiles(path string) []string {
 	return out
 }
 
-// parseStatic reads a manifest as upstream does: the name gets the node's appended, the UID is a hash of the content, and
-// what the hub would default is defaulted here.
-func (k *Kubelet) parseStatic(path string, data []byte) (*corev1.Pod, error) {
+// readStaticPod reads a file. The UID is a hash of what it says.
+func (k *Kubelet) readStaticPod(path string, data []byte) (*corev1.Pod, error) {
 	pod := &corev1.Pod{}
 	if err := yaml.Unmarshal(data, pod); err != nil {
 		return nil, err
 	}
+	return pod, k.takeStatic(pod, "file", path, data)
+}
+
+// takeStatic makes a manifest a pod of this node as upstream does: the name gets the node's appended, the UID is a hash of
+// the content and of where it is from, and what the hub would default is defaulted here.
+func (k *Kubelet) takeStatic(pod *corev1.Pod, source, where string, data []byte) error {
 	if pod.Kind != "Pod" || pod.APIVersion != "v1" {
-		return nil, fmt.Errorf("invalid pod: %s of %s", pod.Kind, pod.APIVersion)
+		return fmt.Errorf("invalid pod: %s of %s", pod.Kind, pod.APIVersion)
 	}
 	if pod.Name == "" {
-		return nil, errors.New("invalid pod: name is needed for the pod")
+		return errors.New("invalid pod: name is needed for the pod")
 	}
 	if pod.UID == "" {
-		sum := sha256.Sum256([]byte(string(data) + "host:" + k.cfg.NodeName + "file:" + path))
+		sum := sha256.Sum256([]byte(string(data) + "host:" + k.cfg.NodeName + source + ":" + where))
 		pod.UID = types.UID(hex.EncodeToString(sum[:16]))
 	}
 	pod.Name += "-" + strings.ToLower(k.cfg.NodeName)
@@ -166,7 +176,7 @@ func (k *Kubelet) parseStatic(path string, data []byte) (*corev1.Pod, error) {
 		pod.Annotations = map[string]string{}
 	}
 	pod.Annotations[annHash] = string(pod.UID)
-	pod.Annotations[annSource] = "file"
+	pod.Annotations[annSource] = source
 	pod.Annotations[annSeen] = k.began.Format(time.RFC3339Nano)
 	pod.Spec.Tolerations = append(pod.Spec.Tolerations, corev1.Toleration{Operator: corev1.TolerationOpExists, Effect: corev1.TaintEffectNoExecute})
 	pod.Status = corev1.PodStatus{Phase: corev1.PodPending}
@@ -176,17 +186,17 @@ func (k *Kubelet) parseStatic(path string, data []byte) (*corev1.Pod, error) {
 		}
 		if kind.Validate != nil {
 			if errs := kind.Validate(pod); len(errs) > 0 {
-				return nil, fmt.Errorf("invalid pod: %w", errs.ToAggregate())
+				return fmt.Errorf("invalid pod: %w", errs.ToAggregate())
 			}
 		}
 	}
 	for i := range pod.Spec.Volumes {
 		v := &pod.Spec.Volumes[i]
 		if v.ConfigMap != nil || v.Secret != nil || v.Projected != nil || v.PersistentVolumeClaim != nil {
-			return nil, fmt.Errorf("static pods may not reference API objects: volume %s", v.Name)
+			return fmt.Errorf("static pods may not reference API objects: volume %s", v.Name)
 		}
 	}
-	return pod, nil
+	return nil
 }
 
 // predecessor reports whether a static pod of the same name is still being stopped: a changed file is a new pod, which
