@@ -40,6 +40,7 @@ func agentCommand() *cobra.Command {
 	placeFlags(cmd.Flags(), &cfg)
 	nodeFlags(cmd.Flags(), &cfg)
 	logFlags(cmd.Flags(), &cfg)
+	cmd.Flags().StringVar(&cfg.Kubeconfig, "kubeconfig", "", "file with the API server and the node's credentials, instead of --server and --token")
 	cmd.Flags().StringVar(&cfg.Server, "server", "", "https://ADDRESS:PORT of the API server")
 	cmd.Flags().StringVar(&cfg.Token, "token", "", "what 'sampan token' on the server printed; needed only to join")
 	cmd.Flags().StringVar(&cfg.ClusterCIDR, "cluster-cidr", "10.244.0.0/16", "range of the pods' addresses, as the server has it")
@@ -55,14 +56,23 @@ func runAgent(ctx context.Context, cfg config.Config, log *slog.Logger) error {
 		return err
 	}
 	defer claim.release()
-	authority, token, err := believe(ctx, cfg, paths)
+	var authority []byte
+	var token string
+	var seat *seat
+	if cfg.Kubeconfig != "" {
+		seat, err = kubeconfigSeat(cfg.Kubeconfig)
+	} else {
+		authority, token, err = believe(ctx, cfg, paths)
+	}
 	if err != nil {
 		return err
 	}
 	g := daemon.NewGroup(ctx)
 	show := newSteps(os.Stderr)
 	m := startMachine(g, cfg, paths, show, log)
-	seat, err := remoteSeat(g, cfg, paths, authority, token, log)
+	if seat == nil {
+		seat, err = remoteSeat(g, cfg, paths, authority, token, log)
+	}
 	if err == nil {
 		err = m.startNode(g, seat, show)
 	}

@@ -34,6 +34,8 @@ func clusterFlags(f *pflag.FlagSet, c *config.Config) {
 	f.BoolVar(&c.NoNode, "no-node", false, "control plane only; needs no root")
 	f.StringVar(&c.Controllers, "controllers", c.Controllers, "controllers to run: '*', 'name', '-name', comma separated")
 	f.DurationVar(&c.NodeMonitorGracePeriod, "node-monitor-grace-period", c.NodeMonitorGracePeriod, "how long a node may be silent before it is Unknown")
+	f.StringVar(&c.KubeletCAFile, "kubelet-certificate-authority", "", "authority (PEM file) of the kubelets' certificates instead of the cluster's own")
+	f.BoolVar(&c.InsecureKubeletTLS, "insecure-kubelet-tls", false, "do not verify the kubelets' certificates, as a stock API server without --kubelet-certificate-authority")
 	f.StringSliceVar(&c.EtcdServers, "etcd-servers", nil, "URLs of an etcd cluster to use instead of the embedded member")
 	f.StringVar(&c.EtcdCAFile, "etcd-cafile", "", "CA of that etcd")
 	f.StringVar(&c.EtcdCertFile, "etcd-certfile", "", "client certificate for that etcd")
@@ -43,6 +45,7 @@ func clusterFlags(f *pflag.FlagSet, c *config.Config) {
 
 // nodeFlags describe one node; names and meanings are the stock kubelet's.
 func nodeFlags(f *pflag.FlagSet, c *config.Config) {
+	removedFlags(f)
 	f.StringVar(&c.NodeName, "hostname-override", "", "name of the node instead of the host's")
 	f.StringVar(&c.NodeName, "node-name", "", "the same as --hostname-override")
 	f.StringVar(&c.NodeIP, "node-ip", "", "address of the node; default is that of the default route's link")
@@ -52,7 +55,30 @@ func nodeFlags(f *pflag.FlagSet, c *config.Config) {
 	f.StringVar(&c.CloudProvider, "cloud-provider", "", "empty or external")
 	f.DurationVar(&c.StatusFrequency, "node-status-update-frequency", 0, "how often the node's status is posted (default 10s, and 5m while nothing changes)")
 	f.StringVar(&c.RuntimeEndpoint, "container-runtime-endpoint", "", "CRI socket to use instead of the bundled containerd")
+	f.StringVar(&c.NodeExternalIP, "node-external-ip", "", "address of the node that the outside can reach")
+	f.StringToStringVar(&c.SystemReserved, "system-reserved", nil, "resources kept from pods for the system: cpu=200m,memory=500Mi,…")
+	f.StringToStringVar(&c.KubeReserved, "kube-reserved", nil, "resources kept from pods for sampan itself")
+	f.StringVar(&c.EvictionHard, "eviction-hard", "", "thresholds of the node's pressure (default those of the stock kubelet: memory.available<100Mi,nodefs.available<10%,…)")
+	f.Int64Var(&c.MaxPods, "max-pods", c.MaxPods, "pods that the node takes")
+	f.StringVar(&c.ManifestURL, "manifest-url", "", "URL of static pods")
+	f.StringVar(&c.MachineID, "machine-id", "", "instead of /etc/machine-id")
+	_ = f.MarkHidden("machine-id") // for nodes that share a machine
 	f.StringVar(&c.StaticPodPath, "pod-manifest-path", "", "folder of static pods (default DATA-DIR/manifests)")
+}
+
+// removed are flags that are gone from upstream, with what took their place. Scripts still pass them.
+var removed = map[string]string{
+	"api-servers":           "use --kubeconfig, or --server and --token of 'sampan agent'",
+	"insecure-port":         "the API server speaks HTTPS only; 'sampan kubectl' has an administrator's certificate",
+	"insecure-bind-address": "the API server speaks HTTPS only; 'sampan kubectl' has an administrator's certificate",
+}
+
+// removedFlags makes the mention of a removed flag an error that says what to use.
+func removedFlags(f *pflag.FlagSet) {
+	for name, instead := range removed {
+		f.Func(name, "", func(string) error { return fmt.Errorf("removed; %s", instead) })
+		_ = f.MarkHidden(name)
+	}
 }
 
 // checkFlags finds what is wrong with the flags of a cluster or node, all of it before anything is made or started.
@@ -70,6 +96,12 @@ func checkFlags(cfg *config.Config) error {
 		return usageError{err}
 	}
 	if _, err := nodeTaints(cfg.NodeTaints); err != nil {
+		return usageError{err}
+	}
+	if _, err := nodeIPs(cfg.NodeIP); err != nil {
+		return usageError{err}
+	}
+	if _, err := nodeReserves(*cfg); err != nil {
 		return usageError{err}
 	}
 	if host, _, _ := net.SplitHostPort(cfg.Listen); cfg.Nodes > 1 && !cfg.NoNode && net.ParseIP(host).IsLoopback() {

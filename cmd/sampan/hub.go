@@ -29,6 +29,9 @@ type plane struct {
 	kinds     *api.Kinds
 	pki       *pki.Store
 	advertise netip.AddrPort
+
+	kubeletCA     *x509.CertPool // nil: the cluster's own
+	trustKubelets bool           // without verifying their certificates
 }
 
 // openListener takes the API server's port, on the bridge of the nodes if that is where it is to be.
@@ -69,7 +72,13 @@ func startHub(g *daemon.Group, cfg config.Config, paths config.Paths, listener n
 	since = time.Now()
 	port := listener.Addr().(*net.TCPAddr).Port
 	addr, _ := netip.AddrFromSlice(ip)
-	p := &plane{kinds: all.Kinds(), pki: keys, advertise: netip.AddrPortFrom(addr.Unmap(), uint16(port))}
+	p := &plane{kinds: all.Kinds(), pki: keys, advertise: netip.AddrPortFrom(addr.Unmap(), uint16(port)), trustKubelets: cfg.InsecureKubeletTLS}
+	if cfg.KubeletCAFile != "" {
+		if p.kubeletCA, err = authorities(cfg.KubeletCAFile); err != nil {
+			st.Close()
+			return nil, usageError{fmt.Errorf("--kubelet-certificate-authority: %w", err)}
+		}
+	}
 	if p.hub, err = hub.New(p.hubConfig(cfg, st, listener, log)); err != nil {
 		st.Close()
 		return nil, err
@@ -122,7 +131,26 @@ func (p *plane) hubConfig(cfg config.Config, st store.Store, listener net.Listen
 // kubeletTLS shows kubelets the API server's client certificate and believes only those that the cluster's authority
 // vouches for.
 func (p *plane) kubeletTLS() *tls.Config {
-	return pki.ClientTLS(p.pki.KubeletClient, p.pki.CA.Pool(), "")
+	roots := p.pki.CA.Pool()
+	if p.kubeletCA != nil {
+		roots = p.kubeletCA
+	}
+	c := pki.ClientTLS(p.pki.KubeletClient, roots, "")
+	c.InsecureSkipVerify = p.trustKubelets
+	return c
+}
+
+// authorities reads the certificates of a PEM file.
+func authorities(file string) (*x509.CertPool, error) {
+	data, err := os.ReadFile(file)
+	if err != nil {
+		return nil, err
+	}
+	pool := x509.NewCertPool()
+	if !pool.AppendCertsFromPEM(data) {
+		return nil, fmt.Errorf("no certificate in %s", file)
+	}
+	return pool, nil
 }
 
 func (p *plane) door(user api.User, userAgent string) client.Interface {

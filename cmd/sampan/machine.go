@@ -10,7 +10,6 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
-	"strings"
 	"time"
 
 	"sampan.dev/internal/api"
@@ -29,7 +28,6 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
-	"k8s.io/apimachinery/pkg/labels"
 )
 
 // machine is this machine as a node: its container runtime and what runs beside it.
@@ -130,7 +128,7 @@ func (m *machine) startNetwork(g *daemon.Group, s *seat, name string, nodes *cac
 		Log:      m.log,
 	})
 	g.Go("proxy", p.Run)
-	serveBeside(g, "proxy health", ":10256", p.HealthHandler())
+	serveBeside(g, "proxy health", "127.0.0.1:10256", p.HealthHandler())
 	serveBeside(g, "proxy metrics", "127.0.0.1:10249", p.MetricsHandler())
 	d := dns.New(dns.Config{
 		NodeName: name,
@@ -162,6 +160,14 @@ func (m *machine) startKubelet(g *daemon.Group, s *seat, name string, services *
 	if err != nil {
 		return usageError{err}
 	}
+	reserved, err := nodeReserves(m.cfg)
+	if err != nil {
+		return usageError{err}
+	}
+	if m.cfg.CloudProvider == "" {
+		// A cloud would say what kind of machine it is.
+		labels = withDefault(labels, corev1.LabelInstanceTypeStable, "sampan")
+	}
 	if err := os.MkdirAll(m.paths.StaticPods, 0o700); err != nil {
 		return err
 	}
@@ -186,11 +192,20 @@ func (m *machine) startKubelet(g *daemon.Group, s *seat, name string, services *
 		CgroupRoot:      m.paths.CgroupRoot,
 		StatusEvery:     m.cfg.StatusFrequency,
 		ReportEvery:     m.cfg.StatusFrequency, // zero means each one's own default
+		SystemReserved:  reserved.system,
+		KubeReserved:    reserved.kube,
+		EvictionHard:    reserved.evictionHard,
+		MaxPods:         m.cfg.MaxPods,
+		ManifestURL:     m.cfg.ManifestURL,
+		MachineID:       m.cfg.MachineID,
 		PodKind:         core.Pods(),
 		Version:         config.Version,
 	}
-	if m.cfg.NodeIP != "" {
-		cfg.NodeIPs = []net.IP{net.ParseIP(m.cfg.NodeIP)}
+	if cfg.NodeIPs, err = nodeIPs(m.cfg.NodeIP); err != nil {
+		return usageError{err}
+	}
+	if m.cfg.NodeExternalIP != "" {
+		cfg.ExternalIP = net.ParseIP(m.cfg.NodeExternalIP)
 	}
 	face, health, err := kubeletListeners()
 	if err != nil {
@@ -227,8 +242,8 @@ func (m *machine) startKubelet(g *daemon.Group, s *seat, name string, services *
 
 // addresses are those that the kubelet's serving certificate names.
 func (m *machine) addresses() []net.IP {
-	if m.cfg.NodeIP != "" {
-		return []net.IP{net.ParseIP(m.cfg.NodeIP)}
+	if ips, _ := nodeIPs(m.cfg.NodeIP); len(ips) > 0 {
+		return ips
 	}
 	ip, err := hostIP()
 	if err != nil {
@@ -275,6 +290,16 @@ func foreignCNI(cfg config.Config) string {
 	return "/etc/cni/net.d"
 }
 
+func withDefault(m map[string]string, key, value string) map[string]string {
+	if m == nil {
+		m = map[string]string{}
+	}
+	if _, ok := m[key]; !ok {
+		m[key] = value
+	}
+	return m
+}
+
 // whenReady returns a channel that is closed once the named node says that it is Ready. What an earlier run has said before
 // since does not count.
 func whenReady(nodes *cache.Informer[*corev1.Node], name string, since time.Time) <-chan struct{} {
@@ -293,37 +318,4 @@ func whenReady(nodes *cache.Informer[*corev1.Node], name string, since time.Time
 	}
 	nodes.Handle(cache.Handler[*corev1.Node]{Add: look, Update: func(_, n *corev1.Node) { look(n) }})
 	return ready
-}
-
-func nodeLabels(s string) (map[string]string, error) {
-	if s == "" {
-		return nil, nil
-	}
-	set, err := labels.ConvertSelectorToLabelsMap(s)
-	if err != nil {
-		return nil, fmt.Errorf("--node-labels %q: %w", s, err)
-	}
-	return set, nil
-}
-
-// nodeTaints reads key=value:effect or key:effect, comma separated.
-func nodeTaints(s string) ([]corev1.Taint, error) {
-	var taints []corev1.Taint
-	for _, item := range strings.Split(s, ",") {
-		if item == "" {
-			continue
-		}
-		pair, effect, ok := strings.Cut(item, ":")
-		if !ok {
-			return nil, fmt.Errorf("--register-with-taints %q: want key=value:effect", item)
-		}
-		switch corev1.TaintEffect(effect) {
-		case corev1.TaintEffectNoSchedule, corev1.TaintEffectPreferNoSchedule, corev1.TaintEffectNoExecute:
-		default:
-			return nil, fmt.Errorf("--register-with-taints %q: invalid taint effect: %v", item, effect)
-		}
-		key, value, _ := strings.Cut(pair, "=")
-		taints = append(taints, corev1.Taint{Key: key, Value: value, Effect: corev1.TaintEffect(effect)})
-	}
-	return taints, nil
 }

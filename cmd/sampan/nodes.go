@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -69,6 +70,14 @@ func (n furtherNode) config() config.Config {
 func (n furtherNode) paths() config.Paths {
 	c := n.config()
 	return c.Paths()
+}
+
+// machineID tells the node from the others on this machine, and stays the same: it derives from the directory and, so that
+// copies of the directory elsewhere differ, from the machine's own.
+func (n furtherNode) machineID() string {
+	own, _ := os.ReadFile("/etc/machine-id")
+	sum := sha256.Sum256(append(own, n.config().DataDir...))
+	return hex.EncodeToString(sum[:16])
 }
 
 func (n furtherNode) netns() string {
@@ -191,7 +200,7 @@ func (n furtherNode) run(ctx context.Context, args []string, log *slog.Logger) e
 	if err != nil {
 		return err
 	}
-	cmd := exec.Command(exe, append([]string{"agent", "--data-dir", c.DataDir, "--node-ip", c.NodeIP}, args...)...)
+	cmd := exec.Command(exe, append([]string{"agent", "--data-dir", c.DataDir, "--node-ip", c.NodeIP, "--machine-id", n.machineID()}, args...)...)
 	cmd.Stdout, cmd.Stderr = out, out
 	// The agent is of our process group's making but must not outlive us unseen: a killed sampan takes it along, and the
 	// next one starts it again over the same containers.

@@ -21,6 +21,7 @@ import (
 	"sampan.dev/internal/pki"
 
 	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/clientcmd"
 )
 
 // remoteSeat is a node's place in a cluster that it reaches over the network. The node's client certificate is its identity:
@@ -61,6 +62,31 @@ func remoteSeat(g *daemon.Group, cfg config.Config, paths config.Paths, authorit
 	door = withCertificate
 	g.Go("client certificate", cred.Run)
 	return &seat{door: door, authority: authority}, nil
+}
+
+// kubeconfigSeat is the place in a cluster that a kubeconfig describes, as the stock kubelet's --kubeconfig does. Its
+// credentials are used as they are; who made them renews them.
+func kubeconfigSeat(file string) (*seat, error) {
+	loaded, err := clientcmd.LoadFromFile(file)
+	if err != nil {
+		return nil, usageError{fmt.Errorf("--kubeconfig: invalid kubeconfig: %w", err)}
+	}
+	c, err := clientcmd.NewDefaultClientConfig(*loaded, nil).ClientConfig()
+	if err != nil {
+		return nil, usageError{fmt.Errorf("--kubeconfig %s: %w", file, err)}
+	}
+	if err := rest.LoadTLSFiles(c); err != nil {
+		return nil, usageError{fmt.Errorf("--kubeconfig %s: %w", file, err)}
+	}
+	if len(c.CAData) == 0 {
+		return nil, usageError{fmt.Errorf("--kubeconfig %s: it names no certificate authority", file)}
+	}
+	c.UserAgent = "kubelet/" + config.Version
+	door, err := remote.New(c)
+	if err != nil {
+		return nil, err
+	}
+	return &seat{door: door, authority: c.CAData}, nil
 }
 
 // remoteConfig connects to the API server, verifying it, with a client certificate that may be renewed or with a token.

@@ -193,6 +193,9 @@ func begin(g *daemon.Group, cfg config.Config, paths config.Paths, show *steps, 
 		if err := machine.startNode(g, plane.nodeSeat(cfg), show); err != nil {
 			return err
 		}
+		if err := labelControlPlane(g.Context(), plane, cfg); err != nil {
+			return err
+		}
 		if err := startFurtherNodes(g, cfg, plane, show, log); err != nil {
 			return err
 		}
@@ -237,8 +240,8 @@ func advertised(cfg config.Config) (net.IP, error) {
 	if cfg.Nodes > 1 {
 		return nodeAddr(cfg, 1).AsSlice(), nil
 	}
-	if cfg.NodeIP != "" {
-		return net.ParseIP(cfg.NodeIP), nil
+	if ips, _ := nodeIPs(cfg.NodeIP); len(ips) > 0 {
+		return ips[0], nil
 	}
 	return hostIP()
 }

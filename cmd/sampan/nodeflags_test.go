@@ -1,0 +1,67 @@
+package main
+
+import (
+	"strings"
+	"testing"
+
+	"sampan.dev/internal/config"
+)
+
+func TestNodeLabels(t *testing.T) {
+	for in, want := range map[string]string{
+		"":                                 "",
+		"a=b,example.com/c=d":              "",
+		"node.kubernetes.io/x=y":           "",
+		"foo.kubelet.kubernetes.io/x=y":    "",
+		"topology.kubernetes.io/zone=z":    "",
+		"node-role.kubernetes.io/worker=":  "unknown 'kubernetes.io' or 'k8s.io' labels specified with --node-labels: [node-role.kubernetes.io/worker]",
+		"node-restriction.kubernetes.io/a=b": "unknown",
+		"x.k8s.io/a=b,kubernetes.io/c=d":   "[kubernetes.io/c x.k8s.io/a]",
+		"mykubernetes.io/a=b":              "",
+	} {
+		if _, err := nodeLabels(in); !says(err, want) {
+			t.Errorf("%q: %v, want %q", in, err, want)
+		}
+	}
+}
+
+func TestNodeReserves(t *testing.T) {
+	r, err := nodeReserves(config.Config{SystemReserved: map[string]string{"cpu": "200m"}, EvictionHard: "memory.available<1Gi,nodefs.available<10%"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r.system.Cpu().MilliValue() != 200 || len(r.kube) != 0 || r.evictionHard["memory.available"] != "1Gi" || r.evictionHard["nodefs.available"] != "10%" {
+		t.Errorf("%+v", r)
+	}
+	for want, bad := range map[string]config.Config{
+		`cannot reserve "gpu" resource`:             {SystemReserved: map[string]string{"gpu": "1"}},
+		`failed to parse quantity "x"`:              {KubeReserved: map[string]string{"cpu": "x"}},
+		`cannot be negative`:                        {KubeReserved: map[string]string{"cpu": "-1"}},
+		`want SIGNAL<AMOUNT`:                        {EvictionHard: "memory.available=1Gi"},
+		`"memory.available<much"`:                   {EvictionHard: "memory.available<much"},
+		`one of memory.available, nodefs.available`: {EvictionHard: "luck<1"},
+	} {
+		if _, err := nodeReserves(bad); !says(err, want) {
+			t.Errorf("%v, want %q", err, want)
+		}
+	}
+}
+
+func TestNodeIPs(t *testing.T) {
+	for in, want := range map[string]string{
+		"": "", "10.0.0.1": "", "10.0.0.1,fd00::1": "", "fd00::1,10.0.0.1": "",
+		"10.0.0.1,10.0.0.2": "one of each family", "10.0.0.1,fd00::1,fd00::2": "one of each family", "x": "not an IP address",
+	} {
+		if _, err := nodeIPs(in); !says(err, want) {
+			t.Errorf("%q: %v, want %q", in, err, want)
+		}
+	}
+}
+
+// says reports whether err contains want, or is nil when want is empty.
+func says(err error, want string) bool {
+	if want == "" || err == nil {
+		return err == nil && want == ""
+	}
+	return strings.Contains(err.Error(), want)
+}
