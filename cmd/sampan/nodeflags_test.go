@@ -9,15 +9,15 @@ import (
 
 func TestNodeLabels(t *testing.T) {
 	for in, want := range map[string]string{
-		"":                                 "",
-		"a=b,example.com/c=d":              "",
-		"node.kubernetes.io/x=y":           "",
-		"foo.kubelet.kubernetes.io/x=y":    "",
-		"topology.kubernetes.io/zone=z":    "",
-		"node-role.kubernetes.io/worker=":  "unknown 'kubernetes.io' or 'k8s.io' labels specified with --node-labels: [node-role.kubernetes.io/worker]",
+		"":                                   "",
+		"a=b,example.com/c=d":                "",
+		"node.kubernetes.io/x=y":             "",
+		"foo.kubelet.kubernetes.io/x=y":      "",
+		"topology.kubernetes.io/zone=z":      "",
+		"node-role.kubernetes.io/worker=":    "unknown 'kubernetes.io' or 'k8s.io' labels specified with --node-labels: [node-role.kubernetes.io/worker]",
 		"node-restriction.kubernetes.io/a=b": "unknown",
-		"x.k8s.io/a=b,kubernetes.io/c=d":   "[kubernetes.io/c x.k8s.io/a]",
-		"mykubernetes.io/a=b":              "",
+		"x.k8s.io/a=b,kubernetes.io/c=d":     "[kubernetes.io/c x.k8s.io/a]",
+		"mykubernetes.io/a=b":                "",
 	} {
 		if _, err := nodeLabels(in); !says(err, want) {
 			t.Errorf("%q: %v, want %q", in, err, want)
