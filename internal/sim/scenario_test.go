@@ -25,7 +25,7 @@ import (
 func TestFiftyNodesDie(t *testing.T) {
 	const (
 		zones    = 50
-		replicas = 200
+		replicas = 100
 		grace    = 50 * time.Second
 		patience = 300 * time.Second
 	)
