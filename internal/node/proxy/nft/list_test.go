@@ -23,6 +23,9 @@ func TestNftPrintsTheTable(t *testing.T) {
 		if err != nil {
 			t.Fatalf("%v: %s", err, out)
 		}
+		if strings.Contains(string(out), "invalid type") {
+			t.Errorf("nft does not understand a part of\n%s", out)
+		}
 		return string(out)
 	}
 	expect := func(out string, want ...string) {

@@ -2,6 +2,7 @@ package nft
 
 import (
 	"net/netip"
+	"slices"
 
 	nf "sampan.dev/internal/node/nft"
 
@@ -169,13 +170,16 @@ func (t *table) fromPods() []nf.Exprs {
 	return out
 }
 
-// address loads the key of what a packet is addressed to; nodePort the key of a node port.
+// address loads the key of what a packet is addressed to; nodePort the key of a node port, whose address is made zero from
+// the packet's: nft prints that as what it is, a constant in a key it does not understand.
 func (t *table) address(reg uint32) nf.Exprs {
 	return append(nf.DstAddr(t.Family, reg), t.portKey(reg+t.width)...)
 }
 
 func (t *table) nodePort(reg uint32) nf.Exprs {
-	return append(nf.Exprs{&expr.Immediate{Register: reg, Data: make([]byte, 4*t.width)}}, t.portKey(reg+t.width)...)
+	zero := make([]byte, 4*t.width)
+	none := &expr.Bitwise{SourceRegister: reg, DestRegister: reg, Len: 4 * t.width, Mask: zero, Xor: zero}
+	return slices.Concat(nf.DstAddr(t.Family, reg), nf.Exprs{none}, t.portKey(reg+t.width))
 }
 
 func (t *table) portKey(reg uint32) nf.Exprs { return append(nf.L4Proto(reg), nf.DstPort(reg+1)...) }
