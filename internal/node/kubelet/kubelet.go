@@ -51,6 +51,7 @@ type Kubelet struct {
 	capacityList corev1.ResourceList
 	infoOnce     sync.Once
 	info         corev1.NodeSystemInfo
+	registered   *corev1.Node // as this run has made it, until that is told; runNode's own
 
 	reading sync.Mutex    // one reading of the static pods' sources at a time; taken before mu
 	served  []*corev1.Pod // what ManifestURL said last; guarded by reading

@@ -37,6 +37,7 @@ func (k *Kubelet) runNode(ctx context.Context) {
 		}
 	}
 	k.events.onNode(corev1.EventTypeNormal, "Starting", "Starting kubelet.")
+	k.tellRegistered()
 	kick := make(chan struct{}, 1)
 	poke := func() {
 		select {
@@ -223,6 +224,7 @@ func (k *Kubelet) tryRegister(ctx context.Context) error {
 	_, err := client.Create(ctx, k.cfg.Door, client.Nodes, n)
 	if err == nil {
 		k.cfg.Log.Info("registered node")
+		k.registered = n
 		return nil
 	}
 	if !apierrors.IsAlreadyExists(err) && !apierrors.IsForbidden(err) {

@@ -126,6 +126,18 @@ func (k *Kubelet) pressure() evict.Pressure {
 	return k.pressures.Look(time.Now())
 }
 
+// tellRegistered records events for the conditions that this run has registered the node with, except Ready, which is told
+// when it changes.
+func (k *Kubelet) tellRegistered() {
+	if k.registered == nil {
+		return
+	}
+	k.tellConditions(nil, slices.DeleteFunc(slices.Clone(k.registered.Status.Conditions), func(c corev1.NodeCondition) bool {
+		return c.Type == corev1.NodeReady
+	}))
+	k.registered = nil
+}
+
 // tellConditions records events for conditions that changed.
 func (k *Kubelet) tellConditions(old, now []corev1.NodeCondition) {
 	names := map[corev1.NodeConditionType][2]string{
