@@ -1,7 +1,7 @@
 package workload
 
 import (
-	"encoding/json"
+	"encoding/binary"
 	"fmt"
 	"hash/fnv"
 	"maps"
@@ -15,6 +15,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/rand"
 	"k8s.io/apimachinery/pkg/util/validation"
+	"k8s.io/utils/dump"
 )
 
 // Annotations and labels on Deployments and their sets; kubectl and the e2e suite read them.
@@ -102,17 +103,15 @@ func setName(deployment, hash string) string {
 	return deployment + "-" + hash
 }
 
-// templateHash is the pod-template-hash: the same for the same template and collision count, in every run of this program.
-// It need not be upstream's, since sets are found by comparing templates.
+// templateHash is the pod-template-hash. It is upstream's, so that a set has the same name whoever made it; which set belongs
+// to a template is found by comparing templates, not by this.
 func templateHash(t *corev1.PodTemplateSpec, collisions *int32) string {
-	data, err := json.Marshal(t)
-	if err != nil {
-		panic(err) // a type of the API encodes
-	}
 	h := fnv.New32a()
-	h.Write(data)
+	h.Write([]byte(dump.ForHash(*t)))
 	if collisions != nil {
-		fmt.Fprintf(h, "/%d", *collisions)
+		var b [8]byte // of which upstream uses four
+		binary.LittleEndian.PutUint32(b[:], uint32(*collisions))
+		h.Write(b[:])
 	}
 	return rand.SafeEncodeString(strconv.FormatUint(uint64(h.Sum32()), 10))
 }
