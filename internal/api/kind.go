@@ -43,6 +43,9 @@ type Kind struct {
 	// deletecollection get list patch update watch.
 	Verbs []string
 
+	// Deprecated is the warning that every request for the kind is answered with, or "".
+	Deprecated string
+
 	// Virtual kinds are not stored: a create is answered by a Handler in the hub (reviews).
 	Virtual bool
 

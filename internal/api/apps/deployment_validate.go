@@ -48,7 +48,7 @@ func checkStrategy(s *appsv1.DeploymentStrategy, path *field.Path) field.ErrorLi
 		}
 		return checkRolling(s.RollingUpdate, at)
 	}
-	return field.ErrorList{field.NotSupported(path, s, []appsv1.DeploymentStrategyType{
+	return field.ErrorList{field.NotSupported(path, shownStrategy(*s), []appsv1.DeploymentStrategyType{
 		appsv1.RecreateDeploymentStrategyType, appsv1.RollingUpdateDeploymentStrategyType,
 	})}
 }
@@ -120,4 +120,10 @@ func validateDeploymentStatus(d, old *appsv1.Deployment) field.ErrorList {
 		errs = append(errs, field.Invalid(path.Child("collisionCount"), deref(s.CollisionCount), "cannot be decremented"))
 	}
 	return errs
+}
+
+// shownStrategy is a strategy as upstream's messages show it: by the names of its fields in Go.
+type shownStrategy struct {
+	Type          appsv1.DeploymentStrategyType
+	RollingUpdate *appsv1.RollingUpdateDeployment
 }

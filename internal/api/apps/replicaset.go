@@ -1,8 +1,6 @@
 package apps
 
 import (
-	"strconv"
-
 	"sampan.dev/internal/api"
 	"sampan.dev/internal/api/core"
 	"sampan.dev/internal/api/valid"
@@ -10,7 +8,6 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 )
@@ -74,10 +71,6 @@ func ReplicaSets() *api.Kind {
 				r.CreationTimestamp, names, images, metav1.FormatLabelSelector(r.Spec.Selector),
 			}
 		}),
-		Fields: func(obj api.Object) fields.Set {
-			return fields.Set{"status.replicas": strconv.Itoa(int(obj.(*appsv1.ReplicaSet).Status.Replicas))}
-		},
-		FieldLabels: []string{"status.replicas"},
 	}
 }
 

@@ -19,7 +19,7 @@ func validateLocal(r *authorizationv1.LocalSubjectAccessReview) field.ErrorList 
 		errs = append(errs, field.Invalid(field.NewPath("spec.resourceAttributes.namespace"), a.Namespace, "must match metadata.namespace"))
 	}
 	if a := r.Spec.NonResourceAttributes; a != nil {
-		errs = append(errs, field.Invalid(field.NewPath("spec.nonResourceAttributes"), a, "disallowed on this kind of request"))
+		errs = append(errs, field.Invalid(field.NewPath("spec.nonResourceAttributes"), shown(a), "disallowed on this kind of request"))
 	}
 	return errs
 }
@@ -35,17 +35,23 @@ func checkSubject(s *authorizationv1.SubjectAccessReviewSpec) field.ErrorList {
 // checkQuestion sees to it that one thing is asked.
 func checkQuestion(r *authorizationv1.ResourceAttributes, n *authorizationv1.NonResourceAttributes) field.ErrorList {
 	if (r == nil) == (n == nil) {
-		return field.ErrorList{field.Invalid(field.NewPath("spec"), n, "exactly one of nonResourceAttributes or resourceAttributes must be specified")}
+		return field.ErrorList{field.Invalid(field.NewPath("spec"), shown(n), "exactly one of nonResourceAttributes or resourceAttributes must be specified")}
 	}
 	return nil
 }
 
+// shown is a path question as upstream's messages show it: by the names of its fields in Go.
+func shown(n *authorizationv1.NonResourceAttributes) any {
+	return (*struct{ Path, Verb string })(n)
+}
+
 func checkEmptyMeta(m metav1.ObjectMeta, detail string) field.ErrorList {
+	shown := m
 	m.ManagedFields = nil
 	if equality.Semantic.DeepEqual(metav1.ObjectMeta{}, m) {
 		return nil
 	}
-	return field.ErrorList{field.Invalid(field.NewPath("metadata"), m, detail)}
+	return field.ErrorList{field.Invalid(field.NewPath("metadata"), shown, detail)}
 }
 
 // checkResource checks the selectors of a question about resources. Unknown operators are let through: a newer client may know

@@ -22,6 +22,8 @@ func Endpoints() *api.Kind {
 	return &api.Kind{
 		Version: "v1", Kind: "Endpoints", Resource: "endpoints", Singular: "endpoints",
 		ShortNames: []string{"ep"}, Namespaced: true, Prefix: "services/endpoints",
+		Deprecated: "v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice",
+
 		New:     func() api.Object { return &corev1.Endpoints{} },
 		NewList: func() runtime.Object { return &corev1.EndpointsList{} },
 

@@ -128,6 +128,9 @@ func dropUnused(s, old *corev1.Service) {
 		if equalPtr(s.Spec.IPFamilyPolicy, old.Spec.IPFamilyPolicy) {
 			s.Spec.IPFamilyPolicy = nil
 		}
+		if equalPtr(s.Spec.InternalTrafficPolicy, old.Spec.InternalTrafficPolicy) {
+			s.Spec.InternalTrafficPolicy = nil
+		}
 	}
 	if needsNodePorts(old) && !needsNodePorts(s) && !addsNodePorts(s, old) {
 		for i := range s.Spec.Ports {

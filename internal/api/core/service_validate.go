@@ -8,6 +8,7 @@ import (
 	"sampan.dev/internal/api/valid"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/util/intstr"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 )
 
@@ -135,7 +136,7 @@ func portClashes(spec *corev1.ServiceSpec) field.ErrorList {
 	for i, p := range spec.Ports {
 		key := corev1.ServicePort{Protocol: p.Protocol, Port: p.Port}
 		if seen[key] {
-			errs = append(errs, field.Duplicate(path.Index(i), key))
+			errs = append(errs, field.Duplicate(path.Index(i), shownPort(key)))
 		}
 		seen[key] = true
 	}
@@ -250,4 +251,14 @@ func trafficPolicies(s *corev1.Service) field.ErrorList {
 		}
 	}
 	return errs
+}
+
+// shownPort is a port as upstream's messages show it: by the names of its fields in Go.
+type shownPort struct {
+	Name        string
+	Protocol    corev1.Protocol
+	AppProtocol *string
+	Port        int32
+	TargetPort  intstr.IntOrString
+	NodePort    int32
 }

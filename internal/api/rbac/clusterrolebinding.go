@@ -22,12 +22,12 @@ func ClusterRoleBindings() *api.Kind {
 		Default:  api.On(func(b *rbacv1.ClusterRoleBinding) { defaultBinding(&b.RoleRef, b.Subjects) }),
 		Validate: api.Check(check),
 		ValidateUpdate: api.CheckChange(func(b, old *rbacv1.ClusterRoleBinding) field.ErrorList {
-			return append(check(b), valid.Immutable(b.RoleRef, old.RoleRef, field.NewPath("roleRef"))...)
+			return append(check(b), valid.Immutable(reference(b.RoleRef), reference(old.RoleRef), field.NewPath("roleRef"))...)
 		}),
 		ValidateName:   checkName,
 		CreateOnUpdate: true,
 		Unconditional:  true,
-		Columns:        bindingColumns("clusterRoleBinding", rbacv1.ClusterRoleBinding{}.SwaggerDoc()["roleRef"]),
+		Columns:        bindingColumns("clusterRoleBinding", roleRefDoc(rbacv1.ClusterRoleBinding{}.SwaggerDoc())),
 		Row:            api.Cells(func(b *rbacv1.ClusterRoleBinding) []any { return bindingRow(b, b.RoleRef, b.Subjects) }),
 	}
 }

@@ -28,12 +28,12 @@ func RoleBindings() *api.Kind {
 		Default:  api.On(func(b *rbacv1.RoleBinding) { defaultBinding(&b.RoleRef, b.Subjects) }),
 		Validate: api.Check(check),
 		ValidateUpdate: api.CheckChange(func(b, old *rbacv1.RoleBinding) field.ErrorList {
-			return append(check(b), valid.Immutable(b.RoleRef, old.RoleRef, field.NewPath("roleRef"))...)
+			return append(check(b), valid.Immutable(reference(b.RoleRef), reference(old.RoleRef), field.NewPath("roleRef"))...)
 		}),
 		ValidateName:   checkName,
 		CreateOnUpdate: true,
 		Unconditional:  true,
-		Columns:        bindingColumns("roleBinding", rbacv1.RoleBinding{}.SwaggerDoc()["roleRef"]),
+		Columns:        bindingColumns("roleBinding", roleRefDoc(rbacv1.RoleBinding{}.SwaggerDoc())),
 		Row:            api.Cells(func(b *rbacv1.RoleBinding) []any { return bindingRow(b, b.RoleRef, b.Subjects) }),
 	}
 }
@@ -132,4 +132,12 @@ func bindingRow(obj metav1.Object, ref rbacv1.RoleRef, subjects []rbacv1.Subject
 		obj.GetName(), fmt.Sprintf("%s/%s", ref.Kind, ref.Name), obj.GetCreationTimestamp(),
 		strings.Join(users, ", "), strings.Join(groups, ", "), strings.Join(accounts, ", "),
 	}
+}
+
+// reference is a RoleRef as upstream's messages show it: by the names of its fields in Go.
+type reference struct{ APIGroup, Kind, Name string }
+
+// roleRefDoc describes the column of the role; upstream's has it without the last sentence.
+func roleRefDoc(doc map[string]string) string {
+	return strings.TrimSuffix(doc["roleRef"], " This field is immutable.")
 }

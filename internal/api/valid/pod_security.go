@@ -63,12 +63,12 @@ func (c *podCheck) containerSecurity(sc *corev1.SecurityContext, path *field.Pat
 	c.seccomp(sc.SeccompProfile, path.Child("seccompProfile"))
 	if e := sc.AllowPrivilegeEscalation; e != nil && !*e {
 		if sc.Privileged != nil && *sc.Privileged {
-			c.invalid(path, sc, "cannot set `allowPrivilegeEscalation` to false and `privileged` to true")
+			c.invalid(path, shownSecurity(*sc), "cannot set `allowPrivilegeEscalation` to false and `privileged` to true")
 		}
 		if sc.Capabilities != nil {
 			for _, added := range sc.Capabilities.Add {
 				if added == "CAP_SYS_ADMIN" {
-					c.invalid(path, sc, "cannot set `allowPrivilegeEscalation` to false and `capabilities.Add` CAP_SYS_ADMIN")
+					c.invalid(path, shownSecurity(*sc), "cannot set `allowPrivilegeEscalation` to false and `capabilities.Add` CAP_SYS_ADMIN")
 				}
 			}
 		}
@@ -170,4 +170,20 @@ func ofIPC(sysctl string) bool {
 		}
 	}
 	return sysctl == "kernel.sem"
+}
+
+// shownSecurity is a security context as upstream's messages show it: by the names of its fields in Go.
+type shownSecurity struct {
+	Capabilities             *corev1.Capabilities
+	Privileged               *bool
+	SELinuxOptions           *corev1.SELinuxOptions
+	WindowsOptions           *corev1.WindowsSecurityContextOptions
+	RunAsUser                *int64
+	RunAsGroup               *int64
+	RunAsNonRoot             *bool
+	ReadOnlyRootFilesystem   *bool
+	AllowPrivilegeEscalation *bool
+	ProcMount                *corev1.ProcMountType
+	SeccompProfile           *corev1.SeccompProfile
+	AppArmorProfile          *corev1.AppArmorProfile
 }

@@ -4,6 +4,7 @@ import (
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	metavalidation "k8s.io/apimachinery/pkg/apis/meta/v1/validation"
 	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/apimachinery/pkg/util/validation/field"
@@ -29,13 +30,21 @@ func Taints(taints []corev1.Taint, path *field.Path) field.ErrorList {
 			errs = append(errs, taintEffect(t.Effect, path.Child("effect"))...)
 		}
 		if seen[id{t.Key, t.Effect}] {
-			dup := field.Duplicate(path, t)
+			dup := field.Duplicate(path, shownTaint(t))
 			dup.Detail = "taints must be unique by key and effect pair"
 			errs = append(errs, dup)
 		}
 		seen[id{t.Key, t.Effect}] = true
 	}
 	return errs
+}
+
+// shownTaint is a taint as upstream's messages show it: by the names of its fields in Go.
+type shownTaint struct {
+	Key       string
+	Value     string
+	Effect    corev1.TaintEffect
+	TimeAdded *metav1.Time
 }
 
 func taintEffect(effect corev1.TaintEffect, path *field.Path) field.ErrorList {
