@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strings"
 
 	"sampan.dev/internal/api"
 
@@ -72,7 +73,8 @@ func operations(doc, data []byte, o Options) ([]byte, []error, error) {
 		var ops []operation
 		var err error
 		if errs, err = kjson.UnmarshalStrict(data, &ops); err != nil {
-			return nil, nil, apierrors.NewBadRequest(fmt.Sprintf("error decoding patch: %v", err))
+			text := strings.Replace(err.Error(), "apply.operation", "handlers.jsonPatchOp", 1) // upstream's name of the type
+			return nil, nil, apierrors.NewBadRequest("error decoding patch: " + text)
 		}
 		for i, e := range errs {
 			errs[i] = fmt.Errorf("json patch %w", e)

@@ -1,6 +1,7 @@
 package apply
 
 import (
+	"encoding/json"
 	"fmt"
 
 	"sampan.dev/internal/api"
@@ -37,6 +38,9 @@ func (e *Engine) Patch(k *api.Kind, sub string, old api.Object, pt types.PatchTy
 	}
 	if old == nil {
 		return nil, apierrors.NewNotFound(k.GR(), o.Name)
+	}
+	if !json.Valid(data) {
+		return nil, apierrors.NewBadRequest("invalid JSON patch")
 	}
 	base, err := named(old)
 	if err != nil {

@@ -81,7 +81,8 @@ func TestPatchErrors(t *testing.T) {
 		code       int32
 		message    string // or the warning, when code is 0
 	}{
-		{"not json", `{`, types.MergePatchType, "", 400, "error decoding patch"},
+		{"not json", `{`, types.MergePatchType, "", 400, "invalid JSON patch"},
+		{"no JSON patch", `{}`, types.JSONPatchType, "", 400, "error decoding patch: json: cannot unmarshal object into Go value of type []handlers.jsonPatchOp"},
 		{"bad pointer", `[{"op":"remove","path":"/spec/nothing"}]`, types.JSONPatchType, "", 422, "the server rejected our request"},
 		{"failed test", `[{"op":"test","path":"/spec/replicas","value":1}]`, types.JSONPatchType, "", 422, "the server rejected our request"},
 		{"wrong type", `{"spec":{"replicas":"x"}}`, types.MergePatchType, "", 422, "cannot unmarshal string into Go struct field DeploymentSpec.spec.replicas of type int32"},
