@@ -67,11 +67,35 @@ func badInput(t *testing.T) {
 		{"impersonation not allowed", "GET", cms, "", []string{"X-User: jane", "Impersonate-User: bob"}, 403, "Forbidden", `users "bob" is forbidden: User "jane" cannot impersonate resource "users" in API group "" at the cluster scope`},
 		{"unknown field label", "GET", "/api/v1/pods?fieldSelector=spec.foo%3Dx", "", nil, 400, "BadRequest", `field label not supported: spec.foo`},
 		{"bad label selector", "GET", "/api/v1/pods?labelSelector=%3D%3D", "", nil, 400, "BadRequest", `found '==', expected: !, identifier, or 'end of string'`},
-		{"bad continue", "GET", "/api/v1/pods?continue=abc", "", nil, 400, "BadRequest", `continue key is not valid: invalid character 'i' looking for beginning of value`},
+		{"bad continue", "GET", "/api/v1/pods?continue=abc", "", nil, 400, "BadRequest", `invalid continue token: continue key is not valid: invalid character 'i' looking for beginning of value`},
 		{"match without version", "GET", "/api/v1/pods?resourceVersionMatch=Exact", "", nil, 422, "Invalid", `ListOptions.meta.k8s.io "" is invalid: resourceVersionMatch: Forbidden: resourceVersionMatch is forbidden unless resourceVersion is provided`},
 		{"media type of body", "POST", cms, `x`, []string{"Content-Type: text/plain"}, 415, "UnsupportedMediaType", `the body of the request was in an unknown format - accepted media types include: application/json, application/yaml, application/vnd.kubernetes.protobuf`},
-		{"media type of patch", "PATCH", cms + "/there", `{}`, []string{"Content-Type: application/json"}, 415, "UnsupportedMediaType", `the body of the request was in an unknown format - accepted media types include: application/json-patch+json, application/merge-patch+json, application/strategic-merge-patch+json, application/apply-patch+yaml`},
-		{"media type of answer", "GET", cms, "", []string{"Accept: text/html"}, 406, "NotAcceptable", `only the following media types are accepted: application/json, application/yaml, application/vnd.kubernetes.protobuf`},
+		{"media type of patch", "PATCH", cms + "/there", `{}`, []string{"Content-Type: application/json"}, 415, "UnsupportedMediaType", `415: Unsupported Media Type`},
+		{"media type of answer", "GET", cms, "", []string{"Accept: text/html"}, 406, "NotAcceptable", "406: Not Acceptable\n\nAvailable representations: application/json, application/yaml, application/vnd.kubernetes.protobuf, application/json;stream=watch, application/vnd.kubernetes.protobuf;stream=watch"},
+		{"half a media type of answer", "GET", cms + "/there", "", []string{"Accept: application/*"}, 406, "NotAcceptable", "406: Not Acceptable\n\nAvailable representations: application/json, application/yaml, application/vnd.kubernetes.protobuf"},
+		{"media type of version", "GET", "/version", "", []string{"Accept: text/html"}, 406, "NotAcceptable", "406: Not Acceptable\n\nAvailable representations: application/json"},
+		{"watch in YAML", "GET", cms + "?watch=1&timeoutSeconds=1", "", []string{"Accept: application/yaml;as=Table;v=v1;g=meta.k8s.io"}, 406, "NotAcceptable", `only the following media types are accepted: application/json;stream=watch, application/vnd.kubernetes.protobuf;stream=watch`},
+		{"unreadable resourceVersion, update", "PUT", cms + "/there", `{"metadata":{"name":"there","resourceVersion":"abc"}}`, nil, 500, "", `strconv.ParseUint: parsing "abc": invalid syntax`},
+		{"unreadable resourceVersion, patch", "PATCH", cms + "/there", `{"metadata":{"resourceVersion":"abc"}}`, []string{"Content-Type: application/merge-patch+json"}, 500, "", `strconv.ParseUint: parsing "abc": invalid syntax`},
+		{"unreadable resourceVersion, get", "GET", cms + "/there?resourceVersion=abc", "", nil, 500, "", `resourceVersion: Invalid value: "abc": strconv.ParseUint: parsing "abc": invalid syntax`},
+		{"unreadable resourceVersion, watch", "GET", cms + "?watch=1&resourceVersion=abc", "", nil, 500, "", `resourceVersion: Invalid value: "abc": strconv.ParseUint: parsing "abc": invalid syntax`},
+		{"unreadable resourceVersion, list", "GET", cms + "?resourceVersion=abc", "", nil, 400, "BadRequest", `invalid resource version: resourceVersion: Invalid value: "abc": strconv.ParseUint: parsing "abc": invalid syntax`},
+		{"bad continue with resourceVersion", "GET", cms + "?limit=1&continue=abc&resourceVersion=5", "", nil, 400, "BadRequest", `invalid continue token: continue key is not valid: invalid character 'i' looking for beginning of value`},
+		{"update of nothing with a uid", "PUT", cms + "/none", `{"metadata":{"name":"none","uid":"x"}}`, nil, 404, "NotFound", `configmaps "none" not found`},
+		{"update in another namespace", "PUT", cms + "/there", `{"metadata":{"name":"there","namespace":"kube-system"}}`, nil, 400, "BadRequest", `the namespace of the provided object does not match the namespace sent on the request`},
+		{"already there, with a base name", "POST", cms, `{"metadata":{"name":"there","generateName":"a-"}}`, nil, 409, "AlreadyExists", `configmaps "there" already exists, the server was not able to generate a unique name for the object`},
+		{"kind of another group", "POST", cms, `{"apiVersion":"apps/v1","kind":"Deployment","metadata":{"name":"x"}}`, nil, 400, "BadRequest", `Deployment in version "v1" cannot be handled as a ConfigMap: converting (v1.Deployment) to (core.ConfigMap): unknown conversion`},
+		{"delete options, no JSON", "DELETE", cms + "/there", `{"kind":`, nil, 400, "BadRequest", `couldn't get version/kind; json parse error: unexpected end of JSON input`},
+		{"delete options, another kind", "DELETE", cms + "/there", `{"kind":"ConfigMap","apiVersion":"v1"}`, nil, 400, "BadRequest", `no kind "ConfigMap" is registered for version "v1" in scheme "pkg/runtime/scheme.go:111"`},
+		{"patch, no JSON", "PATCH", cms + "/there", `{"a":`, []string{"Content-Type: application/strategic-merge-patch+json"}, 400, "BadRequest", `invalid JSON patch`},
+		{"system priority class", "DELETE", "/apis/scheduling.k8s.io/v1/priorityclasses/system-node-critical", "", nil, 403, "Forbidden", `priorityclasses.scheduling.k8s.io "system-node-critical" is forbidden: this is a system priority class and cannot be deleted`},
+		{"review of nothing", "POST", "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", `{}`, nil, 422, "Invalid", `.authorization.k8s.io "" is invalid: spec: Invalid value: null: exactly one of nonResourceAttributes or resourceAttributes must be specified`},
+		{"impersonation of no user", "GET", cms, "", []string{"Impersonate-Group: g"}, 400, "BadRequest", `requested &user.DefaultInfo{Name:"", UID:"", Groups:[]string{"g"}, Extra:map[string][]string(nil)} without impersonating a user name`},
+		{"resource of another version", "GET", "/apis/apps/v9/deployments", "", nil, 404, "NotFound", `the server could not find the requested resource`},
+		{"scale without a name", "PUT", "/apis/apps/v1/namespaces/default/deployments/x/scale", `{}`, nil, 400, "BadRequest", `the name of the object (x based on URL) was undeterminable: name must be provided`},
+		{"version of a group", "GET", "/apis/apps/v9", "", nil, 404, "NotFound", `the server could not find the requested resource`},
+		{"wrong method on a path", "PUT", "/version", `{}`, nil, 405, "MethodNotAllowed", `the server does not allow this method on the requested resource`},
+		{"includeObject", "GET", cms + "?includeObject=Foo", "", []string{"Accept: application/json;as=Table;v=v1;g=meta.k8s.io"}, 400, "BadRequest", `Unable to convert to Table as requested: includeObject: Invalid value: "Foo": must be 'Metadata', 'Object', 'None', or empty`},
 		{"table of what has none", "POST", "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", `{"spec":{"nonResourceAttributes":{"path":"/","verb":"get"}}}`, []string{"Accept: application/json;as=Table;v=v1;g=meta.k8s.io"}, 406, "NotAcceptable", `only the following media types are accepted: application/json, application/yaml, application/vnd.kubernetes.protobuf`},
 		{"apply without a manager", "PATCH", cms + "/there", `{"apiVersion":"v1","kind":"ConfigMap"}`, []string{"Content-Type: application/apply-patch+yaml"}, 422, "Invalid", `PatchOptions.meta.k8s.io "" is invalid: fieldManager: Required value: is required for apply patch`},
 		{"dry run value", "POST", cms + "?dryRun=Some", `{"metadata":{"name":"x"}}`, nil, 422, "Invalid", `CreateOptions.meta.k8s.io "" is invalid: dryRun: Unsupported value: ["Some"]: supported values: "All"`},
@@ -100,6 +124,30 @@ func TestWarns(t *testing.T) {
 	a = do(h, "POST", "/api/v1/namespaces/default/configmaps?fieldValidation=Ignore", `{"metadata":{"name":"w2"},"nope":1}`)
 	if a.code != 201 || a.header.Get("Warning") != "" {
 		t.Errorf("%d, warning %q", a.code, a.header.Get("Warning"))
+	}
+}
+
+// TestDeprecated sees that every request for a kind that is on its way out says so, even one that fails.
+func TestDeprecated(t *testing.T) {
+	h := start(t, nil)
+	a := do(h, "GET", "/api/v1/namespaces/default/endpoints/none", "")
+	if a.code != 404 || a.header.Get("Warning") != `299 - "v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice"` {
+		t.Errorf("%d, warning %q", a.code, a.header.Get("Warning"))
+	}
+}
+
+// TestAnyStateIsWhole: a list of any state takes no notice of the limit.
+func TestAnyStateIsWhole(t *testing.T) {
+	h := start(t, nil)
+	const cms = "/api/v1/namespaces/default/configmaps"
+	for _, name := range []string{"a", "b"} {
+		do(h, "POST", cms, `{"metadata":{"name":"`+name+`"}}`)
+	}
+	for query, want := range map[string]int{"?limit=1": 1, "?limit=1&resourceVersion=0": 2} {
+		a := do(h, "GET", cms+query, "")
+		if got := len(dig(a.object(t), "items").([]any)); got != want {
+			t.Errorf("%s: %d items, want %d", query, got, want)
+		}
 	}
 }
 

@@ -220,13 +220,14 @@ func (h *Hub) discovery(w *recorder, r *http.Request, path string) error {
 	if err != nil {
 		return err
 	}
-	w.Header().Add("Vary", "Accept")
 	if !out.Convert.Empty() {
+		w.Header().Add("Vary", "Accept")
 		return h.docs.aggregated[path].send(w, r, out)
 	}
 	doc := h.docs.byPath[path]
 	if doc == nil {
-		if strings.HasPrefix(path, "/apis/") {
+		group, _, _ := strings.Cut(strings.TrimPrefix(path, "/apis/"), "/")
+		if strings.HasPrefix(path, "/apis/") && h.docs.byPath["/apis/"+group] == nil {
 			http.NotFound(w, r) // as upstream, which asks its extensions last
 			return nil
 		}

@@ -119,10 +119,10 @@ func (h *Hub) health(w http.ResponseWriter, r *http.Request) error {
 		list = append(list, c)
 	}
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
-	w.Header().Set("X-Content-Type-Options", "nosniff")
 	if one != "" {
 		return h.oneCheck(w, r, list, one)
 	}
+	w.Header().Set("X-Content-Type-Options", "nosniff")
 	_, verbose := r.URL.Query()["verbose"]
 	excluded := sets.New[string]()
 	for _, v := range r.URL.Query()["exclude"] {
@@ -172,9 +172,11 @@ func quoted(list []string) string {
 func (h *Hub) oneCheck(w http.ResponseWriter, r *http.Request, list []Check, name string) error {
 	i := slices.IndexFunc(list, func(c Check) bool { return c.Name == name })
 	if i < 0 {
-		return notFound()
+		http.NotFound(w, r)
+		return nil
 	}
 	if err := list[i].Check(r.Context()); err != nil {
+		w.Header().Set("X-Content-Type-Options", "nosniff")
 		w.WriteHeader(http.StatusInternalServerError)
 		fmt.Fprintf(w, "internal server error: %v\n", err)
 		return nil

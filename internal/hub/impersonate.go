@@ -34,7 +34,7 @@ func (h *Hub) impersonate(ctx context.Context, r *http.Request, caller api.User)
 	}
 	if name == "" {
 		if uid != "" || len(groups) > 0 || len(extra) > 0 {
-			return nil, apierrors.NewInternalError(fmt.Errorf("requested %s without impersonating a user", strings.Join(asked(uid, groups, extra), ", ")))
+			return nil, apierrors.NewBadRequest(nameless(uid, groups, extra))
 		}
 		return nil, nil
 	}
@@ -89,18 +89,12 @@ func impersonations(u *api.User) []authz.Attributes {
 	return out
 }
 
-func asked(uid string, groups []string, extra map[string][]string) []string {
-	var out []string
-	if len(groups) > 0 {
-		out = append(out, fmt.Sprintf("groups %v", groups))
+// nameless says what is claimed for nobody; upstream prints its own user type.
+func nameless(uid string, groups []string, extra map[string][]string) string {
+	if len(extra) == 0 {
+		extra = nil
 	}
-	if len(extra) > 0 {
-		out = append(out, fmt.Sprintf("extra %v", extra))
-	}
-	if uid != "" {
-		out = append(out, "uid "+uid)
-	}
-	return out
+	return fmt.Sprintf("requested &user.DefaultInfo{Name:\"\", UID:%q, Groups:%#v, Extra:%#v} without impersonating a user name", uid, groups, extra)
 }
 
 func serviceAccount(user string) (namespace, name string, ok bool) {

@@ -6,20 +6,23 @@ import (
 	"slices"
 	"strings"
 
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"sampan.dev/internal/hub/wire"
 )
 
 // path answers what is not a resource.
 func (h *Hub) path(w *recorder, r *http.Request, x *exchange) error {
 	p := r.URL.Path
-	if r.Method != http.MethodGet && r.Method != http.MethodHead {
-		return apierrors.NewMethodNotSupported(noResource, strings.ToLower(r.Method))
-	}
 	trimmed := strings.TrimSuffix(p, "/")
+	if r.Method != http.MethodGet && (trimmed == "/version" || h.docs.byPath[trimmed] != nil || strings.HasPrefix(p, "/.well-known/") || strings.HasPrefix(p, "/openid/")) {
+		return notAllowed(r) // the others do not look at the method
+	}
 	switch {
 	case healthPath(p):
 		return h.health(w, r)
 	case trimmed == "/version":
+		if err := acceptable(r, []string{wire.TypeJSON}); err != nil {
+			return err
+		}
 		return h.version(w, r)
 	case trimmed == "/api", trimmed == "/apis", strings.HasPrefix(p, "/api/"), strings.HasPrefix(p, "/apis/"):
 		return h.discovery(w, r, trimmed)

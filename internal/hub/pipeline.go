@@ -17,7 +17,6 @@ import (
 	"sampan.dev/internal/hub/wire"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	"k8s.io/apimachinery/pkg/runtime/schema"
 )
 
 const (
@@ -73,6 +72,7 @@ func (h *Hub) serve(w *recorder, r *http.Request, x *exchange) error {
 	x.caller = x.user
 	as, err := h.impersonate(r.Context(), r, x.user)
 	if err != nil {
+		w.Header().Set("X-Content-Type-Options", "nosniff")
 		return err
 	}
 	if as != nil {
@@ -94,6 +94,7 @@ func (h *Hub) serve(w *recorder, r *http.Request, x *exchange) error {
 		}
 	}
 	if err := h.verbs.Authorize(r.Context(), attributes(&x.route, x.user, r)); err != nil {
+		w.Header().Set("X-Content-Type-Options", "nosniff") // the message repeats what the client sent
 		return err
 	}
 	if x.route.Resource {
@@ -178,7 +179,7 @@ func (h *Hub) finish(w *recorder, r *http.Request, x *exchange) {
 
 // writeError sends a refusal as a Status, in the encoding the client accepts or else in JSON.
 func (h *Hub) writeError(w http.ResponseWriter, r *http.Request, err error) {
-	out, nerr := wire.Negotiate(r, func(wire.Format, schema.GroupVersionKind) bool { return true })
+	out, nerr := wire.Negotiate(r, nil) // a refusal has no other form
 	if nerr != nil {
 		out = wire.Output{}
 	}

@@ -61,7 +61,7 @@ func TestImpersonation(t *testing.T) {
 	if a := do(h, "GET", "/version", "", "Impersonate-User: root"); a.code != 403 || !strings.HasSuffix(a.status(t).Message, "at the cluster scope: never") {
 		t.Errorf("%d %s", a.code, a.body)
 	}
-	if a := do(h, "GET", "/version", "", "Impersonate-Group: g"); a.code != 500 || !strings.Contains(string(a.body), "without impersonating a user") {
+	if a := do(h, "GET", "/version", "", "Impersonate-Group: g"); a.code != 400 || !strings.HasSuffix(a.status(t).Message, "without impersonating a user name") {
 		t.Errorf("%d %s", a.code, a.body)
 	}
 }

@@ -1,7 +1,6 @@
 package hub
 
 import (
-	"mime"
 	"net/http"
 	"net/url"
 	"slices"
@@ -17,7 +16,6 @@ import (
 	metav1validation "k8s.io/apimachinery/pkg/apis/meta/v1/validation"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
-	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 )
 
@@ -25,11 +23,15 @@ import (
 func (h *Hub) resource(w *recorder, r *http.Request, x *exchange) error {
 	rt := &x.route
 	k := h.cfg.Kinds.Resource(schema.GroupVersionResource{Group: rt.Group, Version: rt.Version, Resource: rt.Plural})
+	if k == nil && rt.Group != "" && h.docs.byPath["/apis/"+rt.Group] == nil {
+		http.NotFound(w, r) // as upstream, which asks its extensions last
+		return nil
+	}
 	if k == nil || rt.Verb == "proxy" || !placed(k, rt) {
 		return notFound()
 	}
-	if !routed(k, rt) {
-		return apierrors.NewGenericServerResponse(http.StatusMethodNotAllowed, r.Method, schema.GroupResource{}, "", "405: Method Not Allowed", 0, false)
+	if !routed(k, rt) || r.Method == http.MethodHead && !streams[rt.Subresource] {
+		return notAllowed(r)
 	}
 	req := &verb.Request{
 		User: x.user, UserAgent: r.UserAgent(), Verb: rt.Verb, Kind: k, Warn: newWarnings(w).add,
@@ -38,8 +40,14 @@ func (h *Hub) resource(w *recorder, r *http.Request, x *exchange) error {
 	if !k.Namespaced {
 		req.Ref.Namespace = ""
 	}
+	if k.Deprecated != "" {
+		req.Warn(k.Deprecated)
+	}
 	if streams[rt.Subresource] {
 		return h.connect(w, r, rt, req)
+	}
+	if err := mediaTypes(rt, r); err != nil {
+		return err
 	}
 	out, err := wire.Negotiate(r, func(f wire.Format, as schema.GroupVersionKind) bool {
 		return wire.ObjectConversions(f, as) && (!k.Virtual || as.Kind != "Table") // what is only created has no table
@@ -75,6 +83,10 @@ func (h *Hub) resource(w *recorder, r *http.Request, x *exchange) error {
 
 func notFound() error {
 	return apierrors.NewGenericServerResponse(http.StatusNotFound, "", schema.GroupResource{}, "", "404: Page Not Found", 0, false)
+}
+
+func notAllowed(r *http.Request) error {
+	return apierrors.NewGenericServerResponse(http.StatusMethodNotAllowed, r.Method, schema.GroupResource{}, "", "405: Method Not Allowed", 0, false)
 }
 
 // placed reports whether the path has the resource where it belongs: in a namespace or not, below another resource or not.
@@ -241,18 +253,8 @@ func codeFor(created bool) int {
 	return http.StatusOK
 }
 
-var patchTypes = []types.PatchType{types.JSONPatchType, types.MergePatchType, types.StrategicMergePatchType, types.ApplyYAMLPatchType}
-
 func (c *call) patch() error {
-	media, _, err := mime.ParseMediaType(c.r.Header.Get("Content-Type"))
-	pt := types.PatchType(media)
-	if err != nil || !slices.Contains(patchTypes, pt) {
-		names := make([]string, len(patchTypes))
-		for i, t := range patchTypes {
-			names[i] = string(t)
-		}
-		return wire.UnsupportedMedia(names)
-	}
+	pt := patchType(c.r)
 	var opts metav1.PatchOptions
 	if err := c.options(&opts); err != nil {
 		return err

@@ -76,6 +76,9 @@ func (p *priority) create(ctx context.Context, a *Attributes, pod *corev1.Pod) e
 }
 
 func (p *priority) Validate(ctx context.Context, a *Attributes) error {
+	if a.Operation == Delete && a.is("scheduling.k8s.io", "priorityclasses", "") && (a.Name == "system-node-critical" || a.Name == "system-cluster-critical") {
+		return forbidden(a, "this is a system priority class and cannot be deleted")
+	}
 	class, ok := a.Object.(*schedulingv1.PriorityClass)
 	if !ok || !a.is("scheduling.k8s.io", "priorityclasses", "") || a.Operation != Create && a.Operation != Update || !class.GlobalDefault {
 		return nil

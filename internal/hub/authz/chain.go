@@ -30,9 +30,9 @@ func New(cfg Config) *Chain {
 	return &Chain{Node: NewNode(cfg.Informers, cfg.NodeRules), RBAC: NewRBAC(cfg.Informers)}
 }
 
-// Authorize answers. The reason of a denial joins those of all authorizers, line by line.
+// Authorize answers. The reason of a denial joins those of all authorizers, line by line, each with who gives it.
 func (c *Chain) Authorize(ctx context.Context, a Attributes) (Decision, string, error) {
-	if a.Resource == "" && (a.Path == "/healthz" || a.Path == "/readyz" || a.Path == "/livez") {
+	if a.Resource == "" && (a.Verb == "get" || a.Verb == "head") && (a.Path == "/healthz" || a.Path == "/readyz" || a.Path == "/livez") {
 		return Allow, "", nil
 	}
 	if Superuser(a.User) {
@@ -40,13 +40,16 @@ func (c *Chain) Authorize(ctx context.Context, a Attributes) (Decision, string, 
 	}
 	var reasons []string
 	var errs []error
-	for _, z := range []Authorizer{c.Node, c.RBAC} {
+	for _, z := range []struct {
+		Authorizer
+		name string
+	}{{c.Node, "node"}, {c.RBAC, "rbac"}} {
 		d, reason, err := z.Authorize(ctx, a)
 		if d != NoOpinion {
 			return d, reason, err
 		}
 		if reason != "" {
-			reasons = append(reasons, reason)
+			reasons = append(reasons, z.name+": "+reason)
 		}
 		if err != nil {
 			errs = append(errs, err)

@@ -54,7 +54,7 @@ func TestDefaultRoles(t *testing.T) {
 			`RBAC: allowed by RoleBinding "viewers/default" of ClusterRole "view" to ServiceAccount "robot/default"`},
 		{"its namesake elsewhere", authz.Attributes{User: api.ServiceAccount("kube-system", "robot", ""), Verb: "watch", Resource: "services", Namespace: "default"}, authz.NoOpinion, ""},
 		{"dangling role", authz.Attributes{User: user("bob"), Verb: "get", Resource: "pods", Namespace: "default"}, authz.NoOpinion,
-			`RBAC: clusterrole.rbac.authorization.k8s.io "nope" not found`},
+			`rbac: RBAC: clusterrole.rbac.authorization.k8s.io "nope" not found`},
 		{"leader lease", authz.Attributes{User: user("system:kube-scheduler"), Verb: "update", Group: "coordination.k8s.io", Resource: "leases", Name: "kube-scheduler", Namespace: "kube-system"}, authz.Allow, "*"},
 		{"another namespace", authz.Attributes{User: user("system:kube-scheduler"), Verb: "update", Group: "coordination.k8s.io", Resource: "leases", Name: "other", Namespace: "default"}, authz.NoOpinion, ""},
 		{"controller scales anything", authz.Attributes{User: api.ServiceAccount("kube-system", "horizontal-pod-autoscaler", ""), Verb: "update", Group: "apps", Resource: "deployments", Subresource: "scale", Namespace: "a", Name: "b"}, authz.Allow, "*"},

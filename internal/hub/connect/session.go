@@ -16,14 +16,15 @@ import (
 // session hands an exec or attach to the kubelet. SPDY and WebSocket up to version 4 are copied as they are; version 5 is
 // translated here, because kubelets of others do not speak it.
 func (c *Connector) session(w http.ResponseWriter, r *http.Request, req *verb.Request) error {
+	pod, err := c.pod(r.Context(), req)
+	if err != nil {
+		return err
+	}
 	var name string
 	params := url.Values{}
 	switch req.Ref.Subresource {
 	case "exec":
 		o := execOptions(r.URL.Query())
-		if len(o.Command) == 0 {
-			return apierrors.NewBadRequest("you must specify at least 1 command for the container")
-		}
 		name = o.Container
 		params["command"] = o.Command
 		streams(params, o.Stdin, o.Stdout, o.Stderr, o.TTY)
@@ -32,19 +33,19 @@ func (c *Connector) session(w http.ResponseWriter, r *http.Request, req *verb.Re
 		name = o.Container
 		streams(params, o.Stdin, o.Stdout, o.Stderr, o.TTY)
 	}
-	if len(params) == 0 || !params.Has("input") && !params.Has("output") && !params.Has("error") {
-		return apierrors.NewBadRequest("you must specify at least one of stdin, stdout, stderr")
-	}
-	pod, err := c.pod(r.Context(), req)
-	if err != nil {
-		return err
-	}
 	if name, err = container(pod, name); err != nil {
 		return err
 	}
 	to, err := c.hop(r, pod, fmt.Sprintf("/%s/%s/%s/%s", req.Ref.Subresource, pod.Namespace, pod.Name, name), params)
 	if err != nil {
 		return err
+	}
+	// What is asked for comes last: upstream leaves it to the kubelet.
+	if req.Ref.Subresource == "exec" && len(params["command"]) == 0 {
+		return apierrors.NewBadRequest("you must specify at least 1 command for the container")
+	}
+	if !params.Has("input") && !params.Has("output") && !params.Has("error") {
+		return apierrors.NewBadRequest("you must specify at least one of stdin, stdout, stderr")
 	}
 	opts := stream.Options{Stdin: params.Has("input"), Stdout: params.Has("output"), Stderr: params.Has("error"), TTY: params.Has("tty")}
 	return joined(func(fail stream.Fail) { stream.Exec(w, r, to, opts, fail) })

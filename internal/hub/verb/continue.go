@@ -29,7 +29,7 @@ func encodeToken(from, prefix string, revision int64) string {
 // decodeToken returns the key to start from, under prefix, and the revision.
 func decodeToken(value, prefix string) (from string, revision int64, err error) {
 	bad := func(why string) (string, int64, error) {
-		return "", 0, apierrors.NewBadRequest("continue key is not valid" + why)
+		return "", 0, apierrors.NewBadRequest("invalid continue token: continue key is not valid" + why)
 	}
 	data, err := base64.RawURLEncoding.DecodeString(value)
 	if err != nil {

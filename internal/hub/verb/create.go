@@ -63,10 +63,10 @@ func (e *Engine) create(ctx context.Context, t target, req *Request, o api.Objec
 		if !apierrors.IsAlreadyExists(err) {
 			return res, err
 		}
-		if o.GetGenerateName() == "" || !generated {
+		if o.GetGenerateName() == "" {
 			return res, err
 		}
-		if attempt == nameAttempts {
+		if !generated || attempt == nameAttempts {
 			return res, apierrors.NewGenerateNameConflict(t.kind.GR(), try.GetName(), 1)
 		}
 	}

@@ -62,7 +62,7 @@ func (e *Engine) Delete(ctx context.Context, req *Request, opts metav1.DeleteOpt
 		return Result{}, false, apierrors.NewInternalError(err)
 	}
 	return Made(&metav1.Status{
-		TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "Status"}, Status: metav1.StatusSuccess, Code: 200,
+		TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "Status"}, Status: metav1.StatusSuccess,
 		Details: &metav1.StatusDetails{Name: last.GetName(), Group: t.kind.Group, Kind: t.kind.Resource, UID: last.GetUID()},
 	}), true, nil
 }
@@ -129,7 +129,7 @@ func deletion(k *api.Kind, old api.Object, opts *metav1.DeleteOptions, at time.T
 		markDeleting(obj, at)
 		return plan{act: write, obj: obj}
 	case graceful:
-		return plan{act: remove, obj: nil}
+		return plan{act: remove, obj: obj} // upstream stores the mark before it removes, and answers with it
 	}
 	return plan{act: remove}
 }

@@ -67,14 +67,14 @@ func (t target) atLeast(ctx context.Context, min int64) (*cache.Snapshot, error)
 	return snap, storeError(err)
 }
 
-// parseRevision reads a resourceVersion; the wording of its refusal is upstream's.
+// parseRevision reads a resourceVersion. Its refusal, in upstream's words, is a 500: only lists make a 400 of it.
 func parseRevision(rv string) (int64, error) {
 	if rv == "" || rv == "0" {
 		return 0, nil
 	}
 	n, err := strconv.ParseUint(rv, 10, 63)
 	if err != nil {
-		return 0, apierrors.NewBadRequest(field.Invalid(field.NewPath("resourceVersion"), rv, err.Error()).Error())
+		return 0, unknownError(field.Invalid(field.NewPath("resourceVersion"), rv, err.Error()).Error())
 	}
 	return int64(n), nil
 }

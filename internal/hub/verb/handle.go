@@ -5,6 +5,7 @@ import (
 
 	"sampan.dev/internal/api"
 	"sampan.dev/internal/hub/admit"
+	"sampan.dev/internal/hub/apply"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -26,6 +27,9 @@ func (e *Engine) handle(ctx context.Context, req *Request, obj runtime.Object, o
 		if err := settleNamespace(k, req.Ref.Namespace, o); err != nil {
 			return Result{}, err
 		}
+		if e.cfg.Patches != nil {
+			e.cfg.Patches.Track(k, req.Ref.Subresource, o, nil, apply.Manager(opts.FieldManager, req.UserAgent))
+		}
 		if name == "" {
 			name = o.GetName()
 		}
@@ -41,7 +45,11 @@ func (e *Engine) handle(ctx context.Context, req *Request, obj runtime.Object, o
 	}
 	if o, ok := obj.(api.Object); ok && req.Ref.Subresource == "" && k.Validate != nil {
 		if errs := k.Validate(o); len(errs) > 0 {
-			return Result{}, apierrors.NewInvalid(k.GVK().GroupKind(), name, errs)
+			gk := k.GVK().GroupKind()
+			if gk.Group == "authorization.k8s.io" { // upstream's reviews name neither their kind nor themselves
+				gk.Kind, name = "", ""
+			}
+			return Result{}, apierrors.NewInvalid(gk, name, errs)
 		}
 	}
 	if err := chain.Validate(ctx, attrs); err != nil {

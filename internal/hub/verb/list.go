@@ -39,6 +39,9 @@ func (e *Engine) List(ctx context.Context, req *Request, opts metav1.ListOptions
 	if err != nil {
 		return nil, err
 	}
+	if opts.ResourceVersion == "0" && opts.Continue == "" {
+		opts.Limit = 0 // upstream's cache answers "any state" whole, whatever the limit
+	}
 	return v.page(&s, opts.Limit)
 }
 
@@ -56,7 +59,7 @@ func (e *Engine) view(ctx context.Context, s *selection, opts metav1.ListOptions
 	}
 	rev, err := parseRevision(opts.ResourceVersion)
 	if err != nil {
-		return view{}, err
+		return view{}, apierrors.NewBadRequest("invalid resource version: " + err.Error())
 	}
 	exact := opts.ResourceVersionMatch == metav1.ResourceVersionMatchExact ||
 		opts.ResourceVersionMatch == "" && opts.Limit > 0 && rev > 0 // what limit always meant
@@ -92,12 +95,12 @@ func (e *Engine) exactly(ctx context.Context, t target, rev int64) (*cache.Snaps
 
 // continued goes on where a token left off; when that state is gone the caller gets a token for the latest state instead.
 func (e *Engine) continued(ctx context.Context, s *selection, opts metav1.ListOptions) (view, error) {
-	if opts.ResourceVersion != "" && opts.ResourceVersion != "0" {
-		return view{}, apierrors.NewBadRequest("specifying resource version is not allowed when using continue")
-	}
 	from, rev, err := decodeToken(opts.Continue, s.prefix)
 	if err != nil {
 		return view{}, err
+	}
+	if opts.ResourceVersion != "" && opts.ResourceVersion != "0" {
+		return view{}, apierrors.NewBadRequest("specifying resource version is not allowed when using continue")
 	}
 	if rev < 0 {
 		snap, err := s.t.newest(ctx)

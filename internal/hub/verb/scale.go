@@ -37,6 +37,12 @@ func (e *Engine) updateScale(ctx context.Context, req *Request, sub *api.Subreso
 	if !ok {
 		return Result{}, false, apierrors.NewBadRequest(fmt.Sprintf("wrong object passed to Scale update: %T", obj))
 	}
+	if err := settleNamespace(req.Kind, req.Ref.Namespace, in); err != nil {
+		return Result{}, false, err
+	}
+	if err := checkName(req.Kind, req.Ref.Namespace, req.Ref.Name, in); err != nil {
+		return Result{}, false, err
+	}
 	return e.writeScale(ctx, req, sub, opts, in.UID, func(old *autoscalingv1.Scale) (*autoscalingv1.Scale, error) {
 		s := in.DeepCopy()
 		s.GetObjectKind().SetGroupVersionKind(scaleGVK)

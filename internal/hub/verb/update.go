@@ -3,6 +3,7 @@ package verb
 import (
 	"context"
 	"errors"
+	"strconv"
 
 	"sampan.dev/internal/api"
 	"sampan.dev/internal/hub/admit"
@@ -29,10 +30,10 @@ func (e *Engine) Update(ctx context.Context, req *Request, obj runtime.Object, o
 	if err != nil {
 		return Result{}, false, err
 	}
-	if err := checkName(t.stored, req.Ref.Namespace, req.Ref.Name, o); err != nil {
+	if err := settleNamespace(t.stored, req.Ref.Namespace, o); err != nil {
 		return Result{}, false, err
 	}
-	if err := settleNamespace(t.stored, req.Ref.Namespace, o); err != nil {
+	if err := checkName(t.stored, req.Ref.Namespace, req.Ref.Name, o); err != nil {
 		return Result{}, false, err
 	}
 	dedupOwners(o, req.Warn, "")
@@ -75,13 +76,13 @@ func (w *writing) run(ctx context.Context) (Result, bool, error) {
 	res, _, err := w.e.change(ctx, w.t, key, func(old api.Object) (plan, error) {
 		w.warn = w.warn[:0]
 		creating = old == nil
+		if old == nil && !w.allowCreate {
+			return plan{}, apierrors.NewNotFound(w.t.kind.GR(), w.req.Ref.Name)
+		}
 		if err := checkPreconditions(w.t.kind, key, w.req.Ref.Name, w.uid, old); err != nil {
 			return plan{}, err
 		}
 		if old == nil {
-			if !w.allowCreate {
-				return plan{}, apierrors.NewNotFound(w.t.kind.GR(), w.req.Ref.Name)
-			}
 			return plan{}, errCreate
 		}
 		return w.plan(ctx, old)
@@ -174,6 +175,12 @@ func (w *writing) plan(ctx context.Context, old api.Object) (plan, error) {
 
 // version compares resource versions; one that is not given is taken from what is there, where the kind allows it.
 func (w *writing) version(obj, old api.Object) error {
+	if rv := obj.GetResourceVersion(); rv != "" {
+		// What cannot be read must not pass for "any version".
+		if _, err := strconv.ParseUint(rv, 10, 64); err != nil {
+			return unknownError(err.Error())
+		}
+	}
 	have, want := revisionOf(old), revisionOf(obj)
 	switch {
 	case want == have:

@@ -3,6 +3,7 @@ package wire
 import (
 	"bytes"
 	"encoding/hex"
+	stdjson "encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -107,6 +108,9 @@ func Decode(data []byte, f Format, fresh runtime.Object, gvk schema.GroupVersion
 		}
 		Warnings(strict.Errors(), warn)
 	}
+	if have.Kind != gvk.Kind {
+		return nil, decodeError(fmt.Errorf("converting (%s.%s) to (%s.%s): unknown conversion", have.Version, have.Kind, groupName(gvk.Group), gvk.Kind), gvk, have, data)
+	}
 	if have.GroupVersion() != gvk.GroupVersion() {
 		return nil, apierrors.NewBadRequest(fmt.Sprintf("the API version in the data (%s) does not match the expected API version (%s)", have.GroupVersion(), gvk.GroupVersion()))
 	}
@@ -116,10 +120,12 @@ func Decode(data []byte, f Format, fresh runtime.Object, gvk schema.GroupVersion
 	return obj, nil
 }
 
+// groupName is the package that upstream keeps the group's kinds in.
 func groupName(g string) string {
-	if g == "" {
+	if g == "" || g == "events.k8s.io" {
 		return "core"
 	}
+	g, _, _ = strings.Cut(g, ".")
 	return g
 }
 
@@ -189,6 +195,12 @@ func DecodeDeleteOptions(data []byte, f Format, opts *metav1.DeleteOptions) erro
 				return apierrors.NewBadRequest(err.Error())
 			}
 		}
+		if err := stdjson.Unmarshal(data, &struct {
+			APIVersion string `json:"apiVersion"`
+			Kind       string `json:"kind"`
+		}{}); err != nil {
+			return apierrors.NewBadRequest("couldn't get version/kind; json parse error: " + err.Error())
+		}
 		if err := kjson.UnmarshalCaseSensitivePreserveInts(data, opts); err != nil {
 			return apierrors.NewBadRequest(err.Error())
 		}
@@ -197,7 +209,11 @@ func DecodeDeleteOptions(data []byte, f Format, opts *metav1.DeleteOptions) erro
 		}
 	}
 	if kind != "DeleteOptions" && kind != "" {
-		return apierrors.NewBadRequest("decoded object cannot be converted to DeleteOptions")
+		version := opts.APIVersion
+		if version == "" {
+			version = "v1"
+		}
+		return apierrors.NewBadRequest(fmt.Sprintf("no kind %q is registered for version %q in scheme \"pkg/runtime/scheme.go:111\"", kind, version))
 	}
 	opts.TypeMeta = metav1.TypeMeta{}
 	return nil

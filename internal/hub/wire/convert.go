@@ -122,7 +122,7 @@ func (o Output) row(t *metav1.Table, k *api.Kind, item Item, now time.Time) erro
 			return err
 		}
 	default:
-		return apierrors.NewBadRequest(fmt.Sprintf("unrecognized includeObject value: %q", o.IncludeObject))
+		return apierrors.NewBadRequest(fmt.Sprintf("Unable to convert to Table as requested: includeObject: Invalid value: %q: must be 'Metadata', 'Object', 'None', or empty", o.IncludeObject))
 	}
 	t.Rows = append(t.Rows, row)
 	return nil

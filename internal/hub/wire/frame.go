@@ -42,7 +42,7 @@ func (f *Frames) buffer() *bufio.Writer {
 // NewFrames prepares a watch response; nothing is sent before the first Flush. YAML cannot be streamed.
 func (o Output) NewFrames(w http.ResponseWriter, k *api.Kind) (*Frames, error) {
 	if o.Format == YAML {
-		return nil, NotAcceptable([]string{TypeJSON, TypeJSON + ";stream=watch", TypeProto + ";stream=watch"})
+		return nil, NotAcceptable([]string{TypeJSON + ";stream=watch", TypeProto + ";stream=watch"})
 	}
 	ct := types[o.Format]
 	if o.Format == Proto {
