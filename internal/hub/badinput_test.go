@@ -93,6 +93,8 @@ func badInput(t *testing.T) {
 		{"impersonation of no user", "GET", cms, "", []string{"Impersonate-Group: g"}, 400, "BadRequest", `requested &user.DefaultInfo{Name:"", UID:"", Groups:[]string{"g"}, Extra:map[string][]string(nil)} without impersonating a user name`},
 		{"resource of another version", "GET", "/apis/apps/v9/deployments", "", nil, 404, "NotFound", `the server could not find the requested resource`},
 		{"scale without a name", "PUT", "/apis/apps/v1/namespaces/default/deployments/x/scale", `{}`, nil, 400, "BadRequest", `the name of the object (x based on URL) was undeterminable: name must be provided`},
+		{"binding to nothing", "POST", "/api/v1/namespaces/default/bindings", `{}`, nil, 500, "", `target.name: Required value`},
+		{"event of the newer group", "POST", "/apis/events.k8s.io/v1/namespaces/kube-system/events", `{"metadata":{"name":"x"}}`, nil, 422, "Invalid", `Event "x" is invalid: [involvedObject.namespace: Invalid value: "": does not match event.namespace, eventTime: Required value, type: Invalid value: "": has invalid value: ]`},
 		{"version of a group", "GET", "/apis/apps/v9", "", nil, 404, "NotFound", `the server could not find the requested resource`},
 		{"wrong method on a path", "PUT", "/version", `{}`, nil, 405, "MethodNotAllowed", `the server does not allow this method on the requested resource`},
 		{"includeObject", "GET", cms + "?includeObject=Foo", "", []string{"Accept: application/json;as=Table;v=v1;g=meta.k8s.io"}, 400, "BadRequest", `Unable to convert to Table as requested: includeObject: Invalid value: "Foo": must be 'Metadata', 'Object', 'None', or empty`},
@@ -148,6 +150,20 @@ func TestAnyStateIsWhole(t *testing.T) {
 		if got := len(dig(a.object(t), "items").([]any)); got != want {
 			t.Errorf("%s: %d items, want %d", query, got, want)
 		}
+	}
+}
+
+// TestScaleTable: a scale has columns of its own.
+func TestScaleTable(t *testing.T) {
+	h := start(t, nil)
+	const path = "/apis/apps/v1/namespaces/default/deployments"
+	if a := do(h, "POST", path, `{"metadata":{"name":"d"},"spec":{"replicas":2,"selector":{"matchLabels":{"a":"b"}},"template":{"metadata":{"labels":{"a":"b"}},"spec":{"containers":[{"name":"a","image":"x"}]}}}}`); a.code != 201 {
+		t.Fatalf("%d %s", a.code, a.body)
+	}
+	a := do(h, "GET", path+"/d/scale", "", "Accept: application/json;as=Table;v=v1;g=meta.k8s.io")
+	row := dig(a.object(t), "rows").([]any)[0].(map[string]any)["cells"].([]any)
+	if len(row) != 4 || row[0] != "d" || row[1] != 2.0 || row[2] != 0.0 {
+		t.Errorf("%d, cells %v", a.code, row)
 	}
 }
 

@@ -213,6 +213,11 @@ func storageHash(k *api.Kind) string {
 
 // discovery answers /api, /apis and what is below them down to a group version.
 func (h *Hub) discovery(w *recorder, r *http.Request, path string) error {
+	if path != "/apis" {
+		if err := acceptable(r, objectTypes); err != nil {
+			return err
+		}
+	}
 	out, err := wire.Negotiate(r, func(f wire.Format, c schema.GroupVersionKind) bool {
 		return h.docs.aggregated[path] != nil && f != wire.YAML &&
 			c.Group == apidiscoveryv2.GroupName && c.Version == "v2" && c.Kind == "APIGroupDiscoveryList"

@@ -150,7 +150,9 @@ func (c *call) send(code int, res verb.Result) error {
 
 // tableKind makes the rows of a table; subresources with bodies of their own have only plain ones.
 func (c *call) tableKind() *api.Kind {
-	if s := c.req.Kind.Sub(c.req.Ref.Subresource); s != nil && s.New != nil {
+	if s := c.req.Kind.Sub(c.req.Ref.Subresource); s != nil && s.Scale != nil {
+		return scales
+	} else if s != nil && s.New != nil {
 		return nil
 	}
 	return c.req.Kind

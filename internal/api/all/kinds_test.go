@@ -171,3 +171,15 @@ func TestShape(t *testing.T) {
 		}
 	}
 }
+
+// TestEmptyRows: the bookmark of a watch that prints tables has the cells of an empty object.
+func TestEmptyRows(t *testing.T) {
+	for _, k := range Kinds().All() {
+		if k.Row == nil || k.New == nil {
+			continue
+		}
+		if got := len(k.Row(k.New())); got != len(k.Columns) {
+			t.Errorf("%s: %d cells for %d columns", k.Kind, got, len(k.Columns))
+		}
+	}
+}

@@ -58,22 +58,14 @@ func (c *Chain) Authorize(ctx context.Context, a Attributes) (Decision, string, 
 	return NoOpinion, strings.Join(reasons, "\n"), errors.Join(errs...)
 }
 
-// Rules lists what user may do in namespace (SelfSubjectRulesReview). Incomplete is set for callers whose rights no list of
+// Rules lists what user may do in namespace (SelfSubjectRulesReview); that of system:masters comes from cluster-admin. Incomplete is set for callers whose rights no list of
 // rules can tell.
 func (c *Chain) Rules(user api.User, namespace string) (rules []rbacv1.PolicyRule, incomplete bool, err error) {
-	if Superuser(user) {
-		rules = append(rules, full...)
-	}
 	if _, ok := NodeName(user); ok {
 		incomplete, err = true, errors.New("node authorizer does not support user rule resolution")
 	}
 	more, rbacErr := c.RBAC.Rules(user, namespace)
 	return append(rules, more...), incomplete, errors.Join(err, rbacErr)
-}
-
-var full = []rbacv1.PolicyRule{
-	{Verbs: []string{"*"}, APIGroups: []string{"*"}, Resources: []string{"*"}},
-	{Verbs: []string{"*"}, NonResourceURLs: []string{"*"}},
 }
 
 // Superuser tells whether user may do everything, whatever roles say.

@@ -81,3 +81,8 @@ func describeRule(r rbacv1.PolicyRule) string {
 	}
 	return "{" + strings.Join(parts, ", ") + "}"
 }
+
+var full = []rbacv1.PolicyRule{
+	{Verbs: []string{"*"}, APIGroups: []string{"*"}, Resources: []string{"*"}},
+	{Verbs: []string{"*"}, NonResourceURLs: []string{"*"}},
+}

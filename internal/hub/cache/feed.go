@@ -131,6 +131,7 @@ func (c *Cache) replace(s *Snapshot) {
 	c.mu.byKey, c.mu.byNode = s.byKey, s.byNode
 	c.mu.log = newJournal(s.Revision)
 	c.retainLocked(s.Revision, time.Now())
+	c.forgetLocked(time.Now())
 	c.publishLocked(s.Revision)
 	if first {
 		close(c.ready)
@@ -186,6 +187,7 @@ func (c *Cache) apply(events []store.Event) error {
 		j.trim(now)
 		j.notify()
 	}
+	c.forgetLocked(now)
 	return nil
 }
 

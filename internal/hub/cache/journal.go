@@ -7,11 +7,14 @@ import (
 )
 
 // How much history a journal keeps: events of the last keepFor, at least keepMin and at most keepMax of them. Upstream's
-// watch cache has the same bounds.
+// watch cache has the same bounds. They say nothing of objects of a megabyte, of which a minute's writes would be all of a
+// machine's memory, so objects that take more than keepBytes as messages go before keepMin and keepFor are reached; the
+// forms that were made of them may take several times that.
 const (
 	segmentSize = 64
 	keepMin     = 100
 	keepMax     = 100 * 1024
+	keepBytes   = 64 << 20
 	keepFor     = 75 * time.Second
 )
 
@@ -24,6 +27,7 @@ type segment struct {
 	next    atomic.Pointer[segment]
 	dropped atomic.Bool
 	last    time.Time // of the newest event; the writer's
+	bytes   int       // of the objects of its events; the writer's
 }
 
 // journal is an append-only log of events. One writer (who holds the cache's lock) appends and trims; readers walk it
@@ -31,6 +35,7 @@ type segment struct {
 type journal struct {
 	segments []*segment // oldest first, never empty
 	count    int
+	bytes    int
 	floor    int64 // revision up to which events have been dropped
 	grown    atomic.Pointer[chan struct{}]
 }
@@ -63,8 +68,10 @@ func (j *journal) append(e Event, now time.Time) {
 	}
 	tail.events[n] = e
 	tail.last = now
+	tail.bytes += e.Entry.size()
 	tail.n.Store(n + 1)
 	j.count++
+	j.bytes += e.Entry.size()
 }
 
 // trim drops what need not be kept.
@@ -73,11 +80,12 @@ func (j *journal) trim(now time.Time) {
 	for drop < len(j.segments)-1 {
 		s := j.segments[drop]
 		rest := j.count - segmentSize
-		if rest < keepMin || (rest < keepMax && now.Sub(s.last) < keepFor) {
+		if j.bytes <= keepBytes && (rest < keepMin || (rest < keepMax && now.Sub(s.last) < keepFor)) {
 			break
 		}
 		j.floor = s.events[segmentSize-1].Revision
 		j.count = rest
+		j.bytes -= s.bytes
 		s.dropped.Store(true)
 		s.next.Store(nil)
 		drop++

@@ -90,13 +90,17 @@ func (c *Cache) retainLocked(revision int64, now time.Time) {
 		s.byNode = c.mu.byNode.Clone()
 	}
 	c.mu.retained = append(c.mu.retained, retained{Snapshot: s, until: revision, made: now})
-	c.forgetLocked(now)
 }
 
-// forgetLocked drops the snapshots that need not be kept; the newest stays.
+// forgetLocked drops the snapshots that need not be kept: there are too many, they are too old, or the journal has had to
+// let go of the events since, whose objects they would hold on to. The newest stays.
 func (c *Cache) forgetLocked(now time.Time) {
 	drop := 0
-	for drop < len(c.mu.retained)-1 && (len(c.mu.retained)-drop > keepSnapshots || now.Sub(c.mu.retained[drop+1].made) > keepSnapshotFor) {
+	for drop < len(c.mu.retained)-1 {
+		next := c.mu.retained[drop+1]
+		if len(c.mu.retained)-drop <= keepSnapshots && now.Sub(next.made) <= keepSnapshotFor && next.Revision > c.mu.log.floor {
+			break
+		}
 		drop++
 	}
 	c.mu.retained = slices.Delete(c.mu.retained, 0, drop)

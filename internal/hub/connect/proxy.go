@@ -127,6 +127,9 @@ func (c *Connector) proxyService(w http.ResponseWriter, r *http.Request, req *ve
 func (c *Connector) endpoint(ctx context.Context, namespace, name, port string) (string, error) {
 	door := c.cfg.Door()
 	svc, err := client.Get[*corev1.Service](ctx, door, client.Services, namespace, name)
+	if apierrors.IsNotFound(err) {
+		return "", apierrors.NewServiceUnavailable(fmt.Sprintf("no endpoints available for service %q", name))
+	}
 	if err != nil {
 		return "", err
 	}

@@ -45,6 +45,9 @@ func (e *Engine) handle(ctx context.Context, req *Request, obj runtime.Object, o
 	}
 	if o, ok := obj.(api.Object); ok && req.Ref.Subresource == "" && k.Validate != nil {
 		if errs := k.Validate(o); len(errs) > 0 {
+			if k.Group == "" && k.Kind == "Binding" {
+				return Result{}, unknownError(errs.ToAggregate().Error()) // upstream has no class for it
+			}
 			gk := k.GVK().GroupKind()
 			if gk.Group == "authorization.k8s.io" { // upstream's reviews name neither their kind nor themselves
 				gk.Kind, name = "", ""

@@ -44,18 +44,25 @@ func (o Output) convertItem(k *api.Kind, item Item) (runtime.Object, error) {
 	}
 	t := o.table(k, metav1.ListMeta{ResourceVersion: m.GetResourceVersion()})
 	if _, end := m.GetAnnotations()[metav1.InitialEventsAnnotationKey]; end || m.GetName() == "" {
-		return t, o.bookmarkRow(t, item)
+		return t, o.bookmarkRow(t, k, item)
 	}
 	return t, o.row(t, k, item, time.Now())
 }
 
 // bookmarkRow carries the metadata of a bookmark, in which clients look for the end of the initial events.
-func (o Output) bookmarkRow(t *metav1.Table, item Item) error {
+// Its cells are those of an empty object.
+func (o Output) bookmarkRow(t *metav1.Table, k *api.Kind, item Item) error {
 	p, err := o.partial(item)
 	if err != nil {
 		return err
 	}
 	cells := make([]any, len(t.ColumnDefinitions))
+	if k != nil && k.Row != nil && k.New != nil {
+		cells = k.Row(k.New())
+		for i, c := range cells {
+			cells[i] = cell(c, time.Time{})
+		}
+	}
 	t.Rows = append(t.Rows, metav1.TableRow{Cells: cells, Object: runtime.RawExtension{Object: p}})
 	return nil
 }
