@@ -98,7 +98,7 @@ func (c *Cache) forgetLocked(now time.Time) {
 	drop := 0
 	for drop < len(c.mu.retained)-1 {
 		next := c.mu.retained[drop+1]
-		if len(c.mu.retained)-drop <= keepSnapshots && now.Sub(next.made) <= keepSnapshotFor && next.Revision > c.mu.log.floor {
+		if len(c.mu.retained)-drop <= keepSnapshots && now.Sub(next.made) <= keepSnapshotFor && next.Revision >= c.mu.log.floor {
 			break
 		}
 		drop++
