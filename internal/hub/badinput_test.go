@@ -98,6 +98,8 @@ func badInput(t *testing.T) {
 		{"version of a group", "GET", "/apis/apps/v9", "", nil, 404, "NotFound", `the server could not find the requested resource`},
 		{"wrong method on a path", "PUT", "/version", `{}`, nil, 405, "MethodNotAllowed", `the server does not allow this method on the requested resource`},
 		{"includeObject", "GET", cms + "?includeObject=Foo", "", []string{"Accept: application/json;as=Table;v=v1;g=meta.k8s.io"}, 400, "BadRequest", `Unable to convert to Table as requested: includeObject: Invalid value: "Foo": must be 'Metadata', 'Object', 'None', or empty`},
+		{"metadata of a list as of one object", "GET", cms, "", []string{"Accept: application/json;as=PartialObjectMetadata;v=v1;g=meta.k8s.io"}, 406, "NotAcceptable", `you requested PartialObjectMetadata, but the requested object is a list (*core.ConfigMapList)`},
+		{"metadata of an object as of a list", "GET", cms + "/there", "", []string{"Accept: application/json;as=PartialObjectMetadataList;v=v1;g=meta.k8s.io"}, 406, "NotAcceptable", `you requested PartialObjectMetadataList, but the requested object is not a list (*core.ConfigMap)`},
 		{"table of what has none", "POST", "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", `{"spec":{"nonResourceAttributes":{"path":"/","verb":"get"}}}`, []string{"Accept: application/json;as=Table;v=v1;g=meta.k8s.io"}, 406, "NotAcceptable", `only the following media types are accepted: application/json, application/yaml, application/vnd.kubernetes.protobuf`},
 		{"apply without a manager", "PATCH", cms + "/there", `{"apiVersion":"v1","kind":"ConfigMap"}`, []string{"Content-Type: application/apply-patch+yaml"}, 422, "Invalid", `PatchOptions.meta.k8s.io "" is invalid: fieldManager: Required value: is required for apply patch`},
 		{"dry run value", "POST", cms + "?dryRun=Some", `{"metadata":{"name":"x"}}`, nil, 422, "Invalid", `CreateOptions.meta.k8s.io "" is invalid: dryRun: Unsupported value: ["Some"]: supported values: "All"`},
@@ -170,7 +172,7 @@ func TestScaleTable(t *testing.T) {
 // TestUnknownGroup: groups without a version that is served are plain 404s.
 func TestUnknownGroup(t *testing.T) {
 	h := start(t, nil)
-	for path, code := range map[string]int{"/apis/none.example.com/v1": http.StatusNotFound, "/apis/none.example.com": http.StatusNotFound, "/nothing": http.StatusNotFound} {
+	for path, code := range map[string]int{"/apis/none.example.com/v1": http.StatusNotFound, "/apis/none.example.com": http.StatusNotFound, "/apis/none.example.com/v1/things": http.StatusNotFound, "//api/v1/pods": http.StatusNotFound, "/nothing": http.StatusNotFound} {
 		if a := do(h, "GET", path, ""); a.code != code {
 			t.Errorf("%s: %d %s", path, a.code, a.body)
 		}

@@ -33,7 +33,7 @@ func (h *Hub) path(w *recorder, r *http.Request, x *exchange) error {
 		return h.metrics.serve(w, r)
 	case p == "/.well-known/openid-configuration", p == "/openid/v1/jwks":
 		return h.wellKnown(w, r)
-	case p == "/":
+	case p == "/", p == "/index.html":
 		return h.index(w)
 	}
 	http.NotFound(w, r)

@@ -23,7 +23,7 @@ import (
 func (h *Hub) resource(w *recorder, r *http.Request, x *exchange) error {
 	rt := &x.route
 	k := h.cfg.Kinds.Resource(schema.GroupVersionResource{Group: rt.Group, Version: rt.Version, Resource: rt.Plural})
-	if k == nil && rt.Group != "" && h.docs.byPath["/apis/"+rt.Group] == nil {
+	if strings.HasPrefix(r.URL.Path, "//") || k == nil && rt.Group != "" && h.docs.byPath["/apis/"+rt.Group] == nil {
 		http.NotFound(w, r) // as upstream, which asks its extensions last
 		return nil
 	}

@@ -36,7 +36,7 @@ func (o Output) convertItem(k *api.Kind, item Item) (runtime.Object, error) {
 	case "PartialObjectMetadata":
 		return o.partial(item)
 	case "PartialObjectMetadataList":
-		return nil, notAcceptable(fmt.Sprintf("you requested PartialObjectMetadataList, but the requested object is not a list (%T)", obj))
+		return nil, notAcceptable(fmt.Sprintf("you requested PartialObjectMetadataList, but the requested object is not a list (%s)", internalType(k, obj)))
 	}
 	m, err := meta.Accessor(obj)
 	if err != nil {
@@ -47,6 +47,14 @@ func (o Output) convertItem(k *api.Kind, item Item) (runtime.Object, error) {
 		return t, o.bookmarkRow(t, k, item)
 	}
 	return t, o.row(t, k, item, time.Now())
+}
+
+// internalType is the Go type that an object has inside upstream, where messages show it.
+func internalType(k *api.Kind, obj runtime.Object) string {
+	if k == nil {
+		return fmt.Sprintf("%T", obj)
+	}
+	return fmt.Sprintf("*%s.%s", groupName(k.Group), k.Kind)
 }
 
 // bookmarkRow carries the metadata of a bookmark, in which clients look for the end of the initial events.
@@ -159,6 +167,9 @@ func (o Output) writeTable(w http.ResponseWriter, r *http.Request, k *api.Kind, 
 	t := o.table(k, list)
 	t.Rows = make([]metav1.TableRow, 0, n)
 	now := time.Now()
+	if n == 0 && (k == nil || k.Row == nil) {
+		t.Rows = nil // as upstream's table of kinds without columns
+	}
 	for i := range n {
 		if err := o.row(t, k, at(i), now); err != nil {
 			return err

@@ -19,7 +19,7 @@ func (o Output) WriteList(w http.ResponseWriter, r *http.Request, k *api.Kind, m
 	case "Table":
 		return o.writeTable(w, r, k, meta, n, at)
 	case "PartialObjectMetadataList", "PartialObjectMetadata":
-		return o.writePartialList(w, r, meta, n, at)
+		return o.writePartialList(w, r, k, meta, n, at)
 	}
 	gvk := k.GVK()
 	gvk.Kind += "List"
@@ -107,12 +107,15 @@ func (o Output) writeProtoList(w http.ResponseWriter, r *http.Request, gvk schem
 }
 
 // writePartialList sends only the metadata of the items.
-func (o Output) writePartialList(w http.ResponseWriter, r *http.Request, meta metav1.ListMeta, n int, at func(int) Item) error {
+func (o Output) writePartialList(w http.ResponseWriter, r *http.Request, k *api.Kind, meta metav1.ListMeta, n int, at func(int) Item) error {
 	if o.Convert.Kind == "PartialObjectMetadata" {
-		return notAcceptable("you requested PartialObjectMetadata, but the requested object is a list")
+		return notAcceptable(fmt.Sprintf("you requested PartialObjectMetadata, but the requested object is a list (*%s.%sList)", groupName(k.Group), k.Kind))
 	}
 	gvk := o.Convert
-	list := &metav1.PartialObjectMetadataList{ListMeta: meta, Items: make([]metav1.PartialObjectMetadata, 0, n)}
+	list := &metav1.PartialObjectMetadataList{ListMeta: meta} // without items it says null, as upstream's does
+	if n > 0 {
+		list.Items = make([]metav1.PartialObjectMetadata, 0, n)
+	}
 	for i := range n {
 		p, err := o.partial(at(i))
 		if err != nil {
