@@ -65,7 +65,7 @@ func TestValidate(t *testing.T) {
 		{"short", func(c *csr) { n := int32(599); c.Spec.ExpirationSeconds = &n }, "spec.expirationSeconds: Invalid value: 599: may not specify a duration less than 600 seconds (10 minutes)"},
 		{"both", func(c *csr) {
 			c.Status.Conditions = []certificatesv1.CertificateSigningRequestCondition{condition("Approved"), condition("Denied")}
-		}, `status.conditions: Invalid value: "Denied": Approved and Denied conditions are mutually exclusive`},
+		}, "status.conditions: Invalid value: \"{conditions[{\\\"type\\\": \\\"Approved\\\"}], conditions[{\\\"type\\\": \\\"Denied\\\"}]}\": must specify at most one of: `conditions[{\"type\": \"Approved\"}]`, `conditions[{\"type\": \"Denied\"}]`"},
 		{"bad certificate", func(c *csr) { c.Status.Certificate = []byte("x") }, `status.certificate: Invalid value: "<certificate data>": must contain at least one CERTIFICATE PEM block`},
 	} {
 		x := good.DeepCopy()

@@ -145,7 +145,9 @@ func checkConditions(c, old *csr) field.ErrorList {
 		approved = approved || x.Type == certificatesv1.CertificateApproved
 		denied = denied || x.Type == certificatesv1.CertificateDenied
 		if decides(x.Type) && approved && denied && !was.both {
-			errs = append(errs, field.Invalid(path, x.Type, "Approved and Denied conditions are mutually exclusive"))
+			errs = append(errs, field.Invalid(path,
+				`{conditions[{"type": "Approved"}], conditions[{"type": "Denied"}]}`,
+				"must specify at most one of: `conditions[{\"type\": \"Approved\"}]`, `conditions[{\"type\": \"Denied\"}]`"))
 		}
 		if !was.repeated && indices(c, x.Type)[0] != i {
 			errs = append(errs, field.Duplicate(at.Child("type"), x.Type))

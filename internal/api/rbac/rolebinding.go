@@ -83,9 +83,6 @@ func checkSubjects(subjects []rbacv1.Subject, namespaced bool) field.ErrorList {
 
 func checkSubject(s rbacv1.Subject, namespaced bool, path *field.Path) field.ErrorList {
 	var errs field.ErrorList
-	if s.Name == "" {
-		errs = append(errs, field.Required(path.Child("name"), ""))
-	}
 	switch s.Kind {
 	case rbacv1.ServiceAccountKind:
 		if s.Name != "" {
@@ -101,6 +98,9 @@ func checkSubject(s rbacv1.Subject, namespaced bool, path *field.Path) field.Err
 		errs = append(errs, oneOf(s.APIGroup, path.Child("apiGroup"), rbacv1.GroupName)...)
 	default:
 		errs = append(errs, oneOf(s.Kind, path.Child("kind"), rbacv1.ServiceAccountKind, rbacv1.UserKind, rbacv1.GroupKind)...)
+	}
+	if s.Name == "" {
+		errs = append(errs, field.Required(path.Child("name"), ""))
 	}
 	return errs
 }
