@@ -26,6 +26,12 @@ type Config struct {
 	// renew before it steps back, Retry the time between attempts. Zero means upstream's 15 s, 10 s and 2 s.
 	Duration, Deadline, Retry time.Duration
 
+	// Quiet is for a candidate that is alone while it runs: it takes the lease, so that those who look find a holder, and
+	// from then on only looks whether it still has it, instead of renewing every Retry; nor does it give it up in the end. Its
+	// Identity must be the same at each start. Somebody else who stands for the lease takes it after Duration, as from a leader
+	// that has died, and the candidate finds that out.
+	Quiet bool
+
 	Log *slog.Logger
 }
 
@@ -64,7 +70,9 @@ func Run(ctx context.Context, cfg Config, lead func(ctx context.Context) error) 
 	case ctx.Err() != nil:
 		ended = nil
 	}
-	e.release(context.WithoutCancel(ctx))
+	if !e.Quiet {
+		e.release(context.WithoutCancel(ctx))
+	}
 	return ended
 }
 
@@ -127,13 +135,15 @@ func (e *elector) renew(ctx context.Context, done <-chan struct{}) error {
 		case <-t.C:
 		}
 		attempt, cancel := context.WithDeadline(ctx, renewed.Add(e.Deadline))
-		held, err := e.try(attempt)
+		held, err := e.keep(attempt)
 		cancel()
 		switch {
 		case held:
 			renewed = time.Now()
 		case ctx.Err() != nil:
 			return nil
+		case errors.Is(err, errTaken):
+			return fmt.Errorf("%w: %s was %w", ErrLost, e.Name, err)
 		case time.Since(renewed) >= e.Deadline:
 			return fmt.Errorf("%w: %s not renewed for %v: %w", ErrLost, e.Name, e.Deadline, err)
 		default:
@@ -141,6 +151,25 @@ func (e *elector) renew(ctx context.Context, done <-chan struct{}) error {
 		}
 	}
 }
+
+// keep makes sure that the lease is still ours: by renewing it, or by looking.
+func (e *elector) keep(ctx context.Context) (bool, error) {
+	if !e.Quiet {
+		return e.try(ctx)
+	}
+	now, err := client.Get[*coordinationv1.Lease](ctx, e.Door, client.Leases, e.Namespace, e.Name)
+	switch {
+	case apierrors.IsNotFound(err):
+		return e.try(ctx)
+	case err != nil:
+		return false, err
+	case deref(now.Spec.HolderIdentity) != e.Identity:
+		return false, fmt.Errorf("%w by %s", errTaken, deref(now.Spec.HolderIdentity))
+	}
+	return true, nil
+}
+
+var errTaken = errors.New("taken")
 
 // try takes or renews the lease if that may be done now.
 func (e *elector) try(ctx context.Context) (bool, error) {

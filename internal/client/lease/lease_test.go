@@ -35,11 +35,15 @@ type door struct {
 
 func (d *door) enter(ctx context.Context) (func(), error) {
 	d.h.mu.Lock()
+	err := ctx.Err()
 	if d.cut {
-		d.h.mu.Unlock()
-		return nil, apierrors.NewServiceUnavailable("cut off")
+		err = apierrors.NewServiceUnavailable("cut off")
 	}
-	return d.h.mu.Unlock, ctx.Err()
+	if err != nil {
+		d.h.mu.Unlock()
+		return nil, err
+	}
+	return d.h.mu.Unlock, nil
 }
 
 func (d *door) Get(ctx context.Context, ref client.Ref, _ metav1.GetOptions) (runtime.Object, error) {
@@ -205,6 +209,61 @@ func TestLeadEndsByItself(t *testing.T) {
 			func(context.Context) error { return broken })
 		if err != broken || h.holder() != "" {
 			t.Errorf("run: %v, holder %q", err, h.holder())
+		}
+	})
+}
+
+// A quiet candidate writes once, keeps the lease when it starts again, and steps back when somebody else has taken it.
+func TestQuiet(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := &hub{}
+		cfg := Config{Door: &door{h: h}, Name: "x", Identity: "alone", Quiet: true, Log: slog.New(slog.DiscardHandler)}
+		run := func() (leading chan struct{}, done chan error, stop context.CancelFunc) {
+			ctx, stop := context.WithCancel(t.Context())
+			leading, done = make(chan struct{}), make(chan error, 1)
+			go func() {
+				done <- Run(ctx, cfg, func(ctx context.Context) error {
+					close(leading)
+					<-ctx.Done()
+					return nil
+				})
+			}()
+			synctest.Wait()
+			return leading, done, stop
+		}
+		for start := range 2 {
+			leading, done, stop := run()
+			select {
+			case <-leading:
+			default:
+				t.Fatalf("start %d: does not lead at once", start)
+			}
+			time.Sleep(time.Hour)
+			stop()
+			if err := <-done; err != nil {
+				t.Fatal(err)
+			}
+			if h.writes != start+1 || h.holder() != "alone" {
+				t.Errorf("start %d: %d writes, held by %q", start, h.writes, h.holder())
+			}
+		}
+		_, done, stop := run()
+		defer stop()
+		other := "other"
+		h.mu.Lock()
+		l := h.lease.DeepCopy()
+		l.Spec.HolderIdentity = &other
+		h.put(l)
+		h.mu.Unlock()
+		time.Sleep(2 * time.Second)
+		synctest.Wait()
+		select {
+		case err := <-done:
+			if !errors.Is(err, ErrLost) {
+				t.Errorf("%v, want ErrLost", err)
+			}
+		default:
+			t.Error("still leads")
 		}
 	})
 }
