@@ -35,7 +35,7 @@ func startControl(g *daemon.Group, cfg config.Config, p *plane, log *slog.Logger
 	if err != nil {
 		return usageError{err}
 	}
-	g.Go("controllers", manager.Run)
+	g.Go("controllers", leading(p, cfg, api.UserControllers, "kube-controller-manager", log, manager.Run))
 
 	door := p.door(api.User{Name: api.UserScheduler, Groups: []string{api.GroupAuthenticated}}, "kube-scheduler/"+config.Version)
 	log = log.With("component", "scheduler")
@@ -44,6 +44,6 @@ func startControl(g *daemon.Group, cfg config.Config, p *plane, log *slog.Logger
 	s := scheduler.New(scheduler.Config{Door: door, Informers: set, Events: events, Log: log})
 	g.Go("scheduler informers", set.Run)
 	g.Go("scheduler events", events.Run)
-	g.Go("scheduler", func(ctx context.Context) error { return s.Run(ctx) })
+	g.Go("scheduler", leading(p, cfg, api.UserScheduler, "kube-scheduler", log, func(ctx context.Context) error { return s.Run(ctx) }))
 	return nil
 }

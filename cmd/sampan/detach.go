@@ -44,7 +44,6 @@ func detach(ctx context.Context, cfg config.Config, args []string, out io.Writer
 	}
 	child := exec.Command(exe, args...)
 	child.Env = append(os.Environ(), "SAMPAN_DETACHED=1")
-	child.Dir = "/"
 	child.Stdout, child.Stderr = log, log
 	child.ExtraFiles = []*os.File{w}
 	child.SysProcAttr = &syscall.SysProcAttr{Setsid: true}

@@ -79,6 +79,10 @@ func startCluster(cmd *cobra.Command, cfg config.Config, show bool) error {
 		if detached = detachedSteps(); detached != nil {
 			defer detached.Close()
 			out = detached
+			// Every path is absolute by now; the folder it was started in is not to be held.
+			if err := os.Chdir("/"); err != nil {
+				return err
+			}
 		}
 	}
 	logTo := cmd.ErrOrStderr()

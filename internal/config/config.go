@@ -93,13 +93,21 @@ func Default() Config {
 	}
 }
 
-// Validate checks what can be checked without touching the machine and makes DataDir absolute. Its errors name the flag.
+// Validate checks what can be checked without touching the machine and makes its paths absolute. Its errors name the flag.
 func (c *Config) Validate() error {
 	abs, err := filepath.Abs(c.DataDir)
 	if err != nil {
 		return fmt.Errorf("--data-dir %q: %w", c.DataDir, err)
 	}
 	c.DataDir = abs
+	for _, file := range []*string{&c.KubeconfigOut, &c.StaticPodPath, &c.Kubeconfig, &c.KubeletCAFile, &c.EtcdCAFile, &c.EtcdCertFile, &c.EtcdKeyFile} {
+		if *file == "" {
+			continue
+		}
+		if *file, err = filepath.Abs(*file); err != nil {
+			return err
+		}
+	}
 	if abs == "/" {
 		return fmt.Errorf("--data-dir must not be the root directory")
 	}
