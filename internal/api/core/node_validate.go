@@ -117,7 +117,6 @@ func validateNodeUpdate(n, old *corev1.Node) field.ErrorList {
 		}
 		errs = append(errs, field.Invalid(spec.Child("providerID"), nil, detail))
 	}
-	errs = append(errs, valid.Taints(n.Spec.Taints, field.NewPath("metadata", "taints"))...)
 	if n.Spec.DoNotUseExternalID != old.Spec.DoNotUseExternalID {
 		errs = append(errs, field.Forbidden(spec.Child("externalID"), "may not be updated"))
 	}

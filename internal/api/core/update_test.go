@@ -167,7 +167,7 @@ func TestNodeUpdate(t *testing.T) {
 		{"provider", func(n *corev1.Node) { n.Spec.ProviderID = "b" }, "spec.providerID: Invalid value: null: field cannot be modified once set"},
 		{"taint", func(n *corev1.Node) {
 			n.Spec.Taints = []corev1.Taint{{Key: "a", Effect: "NoSchedule"}, {Key: "a", Effect: "NoSchedule"}}
-		}, "metadata.taints[1]: Duplicate value: {\"Key\":\"a\",\"Value\":\"\",\"Effect\":\"NoSchedule\",\"TimeAdded\":null}: taints must be unique by key and effect pair\nmetadata.taints[1]: Duplicate value: {\"Key\":\"a\",\"Value\":\"\",\"Effect\":\"NoSchedule\",\"TimeAdded\":null}: taints must be unique by key and effect pair"},
+		}, "metadata.taints[1]: Duplicate value: {\"Key\":\"a\",\"Value\":\"\",\"Effect\":\"NoSchedule\",\"TimeAdded\":null}: taints must be unique by key and effect pair"},
 	} {
 		if _, errs := updated(Nodes(), "", old, tc.edit); errs != tc.want {
 			t.Errorf("%s: got\n%s\nwant\n%s", tc.name, errs, tc.want)
