@@ -34,6 +34,7 @@ type podGC struct {
 	threshold int
 	pods      *cache.Informer[*corev1.Pod]
 	nodes     *cache.Informer[*corev1.Node]
+	absent    absences
 }
 
 // NewPodGC makes the pod-garbage-collector-controller. threshold is the number of ended pods that are kept; 0 means 12500,
@@ -53,7 +54,7 @@ func NewPodGC(env loop.Env, threshold int) loop.Runner {
 		}
 		if p.Spec.NodeName != "" {
 			if _, ok := c.nodes.Get("", p.Spec.NodeName); !ok {
-				queue.AddAfter(nodePrefix+p.Spec.NodeName, quarantine)
+				queue.AddAfter(nodePrefix+p.Spec.NodeName, c.absent.left(p.Spec.NodeName))
 			}
 		}
 		if loop.PodTerminal(p) {
@@ -62,9 +63,15 @@ func NewPodGC(env loop.Env, threshold int) loop.Runner {
 	}
 	c.pods.Handle(cache.Handler[*corev1.Pod]{Add: changed, Update: func(_, p *corev1.Pod) { changed(p) }})
 	c.nodes.Handle(cache.Handler[*corev1.Node]{
-		Add:    func(n *corev1.Node) { c.outOfService(queue, n) },
+		Add: func(n *corev1.Node) {
+			c.absent.back(n.Name)
+			c.outOfService(queue, n)
+		},
 		Update: func(_, n *corev1.Node) { c.outOfService(queue, n) },
-		Delete: func(n *corev1.Node) { queue.AddAfter(nodePrefix+n.Name, quarantine) },
+		Delete: func(n *corev1.Node) {
+			c.absent.gone(n.Name)
+			queue.AddAfter(nodePrefix+n.Name, quarantine)
+		},
 	})
 	return &loop.Controller{
 		Name: env.Name, Workers: 4, Queue: queue, Log: env.Log,
@@ -95,7 +102,7 @@ func (c *podGC) reconcile(ctx context.Context, key string) (time.Duration, error
 		return 0, c.removeEnded(ctx)
 	}
 	if node, ok := strings.CutPrefix(key, nodePrefix); ok {
-		return 0, c.removeOrphans(ctx, node)
+		return c.removeOrphans(ctx, node)
 	}
 	pod, ok := c.pods.Get(loop.SplitKey(key))
 	if !ok || pod.DeletionTimestamp == nil {
@@ -111,12 +118,15 @@ func (c *podGC) reconcile(ctx context.Context, key string) (time.Duration, error
 }
 
 // removeOrphans removes the pods of a node that is still not there after the quarantine.
-func (c *podGC) removeOrphans(ctx context.Context, node string) error {
+func (c *podGC) removeOrphans(ctx context.Context, node string) (time.Duration, error) {
 	if _, ok := c.nodes.Get("", node); ok {
-		return nil
+		return 0, nil
+	}
+	if left := c.absent.left(node); left > 0 {
+		return left, nil // it was there in the meantime
 	}
 	if _, err := client.Get[*corev1.Node](ctx, c.Door, client.Nodes, "", node); !apierrors.IsNotFound(err) {
-		return err // the view is behind if there is no error; its event clears it up
+		return 0, err // the view is behind if there is no error; its event clears it up
 	}
 	var errs []error
 	for _, pod := range c.pods.ByIndex(nodeIndex, node) {
@@ -126,7 +136,7 @@ func (c *podGC) removeOrphans(ctx context.Context, node string) error {
 			Reason: "DeletionByPodGC", Message: "PodGC: node no longer exists",
 		}))
 	}
-	return errors.Join(errs...)
+	return 0, errors.Join(errs...)
 }
 
 // removeEnded removes the oldest of the ended pods, evicted ones first, when there are too many.

@@ -1,0 +1,30 @@
+package nodes
+
+import (
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// The quarantine of a node runs from when it went last, not from when anybody first asked about it.
+func TestAbsence(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var a absences
+		left := func(want time.Duration) {
+			t.Helper()
+			if got := a.left("n"); got != want {
+				t.Errorf("%v left, want %v", got, want)
+			}
+		}
+		left(40 * time.Second) // a pod was seen before its node
+		a.back("n")
+		time.Sleep(30 * time.Second)
+		a.gone("n")
+		time.Sleep(15 * time.Second)
+		left(25 * time.Second)
+		time.Sleep(25 * time.Second)
+		left(0)
+		a.gone("n") // it was back in between, and that was missed
+		left(40 * time.Second)
+	})
+}
