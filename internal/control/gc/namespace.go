@@ -94,6 +94,9 @@ func (c *namespaces) reconcile(ctx context.Context, name string) (time.Duration,
 	if ns, err = c.report(ctx, ns, left); err != nil {
 		return 0, ignoreGone(err)
 	}
+	if len(left.errs) == 1 {
+		return 0, left.errs[0]
+	}
 	if err := errors.Join(left.errs...); err != nil {
 		return 0, err
 	}
@@ -140,7 +143,7 @@ func (c *namespaces) emptyKind(ctx context.Context, ns *corev1.Namespace, k *api
 		return
 	}
 	if !left.add(k, list.Items, estimate) {
-		left.fail(fmt.Errorf("unexpected items still remain in namespace: %s for gvr: %v", ns.Name, k.GVR()))
+		left.fail(loop.Pending{Err: fmt.Errorf("unexpected items still remain in namespace: %s for gvr: %v", ns.Name, k.GVR())})
 	}
 }
 

@@ -94,17 +94,36 @@ func (c *Controller) step(ctx context.Context, key string) {
 	case ctx.Err() != nil:
 	case err != nil:
 		n := c.Queue.Retry(key)
-		level := slog.LevelWarn
-		if errors.IsConflict(err) || n == 1 && errors.IsNotFound(err) {
-			level = slog.LevelDebug // the view was old; the next look is better
-		}
-		c.Log.Log(ctx, level, "reconcile failed", "key", key, "failures", n, "err", err)
+		c.Log.Log(ctx, level(err, n), "reconcile failed", "key", key, "failures", n, "err", err)
 	default:
 		c.Queue.Forget(key)
 		if requeue > 0 {
 			c.Queue.AddAfter(key, requeue)
 		}
 	}
+}
+
+// Pending is an error that others are about to make good: what was asked for is under way. It is retried as any other, and
+// becomes worth a warning after patience attempts, which take some seconds.
+type Pending struct{ Err error }
+
+// Error implements error.
+func (p Pending) Error() string { return p.Err.Error() }
+
+// Unwrap implements what package errors asks for.
+func (p Pending) Unwrap() error { return p.Err }
+
+const patience = 10
+
+// level is how loudly to speak of the nth failure in a row.
+func level(err error, n int) slog.Level {
+	if errors.IsConflict(err) || n == 1 && errors.IsNotFound(err) {
+		return slog.LevelDebug // the view was old; the next look is better
+	}
+	if _, ok := err.(Pending); ok && n < patience {
+		return slog.LevelDebug
+	}
+	return slog.LevelWarn
 }
 
 // Key names an object in a queue: "namespace/name", or "name" for cluster-scoped kinds.
