@@ -25,6 +25,7 @@ type Watch struct {
 	idle *nftables.Conn // for the next batch
 	own  [16]uint32     // the netlink ports of the last sockets for batches
 	next int
+	made bool // a batch has been sent, so there is something to lose
 }
 
 // NewWatch makes a watch over one table.
@@ -53,6 +54,7 @@ func (w *Watch) Batch() *Batch {
 func (w *Watch) keep(conn *nftables.Conn, ok bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	w.made = w.made || ok
 	if ok && w.idle == nil {
 		w.idle = conn
 		return
@@ -160,7 +162,7 @@ func (w *Watch) ours(port uint32) bool {
 // intact tells whether the table is there and has rules. One that was not made yet is.
 func (w *Watch) intact() bool {
 	w.mu.Lock()
-	made := w.next > 0
+	made := w.made // a socket alone does not say that its batch has arrived
 	w.mu.Unlock()
 	conn, err := nftables.New()
 	if err != nil || !made {
