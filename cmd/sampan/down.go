@@ -19,6 +19,7 @@ import (
 	"sampan.dev/internal/obs"
 
 	"github.com/spf13/cobra"
+	"k8s.io/apimachinery/pkg/types"
 )
 
 func downCommand() *cobra.Command {
@@ -105,6 +106,7 @@ func down(ctx context.Context, cfg config.Config, log *slog.Logger) error {
 		errs = append(errs, n.down(ctx, log))
 	}
 	if os.Geteuid() == 0 {
+		errs = append(errs, leaveForeignRuntime(ctx, paths, log))
 		errs = append(errs, stopRuntime(ctx, cfg, log))
 		errs = append(errs, sweep(cfg))
 		errs = append(errs, network.Cleanup(cfg.Instance()))
@@ -170,9 +172,6 @@ const pauseImage = "sampan.dev/pause:1"
 // that has died is started once more for this, so that it takes its shims and snapshots along.
 func stopRuntime(ctx context.Context, cfg config.Config, log *slog.Logger) error {
 	paths := cfg.Paths()
-	if cfg.RuntimeEndpoint != "" {
-		return nil // not ours
-	}
 	c := containerdOf(paths, log)
 	if _, err := os.Stat(c.State); errors.Is(err, fs.ErrNotExist) {
 		return nil
@@ -192,13 +191,14 @@ func stopRuntime(ctx context.Context, cfg config.Config, log *slog.Logger) error
 		return fmt.Errorf("ask containerd to remove the pods: %w", err)
 	case <-ready:
 	}
-	err := removePods(ctx, c.Endpoint(), log)
+	err := removePods(ctx, c.Endpoint(), func(types.UID) bool { return true }, log)
 	stop()
 	<-ended
 	return errors.Join(err, c.Stop())
 }
 
-func removePods(ctx context.Context, endpoint string, log *slog.Logger) error {
+// removePods removes the pods of a runtime that are ours.
+func removePods(ctx context.Context, endpoint string, ours func(types.UID) bool, log *slog.Logger) error {
 	cri, err := runtime.Dial(endpoint, log)
 	if err != nil {
 		return err
@@ -212,6 +212,9 @@ func removePods(ctx context.Context, endpoint string, log *slog.Logger) error {
 	limit := make(chan struct{}, 8)
 	errs := make([]error, len(pods))
 	for i, pod := range pods {
+		if !ours(pod.UID) {
+			continue
+		}
 		wg.Add(1)
 		go func() {
 			defer wg.Done()

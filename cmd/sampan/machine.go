@@ -102,6 +102,11 @@ func (m *machine) startNode(g *daemon.Group, s *seat, show *steps) error {
 
 // startNetwork runs the pod network, the service rules and the cluster's DNS.
 func (m *machine) startNetwork(g *daemon.Group, s *seat, name string, nodes *cache.Informer[*corev1.Node], services *cache.Informer[*corev1.Service], slices *cache.Informer[*discoveryv1.EndpointSlice]) error {
+	if m.cfg.RuntimeEndpoint != "" {
+		if err := useForeignRuntime(m.paths, m.cfg.RuntimeEndpoint); err != nil {
+			return err
+		}
+	}
 	pods := netip.MustParsePrefix(m.cfg.ClusterCIDR)
 	n := network.New(network.Config{
 		Instance:    m.cfg.Instance(),
@@ -109,7 +114,7 @@ func (m *machine) startNetwork(g *daemon.Group, s *seat, name string, nodes *cac
 		DataDir:     m.paths.Data,
 		RunDir:      m.paths.Run,
 		ClusterCIDR: pods,
-		ConfDir:     cniConf(m.paths),
+		ConfDir:     m.cniConf(),
 		ForeignDir:  foreignCNI(m.cfg),
 		Door:        s.door,
 		Nodes:       nodes,
@@ -281,13 +286,21 @@ func kubeletListeners() (face, health net.Listener, err error) {
 
 func cniConf(paths config.Paths) string { return filepath.Join(paths.Run, "cni/net.d") }
 
+// cniConf is the folder that the runtime reads: its own when it is not the bundled one.
+func (m *machine) cniConf() string {
+	if m.cfg.RuntimeEndpoint != "" {
+		return usualCNIConf
+	}
+	return cniConf(m.paths)
+}
+
 // foreignCNI is where a pod network of somebody else's would announce itself. Only the cluster in the default place looks
 // there: others on the same machine would fight over it.
 func foreignCNI(cfg config.Config) string {
-	if cfg.Instance() != "" {
+	if cfg.Instance() != "" || cfg.RuntimeEndpoint != "" {
 		return ""
 	}
-	return "/etc/cni/net.d"
+	return usualCNIConf
 }
 
 func withDefault(m map[string]string, key, value string) map[string]string {
