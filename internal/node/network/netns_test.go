@@ -5,95 +5,22 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
-	"os"
-	"os/exec"
-	"runtime"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
+
+	"sampan.dev/internal/node/netnstest"
 
 	"github.com/vishvananda/netlink"
 	"github.com/vishvananda/netns"
 )
 
-// TestMain runs the tests again in network and mount namespaces of their own, so that they may do as they like and leave
-// nothing behind. Without root, those that need it are skipped.
-func TestMain(m *testing.M) {
-	if os.Geteuid() != 0 || os.Getenv("SAMPAN_TEST_NETNS") != "" {
-		os.Exit(m.Run())
-	}
-	cmd := exec.Command("/proc/self/exe", os.Args[1:]...)
-	cmd.Env = append(os.Environ(), "SAMPAN_TEST_NETNS=1")
-	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
-	cmd.SysProcAttr = &syscall.SysProcAttr{Unshareflags: syscall.CLONE_NEWNET | syscall.CLONE_NEWNS}
-	err := cmd.Run()
-	var exit *exec.ExitError
-	switch {
-	case errors.As(err, &exit):
-		os.Exit(exit.ExitCode())
-	case err != nil:
-		fmt.Fprintln(os.Stderr, "no namespaces here:", err)
-		os.Exit(m.Run())
-	}
-}
-
-// needNetNS skips a test that changes the network outside a namespace of its own.
-func needNetNS(t *testing.T) {
-	t.Helper()
-	if os.Getenv("SAMPAN_TEST_NETNS") == "" {
-		t.Skip("needs root and network namespaces")
-	}
-	lo, err := netlink.LinkByName("lo")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := netlink.LinkSetUp(lo); err != nil {
-		t.Fatal(err)
-	}
-}
-
-// newNS makes a namespace that lives as long as the test, held by a process that sleeps in it.
-func newNS(t *testing.T) string {
-	t.Helper()
-	cmd := exec.Command("sleep", "600")
-	cmd.SysProcAttr = &syscall.SysProcAttr{Unshareflags: syscall.CLONE_NEWNET, Pdeathsig: syscall.SIGKILL}
-	runtime.LockOSThread() // Pdeathsig is about this thread
-	t.Cleanup(runtime.UnlockOSThread)
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	path := fmt.Sprintf("/proc/%d/ns/net", cmd.Process.Pid)
-	t.Cleanup(func() { _ = cmd.Process.Kill(); _ = cmd.Wait() })
-	return path
-}
-
-// in runs fn on a thread inside a namespace. The thread is not used again.
-func in(t *testing.T, path string, fn func() error) {
-	t.Helper()
-	done := make(chan error, 1)
-	go func() {
-		runtime.LockOSThread()
-		ns, err := netns.GetFromPath(path)
-		if err == nil {
-			defer ns.Close()
-			err = netns.Set(ns)
-		}
-		if err == nil {
-			err = fn()
-		}
-		done <- err
-	}()
-	if err := <-done; err != nil {
-		t.Helper()
-		t.Fatalf("in %s: %v", path, err)
-	}
-}
+func TestMain(m *testing.M) { netnstest.Main(m) }
 
 // whoami serves TCP and UDP on addr inside a namespace: the answer is the address of who asks.
 func whoami(t *testing.T, ns string, port int) {
 	t.Helper()
-	in(t, ns, func() error {
+	netnstest.In(t, ns, func() error {
 		l, err := net.Listen("tcp", fmt.Sprintf("0.0.0.0:%d", port))
 		if err != nil {
 			return err
@@ -169,13 +96,13 @@ func expect(t *testing.T, ns, network, addr, want string) {
 		}
 		return
 	}
-	in(t, ns, do)
+	netnstest.In(t, ns, do)
 }
 
 // outside makes a namespace beyond the node, joined by a link; the node has 192.0.2.1 there, it has 192.0.2.2.
 func outside(t *testing.T) string {
 	t.Helper()
-	ns := newNS(t)
+	ns := netnstest.New(t)
 	h, err := netns.GetFromPath(ns)
 	if err != nil {
 		t.Fatal(err)
@@ -189,7 +116,7 @@ func outside(t *testing.T) string {
 		t.Fatal(err)
 	}
 	address(t, "uplink0", "192.0.2.1/24")
-	in(t, ns, func() error {
+	netnstest.In(t, ns, func() error {
 		address(t, "eth0", "192.0.2.2/24")
 		return nil
 	})

@@ -15,6 +15,8 @@ import (
 	"testing"
 	"time"
 
+	"sampan.dev/internal/node/netnstest"
+
 	"github.com/google/nftables"
 	"github.com/vishvananda/netlink"
 )
@@ -22,7 +24,7 @@ import (
 // newNetwork makes a network that is set up as Run would, without the goroutine that follows nodes.
 func newNetwork(t *testing.T, instance string) *Network {
 	t.Helper()
-	needNetNS(t)
+	netnstest.Need(t)
 	dir := t.TempDir()
 	n := New(Config{Instance: instance, NodeName: "n1", DataDir: dir, RunDir: dir, ConfDir: filepath.Join(dir, "cni"),
 		ClusterCIDR: netip.MustParsePrefix("10.244.0.0/16"), Log: slog.New(slog.NewTextHandler(io.Discard, nil))})
@@ -72,7 +74,7 @@ const plain = `{"cniVersion":"1.0.0"}`
 func TestPodsReachEachOtherTheNodeAndTheWorld(t *testing.T) {
 	world := outside2(t)
 	n := newNetwork(t, "0a1b2c3d")
-	nsA, nsB := newNS(t), newNS(t)
+	nsA, nsB := netnstest.New(t), netnstest.New(t)
 	a, b := addPod(t, n, "a", nsA, plain), addPod(t, n, "b", nsB, plain)
 	whoami(t, nsB, 8080)
 	whoami(t, world, 8080)
@@ -90,7 +92,7 @@ func TestPodsReachEachOtherTheNodeAndTheWorld(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer l.Close()
-	in(t, nsA, func() error {
+	netnstest.In(t, nsA, func() error {
 		c, err := net.Dial("tcp", l.Addr().String())
 		if err == nil {
 			c.Close()
@@ -99,12 +101,12 @@ func TestPodsReachEachOtherTheNodeAndTheWorld(t *testing.T) {
 	})
 }
 
-func outside2(t *testing.T) string { needNetNS(t); return outside(t) }
+func outside2(t *testing.T) string { netnstest.Need(t); return outside(t) }
 
 func TestHostPorts(t *testing.T) {
 	world := outside2(t)
 	n := newNetwork(t, "")
-	nsA, nsB, nsC := newNS(t), newNS(t), newNS(t)
+	nsA, nsB, nsC := netnstest.New(t), netnstest.New(t), netnstest.New(t)
 	a := addPod(t, n, "a", nsA, `{"cniVersion":"1.0.0","runtimeConfig":{"portMappings":[
 		{"hostPort":5000,"containerPort":8080,"protocol":"tcp"},{"hostPort":5000,"containerPort":8080,"protocol":"UDP"}]}}`)
 	b := addPod(t, n, "b", nsB, `{"cniVersion":"1.0.0","runtimeConfig":{"portMappings":[
@@ -125,7 +127,7 @@ func TestHostPorts(t *testing.T) {
 	if _, err := ask("tcp", "127.0.0.1:5001"); err == nil {
 		t.Error("a port of one address answers on another")
 	}
-	if _, err := n.handle(t.Context(), &request{Command: "ADD", ContainerID: "d", NetNS: newNS(t), IfName: "eth0",
+	if _, err := n.handle(t.Context(), &request{Command: "ADD", ContainerID: "d", NetNS: netnstest.New(t), IfName: "eth0",
 		Config: json.RawMessage(`{"runtimeConfig":{"portMappings":[{"hostPort":5000,"containerPort":1,"protocol":"tcp"}]}}`)}); err == nil {
 		t.Error("a host port was given twice")
 	}
@@ -149,9 +151,9 @@ func TestHostPorts(t *testing.T) {
 
 func TestSweepFreesWhatNoNamespaceHolds(t *testing.T) {
 	n := newNetwork(t, "0a1b2c3d")
-	nsA := newNS(t)
+	nsA := netnstest.New(t)
 	addPod(t, n, "a", nsA, plain)
-	gone := addPod(t, n, "b", newNS(t), plain)
+	gone := addPod(t, n, "b", netnstest.New(t), plain)
 	le := n.leases.find("b", "eth0")
 	le.NetNS = filepath.Join(t.TempDir(), "gone")
 	stray := &netlink.Dummy{LinkAttrs: netlink.LinkAttrs{Name: "smp0a1b2c3dzz"}}
@@ -182,7 +184,7 @@ func TestOthersBreakTheRules(t *testing.T) {
 	done := make(chan struct{})
 	go func() { n.guardRules(ctx); close(done) }()
 	t.Cleanup(func() { cancel(); <-done })
-	pod := newNS(t)
+	pod := netnstest.New(t)
 	port := `{"cniVersion":"1.0.0","runtimeConfig":{"portMappings":[{"hostPort":5000,"containerPort":8080,"protocol":"tcp"}]}}`
 	addPod(t, n, "a", pod, port)
 	whoami(t, pod, 8080)
@@ -211,7 +213,7 @@ func TestOthersBreakTheRules(t *testing.T) {
 }
 
 func pod2(t *testing.T) string {
-	ns := newNS(t)
+	ns := netnstest.New(t)
 	whoami(t, ns, 8080)
 	return ns
 }
@@ -316,7 +318,7 @@ func TestPlugin(t *testing.T) {
 		}
 	}()
 	defer l.Close()
-	ns := newNS(t)
+	ns := netnstest.New(t)
 	out, err := call("ADD", ns)
 	if err != nil || !strings.Contains(out, `"address":"10.244.3.2/32"`) || !strings.Contains(out, `"cniVersion":"1.1.0"`) {
 		t.Errorf("ADD: %v %s", err, out)

@@ -231,6 +231,14 @@ func (f *Fake) StopSandbox(_ context.Context, id string) error {
 	return nil
 }
 
+// forgetLocked forgets a sandbox or container that has been taken off its pod, and the pod with the last of them.
+func (f *Fake) forgetLocked(p *Pod, uid types.UID, id string) {
+	delete(f.mu.owner, id)
+	if len(p.Sandboxes)+len(p.Containers) == 0 {
+		delete(f.mu.pods, uid)
+	}
+}
+
 // RemoveSandbox implements Interface.
 func (f *Fake) RemoveSandbox(_ context.Context, id string) error {
 	f.mu.Lock()
@@ -246,10 +254,7 @@ func (f *Fake) RemoveSandbox(_ context.Context, id string) error {
 			break
 		}
 	}
-	delete(f.mu.owner, id)
-	if len(p.Sandboxes)+len(p.Containers) == 0 {
-		delete(f.mu.pods, uid)
-	}
+	f.forgetLocked(p, uid, id)
 	return nil
 }
 
@@ -356,10 +361,7 @@ func (f *Fake) RemoveContainer(_ context.Context, id string) error {
 			break
 		}
 	}
-	delete(f.mu.owner, id)
-	if len(p.Sandboxes)+len(p.Containers) == 0 {
-		delete(f.mu.pods, uid)
-	}
+	f.forgetLocked(p, uid, id)
 	return nil
 }
 

@@ -1,98 +1,24 @@
 package nft
 
 import (
-	"errors"
 	"fmt"
 	"net"
-	"os"
-	"os/exec"
-	"runtime"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
+
+	"sampan.dev/internal/node/netnstest"
 
 	"github.com/vishvananda/netlink"
 	"github.com/vishvananda/netns"
 )
 
-// TestMain runs the tests again in network and mount namespaces of their own, so that they may do as they like and leave
-// nothing behind. Without root, those that need it are skipped.
-func TestMain(m *testing.M) {
-	if os.Geteuid() != 0 || os.Getenv("SAMPAN_TEST_NETNS") != "" {
-		os.Exit(m.Run())
-	}
-	cmd := exec.Command("/proc/self/exe", os.Args[1:]...)
-	cmd.Env = append(os.Environ(), "SAMPAN_TEST_NETNS=1")
-	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
-	cmd.SysProcAttr = &syscall.SysProcAttr{Unshareflags: syscall.CLONE_NEWNET | syscall.CLONE_NEWNS}
-	err := cmd.Run()
-	var exit *exec.ExitError
-	switch {
-	case errors.As(err, &exit):
-		os.Exit(exit.ExitCode())
-	case err != nil:
-		fmt.Fprintln(os.Stderr, "no namespaces here:", err)
-		os.Exit(m.Run())
-	}
-}
-
-// needNetNS skips a test that changes the network outside a namespace of its own.
-func needNetNS(t testing.TB) {
-	t.Helper()
-	if os.Getenv("SAMPAN_TEST_NETNS") == "" {
-		t.Skip("needs root and network namespaces")
-	}
-	lo, err := netlink.LinkByName("lo")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := netlink.LinkSetUp(lo); err != nil {
-		t.Fatal(err)
-	}
-}
-
-// newNS makes a namespace that lives as long as the test, held by a process that sleeps in it.
-func newNS(t *testing.T) string {
-	t.Helper()
-	cmd := exec.Command("sleep", "600")
-	cmd.SysProcAttr = &syscall.SysProcAttr{Unshareflags: syscall.CLONE_NEWNET, Pdeathsig: syscall.SIGKILL}
-	runtime.LockOSThread() // Pdeathsig is about this thread
-	t.Cleanup(runtime.UnlockOSThread)
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	path := fmt.Sprintf("/proc/%d/ns/net", cmd.Process.Pid)
-	t.Cleanup(func() { _ = cmd.Process.Kill(); _ = cmd.Wait() })
-	return path
-}
-
-// in runs fn on a thread inside a namespace. The thread is not used again.
-func in(t *testing.T, path string, fn func() error) {
-	t.Helper()
-	done := make(chan error, 1)
-	go func() {
-		runtime.LockOSThread()
-		ns, err := netns.GetFromPath(path)
-		if err == nil {
-			defer ns.Close()
-			err = netns.Set(ns)
-		}
-		if err == nil {
-			err = fn()
-		}
-		done <- err
-	}()
-	if err := <-done; err != nil {
-		t.Helper()
-		t.Fatalf("in %s: %v", path, err)
-	}
-}
+func TestMain(m *testing.M) { netnstest.Main(m) }
 
 // whoami serves TCP and UDP on a port inside a namespace: the answer is its name and the address of who asks.
 func whoami(t *testing.T, ns, name string, port int) {
 	t.Helper()
-	in(t, ns, func() error {
+	netnstest.In(t, ns, func() error {
 		l, err := net.Listen("tcp4", fmt.Sprintf(":%d", port))
 		if err != nil {
 			return err
@@ -155,7 +81,7 @@ func ask(t *testing.T, ns, network, addr string) (name, saw string, err error) {
 	if ns == "" {
 		_ = do()
 	} else {
-		in(t, ns, do)
+		netnstest.In(t, ns, do)
 	}
 	return name, saw, err
 }
@@ -163,7 +89,7 @@ func ask(t *testing.T, ns, network, addr string) (name, saw string, err error) {
 // machine makes a namespace joined to the node by a routed link, as pods are; gw is the node's address on that link.
 func machine(t *testing.T, link, addr, gw string) string {
 	t.Helper()
-	ns := newNS(t)
+	ns := netnstest.New(t)
 	h, err := netns.GetFromPath(ns)
 	if err != nil {
 		t.Fatal(err)
@@ -178,7 +104,7 @@ func machine(t *testing.T, link, addr, gw string) string {
 	}
 	t.Cleanup(func() { _ = netlink.LinkDel(v) })
 	join(t, link, gw, addr)
-	in(t, ns, func() error {
+	netnstest.In(t, ns, func() error {
 		join(t, "lo", "", "")
 		join(t, "eth0", addr, gw)
 		l, err := netlink.LinkByName("eth0")

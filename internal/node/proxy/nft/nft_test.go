@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"sampan.dev/internal/node/netnstest"
 	"sampan.dev/internal/node/proxy"
 
 	"github.com/google/nftables"
@@ -29,7 +30,7 @@ type rig struct {
 
 func newRig(t *testing.T) *rig {
 	t.Helper()
-	needNetNS(t)
+	netnstest.Need(t)
 	if err := os.WriteFile("/proc/sys/net/ipv4/ip_forward", []byte("1"), 0o644); err != nil {
 		t.Fatal(err)
 	}
@@ -302,7 +303,7 @@ func TestUDPFlowsFollow(t *testing.T) {
 	r := newRig(t)
 	r.set("ns/s", service(podA))
 	var c net.Conn
-	in(t, r.b, func() (err error) {
+	netnstest.In(t, r.b, func() (err error) {
 		c, err = net.Dial("udp", "10.96.0.10:80")
 		return err
 	})
@@ -347,7 +348,7 @@ func TestFiveThousandServices(t *testing.T) {
 
 // The kernel takes the IPv6 table with everything that registers of that width must hold.
 func TestIPv6Table(t *testing.T) {
-	needNetNS(t)
+	netnstest.Need(t)
 	a := New(Config{Instance: "6", V6: true, Pods: []netip.Prefix{netip.MustParsePrefix("fd00:1::/48"), netip.MustParsePrefix("10.0.0.0/8")}})
 	be := netip.MustParseAddrPort("[fd00:1::2]:8080")
 	vip6 := netip.MustParseAddr("fd00:2::a")

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"sampan.dev/internal/node/netnstest"
 	"sampan.dev/internal/node/proxy"
 
 	"github.com/google/nftables"
@@ -93,7 +94,7 @@ func fill(rules *proxy.Ruleset, n int) {
 
 // One change among 5,000 services: an endpoint swapped, a service that comes and goes.
 func BenchmarkChange(b *testing.B) {
-	needNetNS(b)
+	netnstest.Need(b)
 	a, rules := New(Config{Instance: "0a1b2c3d"}), proxy.NewRuleset()
 	fill(rules, 5000)
 	all := rules.All()

@@ -16,6 +16,7 @@ import (
 	"sampan.dev/internal/api"
 	"sampan.dev/internal/client"
 	"sampan.dev/internal/client/cache"
+	"sampan.dev/internal/node/netnstest"
 	"sampan.dev/internal/node/proxy"
 
 	"github.com/google/nftables"
@@ -200,7 +201,7 @@ func (r *rig) answersWithin(d time.Duration) {
 // healthCode asks the health check node port from outside.
 func (r *rig) healthCode() (code, local int) {
 	r.t.Helper()
-	in(r.t, r.outside, func() error {
+	netnstest.In(r.t, r.outside, func() error {
 		conn, err := net.Dial("tcp", "192.0.2.1:32000") // here: the client would dial on another thread
 		if err != nil {
 			return err
