@@ -34,7 +34,7 @@ $(BIN)/containerd: tools/containerd/go.mod
 # runc links libseccomp statically, so that seccompProfile: RuntimeDefault works on a host without the library.
 $(BIN)/runc: tools/runc/go.mod
 	@mkdir -p $(BIN)
-	@[ -f /usr/include/seccomp.h ] || { echo "installing libseccomp-dev and pkg-config for runc"; apt-get update -qq && apt-get install -y -qq libseccomp-dev pkg-config >/dev/null; }
+	@[ -f /usr/include/seccomp.h ] && command -v pkg-config >/dev/null || { echo "installing libseccomp-dev and pkg-config for runc"; apt-get update -qq && apt-get install -y -qq libseccomp-dev pkg-config >/dev/null; }
 	CGO_ENABLED=1 go -C tools/runc build -tags 'seccomp netgo osusergo' -ldflags "$(LDFLAGS) -extldflags -static -X main.version=$(RUNC_V)" -o $@ github.com/opencontainers/runc
 	@touch $@
 
