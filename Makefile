@@ -34,7 +34,7 @@ $(BIN)/containerd: tools/containerd/go.mod
 # runc links libseccomp statically, so that seccompProfile: RuntimeDefault works on a host without the library.
 $(BIN)/runc: tools/runc/go.mod
 	@mkdir -p $(BIN)
-	@[ -f /usr/include/seccomp.h ] && command -v pkg-config >/dev/null || { echo "installing libseccomp-dev and pkg-config for runc"; apt-get update -qq && apt-get install -y -qq libseccomp-dev pkg-config >/dev/null; }
+	@.ci/install
 	CGO_ENABLED=1 go -C tools/runc build -tags 'seccomp netgo osusergo' -ldflags "$(LDFLAGS) -extldflags -static -X main.version=$(RUNC_V)" -o $@ github.com/opencontainers/runc
 	@touch $@
 
@@ -58,6 +58,7 @@ up: build ## build what is needed and start a cluster on this machine
 	$(BIN)/sampan up --detach
 
 test: build ## unit, conformance and end-to-end tests
+	@.ci/install
 	go vet -tags $(TAGS) ./...
 	go test -tags $(TAGS) ./...
 	$(MAKE) e2e
