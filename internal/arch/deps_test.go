@@ -25,6 +25,7 @@ var rooms = map[string][]string{
 	"internal/client/clienttest": {"internal/client/...", "internal/api"},
 
 	"internal/hub":           {"internal/hub/...", "internal/api/...", "internal/client/...", "internal/pki", "internal/stream", "internal/config"},
+	"internal/hub/h2":        {},
 	"internal/hub/store":     {},
 	"internal/hub/store/":    {"internal/hub/store/..."},
 	"internal/hub/cache":     {"internal/hub/store", "internal/api"},
