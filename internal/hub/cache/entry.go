@@ -9,6 +9,9 @@ import (
 	"sync/atomic"
 
 	"sampan.dev/internal/api"
+	"sampan.dev/internal/hub/deflate"
+
+	"k8s.io/apimachinery/pkg/runtime/schema"
 )
 
 // Entry is one version of one object. Its forms are made at most once and are frozen.
@@ -31,7 +34,28 @@ type Entry struct {
 	obj  atomic.Pointer[api.Object]
 	json atomic.Pointer[[]byte]
 	made atomic.Pointer[[]byte] // the message, when env is nil
+
+	packed [forms]atomic.Pointer[deflate.Block]
 }
+
+// Form is a form of an entry that readers make and leave here for others.
+type Form uint8
+
+// The compressed elements of lists.
+const (
+	ListJSON  Form = iota // as it stands in a JSON list after the first element
+	ListProto             // as it stands in a protobuf list
+	forms
+)
+
+// Packed returns a compressed form if somebody has made it, else nil.
+func (e *Entry) Packed(f Form) *deflate.Block { return e.packed[f].Load() }
+
+// Pack leaves a compressed form for others.
+func (e *Entry) Pack(f Form, b *deflate.Block) { e.packed[f].Store(b) }
+
+// GVK is the kind in its served version.
+func (e *Entry) GVK() schema.GroupVersionKind { return e.kind.GVK() }
 
 // message is what the types of k8s.io/api can do.
 type message interface {

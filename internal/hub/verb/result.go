@@ -5,8 +5,10 @@ import (
 
 	"sampan.dev/internal/api"
 	"sampan.dev/internal/hub/cache"
+	"sampan.dev/internal/hub/deflate"
 
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 )
 
 // Result is one object as an answer: an entry of the cache, whose encodings are shared, or a value made for this request.
@@ -23,6 +25,29 @@ func FromEntry(en *cache.Entry) Result { return Result{entry: en} }
 
 // Empty reports whether there is nothing in it.
 func (r Result) Empty() bool { return r.entry == nil && r.obj == nil }
+
+// GVK is the kind of an entry; empty for values, which say it themselves.
+func (r Result) GVK() schema.GroupVersionKind {
+	if r.entry != nil {
+		return r.entry.GVK()
+	}
+	return schema.GroupVersionKind{}
+}
+
+// Packed returns the compressed form that the entry keeps, if it has one.
+func (r Result) Packed(f cache.Form) *deflate.Block {
+	if r.entry != nil {
+		return r.entry.Packed(f)
+	}
+	return nil
+}
+
+// Pack lets the entry keep its compressed form.
+func (r Result) Pack(f cache.Form, b *deflate.Block) {
+	if r.entry != nil {
+		r.entry.Pack(f, b)
+	}
+}
 
 // Object returns the object, frozen.
 func (r Result) Object() (runtime.Object, error) {

@@ -120,7 +120,7 @@ func (f *Frames) gvk(t watch.EventType, item Item) (schema.GroupVersionKind, err
 	if t != watch.Error && f.kind != nil {
 		return f.kind.GVK(), nil
 	}
-	return gvkOf(nil, item)
+	return gvkOf(item)
 }
 
 // value writes an event whose object was made for this watch.

@@ -5,8 +5,11 @@ import (
 	stdjson "encoding/json"
 	"fmt"
 	"net/http"
+	"strconv"
 
 	"sampan.dev/internal/api"
+	"sampan.dev/internal/hub/cache"
+	"sampan.dev/internal/hub/deflate"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -21,89 +24,206 @@ func (o Output) WriteList(w http.ResponseWriter, r *http.Request, k *api.Kind, m
 	case "PartialObjectMetadataList", "PartialObjectMetadata":
 		return o.writePartialList(w, r, k, meta, n, at)
 	}
-	gvk := k.GVK()
-	gvk.Kind += "List"
+	l := listing{o: o, n: n, at: at, gvk: k.GVK(), meta: meta, itemHead: itemHead(k)}
+	l.gvk.Kind += "List"
 	if o.Format == Proto {
-		return o.writeProtoList(w, r, gvk, meta, n, func(i int) ([]byte, error) { return at(i).Proto() })
+		return l.send(w, r, protoList{&l})
 	}
-	head := itemHead(k)
-	return o.writeJSONList(w, r, gvk, meta, n, func(i int) ([]byte, []byte, error) {
-		data, err := at(i).JSON()
+	if o.Format == YAML || o.Pretty {
+		data, err := l.document()
 		if err != nil {
-			return nil, nil, err
+			return err
 		}
-		if len(data) > len(head) && string(data[:len(head)]) == head {
-			return openBrace, data[len(head):], nil // items of a typed list do not repeat apiVersion and kind
-		}
-		return nil, data, nil
-	})
+		return o.sendJSON(w, r, http.StatusOK, data)
+	}
+	return l.send(w, r, jsonList{&l})
 }
 
-var (
-	openBrace = []byte("{")
-	comma     = []byte(",")
-)
+// Item's list forms may be kept compressed by whoever keeps the item.
+type packer interface {
+	Packed(cache.Form) *deflate.Block // nil when there is none yet
+	Pack(cache.Form, *deflate.Block)
+}
+
+// listing is a list on its way out.
+type listing struct {
+	o        Output
+	n        int
+	at       func(int) Item
+	gvk      schema.GroupVersionKind // of the list
+	meta     metav1.ListMeta
+	itemHead string
+}
+
+// shape is an encoding of lists: something before the items, the items, each with something before it, and an end.
+type shape interface {
+	form() cache.Form
+	// head is what comes first; items is how many bytes all items take together with what is before each.
+	head(items int) ([]byte, error)
+	// item is element i: lead, made in buf, and the item's own bytes.
+	item(i int, buf []byte) (lead, body []byte, err error)
+	tail() []byte
+}
+
+// send writes the list, going over the items once to learn how long it is and once to send them: nothing of the size of
+// the list is made.
+func (l *listing) send(w http.ResponseWriter, r *http.Request, s shape) error {
+	items := 0
+	var buf [16]byte
+	for i := range l.n {
+		lead, body, err := s.item(i, buf[:0])
+		if err != nil {
+			return err
+		}
+		items += len(lead) + len(body)
+	}
+	head, err := s.head(items)
+	if err != nil {
+		return err
+	}
+	size := len(head) + items + len(s.tail())
+	h := w.Header()
+	h.Set("Content-Type", types[l.o.Format])
+	if size > gzipFrom && acceptsGzip(r) {
+		h.Set("Content-Encoding", "gzip")
+		h.Add("Vary", "Accept-Encoding")
+		w.WriteHeader(http.StatusOK)
+		l.compressed(&deflate.Stream{W: w}, s, head)
+		return nil
+	}
+	h.Set("Content-Length", strconv.Itoa(size))
+	w.WriteHeader(http.StatusOK)
+	if r.Method == http.MethodHead {
+		return nil
+	}
+	out := errWriter{w: w}
+	out.write(head)
+	for i := 0; i < l.n && out.err == nil; i++ {
+		lead, body, err := s.item(i, buf[:0])
+		if err != nil {
+			return err // unheard of: it could be made a moment ago
+		}
+		out.write(lead)
+		out.write(body)
+	}
+	out.write(s.tail())
+	return nil // if it could not be sent, the client has gone; there is nobody to tell
+}
+
+// compressed sends the list as gzip, each item as it was compressed once.
+func (l *listing) compressed(z *deflate.Stream, s shape, head []byte) {
+	err := z.Raw(head)
+	var buf [16]byte
+	for i := 0; i < l.n && err == nil; i++ {
+		p, keeps := l.at(i).(packer)
+		keeps = keeps && i > 0 // the first of a JSON list has no comma before it
+		if keeps {
+			if b := p.Packed(s.form()); b != nil {
+				err = z.Block(b)
+				continue
+			}
+		}
+		lead, body, e := s.item(i, buf[:0])
+		if e != nil {
+			return // the stream stays without its end, which the client notices
+		}
+		b := deflate.Compress(lead, body)
+		if keeps {
+			p.Pack(s.form(), b)
+		}
+		err = z.Block(b)
+	}
+	z.Raw(s.tail()) //nolint:errcheck // End tells
+	z.End()         //nolint:errcheck // the client has gone
+}
+
+type errWriter struct {
+	w   http.ResponseWriter
+	err error
+}
+
+func (e *errWriter) write(p []byte) {
+	if e.err == nil && len(p) > 0 {
+		_, e.err = e.w.Write(p)
+	}
+}
+
+// jsonList is {"kind":…,"apiVersion":…,"metadata":…,"items":[…]}. Items of a typed list do not repeat apiVersion and kind.
+type jsonList struct{ *listing }
+
+func (jsonList) form() cache.Form { return cache.ListJSON }
+
+func (l jsonList) head(int) ([]byte, error) {
+	m, err := stdjson.Marshal(l.meta)
+	if err != nil {
+		return nil, err
+	}
+	return fmt.Appendf(nil, `{"kind":%q,"apiVersion":%q,"metadata":%s,"items":[`, l.gvk.Kind, l.gvk.GroupVersion().String(), m), nil
+}
+
+func (l jsonList) item(i int, buf []byte) ([]byte, []byte, error) {
+	data, err := l.at(i).JSON()
+	if err != nil {
+		return nil, nil, err
+	}
+	if i > 0 {
+		buf = append(buf, ',')
+	}
+	if h := l.itemHead; len(data) > len(h) && string(data[:len(h)]) == h {
+		return append(buf, '{'), data[len(h):], nil
+	}
+	return buf, data, nil
+}
+
+func (jsonList) tail() []byte { return jsonTail }
+
+var jsonTail = []byte("]}\n")
+
+// document is the whole list as one piece of JSON, for forms that are made of that.
+func (l *listing) document() ([]byte, error) {
+	s := jsonList{l}
+	all, err := s.head(0)
+	if err != nil {
+		return nil, err
+	}
+	var buf [16]byte
+	for i := range l.n {
+		lead, body, err := s.item(i, buf[:0])
+		if err != nil {
+			return nil, err
+		}
+		all = append(append(all, lead...), body...)
+	}
+	return append(all, "]}"...), nil
+}
+
+// protoList is the envelope of a message whose metadata is field 1 and whose items are field 2.
+type protoList struct{ *listing }
+
+func (protoList) form() cache.Form { return cache.ListProto }
+
+func (l protoList) head(items int) ([]byte, error) {
+	m, err := l.meta.Marshal()
+	if err != nil {
+		return nil, err
+	}
+	h := appendEnvelope(nil, l.gvk, fieldLen(len(m))+items)
+	return append(binary.AppendUvarint(append(h, 1<<3|2), uint64(len(m))), m...), nil
+}
+
+func (l protoList) item(i int, buf []byte) ([]byte, []byte, error) {
+	msg, err := l.at(i).Proto()
+	if err != nil {
+		return nil, nil, err
+	}
+	return binary.AppendUvarint(append(buf, 2<<3|2), uint64(len(msg))), msg, nil
+}
+
+func (protoList) tail() []byte { return envelopeEnd }
 
 // itemHead is how the JSON of an object of kind k begins.
 func itemHead(k *api.Kind) string {
 	return fmt.Sprintf(`{"kind":%q,"apiVersion":%q,`, k.Kind, k.GVK().GroupVersion().String())
-}
-
-func (o Output) writeJSONList(w http.ResponseWriter, r *http.Request, gvk schema.GroupVersionKind, meta metav1.ListMeta, n int, at func(int) (lead, body []byte, err error)) error {
-	m, err := stdjson.Marshal(meta)
-	if err != nil {
-		return err
-	}
-	head := fmt.Appendf(nil, `{"kind":%q,"apiVersion":%q,"metadata":%s,"items":[`, gvk.Kind, gvk.GroupVersion().String(), m)
-	parts := make([][]byte, 0, 3*n+3)
-	parts = append(parts, head)
-	for i := range n {
-		lead, body, err := at(i)
-		if err != nil {
-			return err
-		}
-		if i > 0 {
-			parts = append(parts, comma)
-		}
-		if lead != nil {
-			parts = append(parts, lead)
-		}
-		parts = append(parts, body)
-	}
-	parts = append(parts, []byte("]}"))
-	if o.Format == YAML || o.Pretty {
-		var all []byte
-		for _, p := range parts {
-			all = append(all, p...)
-		}
-		return o.sendJSON(w, r, http.StatusOK, all)
-	}
-	return o.send(w, r, http.StatusOK, append(parts, newline))
-}
-
-// writeProtoList concatenates: metadata is field 1 of every list, items field 2.
-func (o Output) writeProtoList(w http.ResponseWriter, r *http.Request, gvk schema.GroupVersionKind, meta metav1.ListMeta, n int, at func(int) ([]byte, error)) error {
-	m, err := meta.Marshal()
-	if err != nil {
-		return err
-	}
-	size := fieldLen(len(m))
-	parts := make([][]byte, 2, 2*n+3)
-	parts[1] = append(binary.AppendUvarint([]byte{1<<3 | 2}, uint64(len(m))), m...)
-	heads := make([]byte, 0, 4*n)
-	for i := range n {
-		msg, err := at(i)
-		if err != nil {
-			return err
-		}
-		size += fieldLen(len(msg))
-		from := len(heads)
-		heads = append(heads, 2<<3|2)
-		heads = binary.AppendUvarint(heads, uint64(len(msg)))
-		parts = append(parts, heads[from:len(heads):len(heads)], msg)
-	}
-	parts[0] = appendEnvelope(nil, gvk, size)
-	return o.send(w, r, http.StatusOK, append(parts, envelopeEnd))
 }
 
 // writePartialList sends only the metadata of the items.

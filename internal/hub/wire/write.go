@@ -41,7 +41,7 @@ func (o Output) WriteItem(w http.ResponseWriter, r *http.Request, code int, k *a
 		if err != nil {
 			return err
 		}
-		gvk, err := gvkOf(k, item)
+		gvk, err := gvkOf(item)
 		if err != nil {
 			return err
 		}
@@ -54,8 +54,15 @@ func (o Output) WriteItem(w http.ResponseWriter, r *http.Request, code int, k *a
 	return o.sendJSON(w, r, code, data)
 }
 
-// gvkOf avoids decoding: the kind says it, unless the item is of another one (a subresource's).
-func gvkOf(k *api.Kind, item Item) (schema.GroupVersionKind, error) {
+// gvkOf avoids decoding: most items know their kind without. k says nothing of the answers of subresources.
+func gvkOf(item Item) (schema.GroupVersionKind, error) {
+	if known, ok := item.(interface {
+		GVK() schema.GroupVersionKind
+	}); ok {
+		if gvk := known.GVK(); !gvk.Empty() {
+			return gvk, nil
+		}
+	}
 	obj, err := item.Object()
 	if err != nil {
 		return schema.GroupVersionKind{}, err
