@@ -17,6 +17,7 @@ import (
 	"sampan.dev/internal/control/nodes"
 	"sampan.dev/internal/control/scheduler"
 	"sampan.dev/internal/hub"
+	"sampan.dev/internal/hub/store"
 	"sampan.dev/internal/hub/store/memory"
 )
 
@@ -31,9 +32,26 @@ type Cluster struct {
 	running *sync.WaitGroup
 }
 
+// Options change what a cluster is made of. The zero value is the whole of it on the memory store.
+type Options struct {
+	Store       store.Store // nil: the memory store
+	Controllers []string    // as control.Config has them
+	// NoScheduler leaves the scheduler out until StartScheduler.
+	NoScheduler bool
+}
+
 // Start starts one. Set VERBOSE in the environment to see its log.
 func Start(t testing.TB) *Cluster {
 	t.Helper()
+	return StartWith(t, Options{})
+}
+
+// StartWith is Start with options.
+func StartWith(t testing.TB, opts Options) *Cluster {
+	t.Helper()
+	if opts.Store == nil {
+		opts.Store = memory.New()
+	}
 	ctx, cancel := context.WithCancel(context.Background())
 	c := &Cluster{Context: ctx, running: &sync.WaitGroup{}, Log: slog.New(slog.DiscardHandler)}
 	t.Cleanup(func() { cancel(); c.running.Wait() })
@@ -42,7 +60,7 @@ func Start(t testing.TB) *Cluster {
 	}
 	kinds := all.Kinds()
 	h, err := hub.New(hub.Config{
-		Kinds: kinds, Store: memory.New(), Log: c.Log,
+		Kinds: kinds, Store: opts.Store, Log: c.Log,
 		Bootstrap: true, ServiceCIDR: netip.MustParsePrefix("10.96.0.0/16"), Advertise: netip.MustParseAddrPort("192.0.2.1:6443"),
 	})
 	if err != nil {
@@ -54,7 +72,7 @@ func Start(t testing.TB) *Cluster {
 	c.Door = h.Door(api.User{Name: "test", Groups: []string{api.GroupMasters, api.GroupAuthenticated}}, "test")
 
 	m, err := control.New(control.Config{
-		Doors: h.Door, Kinds: kinds, Log: c.Log,
+		Doors: h.Door, Kinds: kinds, Log: c.Log, Controllers: opts.Controllers,
 		NodeIPAM: nodes.IPAMConfig{ClusterCIDRs: []netip.Prefix{netip.MustParsePrefix("10.128.0.0/9")}},
 	})
 	if err != nil {
@@ -62,14 +80,21 @@ func Start(t testing.TB) *Cluster {
 	}
 	c.Go(t, "controllers", m.Run)
 
-	door := h.Door(api.User{Name: api.UserScheduler, Groups: []string{api.GroupAuthenticated}}, "kube-scheduler")
+	if !opts.NoScheduler {
+		c.StartScheduler(t)
+	}
+	return c
+}
+
+// StartScheduler starts the scheduler of a cluster that was started without.
+func (c *Cluster) StartScheduler(t testing.TB) {
+	door := c.Hub.Door(api.User{Name: api.UserScheduler, Groups: []string{api.GroupAuthenticated}}, "kube-scheduler")
 	set := cache.NewSet(door, c.Log)
 	events := record.New(door, "default-scheduler", "", c.Log)
 	c.Scheduler = scheduler.New(scheduler.Config{Door: door, Informers: set, Events: events, Log: c.Log, Seed: 1})
 	c.Go(t, "scheduler informers", set.Run)
 	c.Go(t, "scheduler events", events.Run)
 	c.Go(t, "scheduler", c.Scheduler.Run)
-	return c
 }
 
 // Go runs a part of the cluster until the test ends; an error of it fails the test.
