@@ -175,8 +175,16 @@ func TestCycle(t *testing.T) {
 				if out.node != tt.want {
 					t.Fatalf("node %q, want %q (%v)", out.node, tt.want, out.rejected)
 				}
-				if tt.want == "" && out.message() != tt.why {
-					t.Fatalf("message\n  %s\nwant\n  %s", out.message(), tt.why)
+				if tt.want == "" && out.text != tt.why {
+					t.Fatalf("message\n  %s\nwant\n  %s", out.text, tt.why)
+				}
+			}
+			// And so must its class.
+			alike := newClasses(defaultProfile())
+			for range worthwhile + 1 {
+				out := alike.place(plugin.NewPod(tt.pod), s, rand.New(rand.NewPCG(1, 1)))
+				if out.node != tt.want || tt.want == "" && out.text != tt.why {
+					t.Fatalf("the class says node %q, message %q", out.node, out.text)
 				}
 			}
 		})
@@ -186,7 +194,7 @@ func TestCycle(t *testing.T) {
 // C04 of spec/system.md: the requests on a node never exceed what it has, whatever comes.
 func TestRequestsNeverExceedTheNode(t *testing.T) {
 	dice := rand.New(rand.NewPCG(7, 7))
-	s := newSnapshot()
+	s, alike := newSnapshot(), newClasses(defaultProfile())
 	for i := range 5 {
 		n := testNode(fmt.Sprintf("n%d", i), "4", "8Gi", func(n *corev1.Node) {
 			n.Status.Allocatable[corev1.ResourcePods] = resource.MustParse("110")
@@ -200,7 +208,7 @@ func TestRequestsNeverExceedTheNode(t *testing.T) {
 	refused := 0
 	for i := range 200 {
 		p := plugin.NewPod(testPod(fmt.Sprintf("p%d", i), fmt.Sprintf("%dm", dice.IntN(900)), fmt.Sprintf("%dMi", dice.IntN(1500))))
-		out := defaultProfile().cycle(p, s, dice)
+		out := alike.place(p, s, dice)
 		if out.node == "" {
 			refused++
 			continue
@@ -212,14 +220,16 @@ func TestRequestsNeverExceedTheNode(t *testing.T) {
 		}{out.node, p.UID})
 		if dice.IntN(4) == 0 {
 			k := dice.IntN(len(placed))
-			s.removePod(placed[k].node, placed[k].uid)
+			s.removePod(placed[k].uid)
 			placed = append(placed[:k], placed[k+1:]...)
 		}
 		for _, n := range s.nodes {
 			var cpu, mem int64
-			for _, p := range n.Pods {
-				cpu += p.Requests.MilliCPU
-				mem += p.Requests.Memory
+			for _, p := range s.placed {
+				if p.node == n.Name {
+					cpu += p.pod.Requests.MilliCPU
+					mem += p.pod.Requests.Memory
+				}
 			}
 			if cpu != n.Requested.MilliCPU || mem != n.Requested.Memory {
 				t.Fatalf("%s: sums drifted: %d/%d and %d/%d", n.Name, cpu, n.Requested.MilliCPU, mem, n.Requested.Memory)
@@ -261,7 +271,7 @@ func TestRemovedNodeLeavesTheSnapshot(t *testing.T) {
 		t.Fatalf("after its return the node counts %dm", got)
 	}
 	s.setNode("b", nil)
-	s.removePod("b", p.UID)
+	s.removePod(p.UID)
 	if s.byName["b"] != nil {
 		t.Fatal("a node without object and pods is still there")
 	}

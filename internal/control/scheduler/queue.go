@@ -2,6 +2,7 @@ package scheduler
 
 import (
 	"container/heap"
+	"container/list"
 	"time"
 
 	"k8s.io/apimachinery/pkg/types"
@@ -28,6 +29,21 @@ type waiting struct {
 
 	state state
 	index int // in its heap
+	// Of a stuck pod: its place among those, and its group.
+	place *list.Element
+	group string
+}
+
+// groupName names the group of a stuck pod.
+func (w *waiting) groupName() string {
+	name := w.pod.Class
+	if name == "" {
+		name = "uid " + string(w.pod.UID)
+	}
+	for _, p := range w.why.by {
+		name += "\x00" + p.Name()
+	}
+	return name
 }
 
 type state uint8
@@ -49,17 +65,26 @@ func (w *waiting) readyAt() time.Time {
 	return w.tried.Add(min(d, mostBackoff))
 }
 
-// queue orders the waiting pods. It belongs to the scheduler's goroutine.
+// queue orders the waiting pods. It belongs to the scheduler's goroutine. What it does for one pod or one change does not
+// grow with the number of pods that wait: those that are stuck for the same reason stand together.
 type queue struct {
 	byUID   map[types.UID]*waiting
 	active  podHeap
 	backoff podHeap
-	changes []plugin.Change // those since the oldest pod in a cycle began; see returned
-	count   uint64          // changes ever seen
+	stuck   list.List         // of *waiting, in the order in which they were tried
+	groups  map[string]*group // of those in stuck
+	changes []plugin.Change   // those since the oldest pod in a cycle began; see returned
+	count   uint64            // changes ever seen
+}
+
+// group is pods of one class that the same plugins have rejected: what helps one of them helps all.
+type group struct {
+	by      []plugin.Plugin
+	members map[*waiting]struct{}
 }
 
 func newQueue() *queue {
-	q := &queue{byUID: map[types.UID]*waiting{}}
+	q := &queue{byUID: map[types.UID]*waiting{}, groups: map[string]*group{}}
 	q.active.less = func(a, b *waiting) bool {
 		if pa, pb := priority(a), priority(b); pa != pb {
 			return pa > pb
@@ -98,6 +123,10 @@ func (q *queue) set(pod *plugin.Pod, now time.Time) {
 			q.to(w, active)
 		}
 	case stuck:
+		if w.pod.Class != old.Class {
+			q.unstick(w)
+			q.stick(w)
+		}
 		// Only a change of the spec can help; our own status writes come back here too.
 		if old.Generation != pod.Generation || pod.Generation == 0 {
 			q.help(w, plugin.Change{Kind: plugin.PodUpdated, Pod: pod}, now)
@@ -140,11 +169,9 @@ func (q *queue) next() time.Time {
 	if q.backoff.Len() > 0 {
 		at = q.backoff.list[0].readyAt()
 	}
-	for _, w := range q.byUID {
-		if w.state == stuck {
-			if t := w.tried.Add(longestWait); at.IsZero() || t.Before(at) {
-				at = t
-			}
+	if e := q.stuck.Front(); e != nil {
+		if t := e.Value.(*waiting).tried.Add(longestWait); at.IsZero() || t.Before(at) {
+			at = t
 		}
 	}
 	return at
@@ -177,35 +204,50 @@ func (q *queue) changed(c plugin.Change, now time.Time) {
 		q.changes = append(q.changes[:0], q.changes[32:]...)
 	}
 	q.changes = append(q.changes, c)
-	for _, w := range q.byUID {
-		if w.state == stuck {
-			q.help(w, c, now)
+	for _, g := range q.groups {
+		for w := range g.members { // any of them speaks for all
+			if helps(w.pod, g.by, c) {
+				for w := range g.members {
+					q.again(w, now)
+				}
+			}
+			break
 		}
 	}
 }
 
 // flush tries again what has been stuck for too long.
 func (q *queue) flush(now time.Time) {
-	for _, w := range q.byUID {
-		if w.state == stuck && !now.Before(w.tried.Add(longestWait)) {
-			q.to(w, active)
+	for e := q.stuck.Front(); e != nil; e = q.stuck.Front() {
+		w := e.Value.(*waiting)
+		if now.Before(w.tried.Add(longestWait)) {
+			return
 		}
+		q.to(w, active)
 	}
 }
 
+// help lets a stuck pod be tried again if c may help it.
 func (q *queue) help(w *waiting, c plugin.Change, now time.Time) {
-	helps := len(w.why.by) == 0 // there was no node at all
-	for _, p := range w.why.by {
-		if p.Helps(w.pod, c) {
-			helps = true
-			break
+	if helps(w.pod, w.why.by, c) {
+		q.again(w, now)
+	}
+}
+
+func helps(pod *plugin.Pod, by []plugin.Plugin, c plugin.Change) bool {
+	for _, p := range by {
+		if p.Helps(pod, c) {
+			return true
 		}
 	}
-	switch {
-	case !helps:
-	case w.readyAt().After(now):
+	return len(by) == 0 // there was no node at all
+}
+
+// again lets a stuck pod be tried again, after its backoff.
+func (q *queue) again(w *waiting, now time.Time) {
+	if w.readyAt().After(now) {
 		q.to(w, backoff)
-	default:
+	} else {
 		q.to(w, active)
 	}
 }
@@ -218,7 +260,29 @@ func (q *queue) to(w *waiting, s state) {
 		heap.Push(&q.active, w)
 	case backoff:
 		heap.Push(&q.backoff, w)
+	case stuck:
+		q.stick(w)
 	}
+}
+
+func (q *queue) stick(w *waiting) {
+	w.place = q.stuck.PushBack(w)
+	w.group = w.groupName()
+	g := q.groups[w.group]
+	if g == nil {
+		g = &group{by: w.why.by, members: map[*waiting]struct{}{}}
+		q.groups[w.group] = g
+	}
+	g.members[w] = struct{}{}
+}
+
+func (q *queue) unstick(w *waiting) {
+	q.stuck.Remove(w.place)
+	g := q.groups[w.group]
+	if delete(g.members, w); len(g.members) == 0 {
+		delete(q.groups, w.group)
+	}
+	w.place, w.group = nil, ""
 }
 
 func (q *queue) leave(w *waiting) {
@@ -227,6 +291,8 @@ func (q *queue) leave(w *waiting) {
 		heap.Remove(&q.active, w.index)
 	case backoff:
 		heap.Remove(&q.backoff, w.index)
+	case stuck:
+		q.unstick(w)
 	}
 	w.state = 0
 }
@@ -250,6 +316,7 @@ func (h *podHeap) Push(x any) {
 }
 func (h *podHeap) Pop() any {
 	w := h.list[len(h.list)-1]
+	h.list[len(h.list)-1] = nil
 	h.list = h.list[:len(h.list)-1]
 	return w
 }

@@ -106,3 +106,30 @@ func TestStuckPodIsTriedAgainInTheEnd(t *testing.T) {
 		t.Fatal("never tried again")
 	}
 }
+
+var testStart = time.Unix(0, 0)
+
+// Pods that wait for the same thing are all tried again when it comes, others are not.
+func TestWhatHelpsOneHelpsAllAlike(t *testing.T) {
+	q, now := newQueue(), testStart
+	s, alike := newSnapshot(), newClasses(defaultProfile())
+	s.setNode("n", testNode("n", "50m", "1Gi"))
+	for _, name := range []string{"a", "b", "c"} {
+		queued(q, now, name)
+	}
+	queued(q, now, "elsewhere", selector("disk", "ssd"))
+	for range 4 {
+		w := q.pop(now)
+		q.returned(w, alike.place(w.pod, s, nil), now)
+	}
+	now = now.Add(time.Minute)
+	before, after := s.setNode("n", testNode("n", "150m", "1Gi"))
+	q.changed(plugin.Change{Kind: plugin.NodeChanged, Node: after, Old: before}, now)
+	got := map[string]bool{}
+	for w := q.pop(now); w != nil; w = q.pop(now) {
+		got[w.pod.Name] = true
+	}
+	if len(got) != 3 || got["elsewhere"] {
+		t.Fatalf("tried again: %v", got)
+	}
+}

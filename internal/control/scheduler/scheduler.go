@@ -2,7 +2,6 @@ package scheduler
 
 import (
 	"context"
-	"fmt"
 	"log/slog"
 	"math/rand/v2"
 	"sync"
@@ -30,23 +29,22 @@ type Config struct {
 	Log       *slog.Logger
 	Name      string // schedulerName of the pods it takes care of; "" means default-scheduler
 	Seed      uint64 // for breaking ties; 0 means a random one
-	Binders   int    // bindings written at a time; 0 means 32
+	Binders   int    // bindings written at a time; 0 means 256: those that are under way together share a sync of the disk
 }
 
 // Scheduler puts pods on nodes. Make one with New.
 type Scheduler struct {
 	cfg     Config
-	profile profile
 	dice    *rand.Rand
 	pods    *cache.Informer[*corev1.Pod]
 	nodes   *cache.Informer[*corev1.Node]
-	binders chan struct{}
-	writers sync.WaitGroup
+	binders *crew
+	clerks  *crew // write statuses, which must not hold bindings up
 
 	// What follows belongs to the goroutine of Run.
 	queue    *queue
 	snapshot *snapshot
-	placed   map[types.UID]placement
+	classes  *classes
 
 	mu struct {
 		sync.Mutex
@@ -56,11 +54,8 @@ type Scheduler struct {
 	wake chan struct{} // has room for one: there is something in the inbox
 }
 
-// placement is where a pod is, or is assumed to be.
-type placement struct {
-	pod  *plugin.Pod
-	node string
-}
+// clerks is how many statuses are written at a time. They are few: a thousand pods that fit nowhere are not urgent.
+const clerks = 8
 
 // Why says why a pod is not placed: the reasons of each node that was looked at in the last attempt.
 type Why struct {
@@ -79,18 +74,18 @@ func New(cfg Config) *Scheduler {
 		cfg.Seed = rand.Uint64()
 	}
 	if cfg.Binders == 0 {
-		cfg.Binders = 32
+		cfg.Binders = 256
 	}
 	s := &Scheduler{
 		cfg:      cfg,
-		profile:  defaultProfile(),
 		dice:     rand.New(rand.NewPCG(cfg.Seed, cfg.Seed)),
 		pods:     cache.For[*corev1.Pod](cfg.Informers, client.Pods, cache.Options{}),
 		nodes:    cache.For[*corev1.Node](cfg.Informers, client.Nodes, cache.Options{}),
-		binders:  make(chan struct{}, cfg.Binders),
+		binders:  newCrew(cfg.Binders),
+		clerks:   newCrew(clerks),
 		queue:    newQueue(),
 		snapshot: newSnapshot(),
-		placed:   map[types.UID]placement{},
+		classes:  newClasses(defaultProfile()),
 		wake:     make(chan struct{}, 1),
 	}
 	s.mu.why = map[types.UID]Why{}
@@ -99,7 +94,8 @@ func New(cfg Config) *Scheduler {
 
 // Run schedules until ctx ends and returns when its last binding has been written or given up.
 func (s *Scheduler) Run(ctx context.Context) error {
-	defer s.writers.Wait()
+	defer s.binders.wait()
+	defer s.clerks.wait()
 	s.nodes.Handle(cache.Handler[*corev1.Node]{
 		Add:    func(n *corev1.Node) { s.post(func() { s.node(n.Name, n) }) },
 		Update: func(_, n *corev1.Node) { s.post(func() { s.node(n.Name, n) }) },
@@ -184,20 +180,20 @@ func (s *Scheduler) pod(ctx context.Context, obj *corev1.Pod) {
 	case obj.Status.Phase == corev1.PodSucceeded || obj.Status.Phase == corev1.PodFailed:
 		s.gone(obj.UID)
 	case obj.Spec.NodeName != "":
-		s.bound(plugin.NewPod(obj))
+		s.bound(obj)
 	case obj.Spec.SchedulerName != s.cfg.Name:
 	case obj.DeletionTimestamp != nil:
 		s.gone(obj.UID)
 	default:
-		if at, assumed := s.placed[obj.UID]; assumed {
+		if at, assumed := s.snapshot.placed[obj.UID]; assumed {
 			// Its binding is being written; only the object is new.
-			s.placed[obj.UID] = placement{plugin.NewPod(obj), at.node}
+			s.snapshot.addPod(at.node, at.pod.Renewed(obj))
 			return
 		}
 		p := plugin.NewPod(obj)
 		s.queue.set(p, time.Now())
 		if len(obj.Spec.SchedulingGates) > 0 {
-			s.write(ctx, func() { s.markUnschedulable(ctx, obj, "SchedulingGated", gatedMessage) })
+			s.clerks.do(ctx, func() { s.markUnschedulable(ctx, obj, "SchedulingGated", gatedMessage) })
 		}
 	}
 }
@@ -205,25 +201,30 @@ func (s *Scheduler) pod(ctx context.Context, obj *corev1.Pod) {
 const gatedMessage = "Scheduling is blocked due to non-empty scheduling gates"
 
 // bound takes a pod that has a node, be it by us or by others.
-func (s *Scheduler) bound(p *plugin.Pod) {
-	s.forget(p.UID)
-	old, was := s.placed[p.UID]
-	if was && old.node != p.Spec.NodeName {
-		s.snapshot.removePod(old.node, p.UID)
+func (s *Scheduler) bound(obj *corev1.Pod) {
+	s.forget(obj.UID)
+	old, was := s.snapshot.placed[obj.UID]
+	var p *plugin.Pod
+	if was {
+		p = old.pod.Renewed(obj)
+	} else {
+		p = plugin.NewPod(obj)
 	}
-	s.snapshot.addPod(p.Spec.NodeName, p)
-	s.placed[p.UID] = placement{p, p.Spec.NodeName}
+	s.snapshot.addPod(obj.Spec.NodeName, p)
 	if was && shrank(&old.pod.Requests, &p.Requests) {
-		s.left(p.Spec.NodeName, old.pod)
+		s.left(obj.Spec.NodeName, old.pod)
 	}
 }
 
 // gone takes the end of a pod.
 func (s *Scheduler) gone(uid types.UID) {
 	s.forget(uid)
-	if at, ok := s.placed[uid]; ok {
-		delete(s.placed, uid)
-		s.snapshot.removePod(at.node, uid)
+	s.vacate(uid)
+}
+
+// vacate takes a pod off the node that it is on, if it is on any.
+func (s *Scheduler) vacate(uid types.UID) {
+	if at, was := s.snapshot.removePod(uid); was {
 		s.left(at.node, at.pod)
 	}
 }
@@ -236,7 +237,9 @@ func (s *Scheduler) left(node string, pod *plugin.Pod) {
 }
 
 func (s *Scheduler) forget(uid types.UID) {
-	s.queue.remove(uid)
+	if s.queue.remove(uid) == nil {
+		return // nothing is noted of pods that are not waiting
+	}
 	s.mu.Lock()
 	delete(s.mu.why, uid)
 	s.mu.Unlock()
@@ -244,22 +247,21 @@ func (s *Scheduler) forget(uid types.UID) {
 
 // place runs a cycle for one pod and lets the outcome be written.
 func (s *Scheduler) place(ctx context.Context, w *waiting) {
-	out := s.profile.cycle(w.pod, s.snapshot, s.dice)
+	out := s.classes.place(w.pod, s.snapshot, s.dice)
 	pod := w.pod.Pod
 	if out.node == "" {
 		now := time.Now()
 		s.queue.returned(w, out, now)
-		message := out.message()
+		message := out.text
 		s.mu.Lock()
 		s.mu.why[pod.UID] = Why{Attempts: w.attempts, At: now, Message: message, Nodes: out.rejected}
 		s.mu.Unlock()
 		s.cfg.Events.Event(pod, corev1.EventTypeWarning, "FailedScheduling", message)
-		s.write(ctx, func() { s.markUnschedulable(ctx, pod, corev1.PodReasonUnschedulable, message) })
+		s.clerks.do(ctx, func() { s.markUnschedulable(ctx, pod, corev1.PodReasonUnschedulable, message) })
 		return
 	}
 	s.snapshot.addPod(out.node, w.pod)
-	s.placed[pod.UID] = placement{w.pod, out.node}
-	s.write(ctx, func() {
+	s.binders.do(ctx, func() {
 		err := s.bind(ctx, pod, out.node)
 		s.post(func() { s.bindingDone(w, out.node, err) })
 	})
@@ -270,38 +272,17 @@ func (s *Scheduler) bindingDone(w *waiting, node string, err error) {
 	uid := w.pod.UID
 	if err == nil {
 		s.cfg.Events.Event(w.pod.Pod, corev1.EventTypeNormal, "Scheduled",
-			fmt.Sprintf("Successfully assigned %s/%s to %s", w.pod.Namespace, w.pod.Name, node))
+			"Successfully assigned "+w.pod.Namespace+"/"+w.pod.Name+" to "+node)
 		return
 	}
 	s.cfg.Log.Info("binding failed", "pod", w.pod.Namespace+"/"+w.pod.Name, "node", node, "error", err)
-	if at, ok := s.placed[uid]; !ok || at.pod.Spec.NodeName != "" {
+	if at, ok := s.snapshot.placed[uid]; !ok || at.pod.Spec.NodeName != "" {
 		return // the pod is gone, or others have bound it
 	}
-	s.gonePlacement(uid)
+	s.vacate(uid)
 	if s.queue.byUID[uid] == w {
 		s.queue.failed(w, time.Now())
 	}
-}
-
-func (s *Scheduler) gonePlacement(uid types.UID) {
-	at := s.placed[uid]
-	delete(s.placed, uid)
-	s.snapshot.removePod(at.node, uid)
-	s.left(at.node, at.pod)
-}
-
-// write runs f, which talks to the hub, beside the scheduler's goroutine; Run waits for it.
-func (s *Scheduler) write(ctx context.Context, f func()) {
-	s.writers.Add(1)
-	go func() {
-		defer s.writers.Done()
-		select {
-		case s.binders <- struct{}{}:
-			defer func() { <-s.binders }()
-			f()
-		case <-ctx.Done():
-		}
-	}()
 }
 
 // Why returns why a pod is not placed, and whether it was tried at all.

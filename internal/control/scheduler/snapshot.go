@@ -14,11 +14,23 @@ type snapshot struct {
 	nodes  []*plugin.Node // those whose object is known, in no order that means anything
 	place  map[string]int // name -> index in nodes
 	images map[string]int // normalized image name -> nodes that have it
-	start  int            // where the next cycle begins to look, so that nodes take turns
+	placed map[types.UID]placement
+	start  int // where the next cycle that looks at nodes one by one begins, so that they take turns
+
+	// changes are the indexes in nodes at which something changed, in order. floor is how many there were before
+	// changes[0]; the oldest are forgotten.
+	changes []int32
+	floor   int
+}
+
+// placement is where a pod is, or is assumed to be.
+type placement struct {
+	pod  *plugin.Pod
+	node string
 }
 
 func newSnapshot() *snapshot {
-	return &snapshot{byName: map[string]*plugin.Node{}, place: map[string]int{}, images: map[string]int{}}
+	return &snapshot{byName: map[string]*plugin.Node{}, place: map[string]int{}, images: map[string]int{}, placed: map[types.UID]placement{}}
 }
 
 // setNode takes a new version of a node's object, nil when it is gone, and returns the node before and after.
@@ -43,22 +55,33 @@ func (s *snapshot) countImages(n *plugin.Node, by int) {
 	}
 }
 
+// addPod puts pod on a node, in the place of what is known by its UID. A new version that needs just what the old one did
+// changes no node.
 func (s *snapshot) addPod(node string, pod *plugin.Pod) {
+	old, was := s.placed[pod.UID]
+	if was && old.node == node && old.pod.SameNeeds(pod) {
+		s.placed[pod.UID] = placement{pod, node}
+		return
+	}
+	if was {
+		s.removePod(pod.UID)
+	}
 	n := s.byName[node]
 	if n == nil {
 		n = plugin.NewNode(node)
 	}
+	s.placed[pod.UID] = placement{pod, node}
 	s.put(n.WithPod(pod))
 }
 
-func (s *snapshot) removePod(node string, uid types.UID) *plugin.Node {
-	n := s.byName[node]
-	if n == nil {
-		return nil
+// removePod takes a pod off its node and returns where it was.
+func (s *snapshot) removePod(uid types.UID) (at placement, was bool) {
+	if at, was = s.placed[uid]; !was {
+		return at, false
 	}
-	n = n.WithoutPod(uid)
-	s.put(n)
-	return n
+	delete(s.placed, uid)
+	s.put(s.byName[at.node].WithoutPod(at.pod))
+	return at, true
 }
 
 // put stores a node's new version and keeps the list of known nodes dense.
@@ -67,19 +90,49 @@ func (s *snapshot) put(n *plugin.Node) {
 	switch {
 	case n.Known() && listed:
 		s.nodes[i] = n
+		s.note(i)
 	case n.Known():
 		s.place[n.Name] = len(s.nodes)
+		s.note(len(s.nodes))
 		s.nodes = append(s.nodes, n)
 	case listed:
 		last := len(s.nodes) - 1
 		s.nodes[i] = s.nodes[last]
 		s.place[s.nodes[i].Name] = i
+		s.nodes[last] = nil
 		s.nodes = s.nodes[:last]
 		delete(s.place, n.Name)
+		s.note(i)
+		s.note(last)
 	}
-	if !n.Known() && len(n.Pods) == 0 {
+	if !n.Known() && n.Empty() {
 		delete(s.byName, n.Name)
 		return
 	}
 	s.byName[n.Name] = n
+}
+
+// note remembers that something changed at an index. More changes than there are nodes are not worth following up.
+func (s *snapshot) note(i int) {
+	if len(s.changes) >= 2*len(s.nodes)+64 {
+		half := len(s.changes) / 2
+		s.changes = append(s.changes[:0], s.changes[half:]...)
+		s.floor += half
+	}
+	s.changes = append(s.changes, int32(i))
+}
+
+// changed counts the changes there have been.
+func (s *snapshot) changed() int { return s.floor + len(s.changes) }
+
+// since returns the indexes that have changed since there were n changes; false when that is too long ago.
+func (s *snapshot) since(n int) ([]int32, bool) {
+	if n < s.floor {
+		return nil, false
+	}
+	return s.changes[n-s.floor:], true
+}
+
+func (s *snapshot) cluster() plugin.Cluster {
+	return plugin.Cluster{Nodes: len(s.nodes), ImageNodes: s.images}
 }

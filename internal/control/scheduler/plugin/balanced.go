@@ -4,7 +4,7 @@ import "math"
 
 // Balanced is NodeResourcesBalancedAllocation: it prefers nodes on which the pod brings the shares of CPU and memory in use
 // closer together.
-type Balanced struct{}
+type Balanced struct{ absolute }
 
 // Name implements Plugin.
 func (Balanced) Name() string { return "NodeResourcesBalancedAllocation" }
@@ -28,9 +28,6 @@ func evenness(cpu, mem int64, node *Node) int64 {
 	b := min(float64(mem)/float64(node.Allocatable.Memory), 1)
 	return int64((1 - math.Abs(a-b)/2) * MaxScore)
 }
-
-// Normalize implements Score; the scores are comparable as they are.
-func (Balanced) Normalize([]int64) {}
 
 // Helps implements Plugin; it never rejects.
 func (Balanced) Helps(*Pod, Change) bool { return false }

@@ -1,7 +1,6 @@
 package plugin
 
 import (
-	"fmt"
 	"sort"
 
 	corev1 "k8s.io/api/core/v1"
@@ -9,7 +8,7 @@ import (
 
 // Fit is NodeResourcesFit: what the pod asks for must be free, and nodes with more free are preferred (LeastAllocated, CPU
 // and memory alike).
-type Fit struct{}
+type Fit struct{ absolute }
 
 // Name implements Plugin.
 func (Fit) Name() string { return "NodeResourcesFit" }
@@ -19,7 +18,7 @@ func (Fit) Filter(pod *Pod, node *Node) []string {
 	var reasons []string
 	short := func(name corev1.ResourceName, want, have, used int64) {
 		if want > 0 && want > have-used {
-			reasons = append(reasons, fmt.Sprintf("Insufficient %s", name))
+			reasons = append(reasons, "Insufficient "+string(name))
 		}
 	}
 	if node.Requested.Pods+1 > node.Allocatable.Pods {
@@ -61,9 +60,6 @@ func (Fit) Score(pod *Pod, node *Node, _ Cluster) int64 {
 	}
 	return (cpu + mem) / (w1 + w2)
 }
-
-// Normalize implements Score; the scores are comparable as they are.
-func (Fit) Normalize([]int64) {}
 
 // Helps implements Plugin.
 func (p Fit) Helps(pod *Pod, c Change) bool {

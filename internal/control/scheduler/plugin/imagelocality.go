@@ -2,7 +2,10 @@ package plugin
 
 // ImageLocality prefers nodes that have the pod's images, weighed by size and by how many nodes have them, so that one
 // popular node does not draw every pod.
-type ImageLocality struct{}
+type ImageLocality struct {
+	static
+	absolute
+}
 
 // Sums below the first give nothing, sums above the second (per image) give all (upstream's image_locality.go).
 const (
@@ -28,9 +31,6 @@ func (ImageLocality) Score(pod *Pod, node *Node, cluster Cluster) int64 {
 	sum = min(max(sum, leastImageBytes), most)
 	return MaxScore * (sum - leastImageBytes) / (most - leastImageBytes)
 }
-
-// Normalize implements Score; the scores are comparable as they are.
-func (ImageLocality) Normalize([]int64) {}
 
 // Helps implements Plugin; it never rejects.
 func (ImageLocality) Helps(*Pod, Change) bool { return false }

@@ -4,20 +4,20 @@ import (
 	"maps"
 
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/types"
 )
 
-// Node is a node with the pods that run, or are about to run, on it. It is immutable: With, WithPod and WithoutPod return
-// changed copies that share what did not change.
+// Node is a node with the sums over the pods that run, or are about to run, on it. It is immutable: With, WithPod and
+// WithoutPod return changed copies that share what did not change. It holds sums and not the pods themselves, so that a
+// change costs the same on a full node as on an empty one; a plugin that needs to count pods by some property keeps a
+// counter here, as Ports is one.
 type Node struct {
 	*corev1.Node // nil while only its pods are known
 	Name         string
 	Allocatable  Resources
-	Requested    Resources // sum over Pods
+	Requested    Resources // sum over the pods; its Pods is their number
 	Assumed      Resources // the same with missing requests filled in, for scoring
 	Ports        map[Port]int
 	Images       map[string]int64 // normalized name -> bytes
-	Pods         map[types.UID]*Pod
 }
 
 // NewNode returns a node of which nothing is known yet.
@@ -40,52 +40,32 @@ func (n *Node) With(obj *corev1.Node) *Node {
 	return &c
 }
 
-// WithPod returns the node with pod added, or replaced if one with its UID is there.
-func (n *Node) WithPod(pod *Pod) *Node {
+// WithPod returns the node with pod added.
+func (n *Node) WithPod(pod *Pod) *Node { return n.with(pod, 1) }
+
+// WithoutPod returns the node with pod, which must be on it, taken away.
+func (n *Node) WithoutPod(pod *Pod) *Node { return n.with(pod, -1) }
+
+func (n *Node) with(pod *Pod, sign int) *Node {
 	c := *n
-	if _, there := n.Pods[pod.UID]; there {
-		c = *n.WithoutPod(pod.UID)
-	}
-	c.Pods = maps.Clone(c.Pods)
-	if c.Pods == nil {
-		c.Pods = map[types.UID]*Pod{}
-	}
-	c.Pods[pod.UID] = pod
-	c.Requested.plus(pod.Requests, 1)
-	c.Assumed.plus(pod.Assumed, 1)
+	c.Requested.plus(&pod.Requests, int64(sign))
+	c.Assumed.plus(&pod.Assumed, int64(sign))
 	if len(pod.Ports) > 0 {
 		c.Ports = maps.Clone(c.Ports)
 		if c.Ports == nil {
 			c.Ports = map[Port]int{}
 		}
 		for _, p := range pod.Ports {
-			c.Ports[p]++
-		}
-	}
-	return &c
-}
-
-// WithoutPod returns the node with the pod of that UID taken away.
-func (n *Node) WithoutPod(uid types.UID) *Node {
-	pod, there := n.Pods[uid]
-	if !there {
-		return n
-	}
-	c := *n
-	c.Pods = maps.Clone(n.Pods)
-	delete(c.Pods, uid)
-	c.Requested.plus(pod.Requests, -1)
-	c.Assumed.plus(pod.Assumed, -1)
-	if len(pod.Ports) > 0 {
-		c.Ports = maps.Clone(n.Ports)
-		for _, p := range pod.Ports {
-			if c.Ports[p]--; c.Ports[p] <= 0 {
+			if c.Ports[p] += sign; c.Ports[p] <= 0 {
 				delete(c.Ports, p)
 			}
 		}
 	}
 	return &c
 }
+
+// Empty reports whether no pod is on the node.
+func (n *Node) Empty() bool { return n.Requested.Pods == 0 }
 
 // Known reports whether the node's object is there, so that pods may be put on it.
 func (n *Node) Known() bool { return n.Node != nil }

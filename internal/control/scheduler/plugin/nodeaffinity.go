@@ -5,13 +5,16 @@ import (
 )
 
 // NodeAffinity is the pod's nodeSelector and node affinity.
-type NodeAffinity struct{}
+type NodeAffinity struct{ static }
 
 // Name implements Plugin.
 func (NodeAffinity) Name() string { return "NodeAffinity" }
 
 // Filter implements Filter.
 func (NodeAffinity) Filter(pod *Pod, node *Node) []string {
+	if !pod.selective {
+		return nil
+	}
 	if ok, _ := pod.required.Match(node.Node); !ok {
 		return []string{"node(s) didn't match Pod's node affinity/selector"}
 	}
@@ -27,7 +30,7 @@ func (NodeAffinity) Score(pod *Pod, node *Node, _ Cluster) int64 {
 }
 
 // Normalize implements Score.
-func (NodeAffinity) Normalize(scores []int64) { stretched(scores) }
+func (NodeAffinity) Normalize(raw, _, most int64) int64 { return stretched(raw, most) }
 
 // Helps implements Plugin.
 func (p NodeAffinity) Helps(pod *Pod, c Change) bool {

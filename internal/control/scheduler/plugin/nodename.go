@@ -1,7 +1,7 @@
 package plugin
 
 // NodeName lets a pod that names its node run nowhere else.
-type NodeName struct{}
+type NodeName struct{ static }
 
 // Name implements Plugin.
 func (NodeName) Name() string { return "NodeName" }

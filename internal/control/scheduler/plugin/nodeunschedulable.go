@@ -3,7 +3,7 @@ package plugin
 import corev1 "k8s.io/api/core/v1"
 
 // NodeUnschedulable keeps pods off cordoned nodes, unless they tolerate the taint that stands for it.
-type NodeUnschedulable struct{}
+type NodeUnschedulable struct{ static }
 
 var cordoned = corev1.Taint{Key: corev1.TaintNodeUnschedulable, Effect: corev1.TaintEffectNoSchedule}
 

@@ -21,9 +21,28 @@ type Score interface {
 	Plugin
 	// Score rates each node; Scores are made comparable afterwards by Normalize.
 	Score(pod *Pod, node *Node, cluster Cluster) int64
-	// Normalize turns raw scores into 0…MaxScore in place. It may do nothing.
-	Normalize(scores []int64)
+	// Normalize turns a raw score into 0…MaxScore. least and most are the extremes of what the plugin gave the nodes that
+	// passed. A plugin whose raw scores are comparable as they are embeds absolute instead.
+	Normalize(raw, least, most int64) int64
 }
+
+// Static marks a filter or score whose answer changes only with the node's object or with Cluster, not with the pods on the
+// node: it is not asked again when a pod comes or goes.
+type Static interface{ Static() }
+
+type static struct{}
+
+func (static) Static() {}
+
+// Absolute marks a score whose raw scores need no normalizing.
+type Absolute interface{ Absolute() }
+
+type absolute struct{}
+
+func (absolute) Absolute() {}
+
+// Normalize implements Score.
+func (absolute) Normalize(raw, _, _ int64) int64 { return raw }
 
 // MaxScore is the best a plugin can give a node.
 const MaxScore = 100
@@ -33,6 +52,18 @@ type Cluster struct {
 	Nodes int
 	// ImageNodes counts the nodes that have an image, by its normalized name.
 	ImageNodes map[string]int
+}
+
+// Stamp differs whenever a score of pod may have changed because of the cluster and not of the node.
+func (c Cluster) Stamp(pod *Pod) uint64 {
+	var h uint64
+	for _, image := range pod.images {
+		h = h*1000003 + uint64(c.ImageNodes[image])
+	}
+	if h != 0 {
+		h = h*1000003 + uint64(c.Nodes)
+	}
+	return h
 }
 
 // ChangeKind is what happened in the cluster.
@@ -54,31 +85,18 @@ type Change struct {
 	Pod  *Pod // PodLeft: the pod that left
 }
 
-// reversed turns "more is worse" raw scores into 0…MaxScore, "less is better"; all zero becomes all MaxScore.
-func reversed(scores []int64) {
-	var most int64
-	for _, s := range scores {
-		most = max(most, s)
+// reversed turns a "more is worse" raw score into 0…MaxScore; when none is above zero all are MaxScore.
+func reversed(raw, most int64) int64 {
+	if most <= 0 {
+		return MaxScore
 	}
-	for i, s := range scores {
-		if most == 0 {
-			scores[i] = MaxScore
-		} else {
-			scores[i] = MaxScore - s*MaxScore/most
-		}
-	}
+	return MaxScore - raw*MaxScore/most
 }
 
 // stretched scales raw scores so that the best is MaxScore.
-func stretched(scores []int64) {
-	var most int64
-	for _, s := range scores {
-		most = max(most, s)
+func stretched(raw, most int64) int64 {
+	if most <= 0 {
+		return raw
 	}
-	if most == 0 {
-		return
-	}
-	for i, s := range scores {
-		scores[i] = s * MaxScore / most
-	}
+	return raw * MaxScore / most
 }

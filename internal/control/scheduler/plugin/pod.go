@@ -1,6 +1,7 @@
 package plugin
 
 import (
+	"slices"
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
@@ -13,7 +14,10 @@ type Pod struct {
 	Requests Resources // Pods is 1
 	Assumed  Resources // CPU and memory for scoring
 	Ports    []Port
+	// Class is the same for two pods only if every plugin answers alike for both on every node.
+	Class string
 
+	selective bool // has a node selector or node affinity: required says something
 	required  nodeaffinity.RequiredNodeAffinity
 	preferred *nodeaffinity.PreferredSchedulingTerms
 	images    []string // normalized, init containers included
@@ -28,11 +32,18 @@ type Port struct {
 
 // NewPod works out what the plugins need. The pod is kept, not copied; it must be frozen.
 func NewPod(pod *corev1.Pod) *Pod {
-	p := &Pod{Pod: pod, Requests: requests(pod), Assumed: assumed(pod), required: nodeaffinity.GetRequiredNodeAffinity(pod)}
+	p := &Pod{Pod: pod}
+	var ok bool
+	if p.Requests, p.Assumed, ok = simple(pod); !ok {
+		p.Requests, p.Assumed = requests(pod), assumed(pod)
+	}
 	p.Requests.Pods, p.Assumed.Pods = 1, 1
-	if a := pod.Spec.Affinity; a != nil && a.NodeAffinity != nil {
+	if len(pod.Spec.NodeSelector) > 0 || nodeAffinity(pod) != nil {
+		p.selective, p.required = true, nodeaffinity.GetRequiredNodeAffinity(pod)
+	}
+	if a := nodeAffinity(pod); a != nil {
 		// Terms were validated when the pod was written; those that do not parse prefer nothing.
-		p.preferred, _ = nodeaffinity.NewPreferredSchedulingTerms(a.NodeAffinity.PreferredDuringSchedulingIgnoredDuringExecution)
+		p.preferred, _ = nodeaffinity.NewPreferredSchedulingTerms(a.PreferredDuringSchedulingIgnoredDuringExecution)
 	}
 	for _, list := range [][]corev1.Container{pod.Spec.InitContainers, pod.Spec.Containers} {
 		for i := range list {
@@ -40,7 +51,32 @@ func NewPod(pod *corev1.Pod) *Pod {
 		}
 	}
 	p.Ports = hostPorts(&pod.Spec)
+	p.Class = classOf(p)
 	return p
+}
+
+// Renewed returns p for a newer version of its pod. Nothing is worked out again when only the node or the conditions have
+// changed, as they do for every pod soon after it is bound.
+func (p *Pod) Renewed(pod *corev1.Pod) *Pod {
+	if pod.UID != p.UID || pod.Generation != p.Generation || pod.Generation == 0 ||
+		len(pod.Status.ContainerStatuses) > 0 || len(p.Status.ContainerStatuses) > 0 {
+		return NewPod(pod)
+	}
+	c := *p
+	c.Pod = pod
+	return &c
+}
+
+// SameNeeds reports whether the two take the same from a node.
+func (p *Pod) SameNeeds(o *Pod) bool {
+	return p.Requests.equal(&o.Requests) && p.Assumed.equal(&o.Assumed) && slices.Equal(p.Ports, o.Ports)
+}
+
+func nodeAffinity(pod *corev1.Pod) *corev1.NodeAffinity {
+	if pod.Spec.Affinity == nil {
+		return nil
+	}
+	return pod.Spec.Affinity.NodeAffinity
 }
 
 // hostPorts of containers and of sidecars, which run beside them.

@@ -1,6 +1,8 @@
 package plugin
 
 import (
+	"maps"
+
 	corev1 "k8s.io/api/core/v1"
 	resourcehelper "k8s.io/component-helpers/resource"
 )
@@ -44,7 +46,7 @@ func resourcesOf(list corev1.ResourceList) Resources {
 }
 
 // plus adds sign times o to r. Scalar is copied before it is changed, because nodes share it between versions.
-func (r *Resources) plus(o Resources, sign int64) {
+func (r *Resources) plus(o *Resources, sign int64) {
 	r.MilliCPU += sign * o.MilliCPU
 	r.Memory += sign * o.Memory
 	r.Ephemeral += sign * o.Ephemeral
@@ -60,6 +62,11 @@ func (r *Resources) plus(o Resources, sign int64) {
 		sum[k] += sign * v
 	}
 	r.Scalar = sum
+}
+
+func (r *Resources) equal(o *Resources) bool {
+	return r.MilliCPU == o.MilliCPU && r.Memory == o.Memory && r.Ephemeral == o.Ephemeral && r.Pods == o.Pods &&
+		(len(r.Scalar) == 0 && len(o.Scalar) == 0 || maps.Equal(r.Scalar, o.Scalar))
 }
 
 // requests is what the pod needs at its peak: the sum of its containers and sidecars or the largest init step, plus
@@ -78,4 +85,24 @@ func assumed(pod *corev1.Pod) Resources {
 		UseStatusResources:          true,
 		NonMissingContainerRequests: filled,
 	}))
+}
+
+// simple works requests and assumed out for a pod of one container and nothing out of the ordinary, which most are, without
+// the maps of quantities that the general way goes through.
+func simple(pod *corev1.Pod) (requests, assumed Resources, ok bool) {
+	spec := &pod.Spec
+	if len(spec.Containers) != 1 || len(spec.InitContainers) > 0 || spec.Resources != nil || len(spec.Overhead) > 0 ||
+		len(pod.Status.ContainerStatuses) > 0 {
+		return requests, assumed, false
+	}
+	list := spec.Containers[0].Resources.Requests
+	requests = resourcesOf(list)
+	assumed = requests
+	if _, given := list[corev1.ResourceCPU]; !given {
+		assumed.MilliCPU = assumedMilliCPU
+	}
+	if _, given := list[corev1.ResourceMemory]; !given {
+		assumed.Memory = assumedMemory
+	}
+	return requests, assumed, true
 }

@@ -9,7 +9,7 @@ import (
 
 // TaintToleration keeps pods off nodes with NoSchedule and NoExecute taints that they do not tolerate, and prefers nodes
 // with few untolerated PreferNoSchedule taints.
-type TaintToleration struct{}
+type TaintToleration struct{ static }
 
 // Name implements Plugin.
 func (TaintToleration) Name() string { return "TaintToleration" }
@@ -38,7 +38,7 @@ func (TaintToleration) Score(pod *Pod, node *Node, _ Cluster) int64 {
 }
 
 // Normalize implements Score.
-func (TaintToleration) Normalize(scores []int64) { reversed(scores) }
+func (TaintToleration) Normalize(raw, _, most int64) int64 { return reversed(raw, most) }
 
 // Helps implements Plugin.
 func (p TaintToleration) Helps(pod *Pod, c Change) bool {

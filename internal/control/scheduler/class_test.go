@@ -1,0 +1,231 @@
+package scheduler
+
+import (
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"reflect"
+	"slices"
+	"testing"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
+	"k8s.io/apimachinery/pkg/types"
+
+	"sampan.dev/internal/control/scheduler/plugin"
+)
+
+// best returns the nodes that a look at all of them one by one finds best, and the outcome where there are none.
+func best(p *profile, pod *plugin.Pod, s *snapshot) (map[string]bool, outcome) {
+	out := outcome{nodes: len(s.nodes)}
+	var fit []*plugin.Node
+	for _, n := range s.nodes {
+		if f, reasons := p.filter(pod, n); reasons != nil {
+			out.reject(n.Name, f, reasons)
+		} else {
+			fit = append(fit, n)
+		}
+	}
+	if len(fit) == 0 {
+		return nil, out
+	}
+	total := p.totals(pod, fit, s.cluster())
+	most := slices.Max(total)
+	nodes := map[string]bool{}
+	for i, n := range fit {
+		if total[i] == most {
+			nodes[n.Name] = true
+		}
+	}
+	return nodes, out
+}
+
+func names(by []plugin.Plugin) []string {
+	var out []string
+	for _, p := range by {
+		out = append(out, p.Name())
+	}
+	slices.Sort(out)
+	return out
+}
+
+// Whatever happens to nodes and pods, a class chooses a node that a look at all nodes one by one finds best, and where that
+// finds none it gives the same reasons.
+func TestClassChoosesAmongTheBest(t *testing.T) {
+	for seed := range uint64(30) {
+		t.Run(fmt.Sprint(seed), func(t *testing.T) { differ(t, rand.New(rand.NewPCG(seed, seed))) })
+	}
+}
+
+func differ(t *testing.T, dice *rand.Rand) {
+	s, p := newSnapshot(), defaultProfile()
+	alike := newClasses(p)
+	kinds := randomPods(dice, 12)
+	none := 0
+	for step := range 1200 {
+		name := fmt.Sprintf("n%02d", dice.IntN(25))
+		switch dice.IntN(10) {
+		case 0, 1:
+			s.setNode(name, randomNode(dice, name))
+		case 2:
+			if dice.IntN(4) == 0 && s.byName[name] != nil {
+				s.setNode(name, nil)
+			}
+		case 3, 4:
+			for uid := range s.placed { // any
+				s.removePod(uid)
+				break
+			}
+		default:
+			obj := kinds[dice.IntN(len(kinds))].DeepCopy()
+			obj.UID = types.UID(fmt.Sprint(step))
+			pod := plugin.NewPod(obj)
+			want, why := best(p, pod, s)
+			c := alike.of(pod)
+			got := c.choose(s, dice)
+			if want == nil {
+				none++
+				out := c.outcome(s)
+				if got != "" || out.text != why.message() || !maps.EqualFunc(out.rejected, why.rejected, slices.Equal) || !reflect.DeepEqual(names(out.by), names(why.by)) {
+					t.Fatalf("step %d: node %q, message %q by %v, want %q by %v", step, got, out.text, names(out.by), why.message(), names(why.by))
+				}
+				continue
+			}
+			if !want[got] {
+				t.Fatalf("step %d: %q is not among the best, %v", step, got, slices.Sorted(maps.Keys(want)))
+			}
+			s.addPod(got, pod)
+		}
+	}
+	if none == 0 {
+		t.Error("there was always a node: half of the test was not run")
+	}
+}
+
+func randomNode(dice *rand.Rand, name string) *corev1.Node {
+	n := testNode(name, fmt.Sprint(1+dice.IntN(4)), fmt.Sprintf("%dGi", 1+dice.IntN(6)), label("zone", fmt.Sprint(dice.IntN(3))))
+	n.Status.Allocatable[corev1.ResourcePods] = resource.MustParse("8")
+	if dice.IntN(4) == 0 {
+		taint("prefer", corev1.TaintEffectPreferNoSchedule)(n)
+	}
+	if dice.IntN(6) == 0 {
+		taint("never", corev1.TaintEffectNoSchedule)(n)
+	}
+	if dice.IntN(8) == 0 {
+		cordon(n)
+	}
+	if dice.IntN(3) == 0 {
+		image("app:latest", int64(dice.IntN(900))<<20)(n)
+	}
+	return n
+}
+
+func randomPods(dice *rand.Rand, n int) []*corev1.Pod {
+	var out []*corev1.Pod
+	for i := range n {
+		p := testPod("p", "", "")
+		if dice.IntN(4) > 0 {
+			p = testPod("p", fmt.Sprintf("%dm", 50*dice.IntN(12)), fmt.Sprintf("%dMi", 100*dice.IntN(8)))
+		}
+		switch i % 6 {
+		case 1:
+			hostPort(80, "")(p)
+		case 2:
+			selector("zone", "1")(p)
+		case 3:
+			p.Spec.Tolerations = []corev1.Toleration{{Key: "never", Operator: corev1.TolerationOpExists}}
+		case 4:
+			p.Spec.Affinity = &corev1.Affinity{NodeAffinity: &corev1.NodeAffinity{PreferredDuringSchedulingIgnoredDuringExecution: []corev1.PreferredSchedulingTerm{
+				{Weight: int32(1 + dice.IntN(50)), Preference: corev1.NodeSelectorTerm{MatchExpressions: []corev1.NodeSelectorRequirement{{Key: "zone", Operator: corev1.NodeSelectorOpIn, Values: []string{"2"}}}}},
+				{Weight: int32(1 + dice.IntN(50)), Preference: corev1.NodeSelectorTerm{MatchExpressions: []corev1.NodeSelectorRequirement{{Key: "zone", Operator: corev1.NodeSelectorOpIn, Values: []string{"0"}}}}},
+			}}}
+		case 5:
+			selector("zone", "nowhere")(p)
+		}
+		out = append(out, p)
+	}
+	return out
+}
+
+// Equals are chosen with equal chances.
+func TestClassBreaksTiesByDice(t *testing.T) {
+	s, alike, dice := newSnapshot(), newClasses(defaultProfile()), rand.New(rand.NewPCG(1, 2))
+	for i := range 4 {
+		s.setNode(fmt.Sprint(i), testNode(fmt.Sprint(i), "4", "8Gi"))
+	}
+	got := map[string]int{}
+	for range 4000 {
+		got[alike.place(plugin.NewPod(testPod("p", "1", "")), s, dice).node]++
+	}
+	for n, times := range got {
+		if times < 800 || times > 1200 {
+			t.Errorf("%s was chosen %d times of 4000", n, times)
+		}
+	}
+}
+
+// countingFit counts how often a filter is asked.
+type countingFit struct {
+	plugin.Fit
+	asked *int
+}
+
+func (f countingFit) Filter(pod *plugin.Pod, node *plugin.Node) []string {
+	*f.asked++
+	return f.Fit.Filter(pod, node)
+}
+
+// The first pods of a class cost looks at every node; a further one costs a look at what changed since, and next to nothing
+// in memory, however many nodes there are.
+func TestCycleCostDoesNotGrowWithTheCluster(t *testing.T) {
+	const nodes = 2000
+	s, p, asked := newSnapshot(), defaultProfile(), 0
+	p.filters[len(p.filters)-1] = filter{Filter: countingFit{asked: &asked}}
+	alike, dice := newClasses(p), rand.New(rand.NewPCG(1, 1))
+	for i := range nodes {
+		n := testNode(fmt.Sprint(i), "32", "256Gi")
+		n.Status.Allocatable[corev1.ResourcePods] = resource.MustParse("110")
+		s.setNode(n.Name, n)
+	}
+	pods := make([]*plugin.Pod, 3000)
+	for i := range pods {
+		pods[i] = plugin.NewPod(testPod(fmt.Sprint(i), "100m", "100Mi"))
+	}
+	place := func(pod *plugin.Pod) { s.addPod(alike.place(pod, s, dice).node, pod) }
+	for _, pod := range pods[:1000] {
+		place(pod)
+	}
+	asked = 0
+	next := 1000
+	allocs := testing.AllocsPerRun(1000, func() { place(pods[next]); next++ })
+	if looks := float64(asked) / float64(next-1000); looks > 1.1 {
+		t.Errorf("%.2f looks at nodes per pod, want 1", looks)
+	}
+	if allocs > 4 {
+		t.Errorf("%.1f allocations per pod", allocs)
+	}
+}
+
+// A change costs one question for all pods that wait for the same reason, and a pass over the queue none.
+func TestQueueCostDoesNotGrowWithThePods(t *testing.T) {
+	q, now := newQueue(), testStart
+	s, p := newSnapshot(), defaultProfile()
+	s.setNode("n", testNode("n", "50m", "1Gi"))
+	alike, dice := newClasses(p), rand.New(rand.NewPCG(1, 1))
+	for i := range 1000 {
+		queued(q, now, fmt.Sprint(i))
+		w := q.pop(now)
+		q.returned(w, alike.place(w.pod, s, dice), now)
+	}
+	if len(q.groups) != 1 {
+		t.Fatalf("%d groups of pods that are alike", len(q.groups))
+	}
+	before, after := s.setNode("n", testNode("n", "50m", "1Gi", label("a", "b")))
+	c := plugin.Change{Kind: plugin.NodeChanged, Node: after, Old: before}
+	if allocs := testing.AllocsPerRun(100, func() { q.changed(c, now); q.flush(now); _ = q.next() }); allocs > 10 {
+		t.Errorf("%.0f allocations per change", allocs)
+	}
+	if q.active.Len() > 0 {
+		t.Error("pods became active by a change that does not help")
+	}
+}
