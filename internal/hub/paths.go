@@ -33,6 +33,8 @@ func (h *Hub) path(w *recorder, r *http.Request, x *exchange) error {
 		return h.metrics.serve(w, r)
 	case p == "/.well-known/openid-configuration", p == "/openid/v1/jwks":
 		return h.wellKnown(w, r)
+	case strings.HasPrefix(p, "/debug/pprof"):
+		return profile(w, r)
 	case p == "/", p == "/index.html":
 		return h.index(w)
 	}

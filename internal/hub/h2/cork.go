@@ -26,7 +26,18 @@ func (k *cork) Write(p []byte) (int, error) {
 		k.mu.buf = getBuffer()
 	}
 	k.mu.buf = append(k.mu.buf, p...)
+	if len(k.mu.buf) >= sendAt {
+		if err := k.sendLocked(); err != nil {
+			return 0, err
+		}
+	}
 	return len(p), nil
+}
+
+func (k *cork) sendLocked() error {
+	_, err := k.Conn.Write(k.mu.buf)
+	k.mu.buf = k.mu.buf[:0]
+	return err
 }
 
 func (k *cork) hold() {
@@ -43,7 +54,10 @@ func (k *cork) release() error {
 	if k.mu.buf == nil {
 		return nil
 	}
-	_, err := k.Conn.Write(k.mu.buf)
+	var err error
+	if len(k.mu.buf) > 0 {
+		err = k.sendLocked()
+	}
 	putBuffer(k.mu.buf)
 	k.mu.buf = nil
 	return err

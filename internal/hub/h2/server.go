@@ -38,8 +38,8 @@ const (
 	recvConn   = 100 * recvStream
 	recvFrame  = 256 << 10 // the largest frame taken
 	sendFrame  = 256 << 10 // the largest DATA frame made, where the client takes it
-	sendAt     = 64 << 10  // a writer that has this much before it sends it
-	sendFull   = 256 << 10 // a writer waits while this much is on its way
+	sendAt     = 48 << 10  // a writer that has this much before it sends it
+	sendFull   = 128 << 10 // a writer waits while this much is on its way
 	sendFlood  = 4 << 20   // acknowledgements that a client asks for and does not read
 )
 
