@@ -66,7 +66,7 @@ func (c *conn) headers(f *http2.MetaHeadersFrame) error {
 	s.window = c.mu.initial
 	c.mu.streams[id] = s
 	c.mu.running++
-	go c.serve(s, r, f.Truncated)
+	c.srv.do(&task{c, s, r, f.Truncated})
 	return nil
 }
 

@@ -27,7 +27,8 @@ type response struct {
 }
 
 // serve runs the handler for one request.
-func (c *conn) serve(s *stream, r *http.Request, truncated bool) {
+func (c *conn) serve(t *task) {
+	s, r := t.s, t.r
 	w := &response{s: s, head: r.Method == http.MethodHead, header: http.Header{}, length: -1}
 	done := false
 	defer func() {
@@ -38,7 +39,7 @@ func (c *conn) serve(s *stream, r *http.Request, truncated bool) {
 		}
 		c.over(s, done)
 	}()
-	if truncated {
+	if t.truncated {
 		w.WriteHeader(http.StatusRequestHeaderFieldsTooLarge)
 	} else {
 		c.srv.Handler.ServeHTTP(w, r)

@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -30,6 +31,53 @@ type Server struct {
 		done  bool
 	}
 	conns sync.WaitGroup
+
+	// Goroutines that have run a handler wait here for another: their stacks have grown as handlers need them, and growing
+	// one costs as much as a small request.
+	work  chan *task
+	quit  chan struct{}
+	ready sync.Once
+	spare atomic.Int32
+}
+
+// maxSpare is how many goroutines wait for work at most.
+const maxSpare = 64
+
+// task is a request to be handled.
+type task struct {
+	c         *conn
+	s         *stream
+	r         *http.Request
+	truncated bool
+}
+
+func (s *Server) init() {
+	s.work, s.quit = make(chan *task), make(chan struct{})
+}
+
+func (s *Server) do(t *task) {
+	select {
+	case s.work <- t:
+	default:
+		go s.worker(t)
+	}
+}
+
+func (s *Server) worker(t *task) {
+	for {
+		t.c.serve(t)
+		t = nil
+		if s.spare.Add(1) > maxSpare {
+			s.spare.Add(-1)
+			return
+		}
+		select {
+		case t = <-s.work:
+			s.spare.Add(-1)
+		case <-s.quit:
+			return
+		}
+	}
 }
 
 // Windows and buffers, in bytes.
@@ -67,6 +115,7 @@ func Wrap(c net.Conn) net.Conn { return &cork{Conn: c} }
 // Serve serves one connection, whose handshake is done, until it ends. Where the connection below TLS came from Wrap, what
 // is sent at once takes one system call.
 func (s *Server) Serve(tc *tls.Conn) {
+	s.ready.Do(s.init)
 	c := newConn(s, tc)
 	s.mu.Lock()
 	if s.mu.done {
@@ -92,7 +141,11 @@ func (s *Server) Serve(tc *tls.Conn) {
 // Shutdown tells clients to go elsewhere, lets the requests under way finish and returns when all connections have ended.
 // When ctx ends first, it breaks them and returns ctx's error.
 func (s *Server) Shutdown(ctx context.Context) error {
+	s.ready.Do(s.init)
 	s.mu.Lock()
+	if !s.mu.done {
+		defer close(s.quit)
+	}
 	s.mu.done = true
 	for c := range s.mu.conns {
 		go c.leave()
