@@ -18,6 +18,7 @@ import (
 type Engine struct {
 	types    func() (managedfields.TypeConverter, error) // built once
 	managers sync.Map                                    // target -> *managedfields.FieldManager
+	made     memo
 }
 
 // target is what one field manager looks after.

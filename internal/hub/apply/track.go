@@ -33,13 +33,23 @@ func (e *Engine) track(t target, obj, old api.Object, manager string) error {
 	if err := api.SetGVK(obj); err != nil {
 		return err
 	}
-	if old == nil {
+	creating := old == nil
+	if creating {
 		if old, err = t.empty(); err != nil {
 			return err
 		}
 	}
 	short := t.without(obj)
-	if _, err = m.Update(t.without(old), short, manager); err != nil { // changes and returns short
+	reckon := func() error {
+		_, err := m.Update(t.without(old), short, manager) // changes and returns short
+		return err
+	}
+	if creating {
+		err = e.made.of(t, short, manager, reckon)
+	} else {
+		err = reckon()
+	}
+	if err != nil {
 		return err
 	}
 	obj.SetManagedFields(short.GetManagedFields())

@@ -1,0 +1,109 @@
+package apply
+
+import (
+	"sync"
+	"time"
+
+	"sampan.dev/internal/api"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// memo remembers the managed fields of objects that were created lately. Which fields a create comes to own follows from
+// the object alone, and what makes many objects (a ReplicaSet, a Job, a load test) makes them alike but for their names,
+// which nobody owns: of ten thousand such pods the fields are reckoned once. That is a third of the cost of a create, and
+// the entries share their bytes.
+type memo struct {
+	mu struct {
+		sync.Mutex
+		by map[target]map[string][]metav1.ManagedFieldsEntry // by the manager's name and the object's bytes
+		n  int
+	}
+	buffers sync.Pool // of *[]byte
+}
+
+// What is kept: so many objects, none longer than this. When there are more, all are forgotten.
+const (
+	memoSize = 128
+	memoMost = 8 << 10
+)
+
+// sized is what the types of k8s.io/api can do.
+type sized interface {
+	Size() int
+	MarshalToSizedBuffer(b []byte) (int, error)
+}
+
+// of returns the managed fields of obj, which manager creates, from memory or from reckon. obj is one that nobody else holds.
+func (m *memo) of(t target, obj api.Object, manager string, reckon func() error) error {
+	msg, ok := obj.(sized)
+	if !ok || obj.GetManagedFields() != nil { // an empty list asks for none
+		return reckon()
+	}
+	p, _ := m.buffers.Get().(*[]byte)
+	if p == nil {
+		p = new([]byte)
+	}
+	defer m.buffers.Put(p)
+	key, ok := keyOf((*p)[:0], msg, obj, manager)
+	if *p = key; !ok {
+		return reckon()
+	}
+	m.mu.Lock()
+	entries, ok := m.mu.by[t][string(key)]
+	m.mu.Unlock()
+	if ok {
+		now := metav1.NewTime(time.Now().UTC())
+		own := make([]metav1.ManagedFieldsEntry, len(entries))
+		for i := range entries {
+			own[i] = entries[i]
+			own[i].Time = &now
+		}
+		obj.SetManagedFields(own)
+		return nil
+	}
+	if err := reckon(); err != nil {
+		return err
+	}
+	m.keep(t, string(key), obj.GetManagedFields())
+	return nil
+}
+
+func (m *memo) keep(t target, key string, entries []metav1.ManagedFieldsEntry) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.mu.n++; m.mu.n > memoSize || m.mu.by == nil {
+		m.mu.by, m.mu.n = map[target]map[string][]metav1.ManagedFieldsEntry{}, 1
+	}
+	if m.mu.by[t] == nil {
+		m.mu.by[t] = map[string][]metav1.ManagedFieldsEntry{}
+	}
+	m.mu.by[t][key] = entries
+}
+
+// keyOf appends the manager's name and the object without its name to b; false when that is too long.
+func keyOf(b []byte, msg sized, obj api.Object, manager string) ([]byte, bool) {
+	name, namespace := obj.GetName(), obj.GetNamespace()
+	obj.SetName("")
+	obj.SetNamespace("")
+	defer func() {
+		obj.SetName(name)
+		obj.SetNamespace(namespace)
+	}()
+	n := msg.Size()
+	if n > memoMost {
+		return b, false
+	}
+	b = append(b, manager...)
+	b = append(b, 0)
+	from := len(b)
+	if cap(b) < from+n {
+		b = append(b, make([]byte, n)...)
+	} else {
+		b = b[:from+n]
+	}
+	if _, err := msg.MarshalToSizedBuffer(b[from:]); err != nil {
+		return b, false
+	}
+	return b, true
+}
