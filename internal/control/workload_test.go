@@ -152,6 +152,7 @@ func TestReplicaSetAdoptsAndReleases(t *testing.T) {
 		if _, err := client.Create(ctx, b.door, client.Pods, alone); err != nil {
 			b.Fatal(err)
 		}
+		b.settle(time.Second) // the controller's views of pods and of sets are not one
 		rs, err := client.Create(ctx, b.door, client.ReplicaSets, &appsv1.ReplicaSet{
 			ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "rs"},
 			Spec:       appsv1.ReplicaSetSpec{Replicas: d.Spec.Replicas, Selector: d.Spec.Selector, Template: d.Spec.Template},

@@ -86,9 +86,9 @@ func failureCondition(have []appsv1.ReplicaSetCondition, diff int32, failure err
 
 func sameStatus(a, b *appsv1.ReplicaSetStatus) bool { return apiequality.Semantic.DeepEqual(a, b) }
 
-// podFor makes a pod of the owner's template.
+// podFor makes a pod of the owner's template, which it shares: the door copies what it is given.
 func podFor(owner *appsv1.ReplicaSet, kind schema.GroupVersionKind) *corev1.Pod {
-	t := owner.Spec.Template.DeepCopy()
+	t := &owner.Spec.Template
 	prefix := owner.Name + "-"
 	if len(validation.NameIsDNSSubdomain(prefix, true)) != 0 {
 		prefix = owner.Name

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"slices"
 
 	"sampan.dev/internal/api"
 
@@ -76,19 +77,27 @@ func assigned(old *corev1.Pod, b *corev1.Binding) (*corev1.Pod, error) {
 	case len(old.Spec.SchedulingGates) > 0:
 		return nil, errors.New("pod " + old.Name + " has non-empty .spec.schedulingGates")
 	}
-	pod := old.DeepCopy()
+	// What does not change is shared with the old version, which is as frozen as this one will be.
+	bound := *old
+	pod := &bound
 	pod.Spec.NodeName = b.Target.Name
 	pod.Status.NominatedNodeName = ""
-	if len(b.Annotations) > 0 && pod.Annotations == nil {
-		pod.Annotations = map[string]string{}
-	}
-	maps.Copy(pod.Annotations, b.Annotations)
-	if len(b.Labels) > 0 && pod.Labels == nil {
-		pod.Labels = map[string]string{}
-	}
-	maps.Copy(pod.Labels, b.Labels)
+	pod.Annotations = with(pod.Annotations, b.Annotations)
+	pod.Labels = with(pod.Labels, b.Labels)
+	pod.Status.Conditions = slices.Clone(pod.Status.Conditions)
 	setPodCondition(pod, corev1.PodCondition{Type: corev1.PodScheduled, Status: corev1.ConditionTrue})
 	return pod, nil
+}
+
+// with returns have with more in it; it changes neither.
+func with(have, more map[string]string) map[string]string {
+	if len(more) == 0 {
+		return have
+	}
+	out := make(map[string]string, len(have)+len(more))
+	maps.Copy(out, have)
+	maps.Copy(out, more)
+	return out
 }
 
 // setPodCondition adds or replaces a condition; its transition time moves only with its status.

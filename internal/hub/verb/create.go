@@ -52,10 +52,16 @@ func (e *Engine) create(ctx context.Context, t target, req *Request, o api.Objec
 	}
 	dedupOwners(o, req.Warn, " after mutating admission happens")
 	generated := o.GetName() == "" && o.GetGenerateName() != ""
+	// A second attempt under another name begins with what admission left. To prepare an object twice does nothing more,
+	// but what a hook has given out it must not find there again.
+	again := func() api.Object { return o }
+	if generated && e.cfg.Hooks[t.stored.GR()] != nil {
+		again = func() api.Object { return o.DeepCopyObject().(api.Object) }
+	}
 	for attempt := 1; ; attempt++ {
-		try := o
-		if generated && attempt < nameAttempts {
-			try = o.DeepCopyObject().(api.Object)
+		try := again()
+		if generated {
+			try.SetName("")
 		}
 		a := *attrs
 		a.Object = try

@@ -54,6 +54,13 @@ func (t target) notOlder(ctx context.Context, rv string) (*cache.Snapshot, error
 }
 
 func (t target) atLeast(ctx context.Context, min int64) (*cache.Snapshot, error) {
+	select {
+	case <-t.cache.Ready(): // mostly it is there, and needs no timer
+		if snap, err := t.cache.Snapshot(ctx, 0); err == nil && snap.Revision >= min {
+			return snap, nil
+		}
+	default:
+	}
 	wait, cancel := context.WithTimeout(ctx, futureWait)
 	defer cancel()
 	snap, err := t.cache.Snapshot(wait, min)

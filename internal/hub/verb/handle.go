@@ -27,7 +27,7 @@ func (e *Engine) handle(ctx context.Context, req *Request, obj runtime.Object, o
 		if err := settleNamespace(k, req.Ref.Namespace, o); err != nil {
 			return Result{}, err
 		}
-		if e.cfg.Patches != nil {
+		if e.cfg.Patches != nil && !answeredByStatus(k, req.Ref.Subresource) {
 			e.cfg.Patches.Track(k, req.Ref.Subresource, o, nil, apply.Manager(opts.FieldManager, req.UserAgent))
 		}
 		if name == "" {
@@ -69,4 +69,9 @@ func (e *Engine) handle(ctx context.Context, req *Request, obj runtime.Object, o
 		st.Code = 201
 	}
 	return Made(out), nil
+}
+
+// answeredByStatus names the creates whose body nobody ever sees again: they need no managed fields.
+func answeredByStatus(k *api.Kind, sub string) bool {
+	return k.Group == "" && (k.Resource == "pods" && (sub == "binding" || sub == "eviction") || k.Resource == "bindings")
 }
