@@ -74,7 +74,8 @@ type Store interface {
 	// Get returns the value at key, linearizably, or ErrNotFound (with the store's revision in either case).
 	Get(ctx context.Context, key string) (kv KV, revision int64, err error)
 	List(ctx context.Context, p Page) (Listing, error)
-	// Create writes a key that must not be there (ErrExists). ttlSeconds > 0 lets it vanish after about that time.
+	// Create writes a key that must not be there (ErrExists). ttlSeconds > 0 lets it vanish after about that time. The value
+	// of a write must not be changed afterwards.
 	Create(ctx context.Context, key string, value []byte, ttlSeconds int64) (revision int64, err error)
 	// Update writes a key that must be at revision expect; otherwise a *ConflictError that carries what is there.
 	Update(ctx context.Context, key string, value []byte, expect, ttlSeconds int64) (revision int64, err error)
@@ -94,4 +95,19 @@ type Store interface {
 	Compact(ctx context.Context, revision int64) error
 	// Close releases everything and waits for it.
 	Close() error
+}
+
+// Write is one unconditional change among several.
+type Write struct {
+	Key        string
+	Value      []byte // nil deletes the key, if it is there
+	TTLSeconds int64
+}
+
+// Batcher is a Store that can make many changes for the price of a few.
+type Batcher interface {
+	Store
+	// Apply makes the changes, each key's at most once, durable when it returns. When it fails, some may have been made; to
+	// apply all of them once more does no harm.
+	Apply(ctx context.Context, writes []Write) error
 }

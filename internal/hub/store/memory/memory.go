@@ -48,6 +48,8 @@ func (it *item) kv(v *version) store.KV {
 
 // Store keeps everything in memory. Make it with New.
 type Store struct {
+	changed func(Change) // nil when nobody listens
+
 	mu struct {
 		sync.Mutex
 		tree      *btree.BTreeG[*item]
@@ -60,15 +62,49 @@ type Store struct {
 	}
 }
 
-var _ store.Store = (*Store)(nil)
+var _ store.Batcher = (*Store)(nil)
+
+// Config is what a store begins with, and who is told what becomes of it.
+type Config struct {
+	// Revision is where it begins; zero means 1, as an empty etcd does. What is in Keys was written then, by one transaction.
+	Revision int64
+	Keys     []store.Write
+	// Past tells that there was a history before Revision, which is not known.
+	Past bool
+	// Changed is called with every change, in order, while the store is locked: it must be quick and not come back.
+	Changed func(Change)
+}
+
+// Change is one change of a key.
+type Change struct {
+	store.Write
+	Revision int64
+	Expired  bool // the time to live has run out
+}
 
 // New makes an empty store at revision 1, as an empty etcd is.
-func New() *Store {
+func New() *Store { return NewWith(Config{}) }
+
+// NewWith makes a store that is not empty.
+func NewWith(cfg Config) *Store {
 	s := &Store{}
 	s.mu.tree = btree.NewG(32, func(a, b *item) bool { return a.key < b.key })
-	s.mu.rev = 1
+	s.mu.rev = max(cfg.Revision, 1)
 	s.mu.watchers = map[*watcher]struct{}{}
 	s.mu.leases = map[string]*time.Timer{}
+	if cfg.Past {
+		s.mu.compacted = s.mu.rev
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, w := range cfg.Keys {
+		s.appendLocked(w.Key, version{value: w.Value, rev: s.mu.rev, create: s.mu.rev})
+		s.leaseLocked(w.Key, w.TTLSeconds)
+	}
+	if cfg.Past {
+		s.mu.log = nil
+	}
+	s.changed = cfg.Changed
 	return s
 }
 
@@ -158,8 +194,29 @@ func (s *Store) Delete(ctx context.Context, key string, expect int64) (int64, er
 	if _, err := s.expectLocked(key, expect); err != nil {
 		return 0, err
 	}
-	s.deleteLocked(key)
+	s.deleteLocked(key, false)
 	return s.mu.rev, nil
+}
+
+// Apply implements store.Batcher. Each change has a revision of its own.
+func (s *Store) Apply(ctx context.Context, writes []store.Write) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.mu.closed {
+		return store.ErrUnready
+	}
+	for _, w := range writes {
+		_, v := s.currentLocked(w.Key)
+		switch {
+		case w.Value == nil && v != nil:
+			s.deleteLocked(w.Key, false)
+		case w.Value != nil && v != nil:
+			s.putLocked(w.Key, w.Value, v.create, w.TTLSeconds)
+		case w.Value != nil:
+			s.putLocked(w.Key, w.Value, s.mu.rev+1, w.TTLSeconds)
+		}
+	}
+	return nil
 }
 
 // RequestProgress implements store.Store.
@@ -210,6 +267,13 @@ func (s *Store) Compact(ctx context.Context, revision int64) error {
 	return nil
 }
 
+// History is how many changes are remembered.
+func (s *Store) History() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.mu.log)
+}
+
 // Close implements store.Store. Watches that still run return ErrUnready.
 func (s *Store) Close() error {
 	s.mu.Lock()
@@ -249,15 +313,23 @@ func (s *Store) expectLocked(key string, expect int64) (*version, error) {
 
 func (s *Store) putLocked(key string, value []byte, create, ttlSeconds int64) {
 	s.mu.rev++
-	v := version{value: slices.Clone(value), rev: s.mu.rev, create: create}
-	s.appendLocked(key, v)
+	if value == nil {
+		value = []byte{} // nil is for deletions
+	}
+	s.appendLocked(key, version{value: value, rev: s.mu.rev, create: create})
 	s.leaseLocked(key, ttlSeconds)
+	if s.changed != nil {
+		s.changed(Change{Write: store.Write{Key: key, Value: value, TTLSeconds: ttlSeconds}, Revision: s.mu.rev})
+	}
 }
 
-func (s *Store) deleteLocked(key string) {
+func (s *Store) deleteLocked(key string, expired bool) {
 	s.mu.rev++
 	s.appendLocked(key, version{rev: s.mu.rev, deleted: true})
 	s.leaseLocked(key, 0)
+	if s.changed != nil {
+		s.changed(Change{Write: store.Write{Key: key}, Revision: s.mu.rev, Expired: expired})
+	}
 }
 
 // appendLocked adds a version and tells the watches. Versions are only ever appended, in place: what a reader copied out
@@ -315,7 +387,7 @@ func (s *Store) leaseLocked(key string, ttlSeconds int64) {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		if s.mu.leases[key] == t && !s.mu.closed {
-			s.deleteLocked(key)
+			s.deleteLocked(key, true)
 		}
 	})
 	s.mu.leases[key] = t

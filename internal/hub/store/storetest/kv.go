@@ -239,3 +239,44 @@ func contention(s *subject) {
 		s.Errorf("counted to %s, want %d", kv.Value, writers*each)
 	}
 }
+
+func batch(s *subject) {
+	st, ok := s.Store.(store.Batcher)
+	if !ok {
+		s.Skip("no batches")
+	}
+	r := s.create(a, "1")
+	f := s.follow("/registry/things/", r)
+	var writes []store.Write
+	for i := range 300 {
+		writes = append(writes, store.Write{Key: fmt.Sprintf("/registry/things/n/%03d", i), Value: []byte(strings.Repeat("x", 5000))})
+	}
+	writes = append(writes, store.Write{Key: a, Value: []byte("2")}, store.Write{Key: b}, store.Write{Key: "/registry/things/n/ttl", Value: []byte("x"), TTLSeconds: 1})
+	if err := st.Apply(s.ctx, writes); err != nil {
+		s.Fatal(err)
+	}
+	created := 0
+	for range 302 {
+		if f.next().Created {
+			created++
+		}
+	}
+	if created != 301 {
+		s.Errorf("%d keys are new", created)
+	}
+	if err := st.Apply(s.ctx, []store.Write{{Key: a}, {Key: writes[0].Key}}); err != nil {
+		s.Fatal(err)
+	}
+	gone := map[string]bool{}
+	for range 3 {
+		e := f.next()
+		gone[e.Key] = e.Deleted
+	}
+	if !gone[a] || !gone[writes[0].Key] || !gone["/registry/things/n/ttl"] {
+		s.Errorf("gone: %v", gone)
+	}
+	if l := s.list(store.Page{Prefix: "/registry/things/"}); l.Count != 299 {
+		s.Errorf("%d keys are left", l.Count)
+	}
+	f.stop()
+}

@@ -40,6 +40,7 @@ func Run(t *testing.T, s Subject) {
 		{"progress", progress},
 		{"time to live", timeToLive},
 		{"concurrent updates", contention},
+		{"batch", batch},
 		{"closed", closed},
 	} {
 		t.Run(c.name, func(t *testing.T) {
