@@ -52,7 +52,7 @@ func NewCollector(env loop.Env, world *World) loop.Runner {
 	}
 	controller := func(queue *loop.Queue, f func(context.Context, types.UID) (time.Duration, error)) *loop.Controller {
 		return &loop.Controller{
-			Name: env.Name, Workers: 20, Queue: queue, Log: env.Log, Synced: world.synced(),
+			Name: env.Name, Workers: 64, Queue: queue, Log: env.Log, Synced: world.synced(),
 			Reconcile: func(ctx context.Context, key string) (time.Duration, error) { return f(ctx, types.UID(key)) },
 		}
 	}
@@ -186,21 +186,26 @@ func (c *collector) readOwner(ctx context.Context, n *node, ref metav1.OwnerRefe
 	if _, gone := c.absent.Get(key); gone {
 		return nil, kind, nil
 	}
-	got, err := c.Door.Get(ctx, client.Ref{Resource: kind.GVR(), Namespace: namespace, Name: ref.Name}, metav1.GetOptions{})
-	if err != nil && !apierrors.IsNotFound(err) {
-		return nil, nil, err
+	at := client.Ref{Resource: kind.GVR(), Namespace: namespace, Name: ref.Name}
+	// That it is there the cache may tell, that it is gone only the newest state.
+	for _, revision := range []string{"0", ""} {
+		if owner, err := c.get(ctx, at, ref.UID, revision); err != nil || owner != nil {
+			return owner, kind, err
+		}
 	}
-	owner, ok := got.(api.Object)
-	if err != nil || !ok || owner.GetUID() != ref.UID {
-		c.absent.Add(key, nil)
-		return nil, kind, nil
-	}
-	return owner, kind, nil
+	c.absent.Add(key, nil)
+	return nil, kind, nil
 }
 
-// read returns the object as it is now, or nil if it is not there any more.
+// read returns the object as the hub's cache has it, which may be a moment behind: what is done about it names its UID and
+// revision and fails if it has changed. It returns nil if it is not there any more.
 func (c *collector) read(ctx context.Context, n *node) (api.Object, error) {
-	got, err := c.Door.Get(ctx, n.ref(), metav1.GetOptions{})
+	return c.get(ctx, n.ref(), n.uid, "0")
+}
+
+// get returns the object of that UID, nil if there is none. revision is "0" for what the cache has, "" for the newest.
+func (c *collector) get(ctx context.Context, ref client.Ref, uid types.UID, revision string) (api.Object, error) {
+	got, err := c.Door.Get(ctx, ref, metav1.GetOptions{ResourceVersion: revision})
 	if apierrors.IsNotFound(err) {
 		return nil, nil
 	}
@@ -208,7 +213,7 @@ func (c *collector) read(ctx context.Context, n *node) (api.Object, error) {
 		return nil, err
 	}
 	obj, ok := got.(api.Object)
-	if !ok || obj.GetUID() != n.uid {
+	if !ok || obj.GetUID() != uid {
 		return nil, nil
 	}
 	return obj, nil

@@ -15,10 +15,13 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"golang.org/x/sync/errgroup"
 )
 
 const (
-	finalizerEstimate = 15 * time.Second       // for objects that wait for somebody's finalizer
+	finalizerEstimate = 15 * time.Second // for objects that wait for somebody's finalizer
+	kindsAtATime      = 16
 	goneDelay         = 100 * time.Millisecond // gathers the deletions of a namespace's objects into few looks
 )
 
@@ -108,12 +111,28 @@ func (c *namespaces) reconcile(ctx context.Context, name string) (time.Duration,
 
 // empty deletes all there is in a namespace: pods, and when they are gone the rest, which they may still need.
 func (c *namespaces) empty(ctx context.Context, ns *corev1.Namespace) *remaining {
-	left := &remaining{count: map[string]int{}, finalizers: map[string]int{}}
-	for i, k := range c.kinds {
-		c.emptyKind(ctx, ns, k, left)
-		if i == 0 && k.GVR() == client.Pods && len(left.count) > 0 {
-			break
+	left := newRemaining()
+	rest := c.kinds
+	if rest[0].GVR() == client.Pods {
+		if c.emptyKind(ctx, ns, rest[0], left); len(left.count) > 0 {
+			return left
 		}
+		rest = rest[1:]
+	}
+	// Most kinds have nothing there, and to be sure of that waits for their caches: they wait together.
+	each := make([]*remaining, len(rest))
+	var all errgroup.Group
+	all.SetLimit(kindsAtATime)
+	for i, k := range rest {
+		each[i] = newRemaining()
+		all.Go(func() error {
+			c.emptyKind(ctx, ns, k, each[i])
+			return nil
+		})
+	}
+	_ = all.Wait() // what went wrong is in each
+	for _, r := range each {
+		left.merge(r)
 	}
 	return left
 }

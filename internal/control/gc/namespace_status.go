@@ -2,6 +2,7 @@ package gc
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -18,6 +19,20 @@ type remaining struct {
 	finalizers map[string]int
 	estimate   time.Duration // until it is worth another look; 0: nothing is left, or nobody knows
 	errs       []error
+}
+
+func newRemaining() *remaining {
+	return &remaining{count: map[string]int{}, finalizers: map[string]int{}}
+}
+
+// merge adds what is left of other kinds.
+func (r *remaining) merge(o *remaining) {
+	maps.Copy(r.count, o.count)
+	for f, n := range o.finalizers {
+		r.finalizers[f] += n
+	}
+	r.wait(o.estimate)
+	r.errs = append(r.errs, o.errs...)
 }
 
 func (r *remaining) fail(err error) { r.errs = append(r.errs, err) }
