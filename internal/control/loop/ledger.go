@@ -69,6 +69,17 @@ func (l *Ledger) Deleted(key string, view View, obj api.Object) {
 func (l *Ledger) add(key string, n note) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if n.revision != 0 {
+		// A view that shows the newest of several writes shows all: one note stands for them.
+		for i := range l.mu.notes[key] {
+			if have := &l.mu.notes[key][i]; have.view == n.view && have.revision != 0 {
+				if have.revision < n.revision {
+					*have = n
+				}
+				return
+			}
+		}
+	}
 	l.mu.notes[key] = append(l.mu.notes[key], n)
 }
 

@@ -2,6 +2,7 @@ package loop
 
 import (
 	"errors"
+	"strconv"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -52,6 +53,10 @@ func TestLedger(t *testing.T) {
 		{"deleted and gone", func(l *Ledger, v View) { l.Deleted("k", v, pod("p", "1", "9")) }, fakeView{revision: "9"}, true},
 		{"deleted and replaced", func(l *Ledger, v View) { l.Deleted("k", v, pod("p", "1", "9")) },
 			fakeView{revision: "9", pods: map[string]*corev1.Pod{"ns/p": pod("p", "2", "12")}}, true},
+		{"two created, the older seen", func(l *Ledger, v View) {
+			l.Wrote("k", v, pod("q", "2", "12"))
+			l.Wrote("k", v, pod("p", "1", "11"))
+		}, fakeView{revision: "11", pods: map[string]*corev1.Pod{"ns/p": pod("p", "1", "11")}}, false},
 		{"another key", func(l *Ledger, v View) { l.Wrote("other", v, pod("p", "1", "11")) }, fakeView{revision: "10"}, true},
 	} {
 		l := NewLedger()
@@ -138,5 +143,27 @@ func TestSlowStart(t *testing.T) {
 	}
 	if n, err = SlowStart(0, func() error { return boom }); n != 0 || err != nil {
 		t.Fatal(n, err)
+	}
+}
+
+// One key's writes go on beside each other, but not all of them at once; and a batch leaves one note, not one for each.
+func TestTogetherIsBounded(t *testing.T) {
+	var now, most, calls atomic.Int64
+	Together(1000, func(int) {
+		n := now.Add(1)
+		for m := most.Load(); n > m && !most.CompareAndSwap(m, n); m = most.Load() {
+		}
+		calls.Add(1)
+		now.Add(-1)
+	})
+	if calls.Load() != 1000 || most.Load() > inFlight {
+		t.Errorf("%d calls, up to %d at a time", calls.Load(), most.Load())
+	}
+	l, v := NewLedger(), &fakeView{revision: "1"}
+	for i := range 1000 {
+		l.Wrote("k", v, pod("p", "1", strconv.Itoa(10+i)))
+	}
+	if n := len(l.mu.notes["k"]); n != 1 {
+		t.Errorf("%d notes of a thousand creates", n)
 	}
 }

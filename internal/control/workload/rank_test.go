@@ -81,17 +81,17 @@ func TestVictims(t *testing.T) {
 
 func TestPlanReplicasIsLimited(t *testing.T) {
 	none := func() []*corev1.Pod { return nil }
-	if n, gone := planReplicas(10000, nil, none, now); n != 500 || gone != nil {
+	if n, gone := planReplicas(2*burst, nil, none, now); n != burst || gone != nil {
 		t.Error(n, gone)
 	}
 	var many []*corev1.Pod
-	for range 1000 {
+	for range burst + 500 {
 		many = append(many, mkPod("x"))
 	}
-	if n, gone := planReplicas(0, many, none, now); n != 0 || len(gone) != 500 {
+	if n, gone := planReplicas(0, many, none, now); n != 0 || len(gone) != burst {
 		t.Error(n, len(gone))
 	}
-	if n, gone := planReplicas(1000, many, none, now); n != 0 || len(gone) != 0 {
+	if n, gone := planReplicas(burst+500, many, none, now); n != 0 || len(gone) != 0 {
 		t.Error(n, len(gone))
 	}
 }

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"sync"
 	"time"
 
 	"sampan.dev/internal/api"
@@ -161,12 +160,13 @@ func (r *replicas) create(ctx context.Context, key string, rs *appsv1.ReplicaSet
 		return nil
 	}
 	r.Log.Debug("too few replicas", "key", key, "want", *rs.Spec.Replicas, "creating", n)
+	template := podFor(rs, r.kind)
 	_, err := loop.SlowStart(n, func() error {
-		pod, err := client.Create(ctx, r.Door, client.Pods, podFor(rs, r.kind))
+		pod, err := client.Create(ctx, r.Door, client.Pods, template)
 		switch {
 		case err == nil:
 			r.ledger.Wrote(key, r.view, pod)
-			r.Events.Eventf(rs, corev1.EventTypeNormal, "SuccessfulCreate", "Created pod: %s", pod.Name)
+			r.Events.Event(rs, corev1.EventTypeNormal, "SuccessfulCreate", "Created pod: "+pod.Name)
 		case apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause):
 			return nil // nothing more will ever be created here
 		case ctx.Err() == nil:
@@ -183,11 +183,7 @@ func (r *replicas) remove(ctx context.Context, key string, rs *appsv1.ReplicaSet
 	}
 	r.Log.Debug("too many replicas", "key", key, "want", *rs.Spec.Replicas, "deleting", len(pods))
 	errs := make([]error, len(pods))
-	var wg sync.WaitGroup
-	for i, p := range pods {
-		wg.Go(func() { errs[i] = r.removeOne(ctx, key, rs, p) })
-	}
-	wg.Wait()
+	loop.Together(len(pods), func(i int) { errs[i] = r.removeOne(ctx, key, rs, pods[i]) })
 	for _, err := range errs {
 		if err != nil {
 			return err // they are likely all the same
