@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"runtime/pprof"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -43,6 +44,22 @@ func speed(b *testing.B, opts testkit.Options) *testkit.Cluster {
 		return err == nil
 	})
 	return c
+}
+
+// profiled writes a CPU profile of what is timed to the file that SPEED_CPU names.
+func profiled(b *testing.B) func() {
+	name := os.Getenv("SPEED_CPU")
+	if name == "" {
+		return func() {}
+	}
+	f, err := os.Create(name)
+	if err != nil {
+		b.Fatal(err)
+	}
+	if err := pprof.StartCPUProfile(f); err != nil {
+		b.Fatal(err)
+	}
+	return func() { pprof.StopCPUProfile(); f.Close() }
 }
 
 func size(env string, otherwise int) int {
@@ -140,9 +157,11 @@ func schedule(b *testing.B, change func(*corev1.Pod)) {
 		wait := count(b, c, pods, func(p *corev1.Pod) bool { return p.Spec.NodeName != "" })
 		b.StartTimer()
 		began = time.Now()
+		stop := profiled(b)
 		c.StartScheduler(b)
 		end := wait()
 		b.StopTimer()
+		stop()
 		b.ReportMetric(float64(pods)/end.Sub(began).Seconds(), "bound/s")
 	}
 }
@@ -198,12 +217,14 @@ func BenchmarkSpeedScale(b *testing.B) {
 				time.Sleep(500 * time.Millisecond)
 				b.StartTimer()
 				began := time.Now()
+				stop := profiled(b)
 				if _, err := client.MergePatch(c.Context, c.Door, client.Ref{Resource: client.Deployments, Namespace: "default", Name: "d"},
 					map[string]any{"spec": map[string]any{"replicas": n}}); err != nil {
 					b.Fatal(err)
 				}
 				end := wait()
 				b.StopTimer()
+				stop()
 				b.ReportMetric(end.Sub(began).Seconds(), "exist_s")
 			}
 		})

@@ -52,6 +52,25 @@ func (s *Scheduler) markUnschedulable(ctx context.Context, pod *corev1.Pod, reas
 		}
 	}
 	want.LastTransitionTime = changed
+	err := s.putCondition(ctx, pod, want)
+	if err != nil && !apierrors.IsNotFound(err) && !apierrors.IsConflict(err) && ctx.Err() == nil {
+		s.cfg.Log.Warn("pod status not written", "pod", pod.Namespace+"/"+pod.Name, "error", err)
+	}
+}
+
+// putCondition writes the condition on top of the pod's version that is known, which saves the hub from reading and applying
+// a patch; when that version is no longer the newest it sends the patch.
+func (s *Scheduler) putCondition(ctx context.Context, pod *corev1.Pod, want corev1.PodCondition) error {
+	next := *pod // the door copies what it is given
+	next.Status.Conditions = slices.Clone(pod.Status.Conditions)
+	if i := slices.IndexFunc(next.Status.Conditions, func(c corev1.PodCondition) bool { return c.Type == want.Type }); i >= 0 {
+		next.Status.Conditions[i] = want
+	} else {
+		next.Status.Conditions = append(next.Status.Conditions, want)
+	}
+	if _, err := client.UpdateStatus(ctx, s.cfg.Door, client.Pods, &next); !apierrors.IsConflict(err) {
+		return err
+	}
 	patch, err := json.Marshal(map[string]any{
 		"metadata": map[string]any{"uid": pod.UID},
 		"status":   map[string]any{"conditions": []corev1.PodCondition{want}},
@@ -61,9 +80,7 @@ func (s *Scheduler) markUnschedulable(ctx context.Context, pod *corev1.Pod, reas
 	}
 	ref := client.Ref{Resource: client.Pods, Namespace: pod.Namespace, Name: pod.Name, Subresource: "status"}
 	_, err = s.cfg.Door.Patch(ctx, ref, types.StrategicMergePatchType, patch, metav1.PatchOptions{})
-	if err != nil && !apierrors.IsNotFound(err) && !apierrors.IsConflict(err) && ctx.Err() == nil {
-		s.cfg.Log.Warn("pod status not written", "pod", pod.Namespace+"/"+pod.Name, "error", err)
-	}
+	return err
 }
 
 // schedulingChanged reports whether anything that a filter looks at has changed; heartbeats have not.
