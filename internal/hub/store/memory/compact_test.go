@@ -18,22 +18,53 @@ func TestCompactEvery(t *testing.T) {
 		done := make(chan error)
 		go func() { done <- store.CompactEvery(ctx, s, store.KeepHistory, slog.New(slog.DiscardHandler)) }()
 		rev, _ := s.Create(ctx, "/a", nil, 0)
-		for i := range 60 { // one write a minute
-			time.Sleep(time.Minute)
-			rev, _ = s.Update(ctx, "/a", nil, rev, 0)
+		const each = 30 // writes a minute
+		for i := range 60 {
+			for range each {
+				time.Sleep(time.Minute / each)
+				rev, _ = s.Update(ctx, "/a", nil, rev, 0)
+			}
 			if i < 15 {
 				continue
 			}
-			if _, err := s.List(ctx, store.Page{Prefix: "/", Revision: rev - 4}); err != nil {
+			if _, err := s.List(ctx, store.Page{Prefix: "/", Revision: rev - 4*each}); err != nil {
 				t.Fatalf("minute %d: four minutes ago: %v", i, err)
 			}
-			if _, err := s.List(ctx, store.Page{Prefix: "/", Revision: rev - 12}); !errors.Is(err, store.ErrCompacted) {
+			if _, err := s.List(ctx, store.Page{Prefix: "/", Revision: rev - 12*each}); !errors.Is(err, store.ErrCompacted) {
 				t.Fatalf("minute %d: twelve minutes ago: %v", i, err)
 			}
 		}
 		cancel()
 		if err := <-done; err != nil {
 			t.Error(err)
+		}
+	})
+}
+
+// counted counts compactions.
+type counted struct {
+	*Store
+	n int
+}
+
+func (c *counted) Compact(ctx context.Context, revision int64) error {
+	c.n++
+	return c.Store.Compact(ctx, revision)
+}
+
+func TestCompactEverySparesAnIdleStore(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &counted{Store: New()}
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		go store.CompactEvery(ctx, s, store.KeepHistory, slog.New(slog.DiscardHandler))
+		rev, _ := s.Create(ctx, "/a", nil, 0)
+		for range 24 * 20 { // a write every three minutes for a day
+			time.Sleep(3 * time.Minute)
+			rev, _ = s.Update(ctx, "/a", nil, rev, 0)
+		}
+		if s.n < 20 || s.n > 25 {
+			t.Errorf("%d compactions in a day, want one an hour", s.n)
 		}
 	})
 }
