@@ -38,6 +38,13 @@ type Reader interface {
 	Watch(ctx context.Context, ref Ref, opts metav1.ListOptions) (watch.Interface, error)
 }
 
+// Batched is a watch that hands over in one piece what has happened since the last: the local door's is. The receiver has
+// the slices to itself. Who calls Batches does not call ResultChan.
+type Batched interface {
+	watch.Interface
+	Batches() <-chan []watch.Event
+}
+
 // Writer writes objects. Each call returns what the hub answered: the stored object, or the answer of a subresource or
 // review.
 type Writer interface {

@@ -10,6 +10,8 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/watch"
+
+	"sampan.dev/internal/client"
 )
 
 // Waits between attempts that fail; each is stretched by up to its own length, so that the many clients of a hub that
@@ -147,43 +149,93 @@ func (i *Informer[T]) stream(ctx context.Context) error {
 		return fmt.Errorf("watch %s: %w", i.ref.Resource.Resource, err)
 	}
 	defer w.Stop()
+	var batches <-chan []watch.Event
+	var single <-chan watch.Event
+	if b, ok := w.(client.Batched); ok {
+		batches = b.Batches()
+	} else {
+		single = w.ResultChan()
+	}
 	for {
+		var events []watch.Event
+		var open bool
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-i.late:
 			i.greet()
-		case ev, open := <-w.ResultChan():
-			if !open {
-				return nil
-			}
-			if err := i.take(ev); err != nil {
-				return err
-			}
+			continue
+		case events, open = <-batches:
+		case ev, more := <-single:
+			events, open = append(events, ev), more
+		}
+		if !open {
+			return nil
+		}
+		if err := i.take(events); err != nil {
+			return err
 		}
 	}
 }
 
-// take applies one event.
-func (i *Informer[T]) take(ev watch.Event) error {
-	if ev.Type == watch.Error {
-		return fmt.Errorf("watch %s: %w", i.ref.Resource.Resource, apierrors.FromObject(ev.Object))
-	}
-	if ev.Type == watch.Bookmark {
-		if m, ok := ev.Object.(metav1.Object); ok {
-			i.setRevision(m.GetResourceVersion())
+// change is one that the handlers are told of: of obj, which took the place of old if had, or which is gone.
+type change[T any] struct {
+	old, obj  T
+	had, gone bool
+}
+
+// most is how many events are taken in before the handlers are told.
+const most = 256
+
+// take applies events: first all to the view, under one lock, and then the handlers are told. What comes before one that is
+// an error is applied.
+func (i *Informer[T]) take(events []watch.Event) error {
+	for len(events) > 0 {
+		n := min(most, len(events))
+		changes := make([]change[T], 0, n)
+		err := i.apply(events[:n], &changes)
+		for k := range changes {
+			if c := &changes[k]; c.gone {
+				i.gone(c.obj)
+			} else {
+				i.told(c.old, c.had, c.obj)
+			}
 		}
-		return nil
+		if err != nil {
+			return err
+		}
+		events = events[n:]
 	}
-	obj, ok := ev.Object.(T)
-	if !ok {
-		return fmt.Errorf("watch %s: event carries %T", i.ref.Resource.Resource, ev.Object)
-	}
-	switch ev.Type {
-	case watch.Added, watch.Modified:
-		i.set(obj)
-	case watch.Deleted:
-		i.remove(obj)
+	return nil
+}
+
+func (i *Informer[T]) apply(events []watch.Event, changes *[]change[T]) error {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	for _, ev := range events {
+		if ev.Type == watch.Error {
+			return fmt.Errorf("watch %s: %w", i.ref.Resource.Resource, apierrors.FromObject(ev.Object))
+		}
+		if ev.Type == watch.Bookmark {
+			if m, ok := ev.Object.(metav1.Object); ok {
+				i.mu.revision = m.GetResourceVersion()
+			}
+			continue
+		}
+		obj, ok := ev.Object.(T)
+		if !ok {
+			return fmt.Errorf("watch %s: event carries %T", i.ref.Resource.Resource, ev.Object)
+		}
+		switch ev.Type {
+		case watch.Added, watch.Modified:
+			old, had := i.mu.store.set(obj)
+			*changes = append(*changes, change[T]{old: old, had: had, obj: obj})
+		case watch.Deleted:
+			if _, had := i.mu.store.remove(keyOf(obj)); had {
+				*changes = append(*changes, change[T]{obj: obj, gone: true})
+			}
+		}
+		i.mu.revision = obj.GetResourceVersion()
 	}
 	return nil
 }

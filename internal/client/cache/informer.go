@@ -10,7 +10,8 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 )
 
-// Handler is told of changes, in order, on the informer's goroutine; it must not block. Nil functions are skipped. A
+// Handler is told of changes, in order, on the informer's goroutine; it must not block. The view may be ahead of what it is
+// told, for changes that come together are taken in together. Nil functions are skipped. A
 // handler added late first gets every object as an Add (on the informer's goroutine too). An object that was deleted and
 // made anew under the same name, unseen, comes as a Delete and an Add.
 type Handler[T api.Object] struct {
@@ -119,12 +120,6 @@ func (i *Informer[T]) Revision() string {
 	return i.mu.revision
 }
 
-func (i *Informer[T]) setRevision(rv string) {
-	i.mu.Lock()
-	defer i.mu.Unlock()
-	i.mu.revision = rv
-}
-
 // greet tells the handlers that came since of all there is, and counts them among the others. Only the goroutine of Run
 // changes the store, so what it reads here is what the handlers so far have been told.
 func (i *Informer[T]) greet() {
@@ -146,15 +141,6 @@ func (i *Informer[T]) greet() {
 	i.handlers = append(i.handlers, pending...)
 }
 
-// set stores obj and tells the handlers.
-func (i *Informer[T]) set(obj T) {
-	i.mu.Lock()
-	old, had := i.mu.store.set(obj)
-	i.mu.revision = obj.GetResourceVersion()
-	i.mu.Unlock()
-	i.told(old, had, obj)
-}
-
 // told tells the handlers that obj has taken the place of old, if had.
 func (i *Informer[T]) told(old T, had bool, obj T) {
 	if had && old.GetUID() != obj.GetUID() {
@@ -171,17 +157,7 @@ func (i *Informer[T]) told(old T, had bool, obj T) {
 	}
 }
 
-// remove forgets obj and tells the handlers, with the state that the deletion carried.
-func (i *Informer[T]) remove(obj T) {
-	i.mu.Lock()
-	_, had := i.mu.store.remove(keyOf(obj))
-	i.mu.revision = obj.GetResourceVersion()
-	i.mu.Unlock()
-	if had {
-		i.gone(obj)
-	}
-}
-
+// gone tells the handlers of the last state, which the deletion carried.
 func (i *Informer[T]) gone(obj T) {
 	for _, h := range i.handlers {
 		if h.Delete != nil {
@@ -192,11 +168,7 @@ func (i *Informer[T]) gone(obj T) {
 
 // replace makes the view what a list said, and tells the handlers of the difference.
 func (i *Informer[T]) replace(items []T, rv string) {
-	type change struct {
-		old, obj T
-		had      bool
-	}
-	var changes []change
+	var changes []change[T]
 	var lost []T
 	i.mu.Lock()
 	seen := make(map[key]struct{}, len(items))
@@ -207,7 +179,7 @@ func (i *Informer[T]) replace(items []T, rv string) {
 			continue
 		}
 		i.mu.store.set(obj)
-		changes = append(changes, change{old, obj, had})
+		changes = append(changes, change[T]{old: old, obj: obj, had: had})
 	}
 	for _, old := range i.mu.store.list("") {
 		if _, ok := seen[keyOf(old)]; !ok {

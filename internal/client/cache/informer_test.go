@@ -326,3 +326,53 @@ func TestPagedList(t *testing.T) {
 }
 
 var _ api.Object = (*corev1.ConfigMap)(nil)
+
+// batched is a watch of batches.
+type batched struct {
+	watch.Interface
+	c chan []watch.Event
+}
+
+func (b batched) Batches() <-chan []watch.Event { return b.c }
+
+type batchDoor struct {
+	client.Reader
+	w batched
+}
+
+func (d batchDoor) List(context.Context, client.Ref, metav1.ListOptions) (*client.List, error) {
+	return &client.List{ResourceVersion: "1"}, nil
+}
+func (d batchDoor) Watch(context.Context, client.Ref, metav1.ListOptions) (watch.Interface, error) {
+	return d.w, nil
+}
+
+// What comes in one piece is taken in at once: the handlers are told in order, on a view that holds all of it.
+func TestBatches(t *testing.T) {
+	w := batched{watch.NewFake(), make(chan []watch.Event)}
+	i := New[*corev1.ConfigMap](batchDoor{w: w}, client.ConfigMaps, Options{}, slog.New(slog.DiscardHandler))
+	got := make(chan string, 10)
+	say := func(what string, c *corev1.ConfigMap) { got <- fmt.Sprint(what, " ", c.Name, " of ", i.Len(), " at ", i.Revision()) }
+	i.Handle(Handler[*corev1.ConfigMap]{
+		Add:    func(c *corev1.ConfigMap) { say("add", c) },
+		Update: func(_, c *corev1.ConfigMap) { say("update", c) },
+		Delete: func(c *corev1.ConfigMap) { say("delete", c) },
+	})
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan struct{})
+	go func() { defer close(done); _ = i.Run(ctx) }()
+	obj := func(name, rv string) *corev1.ConfigMap {
+		return &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: "n", Name: name, UID: types.UID(name), ResourceVersion: rv}}
+	}
+	w.c <- []watch.Event{
+		{Type: watch.Added, Object: obj("a", "2")}, {Type: watch.Added, Object: obj("b", "3")}, {Type: watch.Modified, Object: obj("a", "4")},
+		{Type: watch.Deleted, Object: obj("b", "5")}, {Type: watch.Bookmark, Object: obj("", "9")},
+	}
+	for _, want := range []string{"add a of 1 at 9", "add b of 1 at 9", "update a of 1 at 9", "delete b of 1 at 9"} {
+		if s := <-got; s != want {
+			t.Errorf("%s, want %s", s, want)
+		}
+	}
+	cancel()
+	<-done
+}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"sync"
 
 	"sampan.dev/internal/client"
 	"sampan.dev/internal/hub/verb"
@@ -25,26 +26,51 @@ func (d *Door) Watch(ctx context.Context, ref client.Ref, opts metav1.ListOption
 		return nil, err
 	}
 	ctx, cancel := context.WithCancel(ctx)
-	w := &watcher{events: make(chan watch.Event, 32), cancel: cancel}
+	w := &watcher{batches: make(chan []watch.Event, 1), ended: ctx.Done(), cancel: cancel}
+	w.single = sync.OnceValue(w.split)
 	go func() {
 		defer cancel()
-		defer close(w.events)
+		defer close(w.batches)
 		defer s.Close()
 		done(w.pump(ctx, s))
 	}()
 	return w, nil
 }
 
+// watcher is a client.Batched.
 type watcher struct {
-	events chan watch.Event
-	cancel context.CancelFunc
+	batches chan []watch.Event
+	single  func() <-chan watch.Event
+	ended   <-chan struct{}
+	cancel  context.CancelFunc
 }
 
+// Batches is closed when the watch has ended.
+func (w *watcher) Batches() <-chan []watch.Event { return w.batches }
+
 // ResultChan is closed when the watch has ended.
-func (w *watcher) ResultChan() <-chan watch.Event { return w.events }
+func (w *watcher) ResultChan() <-chan watch.Event { return w.single() }
 
 // Stop ends the watch; it does not wait for it.
 func (w *watcher) Stop() { w.cancel() }
+
+// split hands the events over one by one.
+func (w *watcher) split() <-chan watch.Event {
+	events := make(chan watch.Event, 32)
+	go func() {
+		defer close(events)
+		for batch := range w.batches {
+			for _, ev := range batch {
+				select {
+				case events <- ev:
+				case <-w.ended:
+					return
+				}
+			}
+		}
+	}()
+	return events
+}
 
 // pump hands events over until the stream, the caller or its context ends.
 func (w *watcher) pump(ctx context.Context, s *verb.Stream) error {
@@ -56,16 +82,18 @@ func (w *watcher) pump(ctx context.Context, s *verb.Stream) error {
 		if err != nil {
 			events = []verb.Event{{Type: watch.Error, Item: verb.Made(wire.StatusOf(err))}}
 		}
-		for _, ev := range events {
+		batch := make([]watch.Event, len(events))
+		for i, ev := range events {
 			obj, oerr := ev.Item.Object()
 			if oerr != nil {
 				return oerr
 			}
-			select {
-			case w.events <- watch.Event{Type: ev.Type, Object: obj}:
-			case <-ctx.Done():
-				return nil
-			}
+			batch[i] = watch.Event{Type: ev.Type, Object: obj}
+		}
+		select {
+		case w.batches <- batch:
+		case <-ctx.Done():
+			return nil
 		}
 		if err != nil {
 			return err
