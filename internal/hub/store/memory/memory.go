@@ -366,7 +366,10 @@ func (s *Store) trimLocked(key string, revision int64) {
 	if it.versions[keep].deleted && it.versions[keep].rev <= revision {
 		keep++
 	}
-	if keep == len(it.versions) {
+	switch keep {
+	case 0:
+		return // an earlier change of the key has had it trimmed
+	case len(it.versions):
 		s.mu.tree.Delete(it)
 		return
 	}
