@@ -3,6 +3,7 @@ package api
 import (
 	"bytes"
 	"fmt"
+	"sync"
 
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -14,6 +15,12 @@ var (
 	protoCodec = protobuf.NewSerializer(Scheme, Scheme)
 	jsonCodec  = json.NewSerializerWithOptions(json.DefaultMetaFactory, Scheme, Scheme, json.SerializerOptions{})
 )
+
+// envelopeMost is room for what EncodeStored puts around an object.
+const envelopeMost = 128
+
+// scratches are what objects are encoded in before they are copied out.
+var scratches = sync.Pool{New: func() any { return &runtime.Allocator{} }}
 
 // SetGVK fills in the apiVersion and kind of obj from the scheme, so that its encodings carry them.
 func SetGVK(obj runtime.Object) error {
@@ -35,7 +42,12 @@ func EncodeStored(obj Object) ([]byte, error) {
 		return nil, err
 	}
 	var b bytes.Buffer
-	if err := protoCodec.Encode(obj, &b); err != nil {
+	if s, ok := obj.(interface{ Size() int }); ok {
+		b.Grow(s.Size() + envelopeMost) // once, instead of by doubling
+	}
+	scratch := scratches.Get().(*runtime.Allocator)
+	defer scratches.Put(scratch)
+	if err := protoCodec.EncodeWithAllocator(obj, &b, scratch); err != nil {
 		return nil, fmt.Errorf("encode %T for storage: %w", obj, err)
 	}
 	return b.Bytes(), nil
