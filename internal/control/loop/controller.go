@@ -43,6 +43,11 @@ type Controller struct {
 	// Synced are waited for before the first key is taken: the informers that Reconcile reads.
 	Synced []<-chan struct{}
 
+	// Rest lets a key rest after a look for this many times as long as the look took, but no longer than restMost, so that a
+	// key whose every look costs much (a service of ten thousand pods, while they change) takes a bounded part of a core
+	// and writes once for many changes. What is announced meanwhile is looked at afterwards.
+	Rest int
+
 	// Ledger, when set, keeps a key waiting until the informers show all that Reconcile wrote for it.
 	Ledger *Ledger
 
@@ -50,6 +55,8 @@ type Controller struct {
 	// makes it come again after a backoff, requeue > 0 after that time.
 	Reconcile func(ctx context.Context, key string) (requeue time.Duration, err error)
 }
+
+const restMost = 250 * time.Millisecond
 
 // staleRetry bounds how long a key sleeps that waits for its own writes to show, should the event that ends the wait not
 // concern it (the object was deleted by another hand before the view saw it).
@@ -79,8 +86,13 @@ func (c *Controller) work(ctx context.Context) {
 		if !ok {
 			return
 		}
+		began := time.Now()
 		c.step(ctx, key)
-		c.Queue.Done(key)
+		if rest := min(time.Duration(c.Rest)*time.Since(began), restMost); rest > 0 {
+			time.AfterFunc(rest, func() { c.Queue.Done(key) })
+		} else {
+			c.Queue.Done(key)
+		}
 	}
 }
 

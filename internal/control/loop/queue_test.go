@@ -151,3 +151,30 @@ func TestControllerExcludesAndLosesNothing(t *testing.T) {
 		<-done
 	})
 }
+
+// A key that is slow to look at rests, and what is announced meanwhile is looked at once, afterwards.
+func TestRest(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		var looks []time.Duration
+		began := time.Now()
+		q := NewQueue()
+		c := &Controller{Name: "test", Workers: 2, Rest: 4, Queue: q, Log: slog.New(slog.DiscardHandler), Reconcile: func(context.Context, string) (time.Duration, error) {
+			looks = append(looks, time.Since(began))
+			time.Sleep(10 * time.Millisecond)
+			return 0, nil
+		}}
+		go func() { _ = c.Run(ctx) }()
+		for range 60 {
+			q.Add("k")
+			time.Sleep(time.Millisecond)
+		}
+		time.Sleep(time.Second)
+		if len(looks) != 3 || looks[1] != 50*time.Millisecond || looks[2] != 100*time.Millisecond {
+			t.Errorf("looks at %v", looks)
+		}
+		cancel()
+		synctest.Wait()
+	})
+}

@@ -43,7 +43,7 @@ func NewEndpoints(env loop.Env) loop.Runner {
 	// Updates by others stand until the service changes, as upstream: people edit Endpoints by hand.
 	c.all.Handle(cache.Handler[*corev1.Endpoints]{Delete: func(e *corev1.Endpoints) { queue.Add(loop.Key(e)) }})
 	controller := &loop.Controller{
-		Name: env.Name, Workers: 5, Queue: queue, Log: env.Log, Ledger: c.ledger,
+		Name: env.Name, Workers: 5, Rest: 4, Queue: queue, Log: env.Log, Ledger: c.ledger,
 		Synced:    []<-chan struct{}{c.services.Synced(), c.pods.Synced(), c.all.Synced()},
 		Reconcile: c.reconcile,
 	}

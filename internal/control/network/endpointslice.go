@@ -45,7 +45,7 @@ func NewEndpointSlice(env loop.Env) loop.Runner {
 	c.nodes = cache.For[*corev1.Node](env.Informers, client.Nodes, cache.Options{})
 	c.writer = newSliceWriter(env, queue, managedBySlices)
 	return &loop.Controller{
-		Name: env.Name, Workers: 5, Queue: queue, Log: env.Log, Ledger: c.writer.ledger,
+		Name: env.Name, Workers: 5, Rest: 4, Queue: queue, Log: env.Log, Ledger: c.writer.ledger,
 		Synced:    []<-chan struct{}{c.services.Synced(), c.pods.Synced(), c.nodes.Synced(), c.writer.slices.Synced()},
 		Reconcile: c.reconcile,
 	}
@@ -288,31 +288,58 @@ func (w *sliceWriter) of(key string) []*discoveryv1.EndpointSlice {
 	return out
 }
 
+// carryOut writes the slices of a plan, which are independent of each other, beside each other: new endpoints first, then
+// changed ones, and only then those that are to go. It returns the first error of a step.
 func (w *sliceWriter) carryOut(ctx context.Context, key string, plan slicePlan, trigger time.Time) error {
-	for _, s := range plan.create {
+	err := each(plan.create, func(s *discoveryv1.EndpointSlice) error {
 		s.Annotations = annotateTrigger(s.Annotations, trigger)
 		out, err := client.Create(ctx, w.door, client.EndpointSlices, s)
 		if apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause) {
-			return nil
+			return errTerminating
 		}
 		if err != nil {
 			return fmt.Errorf("failed to create EndpointSlice for Service %s: %w", key, err)
 		}
 		w.ledger.Wrote(key, w.view, out)
+		return nil
+	})
+	if errors.Is(err, errTerminating) {
+		return nil // nothing more will ever be created here
 	}
-	for _, s := range plan.update {
+	if err != nil {
+		return err
+	}
+	err = each(plan.update, func(s *discoveryv1.EndpointSlice) error {
 		s.Annotations = annotateTrigger(s.Annotations, trigger)
 		out, err := client.Update(ctx, w.door, client.EndpointSlices, s)
 		if err != nil {
 			return fmt.Errorf("failed to update %s EndpointSlice for Service %s: %w", s.Name, key, err)
 		}
 		w.ledger.Wrote(key, w.view, out)
+		return nil
+	})
+	if err != nil {
+		return err
 	}
-	for _, s := range plan.remove {
+	return each(plan.remove, func(s *discoveryv1.EndpointSlice) error {
 		if err := client.Delete(ctx, w.door, client.EndpointSlices, s.Namespace, s.Name, s.UID); err != nil && !apierrors.IsNotFound(err) {
 			return fmt.Errorf("failed to delete %s EndpointSlice for Service %s: %w", s.Name, key, err)
 		}
 		w.ledger.Deleted(key, w.view, s)
+		return nil
+	})
+}
+
+var errTerminating = errors.New("the namespace is being terminated")
+
+// each calls fn with every slice, many at a time, and returns the first error in their order.
+func each(slices []*discoveryv1.EndpointSlice, fn func(*discoveryv1.EndpointSlice) error) error {
+	errs := make([]error, len(slices))
+	loop.Together(len(slices), func(i int) { errs[i] = fn(slices[i]) })
+	for _, err := range errs {
+		if err != nil {
+			return err
+		}
 	}
 	return nil
 }
