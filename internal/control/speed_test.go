@@ -14,6 +14,7 @@ import (
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -69,7 +70,7 @@ func size(env string, otherwise int) int {
 	return otherwise
 }
 
-func waitFor(b *testing.B, what string, ok func() bool) {
+func waitFor(b testing.TB, what string, ok func() bool) {
 	b.Helper()
 	for end := time.Now().Add(5 * time.Minute); !ok(); time.Sleep(5 * time.Millisecond) {
 		if time.Now().After(end) {
@@ -92,7 +93,7 @@ func together(n int, f func(i int)) {
 	wg.Wait()
 }
 
-func hollow(b *testing.B, c *testkit.Cluster, n int) {
+func hollow(b testing.TB, c *testkit.Cluster, n int) {
 	b.Helper()
 	q := resource.MustParse
 	together(n, func(i int) {
@@ -125,7 +126,7 @@ func smallPod(name string) *corev1.Pod {
 	}
 }
 
-var noNodeControllers = []string{"*", "-node-lifecycle-controller", "-taint-eviction-controller", "-node-ipam-controller", "-pod-garbage-collector-controller"}
+var noNodeControllers = []string{"*", "-node-lifecycle-controller", "-taint-eviction-controller", "-node-ipam-controller", "-pod-garbage-collector-controller", "-ttl-controller"}
 
 func BenchmarkSpeedSchedule(b *testing.B) { schedule(b, func(*corev1.Pod) {}) }
 
@@ -258,5 +259,73 @@ func BenchmarkSpeedNamespace(b *testing.B) {
 		})
 		b.StopTimer()
 		b.ReportMetric(time.Since(began).Seconds(), "gone_s")
+	}
+}
+
+// How long after the last of many pods has become ready its service's slices show all of them.
+func BenchmarkSpeedEndpoints(b *testing.B) {
+	n := size("SPEED_PODS", 5000)
+	for range b.N {
+		b.StopTimer()
+		c := speed(b, testkit.Options{Controllers: noNodeControllers, NoScheduler: true})
+		hollow(b, c, 10)
+		svc := &corev1.Service{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "web"}, Spec: corev1.ServiceSpec{
+			Selector: map[string]string{"app": "bench"}, Ports: []corev1.ServicePort{{Port: 80}},
+		}}
+		if _, err := client.Create(c.Context, c.Door, client.Services, svc); err != nil {
+			b.Fatal(err)
+		}
+		w, err := c.Door.Watch(c.Context, client.Ref{Resource: client.EndpointSlices, Namespace: "default"}, metav1.ListOptions{LabelSelector: discoveryv1.LabelServiceName + "=web"})
+		if err != nil {
+			b.Fatal(err)
+		}
+		done, writes := make(chan time.Time, 1), 0
+		go func() {
+			ready := map[string]int{}
+			for ev := range w.ResultChan() {
+				s, ok := ev.Object.(*discoveryv1.EndpointSlice)
+				if !ok {
+					continue
+				}
+				writes++
+				ready[s.Name] = 0
+				for _, e := range s.Endpoints {
+					if e.Conditions.Ready != nil && *e.Conditions.Ready {
+						ready[s.Name]++
+					}
+				}
+				all := 0
+				for _, k := range ready {
+					all += k
+				}
+				if all == n {
+					done <- time.Now()
+					return
+				}
+			}
+		}()
+		stop := profiled(b)
+		b.StartTimer()
+		together(n, func(i int) {
+			p := smallPod(fmt.Sprintf("p%05d", i))
+			p.Spec.NodeName = fmt.Sprintf("fake-%05d", i%10)
+			p, err := client.Create(c.Context, c.Door, client.Pods, p)
+			if err == nil {
+				p = p.DeepCopy()
+				ip := fmt.Sprintf("10.%d.%d.%d", 1+i>>16, i>>8&255, i&255)
+				p.Status = corev1.PodStatus{Phase: corev1.PodRunning, PodIP: ip, PodIPs: []corev1.PodIP{{IP: ip}}, Conditions: []corev1.PodCondition{{Type: corev1.PodReady, Status: corev1.ConditionTrue}}}
+				_, err = client.UpdateStatus(c.Context, c.Door, client.Pods, p)
+			}
+			if err != nil {
+				b.Error(err)
+			}
+		})
+		began := time.Now()
+		end := <-done
+		b.StopTimer()
+		stop()
+		w.Stop()
+		b.ReportMetric(end.Sub(began).Seconds(), "behind_s")
+		b.ReportMetric(float64(writes), "slice_writes")
 	}
 }

@@ -352,7 +352,9 @@ func TestBatches(t *testing.T) {
 	w := batched{watch.NewFake(), make(chan []watch.Event)}
 	i := New[*corev1.ConfigMap](batchDoor{w: w}, client.ConfigMaps, Options{}, slog.New(slog.DiscardHandler))
 	got := make(chan string, 10)
-	say := func(what string, c *corev1.ConfigMap) { got <- fmt.Sprint(what, " ", c.Name, " of ", i.Len(), " at ", i.Revision()) }
+	say := func(what string, c *corev1.ConfigMap) {
+		got <- fmt.Sprint(what, " ", c.Name, " of ", i.Len(), " at ", i.Revision())
+	}
 	i.Handle(Handler[*corev1.ConfigMap]{
 		Add:    func(c *corev1.ConfigMap) { say("add", c) },
 		Update: func(_, c *corev1.ConfigMap) { say("update", c) },
