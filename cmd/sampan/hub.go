@@ -18,8 +18,6 @@ import (
 	"sampan.dev/internal/daemon"
 	"sampan.dev/internal/hub"
 	"sampan.dev/internal/hub/connect"
-	"sampan.dev/internal/hub/store"
-	"sampan.dev/internal/hub/store/etcd"
 	"sampan.dev/internal/pki"
 )
 
@@ -63,29 +61,30 @@ func startHub(g *daemon.Group, cfg config.Config, paths config.Paths, listener n
 	show.done("keys and certificates", since, paths.PKI)
 
 	since = time.Now()
-	st, detail, err := openStore(g.Context(), cfg, keys, log)
+	kinds := all.Kinds()
+	st, err := openState(g.Context(), cfg, kinds, keys, log)
 	if err != nil {
 		return nil, fmt.Errorf("open the store: %w", err)
 	}
-	show.done("store", since, detail)
+	show.done("store", since, st.detail)
 
 	since = time.Now()
 	port := listener.Addr().(*net.TCPAddr).Port
 	addr, _ := netip.AddrFromSlice(ip)
-	p := &plane{kinds: all.Kinds(), pki: keys, advertise: netip.AddrPortFrom(addr.Unmap(), uint16(port)), trustKubelets: cfg.InsecureKubeletTLS}
+	p := &plane{kinds: kinds, pki: keys, advertise: netip.AddrPortFrom(addr.Unmap(), uint16(port)), trustKubelets: cfg.InsecureKubeletTLS}
 	if cfg.KubeletCAFile != "" {
 		if p.kubeletCA, err = authorities(cfg.KubeletCAFile); err != nil {
-			st.Close()
+			st.close(log)
 			return nil, usageError{fmt.Errorf("--kubelet-certificate-authority: %w", err)}
 		}
 	}
 	if p.hub, err = hub.New(p.hubConfig(cfg, st, listener, log)); err != nil {
-		st.Close()
+		st.close(log)
 		return nil, err
 	}
 	g.Go("hub", func(ctx context.Context) error {
 		// The store outlives every reader and writer of it.
-		defer st.Close()
+		defer st.close(log)
 		return p.hub.Run(ctx)
 	})
 	if err := within(g, 60*time.Second, p.hub.Ready(), "API server"); err != nil {
@@ -96,10 +95,12 @@ func startHub(g *daemon.Group, cfg config.Config, paths config.Paths, listener n
 	return p, keys.EnsureKubeconfig(paths.Kubeconfig, pki.SuperAdmin, "https://"+localAddress(cfg, port), contextName(cfg))
 }
 
-func (p *plane) hubConfig(cfg config.Config, st store.Store, listener net.Listener, log *slog.Logger) hub.Config {
+func (p *plane) hubConfig(cfg config.Config, st *state, listener net.Listener, log *slog.Logger) hub.Config {
 	c := hub.Config{
 		Kinds:           p.kinds,
-		Store:           st,
+		Store:           st.main,
+		Apart:           st.apart,
+		Checks:          st.checks,
 		Log:             log.With("component", "hub"),
 		Listener:        listener,
 		TLS:             withAuthority(pki.ServerTLS(p.pki.APIServer), p.pki.CA.Cert),
@@ -200,39 +201,6 @@ func nonAddresses(list []string) []string {
 		}
 	}
 	return out
-}
-
-// openStore opens the external etcd if one is named, else the embedded member.
-func openStore(ctx context.Context, cfg config.Config, keys *pki.Store, log *slog.Logger) (store.Store, string, error) {
-	log = log.With("component", "store")
-	if len(cfg.EtcdServers) > 0 {
-		st, err := etcd.External(ctx, etcd.ExternalConfig{
-			Servers: cfg.EtcdServers, CAFile: cfg.EtcdCAFile, CertFile: cfg.EtcdCertFile, KeyFile: cfg.EtcdKeyFile,
-			Prefix: cfg.EtcdPrefix, Log: log,
-		})
-		return st, fmt.Sprint("etcd at ", cfg.EtcdServers), err
-	}
-	listen := etcdListen(cfg)
-	tlsConfig := pki.ServerTLS(keys.EtcdServer)
-	tlsConfig.ClientAuth = tls.RequireAndVerifyClientCert
-	tlsConfig.ClientCAs = keys.EtcdCA.Pool()
-	st, err := etcd.Embedded(ctx, etcd.EmbeddedConfig{Dir: cfg.DataDir, Listen: listen, TLS: tlsConfig, Log: log})
-	return st, "embedded etcd, clients at " + listen, err
-}
-
-// etcdListen is etcd's usual port, or a free one when another cluster of this machine has it.
-func etcdListen(cfg config.Config) string { return freePort("127.0.0.1", 2379) }
-
-// freePort returns the address with the usual port when nobody listens there, else with one that the kernel chooses.
-func freePort(host string, usual int) string {
-	for _, port := range []int{usual, 0} {
-		l, err := net.Listen("tcp", net.JoinHostPort(host, fmt.Sprint(port)))
-		if err == nil {
-			defer l.Close()
-			return l.Addr().String()
-		}
-	}
-	return net.JoinHostPort(host, fmt.Sprint(usual))
 }
 
 // localAddress is where a program on this machine reaches the API server.

@@ -46,6 +46,9 @@ type Config struct {
 	EtcdKeyFile  string
 	EtcdPrefix   string
 
+	// DurableLeasesAndEvents has every write of a lease or an event reach the embedded member before it returns.
+	DurableLeasesAndEvents bool
+
 	// A node's own.
 	RuntimeEndpoint string // a CRI socket instead of the bundled containerd
 	StaticPodPath   string

@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"slices"
 
 	"sampan.dev/internal/api"
 	"sampan.dev/internal/hub/audit"
@@ -22,6 +23,10 @@ type Config struct {
 	Kinds *api.Kinds
 	Store store.Store
 	Log   *slog.Logger
+
+	// Apart has the stores of kinds that are not in Store, by the prefix of their keys ("/registry/events/"). A store of its
+	// own has revisions of its own, as with upstream's --etcd-servers-overrides.
+	Apart map[string]store.Store
 
 	// Listener and TLS serve HTTPS in Run; with a nil Listener there are only Handler and doors. Run closes it.
 	Listener net.Listener
@@ -88,4 +93,23 @@ func (c *Config) Validate() error {
 		return errors.New("hub: the system's services need a service CIDR")
 	}
 	return nil
+}
+
+// storeOf is where the objects of kind are kept.
+func (c *Config) storeOf(kind *api.Kind) store.Store {
+	if st := c.Apart[kind.StoragePrefix()]; st != nil {
+		return st
+	}
+	return c.Store
+}
+
+// stores are all of them, each once.
+func (c *Config) stores() []store.Store {
+	out := []store.Store{c.Store}
+	for _, st := range c.Apart {
+		if !slices.Contains(out, st) {
+			out = append(out, st)
+		}
+	}
+	return out
 }

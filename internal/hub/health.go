@@ -78,8 +78,12 @@ func (h *Hub) healthChecks() checks {
 	c := checks{caches: newMark(notYet), informers: newMark(notYet), bootstrap: newMark(notYet), shutdown: newMark(nil)}
 	fine := func(context.Context) error { return nil }
 	store := func(ctx context.Context) error {
-		_, err := h.cfg.Store.Revision(ctx)
-		return err
+		for _, st := range h.cfg.stores() {
+			if _, err := st.Revision(ctx); err != nil {
+				return err
+			}
+		}
+		return nil
 	}
 	c.all = []Check{
 		{Name: "ping", Check: fine},

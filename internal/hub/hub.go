@@ -74,7 +74,7 @@ func New(cfg Config) (*Hub, error) {
 	hooks := map[schema.GroupResource]verb.Hook{}
 	handlers := map[string]verb.Handler{}
 	h.verbs = verb.New(verb.Config{
-		Kinds: cfg.Kinds, Store: cfg.Store, Caches: byResource, Log: h.log,
+		Kinds: cfg.Kinds, Caches: byResource, Log: h.log,
 		Admit: h.admission, Authorizer: func() authz.Authorizer { return h.authz },
 		Patches: apply.New(openapi.Types), Hooks: hooks, Handlers: handlers,
 	})
@@ -98,7 +98,7 @@ func (h *Hub) makeCaches() map[schema.GroupVersionResource]*cache.Cache {
 		if k.Virtual || k.View != nil {
 			continue
 		}
-		c := cache.New(k, h.cfg.Store, h.log)
+		c := cache.New(k, h.cfg.storeOf(k), h.log)
 		h.caches = append(h.caches, c)
 		out[k.GVR()] = c
 	}
@@ -200,9 +200,11 @@ func (h *Hub) Run(ctx context.Context) error {
 	}
 	g.Go(func() error { return h.ended(parts, "informers", h.set.Run(parts)) })
 	g.Go(func() error { return h.start(parts) })
-	g.Go(func() error {
-		return h.ended(parts, "compaction", store.CompactEvery(parts, h.cfg.Store, store.KeepHistory, h.log))
-	})
+	for _, st := range h.cfg.stores() {
+		g.Go(func() error {
+			return h.ended(parts, "compaction", store.CompactEvery(parts, st, store.KeepHistory, h.log))
+		})
+	}
 	g.Go(func() error {
 		defer end()
 		serving, stop := context.WithCancel(ctx)

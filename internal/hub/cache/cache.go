@@ -65,6 +65,9 @@ func (c *Cache) Ready() <-chan struct{} { return c.ready }
 // Kind is the kind it serves.
 func (c *Cache) Kind() *api.Kind { return c.kind }
 
+// Store is where the kind's objects are kept, and written to.
+func (c *Cache) Store() store.Store { return c.st }
+
 // Current is the revision that "most recent" means now: the store's. Pass it to Snapshot.
 func (c *Cache) Current(ctx context.Context) (int64, error) {
 	rev, err := c.st.Revision(ctx)

@@ -72,7 +72,7 @@ func New(t testing.TB) *Hub {
 	handlers := map[string]verb.Handler{}
 	hooks := map[schema.GroupResource]verb.Hook{}
 	h.Engine = verb.New(verb.Config{
-		Kinds: h.Kinds, Store: st, Caches: caches, Hooks: hooks, Handlers: handlers, Log: log, Patches: apply.New(openapi.Types),
+		Kinds: h.Kinds, Caches: caches, Hooks: hooks, Handlers: handlers, Log: log, Patches: apply.New(openapi.Types),
 		Admit: func() admit.Chain { return chain }, Authorizer: func() authz.Authorizer { return az },
 	})
 	h.local = local.Config{Kinds: h.Kinds, Verbs: h.Engine, Log: log}

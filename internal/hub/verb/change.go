@@ -128,7 +128,7 @@ func (d decision) answer(t target, en *cache.Entry) (Result, action, error) {
 func (e *Engine) commit(ctx context.Context, t target, key string, en *cache.Entry, d decision) (Result, error) {
 	switch {
 	case d.act == remove:
-		if _, err := e.cfg.Store.Delete(ctx, key, en.Revision); err != nil {
+		if _, err := t.cache.Store().Delete(ctx, key, en.Revision); err != nil {
 			return Result{}, err
 		}
 		if h := e.cfg.Hooks[t.stored.GR()]; h != nil {
@@ -141,7 +141,7 @@ func (e *Engine) commit(ctx context.Context, t target, key string, en *cache.Ent
 		}
 		return t.result(en)
 	case en == nil:
-		rev, err := e.cfg.Store.Create(ctx, key, d.stored, t.stored.TTLSeconds)
+		rev, err := t.cache.Store().Create(ctx, key, d.stored, t.stored.TTLSeconds)
 		if errors.Is(err, store.ErrExists) {
 			return Result{}, &store.ConflictError{Key: key}
 		}
@@ -150,7 +150,7 @@ func (e *Engine) commit(ctx context.Context, t target, key string, en *cache.Ent
 		}
 		return t.result(learn(t, key, rev, d.stored, d.obj))
 	}
-	rev, err := e.cfg.Store.Update(ctx, key, d.stored, en.Revision, t.stored.TTLSeconds)
+	rev, err := t.cache.Store().Update(ctx, key, d.stored, en.Revision, t.stored.TTLSeconds)
 	if err != nil {
 		return Result{}, err
 	}

@@ -131,7 +131,7 @@ func (e *Engine) insert(ctx context.Context, t target, req *Request, o api.Objec
 	if err != nil {
 		return Result{}, err
 	}
-	rev, err := e.cfg.Store.Create(ctx, key, stored, t.stored.TTLSeconds)
+	rev, err := t.cache.Store().Create(ctx, key, stored, t.stored.TTLSeconds)
 	if errors.Is(err, store.ErrExists) {
 		return Result{}, e.alreadyExists(ctx, t, key, o)
 	}

@@ -9,7 +9,6 @@ import (
 	"sampan.dev/internal/hub/apply"
 	"sampan.dev/internal/hub/authz"
 	"sampan.dev/internal/hub/cache"
-	"sampan.dev/internal/hub/store"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -18,8 +17,7 @@ import (
 // Config is what an Engine works with.
 type Config struct {
 	Kinds  *api.Kinds
-	Store  store.Store
-	Caches map[schema.GroupVersionResource]*cache.Cache // one per stored kind, by its own resource
+	Caches map[schema.GroupVersionResource]*cache.Cache // one per stored kind, by its own resource, over the kind's store
 	// Admit and Authorizer are asked each time: both read through a door on this engine and so come after it.
 	Admit      func() admit.Chain
 	Authorizer func() authz.Authorizer
