@@ -2,6 +2,7 @@ package control_test
 
 import (
 	"fmt"
+	"net/netip"
 	"slices"
 	"testing"
 	"time"
@@ -280,6 +281,30 @@ func TestIPAM(t *testing.T) {
 			if n.Annotations[corev1.ObjectTTLAnnotationKey] != "0" {
 				b.Errorf("ttl %q", n.Annotations[corev1.ObjectTTLAnnotationKey])
 			}
+		}
+	})
+}
+
+// A node for which there is no range left has one as soon as another goes.
+func TestIPAMWaits(t *testing.T) {
+	two := nodes.IPAMConfig{ClusterCIDRs: []netip.Prefix{netip.MustParsePrefix("10.244.0.0/23")}}
+	inBubble(t, control.Config{NodeIPAM: two}, func(b *bench) {
+		for i := range 2 {
+			b.addNode(fmt.Sprint("n", i), nil)
+		}
+		b.settle(time.Second)
+		b.addNode("late", nil)
+		b.settle(10 * time.Minute)
+		if n := b.node("late"); len(n.Spec.PodCIDRs) > 0 {
+			b.Fatalf("a third range of two: %v", n.Spec.PodCIDRs)
+		}
+		b.setSilent(true, "n1")
+		if err := client.Delete(b.Context(), b.door, client.Nodes, "", "n1", ""); err != nil {
+			b.Fatal(err)
+		}
+		b.settle(time.Second)
+		if n := b.node("late"); len(n.Spec.PodCIDRs) != 1 {
+			b.Errorf("after another has gone it has %v", n.Spec.PodCIDRs)
 		}
 	})
 }

@@ -3,7 +3,9 @@ package nodes
 import (
 	"context"
 	"fmt"
+	"maps"
 	"net/netip"
+	"slices"
 	"sync"
 	"time"
 
@@ -34,12 +36,16 @@ type ipam struct {
 	mu struct {
 		sync.Mutex
 		ranges []*ranges // nil until the nodes that are there have been looked at
+		// waiting are the nodes for which there was no range left. They are looked at again when one comes free: to try on
+		// their own accord would help nobody, and of a thousand nodes too many each would.
+		waiting map[string]struct{}
 	}
 }
 
 // NewIPAM makes the node-ipam-controller.
 func NewIPAM(env loop.Env, cfg IPAMConfig) loop.Runner {
 	c := &ipam{Env: env, cfg: cfg, queue: loop.NewQueue(), ledger: loop.NewLedger()}
+	c.mu.waiting = map[string]struct{}{}
 	c.nodes = cache.For[*corev1.Node](env.Informers, client.Nodes, cache.Options{})
 	c.view = loop.ViewOf(c.nodes)
 	c.nodes.Handle(cache.Handler[*corev1.Node]{
@@ -96,17 +102,17 @@ func (c *ipam) start(ctx context.Context) error {
 }
 
 // gone frees the ranges of a node, for those that wait for one.
-func (c *ipam) gone(n *corev1.Node) {
-	c.mu.Lock()
-	for _, r := range c.mu.ranges {
-		r.release(n.Name)
+func (c *ipam) gone(n *corev1.Node) { c.release(n.Name) }
+
+// waitLocked notes that there is no range for a node, and reports whether that is news.
+func (c *ipam) waitLocked(name string) bool {
+	if _, known := c.mu.waiting[name]; known {
+		return false
 	}
-	c.mu.Unlock()
-	for _, other := range c.nodes.List("") {
-		if len(other.Spec.PodCIDRs) == 0 {
-			c.queue.Add(other.Name)
-		}
+	if c.mu.waiting[name] = struct{}{}; len(c.mu.waiting) == 1 {
+		c.Log.Warn("no pod ranges are left", "node", name)
 	}
+	return true
 }
 
 func (c *ipam) reconcile(ctx context.Context, name string) (time.Duration, error) {
@@ -123,10 +129,12 @@ func (c *ipam) reconcile(ctx context.Context, name string) (time.Duration, error
 		defer c.mu.Unlock()
 		return 0, c.occupyLocked(node)
 	}
-	cidrs, err := c.take(name)
-	if err != nil {
-		c.event(node, "CIDRNotAvailable")
-		return 0, err
+	cidrs, news := c.take(name)
+	if cidrs == nil {
+		if news {
+			c.event(node, "CIDRNotAvailable")
+		}
+		return 0, nil // release makes it due again
 	}
 	out, err := mergeNode(ctx, c.Door, node, map[string]any{
 		"metadata": map[string]any{}, // no revision: a range that is there already cannot be changed
@@ -155,26 +163,34 @@ func (c *ipam) event(node *corev1.Node, reason string) {
 		fmt.Sprintf("Node %s status is now: %s", node.Name, reason))
 }
 
-// take takes a range of each family for a node, or none.
-func (c *ipam) take(name string) ([]string, error) {
+// take takes a range of each family for a node. If one has none left it takes none and notes that the node waits; news says
+// that it did not do so already.
+func (c *ipam) take(name string) (cidrs []string, news bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	var out []string
 	for i, r := range c.mu.ranges {
 		p, err := r.take(name)
-		if err != nil {
+		if err != nil { // errRangesUsedUp
 			c.releaseLocked(name)
-			return nil, fmt.Errorf("failed to allocate cidr from cluster cidr at idx:%d: %w", i, err)
+			c.Log.Debug("no pod range for a node", "node", name, "cluster_cidr", i, "err", err)
+			return nil, c.waitLocked(name)
 		}
-		out = append(out, p.String())
+		cidrs = append(cidrs, p.String())
 	}
-	return out, nil
+	return cidrs, false
 }
 
+// release frees the ranges of a node and lets those that wait try again.
 func (c *ipam) release(name string) {
 	c.mu.Lock()
-	defer c.mu.Unlock()
 	c.releaseLocked(name)
+	delete(c.mu.waiting, name)
+	waiting := slices.Collect(maps.Keys(c.mu.waiting))
+	clear(c.mu.waiting)
+	c.mu.Unlock()
+	for _, other := range waiting {
+		c.queue.Add(other)
+	}
 }
 
 func (c *ipam) releaseLocked(name string) {
