@@ -48,7 +48,7 @@ func (e *Engine) bind(ctx context.Context, req *Request, obj runtime.Object, opt
 		if err != nil {
 			return plan{}, apierrors.NewConflict(schema.GroupResource{Resource: "pods/binding"}, b.Name, err)
 		}
-		return plan{act: write, obj: pod, dry: dryRun(opts.DryRun)}, nil
+		return plan{act: write, obj: pod, dry: dryRun(opts.DryRun), changes: true}, nil
 	})
 	if err != nil {
 		return nil, err

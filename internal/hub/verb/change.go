@@ -19,6 +19,8 @@ type plan struct {
 	obj    api.Object // to store; or, with remove, what the caller is answered (nil: what was there)
 	effect effect
 	dry    bool
+	// changes says that obj is known to differ from what is there, which need not be found out by comparing bytes.
+	changes bool
 }
 
 type action uint8
@@ -101,7 +103,7 @@ func decideOn(t target, en *cache.Entry, decide func(old api.Object) (plan, erro
 	if old != nil {
 		apply.KeepTimes(p.obj, old)
 	}
-	if d.stored, err = encode(p.obj); err != nil || old == nil {
+	if d.stored, err = encode(p.obj); err != nil || old == nil || p.changes {
 		return d, err
 	}
 	d.stays = bytes.Equal(d.stored, en.Stored())
