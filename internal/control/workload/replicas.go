@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -14,6 +15,7 @@ import (
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	apiequality "k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
@@ -56,6 +58,9 @@ func newReplicas(env loop.Env, f flavor, synced <-chan struct{}, queue *loop.Que
 	r.pods.Handle(cache.Handler[*corev1.Pod]{
 		Add: func(p *corev1.Pod) { r.podChanged(p) },
 		Update: func(old, p *corev1.Pod) {
+			if !matters(old, p) {
+				return
+			}
 			if a, b := metav1.GetControllerOfNoCopy(old), metav1.GetControllerOfNoCopy(p); a != nil && (b == nil || a.UID != b.UID) {
 				r.podChanged(old)
 			}
@@ -68,6 +73,20 @@ func newReplicas(env loop.Env, f flavor, synced <-chan struct{}, queue *loop.Que
 		Synced:    []<-chan struct{}{synced, r.pods.Synced()},
 		Reconcile: r.reconcile,
 	}
+}
+
+// matters reports whether a set looks at anything that has changed of a pod. Of the five or so updates that a pod sees until
+// it is ready one does, and each look at a set is a walk over its pods.
+func matters(old, p *corev1.Pod) bool {
+	if old.UID != p.UID || loop.PodTerminal(old) != loop.PodTerminal(p) || (old.DeletionTimestamp == nil) != (p.DeletionTimestamp == nil) {
+		return true
+	}
+	was, is := loop.PodCondition(old, corev1.PodReady), loop.PodCondition(p, corev1.PodReady)
+	if (was == nil) != (is == nil) || was != nil && (was.Status != is.Status || !was.LastTransitionTime.Equal(&is.LastTransitionTime)) {
+		return true
+	}
+	return !maps.Equal(old.Labels, p.Labels) ||
+		!slices.EqualFunc(old.OwnerReferences, p.OwnerReferences, func(a, b metav1.OwnerReference) bool { return apiequality.Semantic.DeepEqual(a, b) })
 }
 
 // podChanged makes the pod's owner due or, if it has none, every set that would adopt it.
