@@ -329,3 +329,27 @@ func BenchmarkSpeedEndpoints(b *testing.B) {
 		b.ReportMetric(float64(writes), "slice_writes")
 	}
 }
+
+// Pods are made and placed at the same time, with every controller running.
+func BenchmarkSpeedCreateAndSchedule(b *testing.B) {
+	nodes, pods := size("SPEED_NODES", 5000), size("SPEED_PODS", 10000)
+	for range b.N {
+		b.StopTimer()
+		c := speed(b, testkit.Options{})
+		hollow(b, c, nodes)
+		time.Sleep(5 * time.Second)
+		wait := count(b, c, pods, func(p *corev1.Pod) bool { return p.Spec.NodeName != "" })
+		stop := profiled(b)
+		b.StartTimer()
+		began := time.Now()
+		together(pods, func(i int) {
+			if _, err := client.Create(c.Context, c.Door, client.Pods, smallPod(fmt.Sprintf("p%05d", i))); err != nil {
+				b.Error(err)
+			}
+		})
+		end := wait()
+		b.StopTimer()
+		stop()
+		b.ReportMetric(float64(pods)/end.Sub(began).Seconds(), "bound/s")
+	}
+}
