@@ -1,10 +1,12 @@
 package cache
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"slices"
+	"sync"
 	"time"
 
 	"sampan.dev/internal/hub/store"
@@ -77,6 +79,22 @@ func (c *Cache) load(ctx context.Context) error {
 func (c *Cache) read(ctx context.Context, revision int64) (*Snapshot, error) {
 	have := c.current.Load()
 	s := &Snapshot{byKey: btree.NewG(degree, lessKey), byNode: c.newNodeIndex()}
+	add := func(e *Entry) {
+		s.byKey.ReplaceOrInsert(e)
+		if s.byNode != nil {
+			s.byNode.ReplaceOrInsert(placed{c.node(e), e})
+		}
+	}
+	if st, ok := c.st.(store.Scanner); ok && revision == 0 {
+		var err error
+		s.Revision, err = st.Scan(ctx, c.prefix, func(kvs []store.KV) error {
+			for _, e := range c.entries(have, kvs) {
+				add(e)
+			}
+			return nil
+		})
+		return s, err
+	}
 	page := store.Page{Prefix: c.prefix, Limit: pageSize, Revision: revision}
 	for {
 		l, err := c.st.List(ctx, page)
@@ -84,18 +102,7 @@ func (c *Cache) read(ctx context.Context, revision int64) (*Snapshot, error) {
 			return nil, err
 		}
 		for i := range l.KVs {
-			kv := &l.KVs[i]
-			var e *Entry
-			if have != nil {
-				e = have.Get(kv.Key)
-			}
-			if e == nil || e.Revision != kv.Revision {
-				e = newEntry(c.kind, &c.envs, kv.Key, kv.Revision, kv.Value)
-			}
-			s.byKey.ReplaceOrInsert(e)
-			if s.byNode != nil {
-				s.byNode.ReplaceOrInsert(placed{c.node(e), e})
-			}
+			add(c.entry(have, &l.KVs[i], false))
 		}
 		page.Revision = l.Revision
 		if !l.More {
@@ -104,6 +111,42 @@ func (c *Cache) read(ctx context.Context, revision int64) (*Snapshot, error) {
 		}
 		page.From = l.KVs[len(l.KVs)-1].Key + "\x00"
 	}
+}
+
+// entry makes the entry of a stored value, or takes it from have. A value that is lent is not held on to.
+func (c *Cache) entry(have *Snapshot, kv *store.KV, lent bool) *Entry {
+	if have != nil {
+		if e := have.Get(kv.Key); e != nil && e.Revision == kv.Revision {
+			return e
+		}
+	}
+	e := newEntry(c.kind, &c.envs, kv.Key, kv.Revision, kv.Value)
+	if lent {
+		e.stored = bytes.Clone(e.stored) // everything else of it is a copy already
+	}
+	return e
+}
+
+// entries makes the entries of many values that are lent. That is to copy them, which takes long enough for all processors to
+// help.
+func (c *Cache) entries(have *Snapshot, kvs []store.KV) []*Entry {
+	out := make([]*Entry, len(kvs))
+	var wg sync.WaitGroup
+	for from := 0; from < len(kvs); from += pageSize {
+		to := min(from+pageSize, len(kvs))
+		part := func() {
+			for i := from; i < to; i++ {
+				out[i] = c.entry(have, &kvs[i], true)
+			}
+		}
+		if to == len(kvs) {
+			part()
+			break
+		}
+		wg.Go(part)
+	}
+	wg.Wait()
+	return out
 }
 
 func (c *Cache) newNodeIndex() *btree.BTreeG[placed] {

@@ -27,7 +27,10 @@ type Store struct {
 	close  func() error // may be called more than once
 }
 
-var _ store.Batcher = (*Store)(nil)
+var (
+	_ store.Batcher = (*Store)(nil)
+	_ store.Scanner = (*Store)(nil)
+)
 
 func newStore(c *clientv3.Client, prefix string) *Store {
 	return &Store{c: c, prefix: prefix, leases: leases{c: c}}

@@ -280,3 +280,61 @@ func batch(s *subject) {
 	}
 	f.stop()
 }
+
+func scan(s *subject) {
+	st, ok := s.Store.(store.Scanner)
+	if !ok {
+		return // the seam does not ask for it
+	}
+	want := map[string]string{}
+	for i := range 30 {
+		key := fmt.Sprintf("/registry/things/d/%02d", i)
+		rev := s.create(key, "old")
+		if i%3 == 0 {
+			s.delete(key, rev)
+			continue
+		}
+		if want[key] = strconv.Itoa(i); i%5 == 0 {
+			want[key] = ""
+		}
+		s.update(key, want[key], rev)
+	}
+	s.create("/registry/thingsandmore/x", "x")
+	if b, ok := s.Store.(store.Batcher); ok {
+		var writes []store.Write
+		for i := range 20 {
+			w := store.Write{Key: fmt.Sprintf("/registry/things/e/%02d", i), Value: []byte(strconv.Itoa(i))}
+			want[w.Key] = string(w.Value)
+			writes = append(writes, w, store.Write{Key: fmt.Sprintf("/registry/other/%02d", i), Value: []byte("x")})
+		}
+		if err := b.Apply(s.ctx, writes); err != nil {
+			s.Fatal(err)
+		}
+	}
+	listed := map[string]store.KV{}
+	for _, kv := range s.list(store.Page{Prefix: "/registry/things/"}).KVs {
+		listed[kv.Key] = kv
+	}
+	last, n := "", 0
+	rev, err := st.Scan(s.ctx, "/registry/things/", func(kvs []store.KV) error {
+		for _, kv := range kvs {
+			n++
+			l := listed[kv.Key]
+			if v, ok := want[kv.Key]; !ok || string(kv.Value) != v || kv.Key <= last || kv.Revision != l.Revision || kv.CreateRevision != l.CreateRevision {
+				s.Errorf("%s holds %q at %d, want %q at %d", kv.Key, kv.Value, kv.Revision, v, l.Revision)
+			}
+			last = kv.Key
+		}
+		return nil
+	})
+	if err != nil || rev != s.revision() || n != len(want) {
+		s.Errorf("%d keys at %d, want %d at %d; %v", n, rev, len(want), s.revision(), err)
+	}
+	stop := errors.New("enough")
+	if _, err := st.Scan(s.ctx, "/registry/things/", func([]store.KV) error { return stop }); err != stop {
+		s.Errorf("a function that fails: %v", err)
+	}
+	if rev, err := st.Scan(s.ctx, "/registry/nothing/", func([]store.KV) error { return stop }); err != nil || rev != s.revision() {
+		s.Errorf("of nothing: %d %v", rev, err)
+	}
+}

@@ -41,6 +41,7 @@ func Run(t *testing.T, s Subject) {
 		{"time to live", timeToLive},
 		{"concurrent updates", contention},
 		{"batch", batch},
+		{"scan", scan},
 		{"closed", closed},
 	} {
 		t.Run(c.name, func(t *testing.T) {
