@@ -79,8 +79,10 @@ func (s *Store) scanPages(ctx context.Context, prefix string, fn func([]store.KV
 		if err != nil {
 			return 0, err
 		}
-		if err := fn(l.KVs); err != nil {
-			return 0, err
+		if len(l.KVs) > 0 {
+			if err := fn(l.KVs); err != nil {
+				return 0, err
+			}
 		}
 		if page.Revision = l.Revision; !l.More {
 			return l.Revision, nil
