@@ -171,6 +171,7 @@ func TestRest(t *testing.T) {
 			time.Sleep(time.Millisecond)
 		}
 		time.Sleep(time.Second)
+		synctest.Wait()
 		if len(looks) != 3 || looks[1] != 50*time.Millisecond || looks[2] != 100*time.Millisecond {
 			t.Errorf("looks at %v", looks)
 		}
