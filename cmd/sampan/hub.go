@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"runtime/debug"
 	"time"
 
 	"sampan.dev/internal/api"
@@ -46,9 +47,15 @@ func openListener(cfg config.Config) (net.Listener, error) {
 	return l, nil
 }
 
+// startGC is the garbage collector's target while the API server starts, in percent of what is in use.
+const startGC = 400
+
 // startHub opens keys and state and starts the API server on listener, which it closes in the end; it is ready when startHub
 // returns.
 func startHub(g *daemon.Group, cfg config.Config, paths config.Paths, listener net.Listener, show *steps, log *slog.Logger) (*plane, error) {
+	// Most of what a start allocates stays, and the rest is soon garbage: to look for it at every doubling of the heap would be
+	// a quarter of the work of reading a large state.
+	defer debug.SetGCPercent(debug.SetGCPercent(startGC))
 	since := time.Now()
 	ip, err := advertised(cfg)
 	if err != nil {

@@ -66,11 +66,13 @@ func pause(ctx context.Context, wait time.Duration) time.Duration {
 
 // load reads the whole kind as of now and puts it in place of what there was.
 func (c *Cache) load(ctx context.Context) error {
+	begin := time.Now()
 	s, err := c.read(ctx, 0)
 	if err != nil {
 		return fmt.Errorf("load: %w", err)
 	}
 	c.replace(s)
+	c.log.Debug("loaded", "objects", s.byKey.Len(), "revision", s.Revision, "took", time.Since(begin))
 	return nil
 }
 

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"reflect"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"sampan.dev/internal/hub/store"
@@ -22,6 +23,7 @@ import (
 	"go.etcd.io/etcd/server/v3/etcdserver/api/v3client"
 	"go.etcd.io/etcd/server/v3/etcdserver/api/v3rpc"
 	"go.etcd.io/etcd/server/v3/features"
+	"go.etcd.io/etcd/server/v3/storage/wal"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/keepalive"
 )
@@ -62,6 +64,10 @@ const (
 	// The raft log matters to followers that lag, of which there are none: it is memory.
 	snapshotCount  = 5000
 	catchUpEntries = 500
+	// A start reads the whole of the log twice, but for what is older than the last snapshot and has been thrown away. What is
+	// kept beyond that would help only a follower.
+	walFiles   = 1
+	walSegment = 16 << 20
 	// How long writes, which the log has already, may wait to be committed to the database file together.
 	commitEvery = 500 * time.Millisecond
 )
@@ -72,6 +78,8 @@ type member struct {
 	log  *slog.Logger
 	grpc *grpc.Server // nil without a listener
 	done chan struct{}
+
+	shown atomic.Int64 // bytes that scans have looked at since pages were last given back
 }
 
 // Embedded starts the member on its directory, new or used, and returns when it serves.
@@ -81,6 +89,7 @@ func Embedded(ctx context.Context, cfg EmbeddedConfig) (*Store, error) {
 		return nil, fmt.Errorf("make the etcd directory: %w", err)
 	}
 	log := cfg.Log.With("component", "etcd")
+	wal.SegmentSizeBytes = walSegment
 	srv, err := etcdserver.NewServer(serverConfig(dir, cfg, log))
 	if err != nil {
 		return nil, fmt.Errorf("open the etcd directory %s: %w", dir, err)
@@ -128,7 +137,7 @@ func serverConfig(dir string, cfg EmbeddedConfig, log *slog.Logger) config.Serve
 		SnapshotCatchUpEntries:     catchUpEntries,
 		BackendBatchInterval:       commitEvery,
 		MaxSnapFiles:               3,
-		MaxWALFiles:                3,
+		MaxWALFiles:                walFiles,
 		InitialPeerURLsMap:         types.URLsMap{memberName: peers},
 		InitialClusterToken:        clusterToken,
 		NewCluster:                 true,

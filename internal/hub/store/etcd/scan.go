@@ -52,6 +52,7 @@ func (s *Store) Scan(ctx context.Context, prefix string, fn func([]store.KV) err
 			return rev, nil
 		}
 		out := make([]store.KV, len(r.KVs))
+		size := 0
 		for i, k := range r.KVs {
 			v, ok := stored(db, k)
 			if !ok {
@@ -60,10 +61,12 @@ func (s *Store) Scan(ctx context.Context, prefix string, fn func([]store.KV) err
 				}
 			}
 			out[i] = store.KV{Key: s.out(k.Key), Value: v, Revision: k.ModRevision, CreateRevision: k.CreateRevision}
+			size += len(v)
 		}
 		if err := fn(out); err != nil {
 			return 0, err
 		}
+		s.member.looked(size)
 		if len(r.KVs) < scanChunk {
 			return rev, nil
 		}
