@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"reflect"
+	"slices"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -11,6 +12,7 @@ import (
 	"sampan.dev/internal/api"
 	"sampan.dev/internal/hub/deflate"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 )
 
@@ -122,8 +124,29 @@ func (e *Entry) Object() (api.Object, error) {
 
 // keep makes o the decoded object; there must be none yet. From then on it is frozen.
 func (e *Entry) keep(o api.Object) {
+	e.share(o)
 	e.seal.close(o)
 	e.obj.Store(&o)
+}
+
+// share lets o's managed fields be the part of the message that says them. They are often the largest part of an object
+// that nobody but a reader of the whole looks at, and the decoded object would hold them a second time.
+func (e *Entry) share(o api.Object) {
+	fields := o.GetManagedFields()
+	if len(fields) == 0 || e.msg == nil {
+		return
+	}
+	own := slices.Clone(fields) // an older version may have the same list, or what it points to
+	for i := range own {
+		f := own[i].FieldsV1
+		if f == nil || len(f.Raw) == 0 {
+			continue
+		}
+		if at := bytes.Index(e.msg, f.Raw); at >= 0 {
+			own[i].FieldsV1 = &metav1.FieldsV1{Raw: e.msg[at : at+len(f.Raw) : at+len(f.Raw)]}
+		}
+	}
+	o.SetManagedFields(own)
 }
 
 // Decoded returns the decoded object if it has been made already, else nil.

@@ -14,6 +14,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
 func TestSpliceMatchesEncoding(t *testing.T) {
@@ -178,6 +179,28 @@ func TestLearnSharesTheWritersObject(t *testing.T) {
 				t.Errorf("%s: %d learned entries left", order, len(w.c.mu.learned))
 			}
 		})
+	}
+}
+
+// A decoded object holds its managed fields once, in the message; the object that the writer took them from is untouched.
+func TestManagedFieldsAreHeldOnce(t *testing.T) {
+	raw := []byte(`{"f:data":{"f:x":{}}}`)
+	before := pod("a", "n1")
+	before.ManagedFields = []metav1.ManagedFieldsEntry{{Manager: "m", FieldsV1: &metav1.FieldsV1{Raw: raw}}}
+	p := before.DeepCopy()
+	p.ManagedFields = before.ManagedFields // as an update that changed none of them has it
+	e := entryOf(t, encode(t, p.DeepCopy()))
+	e.keep(p)
+	got := p.ManagedFields[0].FieldsV1.Raw
+	if !bytes.Equal(got, raw) || cap(got) != len(got) {
+		t.Errorf("fields %q", got)
+	}
+	at := bytes.Index(e.msg, raw)
+	if at < 0 || &got[0] != &e.msg[at] {
+		t.Error("the fields are held twice")
+	}
+	if &before.ManagedFields[0].FieldsV1.Raw[0] != &raw[0] {
+		t.Error("another object was changed")
 	}
 }
 
