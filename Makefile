@@ -76,8 +76,9 @@ e2e: build $(BIN)/etcd ## scripts with real kubectl and real containers (root)
 conformance: build ## the upstream e2e suite, where its parts have been built (docs/conformance.md)
 	./e2e/conformance.sh
 
-bench: build ## measurements (bench/README.md)
-	./bench/run.sh $(BENCH)
+bench: build ## measurements, beside real Kubernetes where it is built: BENCH="list -pairs 3" (bench/README.md)
+	go -C bench build -o $(BIN)/sampan-bench .
+	$(BIN)/sampan-bench $(BENCH)
 
 fmt: ## gofmt everything
 	gofmt -w cmd internal e2e tools

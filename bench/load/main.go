@@ -1,0 +1,148 @@
+package load
+
+import (
+	"context"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"io"
+	"math"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"sampan.dev/bench/proc"
+)
+
+// commands are the loads there are.
+var commands = []struct {
+	name, what string
+	run        func(*run) error
+}{
+	{"await", "until /readyz, and -nodes nodes Ready", (*run).await},
+	{"start", "from exec (a line on stdin says when) to /readyz, node Ready, first pod Running", (*run).start},
+	{"ready", "from exec (a line on stdin says when) to /readyz", (*run).ready},
+	{"latency", "one client, one request after the other", (*run).latency},
+	{"writes", "creates by -workers clients with a connection each", (*run).writes},
+	{"list", "lists of -n pods in many forms", (*run).list},
+	{"watch", "-watchers watchers on -conns connections, -n updates", (*run).watch},
+	{"hold", "the scheduler's lease is taken, so that it waits", (*run).hold},
+	{"sched", "-n pods onto -nodes hollow nodes", (*run).sched},
+	{"scale", "a Deployment from 0 to -n", (*run).scale},
+	{"nsdelete", "a namespace with -n ConfigMaps goes", (*run).nsdelete},
+	{"fill", "-n ConfigMaps of 4 KB", (*run).fill},
+	{"pods", "-n single pods, then Deployments of 30 and 100", (*run).pods},
+	{"svcmake", "-n Services with two endpoints each", (*run).serviceMake},
+	{"svcsync", "from exec (a line on stdin says when) until a sample of the Services answers", (*run).serviceSync},
+	{"svcchange", "one endpoint changed, -n times", (*run).serviceChange},
+}
+
+// run is one run of one command.
+type run struct {
+	ctx context.Context
+	options
+	stdin  io.Reader
+	values map[string]float64
+	notes  []string
+	others float64 // most cores that were busy with something else in any window
+}
+
+// options are the flags.
+type options struct {
+	kubeconfig, prefix, content, image, backends, address string
+
+	pids                           proc.Set
+	n, workers, nodes, conns, many int
+	watchers, concurrent           int
+	rate                           float64
+	affinity                       bool
+	timeout                        time.Duration
+}
+
+// Output is what a run prints as its last line.
+type Output struct {
+	Values map[string]float64 `json:"values"`
+	Others float64            `json:"others_cores"` // most cores busy with other work in any window
+	Notes  []string           `json:"notes,omitempty"`
+}
+
+// Main runs the command that args name and returns the process's exit code.
+func Main(args []string) int {
+	if err := mainErr(args); err != nil {
+		fmt.Fprintln(os.Stderr, "load:", err)
+		return 1
+	}
+	return 0
+}
+
+func mainErr(args []string) error {
+	if len(args) == 0 {
+		return usage()
+	}
+	r := &run{stdin: os.Stdin, values: map[string]float64{}}
+	r.pids = proc.Set{}
+	f := flag.NewFlagSet("load "+args[0], flag.ContinueOnError)
+	f.StringVar(&r.kubeconfig, "kubeconfig", "", "of the cluster")
+	f.StringVar(&r.address, "address", "", "ADDR:PORT of the API server, for the time before there is a kubeconfig")
+	f.StringVar(&r.prefix, "prefix", "", "put before every name in the result")
+	f.StringVar(&r.content, "content", "protobuf", "protobuf or json")
+	f.StringVar(&r.image, "image", "", "of real pods")
+	f.StringVar(&r.backends, "backends", "", "two addresses of this network namespace for the backends of services")
+	f.Var(r.pids, "pid", "name=pid of a server process; repeated")
+	f.IntVar(&r.n, "n", 0, "how many; the command says of what")
+	f.IntVar(&r.workers, "workers", 16, "parallel clients")
+	f.IntVar(&r.nodes, "nodes", 0, "nodes")
+	f.IntVar(&r.conns, "conns", 20, "connections of the watchers")
+	f.IntVar(&r.many, "many", 100, "replicas of the second Deployment")
+	f.IntVar(&r.watchers, "watchers", 200, "watchers")
+	f.IntVar(&r.concurrent, "concurrent", 10, "parallel lists")
+	f.Float64Var(&r.rate, "rate", 0, "updates a second; 0: as fast as it goes")
+	f.BoolVar(&r.affinity, "affinity", false, "pods ask for a node by affinity")
+	f.DurationVar(&r.timeout, "timeout", 10*time.Minute, "end, whatever has come of it")
+	if err := f.Parse(args[1:]); err != nil {
+		return err
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	ctx, cancel := context.WithTimeout(ctx, r.timeout)
+	defer cancel()
+	r.ctx = ctx
+	for _, c := range commands {
+		if c.name != args[0] {
+			continue
+		}
+		if err := c.run(r); err != nil {
+			return fmt.Errorf("%s: %w", c.name, err)
+		}
+		return json.NewEncoder(os.Stdout).Encode(Output{r.values, round(r.others), r.notes})
+	}
+	return usage()
+}
+
+func usage() error {
+	fmt.Fprintln(os.Stderr, "usage: sampan-bench load COMMAND [flags]")
+	for _, c := range commands {
+		fmt.Fprintf(os.Stderr, "  %-10s %s\n", c.name, c.what)
+	}
+	return flag.ErrHelp
+}
+
+// put keeps a value of the result.
+func (r *run) put(name string, v float64) { r.values[r.prefix+name] = round(v) }
+
+// window keeps how busy the rest of the machine was since before, and returns what the servers used.
+func (r *run) window(before proc.Usage) proc.Usage {
+	u := r.pids.Since(before)
+	r.others = max(r.others, u.Others(u.At.Sub(before.At)))
+	return u
+}
+
+// round keeps four significant digits, which is more than any of this is good for.
+func round(v float64) float64 {
+	if v == 0 || math.IsNaN(v) || math.IsInf(v, 0) {
+		return 0
+	}
+	p := math.Pow(10, 3-math.Floor(math.Log10(math.Abs(v))))
+	return math.Round(v*p) / p
+}
