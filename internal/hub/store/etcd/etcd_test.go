@@ -190,7 +190,7 @@ func TestIdleTickIsSet(t *testing.T) {
 	var log bytes.Buffer
 	embedded(t, EmbeddedConfig{Dir: t.TempDir(), Log: slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))}).Close()
 	if strings.Contains(log.String(), "etcd keeps its starting tick") {
-		t.Error("the ticker of this etcd could not be reached: see slowDown")
+		t.Error("the ticker of this etcd could not be reached: see tick")
 	}
 }
 

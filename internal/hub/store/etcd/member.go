@@ -50,10 +50,12 @@ const (
 )
 
 // A lone member elects itself after one to two election timeouts, so ticks are short until it has; after that they drive
-// only heartbeats to nobody, and short ones would cost an idle cluster a percent of a core.
+// only heartbeats to nobody, and short ones would cost an idle cluster a percent of a core. What etcd derives of tickMs are
+// timeouts and how often it looks for a leader that has gone.
 const (
-	tickMs        = 10
+	tickMs        = 200
 	electionTicks = 5
+	firstTick     = 10 * time.Millisecond
 	idleTick      = 500 * time.Millisecond
 )
 
@@ -95,6 +97,7 @@ func Embedded(ctx context.Context, cfg EmbeddedConfig) (*Store, error) {
 		return nil, fmt.Errorf("open the etcd directory %s: %w", dir, err)
 	}
 	m := &member{srv: srv, log: log}
+	tick(srv, firstTick, log)
 	srv.Start()
 	ctx, cancel := context.WithTimeout(ctx, readyIn)
 	defer cancel()
@@ -106,7 +109,7 @@ func Embedded(ctx context.Context, cfg EmbeddedConfig) (*Store, error) {
 		srv.HardStop()
 		return nil, fmt.Errorf("wait for etcd in %s: %w", dir, ctx.Err())
 	}
-	slowDown(srv, log)
+	tick(srv, idleTick, log)
 	if cfg.Listen != "" {
 		if err := m.listen(cfg); err != nil {
 			srv.Stop()
@@ -162,13 +165,13 @@ func serverConfig(dir string, cfg EmbeddedConfig, log *slog.Logger) config.Serve
 	}
 }
 
-// slowDown gives the raft loop its idle tick. The server has no way to ask for it (the period also stands for the
-// timeouts), so the ticker is reached through the struct; if etcd renames the field, the member merely ticks on.
-func slowDown(srv *etcdserver.EtcdServer, log *slog.Logger) {
+// tick sets the period of the raft loop. The server has no way to ask for one other than tickMs, so the ticker is reached
+// through the struct; if etcd renames the field, the member merely starts slower and ticks on.
+func tick(srv *etcdserver.EtcdServer, period time.Duration, log *slog.Logger) {
 	r := reflect.ValueOf(srv).Elem().FieldByName("r")
 	if r.Kind() == reflect.Struct {
 		if f := r.FieldByName("ticker"); f.IsValid() && f.Type() == reflect.TypeFor[*time.Ticker]() {
-			(*time.Ticker)(f.UnsafePointer()).Reset(idleTick)
+			(*time.Ticker)(f.UnsafePointer()).Reset(period)
 			return
 		}
 	}
