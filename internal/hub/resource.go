@@ -184,7 +184,7 @@ func (c *call) list() error {
 
 func (c *call) sendList(l *verb.Listing) error {
 	meta := metav1.ListMeta{ResourceVersion: l.ResourceVersion, Continue: l.Continue, RemainingItemCount: l.Remaining}
-	return c.out.WriteList(c.w, c.r, c.req.Kind, meta, len(l.Items), func(i int) wire.Item { return l.Items[i] })
+	return c.out.WriteList(c.w, c.r, c.req.Kind, meta, len(l.Items), func(i int) wire.Item { return &l.Items[i] })
 }
 
 // body reads and decodes the request's body into the type that the resource or subresource takes.

@@ -37,24 +37,43 @@ type Entry struct {
 	json atomic.Pointer[[]byte]
 	made atomic.Pointer[[]byte] // the message, when env is nil
 
-	packed [forms]atomic.Pointer[deflate.Block]
+	runs [forms]atomic.Pointer[Run]
 }
 
-// Form is a form of an entry that readers make and leave here for others.
+// Form is an encoding of lists whose compressed runs are kept.
 type Form uint8
 
-// The compressed elements of lists.
+// The forms.
 const (
-	ListJSON  Form = iota // as it stands in a JSON list after the first element
-	ListProto             // as it stands in a protobuf list
+	ListJSON  Form = iota // each element with a comma before it
+	ListProto             // each element with its tag and length
 	forms
 )
 
-// Packed returns a compressed form if somebody has made it, else nil.
-func (e *Entry) Packed(f Form) *deflate.Block { return e.packed[f].Load() }
+// Run is some elements of a list, one after another, compressed together: alone, objects that are alike would not share
+// what they have in common.
+type Run struct {
+	Revisions []int64 // of the elements; no two objects of a kind have the same
+	Block     *deflate.Block
+}
 
-// Pack leaves a compressed form for others.
-func (e *Entry) Pack(f Form, b *deflate.Block) { e.packed[f].Store(b) }
+// Run returns the run that begins with the entry, as somebody has made it last, else nil.
+func (e *Entry) Run(f Form) *Run { return e.runs[f].Load() }
+
+// KeepRun leaves a run that begins with the entry for others.
+func (e *Entry) KeepRun(f Form, r *Run) { e.runs[f].Store(r) }
+
+// Begins reports whether a run should begin with the entry. It depends on the key alone, so that a change of one object
+// leaves the other runs of a list as they are.
+func (e *Entry) Begins() bool {
+	h := uint32(2166136261) // FNV-1a
+	for i := range len(e.Key) {
+		h = (h ^ uint32(e.Key[i])) * 16777619
+	}
+	return (h^h>>15)%runLength == 0
+}
+
+const runLength = 32 // on average
 
 // GVK is the kind in its served version.
 func (e *Entry) GVK() schema.GroupVersionKind { return e.kind.GVK() }

@@ -6,6 +6,7 @@ import (
 	"hash/crc32"
 	"io"
 	"sync"
+	"sync/atomic"
 )
 
 // Block is a piece of data, compressed on its own. It is frozen.
@@ -16,37 +17,60 @@ type Block struct {
 	move uint32 // what appending the piece does to the checksum before it, see advance
 }
 
-// compressor is a flate writer with its output.
-type compressor struct {
-	out bytes.Buffer
-	w   *flate.Writer
+// Press makes blocks. Get one with NewPress; it serves for one block.
+type Press struct {
+	out  bytes.Buffer
+	w    *flate.Writer
+	size int
+	crc  uint32
 }
 
-var compressors = sync.Pool{New: func() any {
-	c := &compressor{}
+var presses = sync.Pool{New: func() any {
+	p := &Press{}
 	var err error
-	if c.w, err = flate.NewWriter(&c.out, flate.BestSpeed); err != nil {
+	if p.w, err = flate.NewWriter(&p.out, flate.BestSpeed); err != nil {
 		panic(err) // a constant level
 	}
-	return c
+	return p
 }}
+
+// NewPress returns an empty press.
+func NewPress() *Press {
+	p := presses.Get().(*Press)
+	p.out.Reset()
+	p.w.Reset(&p.out)
+	p.size, p.crc = 0, 0
+	return p
+}
+
+// Add appends to the piece.
+func (p *Press) Add(data []byte) {
+	p.w.Write(data) //nolint:errcheck // the buffer takes everything
+	p.crc = crc32.Update(p.crc, crc32.IEEETable, data)
+	p.size += len(data)
+}
+
+// Block returns the piece compressed. The press is not to be used after it.
+func (p *Press) Block() *Block {
+	made.Add(1)
+	p.w.Flush() //nolint:errcheck // as in Add
+	b := &Block{Data: bytes.Clone(p.out.Bytes()), Size: p.size, crc: p.crc, move: power(p.size)}
+	presses.Put(p)
+	return b
+}
+
+var made atomic.Int64
+
+// Made is how many blocks this process has made, for tests of what is shared.
+func Made() int64 { return made.Load() }
 
 // Compress makes the block of the piece that parts are together.
 func Compress(parts ...[]byte) *Block {
-	c := compressors.Get().(*compressor)
-	defer compressors.Put(c)
-	c.out.Reset()
-	c.w.Reset(&c.out)
-	b := &Block{}
-	for _, p := range parts {
-		c.w.Write(p) //nolint:errcheck // the buffer takes everything
-		b.crc = crc32.Update(b.crc, crc32.IEEETable, p)
-		b.Size += len(p)
+	p := NewPress()
+	for _, data := range parts {
+		p.Add(data)
 	}
-	c.w.Flush() //nolint:errcheck // as above
-	b.Data = bytes.Clone(c.out.Bytes())
-	b.move = power(b.Size)
-	return b
+	return p.Block()
 }
 
 // Stream writes one gzip stream. The zero value with W set is ready; End must come last.

@@ -41,8 +41,20 @@ func certificate(t testing.TB) tls.Certificate {
 
 // world is a server on loopback and a way to reach it.
 type world struct {
-	addr string
-	srv  *Server // nil for net/http's
+	addr  string
+	srv   *Server       // nil for net/http's
+	calls *atomic.Int64 // writes to the connections below TLS
+}
+
+// counting counts the system calls that a connection's writes would be.
+type counting struct {
+	net.Conn
+	calls *atomic.Int64
+}
+
+func (c counting) Write(p []byte) (int, error) {
+	c.calls.Add(1)
+	return c.Conn.Write(p)
 }
 
 func ours(t testing.TB, h http.Handler, change func(*Server)) *world {
@@ -55,6 +67,7 @@ func ours(t testing.TB, h http.Handler, change func(*Server)) *world {
 		t.Fatal(err)
 	}
 	cfg := &tls.Config{Certificates: []tls.Certificate{certificate(t)}, NextProtos: []string{"h2"}, DynamicRecordSizingDisabled: true}
+	calls := new(atomic.Int64)
 	var wg sync.WaitGroup
 	wg.Go(func() {
 		for {
@@ -63,7 +76,7 @@ func ours(t testing.TB, h http.Handler, change func(*Server)) *world {
 				return
 			}
 			wg.Go(func() {
-				tc := tls.Server(Wrap(c), cfg)
+				tc := tls.Server(Wrap(counting{c, calls}), cfg)
 				if tc.Handshake() == nil {
 					s.Serve(tc)
 				}
@@ -78,7 +91,7 @@ func ours(t testing.TB, h http.Handler, change func(*Server)) *world {
 		s.Shutdown(ctx)
 		wg.Wait()
 	})
-	return &world{l.Addr().String(), s}
+	return &world{l.Addr().String(), s, calls}
 }
 
 func theirs(t testing.TB, h http.Handler) *world {
@@ -410,6 +423,66 @@ func TestManyWatchersOfOneConnection(t *testing.T) {
 		}
 		wg.Wait()
 	})
+}
+
+// An event that a hundred watchers of a connection are told of takes few system calls, not a hundred. How few depends on
+// which of them runs first.
+func TestCallsPerEvent(t *testing.T) {
+	const watchers, events = 100, 50
+	var mu sync.Mutex
+	grown := make(chan struct{})
+	w := ours(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		mu.Lock()
+		wait := grown
+		mu.Unlock()
+		w.WriteHeader(200)
+		w.(http.Flusher).Flush()
+		for {
+			select {
+			case <-wait:
+			case <-r.Context().Done():
+				return
+			}
+			mu.Lock()
+			wait = grown
+			mu.Unlock()
+			io.WriteString(w, "event")
+			w.(http.Flusher).Flush()
+		}
+	}), nil)
+	c := w.client(t)
+	got := make(chan struct{}, watchers)
+	for range watchers {
+		resp, err := c.Get(w.url("/"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer resp.Body.Close()
+		go func() {
+			buf := make([]byte, len("event"))
+			for {
+				if _, err := io.ReadFull(resp.Body, buf); err != nil {
+					return
+				}
+				got <- struct{}{}
+			}
+		}()
+	}
+	before := w.calls.Load()
+	for range events {
+		mu.Lock()
+		close(grown)
+		grown = make(chan struct{})
+		mu.Unlock()
+		for range watchers {
+			<-got
+		}
+	}
+	per := float64(w.calls.Load()-before) / events
+	t.Logf("%.1f system calls for an event to %d watchers", per, watchers)
+	if per > watchers/2 {
+		t.Errorf("%.1f system calls for an event to %d watchers", per, watchers)
+	}
 }
 
 func TestShutdownLetsRequestsFinish(t *testing.T) {

@@ -5,7 +5,6 @@ import (
 
 	"sampan.dev/internal/api"
 	"sampan.dev/internal/hub/cache"
-	"sampan.dev/internal/hub/deflate"
 
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -34,20 +33,8 @@ func (r Result) GVK() schema.GroupVersionKind {
 	return schema.GroupVersionKind{}
 }
 
-// Packed returns the compressed form that the entry keeps, if it has one.
-func (r Result) Packed(f cache.Form) *deflate.Block {
-	if r.entry != nil {
-		return r.entry.Packed(f)
-	}
-	return nil
-}
-
-// Pack lets the entry keep its compressed form.
-func (r Result) Pack(f cache.Form, b *deflate.Block) {
-	if r.entry != nil {
-		r.entry.Pack(f, b)
-	}
-}
+// Entry is what the result is of; nil for a value.
+func (r Result) Entry() *cache.Entry { return r.entry }
 
 // Object returns the object, frozen.
 func (r Result) Object() (runtime.Object, error) {

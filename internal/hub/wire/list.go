@@ -5,6 +5,7 @@ import (
 	stdjson "encoding/json"
 	"fmt"
 	"net/http"
+	"slices"
 	"strconv"
 
 	"sampan.dev/internal/api"
@@ -39,12 +40,6 @@ func (o Output) WriteList(w http.ResponseWriter, r *http.Request, k *api.Kind, m
 	return l.send(w, r, jsonList{&l})
 }
 
-// Item's list forms may be kept compressed by whoever keeps the item.
-type packer interface {
-	Packed(cache.Form) *deflate.Block // nil when there is none yet
-	Pack(cache.Form, *deflate.Block)
-}
-
 // listing is a list on its way out.
 type listing struct {
 	o        Output
@@ -53,6 +48,7 @@ type listing struct {
 	gvk      schema.GroupVersionKind // of the list
 	meta     metav1.ListMeta
 	itemHead string
+	buf      [16]byte // for what is before an element
 }
 
 // shape is an encoding of lists: something before the items, the items, each with something before it, and an end.
@@ -69,9 +65,8 @@ type shape interface {
 // the list is made.
 func (l *listing) send(w http.ResponseWriter, r *http.Request, s shape) error {
 	items := 0
-	var buf [16]byte
 	for i := range l.n {
-		lead, body, err := s.item(i, buf[:0])
+		lead, body, err := s.item(i, l.buf[:0])
 		if err != nil {
 			return err
 		}
@@ -99,7 +94,7 @@ func (l *listing) send(w http.ResponseWriter, r *http.Request, s shape) error {
 	out := errWriter{w: w}
 	out.write(head)
 	for i := 0; i < l.n && out.err == nil; i++ {
-		lead, body, err := s.item(i, buf[:0])
+		lead, body, err := s.item(i, l.buf[:0])
 		if err != nil {
 			return err // unheard of: it could be made a moment ago
 		}
@@ -110,31 +105,68 @@ func (l *listing) send(w http.ResponseWriter, r *http.Request, s shape) error {
 	return nil // if it could not be sent, the client has gone; there is nobody to tell
 }
 
-// compressed sends the list as gzip, each item as it was compressed once.
+// compressed sends the list as gzip. Its elements were compressed in runs by the first who listed them so.
 func (l *listing) compressed(z *deflate.Stream, s shape, head []byte) {
 	err := z.Raw(head)
-	var buf [16]byte
-	for i := 0; i < l.n && err == nil; i++ {
-		p, keeps := l.at(i).(packer)
-		keeps = keeps && i > 0 // the first of a JSON list has no comma before it
+	var revisions []int64
+	for i := 0; i < l.n && err == nil; {
+		from := i
+		first := entryOf(l.at(i))
+		revisions = revisions[:0]
+		if i++; first != nil {
+			revisions = append(revisions, first.Revision)
+		}
+		// The first element of a JSON list has no comma before it, and so stands alone.
+		for ; from > 0 && first != nil && i < l.n && i-from < maxRun; i++ {
+			e := entryOf(l.at(i))
+			if e == nil || e.Begins() {
+				break
+			}
+			revisions = append(revisions, e.Revision)
+		}
+		keeps := from > 0 && first != nil
 		if keeps {
-			if b := p.Packed(s.form()); b != nil {
-				err = z.Block(b)
+			if r := first.Run(s.form()); r != nil && slices.Equal(r.Revisions, revisions) {
+				err = z.Block(r.Block)
 				continue
 			}
 		}
-		lead, body, e := s.item(i, buf[:0])
-		if e != nil {
+		b := l.press(s, from, i)
+		if b == nil {
 			return // the stream stays without its end, which the client notices
 		}
-		b := deflate.Compress(lead, body)
 		if keeps {
-			p.Pack(s.form(), b)
+			first.KeepRun(s.form(), &cache.Run{Revisions: slices.Clone(revisions), Block: b})
 		}
 		err = z.Block(b)
 	}
 	z.Raw(s.tail()) //nolint:errcheck // End tells
 	z.End()         //nolint:errcheck // the client has gone
+}
+
+// maxRun bounds how much is compressed anew because one object has changed.
+const maxRun = 128
+
+// press compresses elements from up to to.
+func (l *listing) press(s shape, from, to int) *deflate.Block {
+	p := deflate.NewPress()
+	for i := from; i < to; i++ {
+		lead, body, err := s.item(i, l.buf[:0])
+		if err != nil {
+			return nil
+		}
+		p.Add(lead)
+		p.Add(body)
+	}
+	return p.Block()
+}
+
+// entryOf is the cache's entry that an item is of, if any.
+func entryOf(item Item) *cache.Entry {
+	if r, ok := item.(interface{ Entry() *cache.Entry }); ok {
+		return r.Entry()
+	}
+	return nil
 }
 
 type errWriter struct {
@@ -186,9 +218,8 @@ func (l *listing) document() ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	var buf [16]byte
 	for i := range l.n {
-		lead, body, err := s.item(i, buf[:0])
+		lead, body, err := s.item(i, l.buf[:0])
 		if err != nil {
 			return nil, err
 		}

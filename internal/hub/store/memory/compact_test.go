@@ -56,13 +56,15 @@ func TestCompactEverySparesAnIdleStore(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &counted{Store: New()}
 		ctx, cancel := context.WithCancel(t.Context())
-		defer cancel()
-		go store.CompactEvery(ctx, s, store.KeepHistory, slog.New(slog.DiscardHandler))
+		done := make(chan error)
+		go func() { done <- store.CompactEvery(ctx, s, store.KeepHistory, slog.New(slog.DiscardHandler)) }()
 		rev, _ := s.Create(ctx, "/a", nil, 0)
 		for range 24 * 20 { // a write every three minutes for a day
 			time.Sleep(3 * time.Minute)
 			rev, _ = s.Update(ctx, "/a", nil, rev, 0)
 		}
+		cancel()
+		<-done
 		if s.n < 20 || s.n > 25 {
 			t.Errorf("%d compactions in a day, want one an hour", s.n)
 		}

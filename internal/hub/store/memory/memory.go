@@ -66,7 +66,8 @@ var _ store.Batcher = (*Store)(nil)
 
 // Config is what a store begins with, and who is told what becomes of it.
 type Config struct {
-	// Revision is where it begins; zero means 1, as an empty etcd does. What is in Keys was written then, by one transaction.
+	// Revision is where it begins; zero means 1, as an empty etcd does. What is in Keys was written just before, one after
+	// another, the last at Revision: who holds objects relies on it that no two have the same.
 	Revision int64
 	Keys     []store.Write
 	// Past tells that there was a history before Revision, which is not known.
@@ -97,8 +98,9 @@ func NewWith(cfg Config) *Store {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for _, w := range cfg.Keys {
-		s.appendLocked(w.Key, version{value: w.Value, rev: s.mu.rev, create: s.mu.rev})
+	for i, w := range cfg.Keys {
+		rev := s.mu.rev - int64(len(cfg.Keys)-1-i)
+		s.appendLocked(w.Key, version{value: w.Value, rev: rev, create: rev})
 		s.leaseLocked(w.Key, w.TTLSeconds)
 	}
 	if cfg.Past {

@@ -10,7 +10,7 @@
 //   - Everything else is there within FlushEvery, or, when only what need not last has changed, within IdleFlush. A clean
 //     stop loses nothing.
 //
-// After a start every key has the revision of the start, above all that were before, and history begins there: whoever
+// After a start every key has a revision of the start, above all that were before, and history begins there: whoever
 // watched the last run is told to list again, which is how it learns what a crash has undone.
 //
 // Nobody else may write below the prefixes: the image would not know. One goroutine writes behind; it ends with Close.

@@ -130,10 +130,10 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 	}
 	image := memory.Config{Revision: rev, Changed: s.changed}
 	if mark > 0 || rev > 1 { // else nothing has ever been
-		image.Revision, image.Past = max(mark, rev)+1, true
 		if image.Keys, err = s.load(ctx); err != nil {
 			return nil, err
 		}
+		image.Revision, image.Past = max(mark, rev)+max(1, int64(len(image.Keys))), true
 	}
 	s.mu.rev = image.Revision
 	s.image = memory.NewWith(image)

@@ -150,7 +150,7 @@ func TestCleanStopLosesNothing(t *testing.T) {
 		ctx, b := t.Context(), newBack()
 		s := open(t, b)
 		rev := must[int64](t)(s.Create(ctx, leases+"a", []byte("me 1"), 0))
-		rev = must[int64](t)(s.Update(ctx, leases+"a", []byte("me 2"), rev, 0))
+		must[int64](t)(s.Update(ctx, leases+"a", []byte("me 2"), rev, 0))
 		gone := must[int64](t)(s.Create(ctx, events+"gone", []byte("x"), 3600))
 		must[int64](t)(s.Create(ctx, events+"e", []byte("x"), 3600))
 		last := must[int64](t)(s.Delete(ctx, events+"gone", gone))
@@ -166,10 +166,20 @@ func TestCleanStopLosesNothing(t *testing.T) {
 			t.Errorf("%+v %v", l, err)
 		}
 		// Who watched the last run is told to list again: every key has got a new revision.
-		if err := s.Watch(ctx, leases, last, func([]store.Event) error { return nil }); !errors.Is(err, store.ErrCompacted) {
-			t.Errorf("a watch of the run before: %v", err)
+		at, _ := s.Revision(ctx)
+		for after := last; after < at; after++ {
+			if err := s.Watch(ctx, leases, after, func([]store.Event) error { return nil }); !errors.Is(err, store.ErrCompacted) {
+				t.Errorf("a watch after %d, begun at %d: %v", after, at, err)
+			}
 		}
-		_ = rev
+		seen := map[int64]bool{}
+		l, _ := s.List(ctx, store.Page{Prefix: "/registry/"})
+		for _, kv := range l.KVs {
+			if seen[kv.Revision] || kv.Revision <= last {
+				t.Errorf("%s is at %d, as another is, or not above %d", kv.Key, kv.Revision, last)
+			}
+			seen[kv.Revision] = true
+		}
 	})
 }
 
