@@ -451,7 +451,7 @@ func TestLoadByPages(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := &world{t: t, st: memory.New()}
 		w.ctx, w.stop = context.WithCancel(t.Context())
-		n := 2*pageSize + 1
+		n := 2*store.PageSize + 1
 		for i := range n {
 			w.create(fmt.Sprintf("p%05d", i), fmt.Sprintf("n%d", i%7))
 		}

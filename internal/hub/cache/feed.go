@@ -14,10 +14,6 @@ import (
 	"github.com/google/btree"
 )
 
-// pageSize is how many objects a load reads at once: a full listing straight from etcd costs three times its size in
-// memory.
-const pageSize = 500
-
 // Waits between attempts to reach a store that fails.
 const (
 	retryFirst = 50 * time.Millisecond
@@ -81,64 +77,51 @@ func (c *Cache) load(ctx context.Context) error {
 func (c *Cache) read(ctx context.Context, revision int64) (*Snapshot, error) {
 	have := c.current.Load()
 	s := &Snapshot{byKey: btree.NewG(degree, lessKey), byNode: c.newNodeIndex()}
-	add := func(e *Entry) {
-		s.byKey.ReplaceOrInsert(e)
-		if s.byNode != nil {
-			s.byNode.ReplaceOrInsert(placed{c.node(e), e})
-		}
-	}
-	if st, ok := c.st.(store.Scanner); ok && revision == 0 {
-		var err error
-		s.Revision, err = st.Scan(ctx, c.prefix, func(kvs []store.KV) error {
-			for _, e := range c.entries(have, kvs) {
-				add(e)
+	take := func(kvs []store.KV) error {
+		for _, e := range c.entries(have, kvs) {
+			s.byKey.ReplaceOrInsert(e)
+			if s.byNode != nil {
+				s.byNode.ReplaceOrInsert(placed{c.node(e), e})
 			}
-			return nil
-		})
-		return s, err
+		}
+		return nil
 	}
-	page := store.Page{Prefix: c.prefix, Limit: pageSize, Revision: revision}
-	for {
-		l, err := c.st.List(ctx, page)
-		if err != nil {
-			return nil, err
-		}
-		for i := range l.KVs {
-			add(c.entry(have, &l.KVs[i], false))
-		}
-		page.Revision = l.Revision
-		if !l.More {
-			s.Revision = l.Revision
-			return s, nil
-		}
-		page.From = l.KVs[len(l.KVs)-1].Key + "\x00"
+	var err error
+	if revision == 0 {
+		s.Revision, err = store.Scan(ctx, c.st, c.prefix, take)
+	} else {
+		s.Revision, err = store.Pages(ctx, c.st, c.prefix, revision, take)
 	}
+	if err != nil {
+		return nil, err
+	}
+	return s, nil
 }
 
-// entry makes the entry of a stored value, or takes it from have. A value that is lent is not held on to.
-func (c *Cache) entry(have *Snapshot, kv *store.KV, lent bool) *Entry {
+// entry makes the entry of a stored value, which it does not hold on to, or takes it from have.
+func (c *Cache) entry(have *Snapshot, kv *store.KV) *Entry {
 	if have != nil {
 		if e := have.Get(kv.Key); e != nil && e.Revision == kv.Revision {
 			return e
 		}
 	}
 	e := newEntry(c.kind, &c.envs, kv.Key, kv.Revision, kv.Value)
-	if lent {
-		e.stored = bytes.Clone(e.stored) // everything else of it is a copy already
-	}
+	e.stored = bytes.Clone(e.stored) // everything else of it is a copy already
 	return e
 }
 
-// entries makes the entries of many values that are lent. That is to copy them, which takes long enough for all processors to
-// help.
+// atOnce is how many entries one goroutine makes.
+const atOnce = 500
+
+// entries makes the entries of many values. That is to copy them, which takes long enough for all processors to help.
 func (c *Cache) entries(have *Snapshot, kvs []store.KV) []*Entry {
 	out := make([]*Entry, len(kvs))
 	var wg sync.WaitGroup
-	for from := 0; from < len(kvs); from += pageSize {
-		to := min(from+pageSize, len(kvs))
+	for from := 0; from < len(kvs); from += atOnce {
+		to := min(from+atOnce, len(kvs))
 		part := func() {
 			for i := from; i < to; i++ {
-				out[i] = c.entry(have, &kvs[i], true)
+				out[i] = c.entry(have, &kvs[i])
 			}
 		}
 		if to == len(kvs) {

@@ -31,7 +31,7 @@ func TestLoadHoldsNothingThatIsLent(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	st := lender{memory.New()}
-	for i := range 3 * pageSize {
+	for i := range 3 * store.PageSize {
 		value := encode(t, pod(fmt.Sprintf("p%04d", i), "node"))
 		if i%2 == 0 {
 			value = fmt.Appendf(nil, `{"kind":"Pod","apiVersion":"v1","metadata":{"name":"p%04d","namespace":"d"}}`, i)
@@ -56,7 +56,7 @@ func TestLoadHoldsNothingThatIsLent(t *testing.T) {
 		n++
 		return true
 	})
-	if n != 3*pageSize {
+	if n != 3*store.PageSize {
 		t.Errorf("%d objects", n)
 	}
 }

@@ -111,11 +111,3 @@ type Batcher interface {
 	// apply all of them once more does no harm.
 	Apply(ctx context.Context, writes []Write) error
 }
-
-// Scanner is a Store that can show a whole prefix for less than List does.
-type Scanner interface {
-	Store
-	// Scan calls fn with what is under prefix, in key order and in parts, as of the revision that it returns. Values may be
-	// looked at until Scan returns and no longer: they lie in memory that is not the caller's.
-	Scan(ctx context.Context, prefix string, fn func([]KV) error) (revision int64, err error)
-}

@@ -17,17 +17,14 @@ import (
 	"google.golang.org/protobuf/encoding/protowire"
 )
 
-// scanChunk is how many keys of the index are looked up at once, and pageOf how many values are read over a client.
-const (
-	scanChunk = 10000
-	pageOf    = 500
-)
+// scanChunk is how many keys of the index are looked up at once.
+const scanChunk = 10000
 
 // Scan implements store.Scanner. The embedded member's values are shown where they lie in the mapped database. To list them
 // through etcd's own range costs a copy of each, and, since that counts what is left each time, a walk of the index per page.
 func (s *Store) Scan(ctx context.Context, prefix string, fn func([]store.KV) error) (int64, error) {
 	if s.member == nil {
-		return s.scanPages(ctx, prefix, fn)
+		return store.Pages(ctx, s, prefix, 0, fn)
 	}
 	if _, err := s.member.revision(); err != nil {
 		return 0, err
@@ -71,26 +68,6 @@ func (s *Store) Scan(ctx context.Context, prefix string, fn func([]store.KV) err
 			return rev, nil
 		}
 		from = append(bytes.Clone(r.KVs[len(r.KVs)-1].Key), 0)
-	}
-}
-
-// scanPages is Scan over a client.
-func (s *Store) scanPages(ctx context.Context, prefix string, fn func([]store.KV) error) (int64, error) {
-	page := store.Page{Prefix: prefix, Limit: pageOf}
-	for {
-		l, err := s.List(ctx, page)
-		if err != nil {
-			return 0, err
-		}
-		if len(l.KVs) > 0 {
-			if err := fn(l.KVs); err != nil {
-				return 0, err
-			}
-		}
-		if page.Revision = l.Revision; !l.More {
-			return l.Revision, nil
-		}
-		page.From = l.KVs[len(l.KVs)-1].Key + "\x00"
 	}
 }
 

@@ -1,6 +1,7 @@
 package relaxed
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -165,22 +166,17 @@ func readMark(ctx context.Context, back store.Store) (int64, error) {
 func (s *Store) load(ctx context.Context) ([]store.Write, error) {
 	var out []store.Write
 	for _, p := range s.cfg.Prefixes {
-		page := store.Page{Prefix: p.Path, Limit: 1000}
-		for {
-			l, err := s.cfg.Back.List(ctx, page)
-			if err != nil {
-				return nil, fmt.Errorf("open the relaxed store: %w", err)
-			}
-			for _, kv := range l.KVs {
+		_, err := store.Scan(ctx, s.cfg.Back, p.Path, func(kvs []store.KV) error {
+			for _, kv := range kvs {
 				if p.Lasting != nil {
 					s.mu.lasting[kv.Key] = p.Lasting(kv.Value)
 				}
-				out = append(out, store.Write{Key: kv.Key, Value: kv.Value, TTLSeconds: p.TTLSeconds})
+				out = append(out, store.Write{Key: kv.Key, Value: bytes.Clone(kv.Value), TTLSeconds: p.TTLSeconds})
 			}
-			if !l.More {
-				break
-			}
-			page.From, page.Revision = l.KVs[len(l.KVs)-1].Key+"\x00", l.Revision
+			return nil
+		})
+		if err != nil {
+			return nil, fmt.Errorf("open the relaxed store: %w", err)
 		}
 	}
 	return out, nil
