@@ -111,6 +111,11 @@ func (b *bench) write() error {
 		return err
 	}
 	files := map[string][]byte{"report.json": data, "report.md": []byte(b.report.Markdown())}
+	for _, p := range parts {
+		if plot := b.report.SVG(p.Name); plot != "" {
+			files[p.Name+".svg"] = []byte(plot)
+		}
+	}
 	for name, data := range files {
 		if err := os.WriteFile(filepath.Join(b.out, name), data, 0o644); err != nil {
 			return err

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"slices"
 	"strings"
 	"syscall"
@@ -118,6 +119,10 @@ func (b *bench) open(ctx context.Context) error {
 		return err
 	}
 	if !b.alone {
+		var err error
+		if b.sampan, err = side.Freeze(b.sampan, filepath.Join(b.out, "bin")); err != nil {
+			return err
+		}
 		s, err := side.OpenSampan(ctx, b.sampan, b.logs(), b.port, strings.Fields(b.more))
 		if err != nil {
 			return err

@@ -186,7 +186,7 @@ func (r *run) serviceChange() error {
 		if _, err := slices.Update(r.ctx, r.slice(i, portA), metav1.UpdateOptions{}); err != nil {
 			return err
 		}
-		r.pause(1500 * time.Millisecond) // so that no proxy's shortest interval between changes is measured
+		r.pause(3 * time.Second) // so that no proxy's shortest interval between changes is measured
 	}
 	used := r.window(before)
 	r.put("change_p50_ms", t.at(.5))

@@ -26,6 +26,19 @@ func CPU(pid int) float64 {
 	return (number(f[11]) + number(f[12])) / ticksPerSecond
 }
 
+// Scheduled returns the seconds that the threads which pid has now have run, to the nanosecond. What threads used that have ended
+// is not in it.
+func Scheduled(pid int) float64 {
+	files, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/schedstat", pid))
+	sum := 0.0
+	for _, file := range files {
+		data, _ := os.ReadFile(file)
+		first, _, _ := strings.Cut(string(data), " ")
+		sum += number(first)
+	}
+	return sum / 1e9
+}
+
 // statFields returns the fields of /proc/PID/stat behind the command, which may hold spaces.
 func statFields(pid int) []string {
 	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))

@@ -2,6 +2,7 @@ package proc
 
 import (
 	"fmt"
+	"math"
 	"os"
 	"strconv"
 	"strings"
@@ -31,21 +32,24 @@ func (s Set) Set(v string) error {
 	return nil
 }
 
-// Usage is what a set of processes, this process and the rest of the machine had used at a moment; all but At are seconds,
-// bytes and calls since each began.
+// Usage is what a set of processes, this process and the rest of the machine had used at a moment, in seconds, bytes and calls
+// since each began, or between two moments. CPU is known between two only.
 type Usage struct {
 	At             time.Time
 	CPU            float64
 	Self           float64
 	Busy           float64
 	Written, Calls float64
+
+	fine map[string]float64 // CPU of each of the set, by its threads
+	tick map[string]float64 // the same by the kernel's clock, in steps of 10 ms
 }
 
 // Take reads the usage of the set now.
 func (s Set) Take() Usage {
-	u := Usage{At: time.Now(), Busy: Busy(), Self: CPU(os.Getpid())}
-	for _, pid := range s {
-		u.CPU += CPU(pid)
+	u := Usage{At: time.Now(), Busy: Busy(), Self: CPU(os.Getpid()), fine: map[string]float64{}, tick: map[string]float64{}}
+	for name, pid := range s {
+		u.fine[name], u.tick[name] = Scheduled(pid), CPU(pid)
 		w, c := IO(pid)
 		u.Written += w
 		u.Calls += c
@@ -56,12 +60,22 @@ func (s Set) Take() Usage {
 // Since returns how much has been used since before.
 func (s Set) Since(before Usage) Usage {
 	u := s.Take()
-	u.CPU -= before.CPU
+	for name := range s {
+		u.CPU += cpuBetween(u.fine[name]-before.fine[name], u.tick[name]-before.tick[name])
+	}
 	u.Self -= before.Self
 	u.Busy -= before.Busy
 	u.Written -= before.Written
 	u.Calls -= before.Calls
 	return u
+}
+
+// cpuBetween takes the fine figure when the coarse one does not contradict it, as it does when threads have ended meanwhile.
+func cpuBetween(fine, tick float64) float64 {
+	if math.Abs(fine-tick) <= 0.025+0.02*tick {
+		return fine
+	}
+	return tick
 }
 
 // Others returns the cores that were busy with neither the set nor this process, given what Since returned.

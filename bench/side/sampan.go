@@ -33,13 +33,6 @@ type Sampan struct {
 
 // OpenSampan finds the program and clears what an earlier bench that was killed has left.
 func OpenSampan(ctx context.Context, bin, logs string, port int, more []string) (*Sampan, error) {
-	bin, err := filepath.Abs(bin)
-	if err != nil {
-		return nil, err
-	}
-	if _, err := os.Stat(bin); err != nil {
-		return nil, fmt.Errorf("sampan is not built: %w", err)
-	}
 	l, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
 	if err != nil {
 		return nil, fmt.Errorf("port of sampan's API server: %w", err)
@@ -81,7 +74,8 @@ func (s *Sampan) Prepare(ctx context.Context, shape Shape) error {
 
 // Launch executes the server.
 func (s *Sampan) Launch(context.Context) (time.Time, error) {
-	args := []string{s.Bin, "server", "--data-dir", s.Dir, "--listen", s.Address()}
+	// Ranges that sampan chooses for no data directory by itself, so that none of another cluster's is met.
+	args := []string{s.Bin, "server", "--data-dir", s.Dir, "--listen", s.Address(), "--cluster-cidr", "10.250.0.0/16", "--service-cidr", "10.251.0.0/16"}
 	if !s.shape.Node {
 		args = append(args, "--no-node")
 	}
