@@ -183,6 +183,7 @@ func (m *machine) startKubelet(g *daemon.Group, s *seat, name string, services *
 		ContainerLogs:   m.paths.ContainerLogs,
 		Runtime:         cri,
 		RuntimeEndpoint: m.runtime,
+		Bundled:         m.cfg.RuntimeEndpoint == "",
 		Door:            s.door,
 		Services:        services,
 		Log:             m.log.With("component", "kubelet"),

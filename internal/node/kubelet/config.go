@@ -32,6 +32,8 @@ type Config struct {
 	Runtime runtime.Interface
 	// RuntimeEndpoint is only told in the node's annotation of the CRI socket; "" leaves that out.
 	RuntimeEndpoint string
+	// Bundled says that the runtime is the one that comes with sampan: the first process of its sandboxes confines itself.
+	Bundled bool
 
 	Door     client.Interface // nil: standalone, static pods only
 	Services *cache.Informer[*corev1.Service]

@@ -38,8 +38,13 @@ func (k *Kubelet) sandboxConfig(pod *corev1.Pod, attempt uint32) (*cri.PodSandbo
 			return nil, err
 		}
 	}
-	cfg.Linux, err = k.sandboxLinux(pod)
-	return cfg, err
+	if cfg.Linux, err = k.sandboxLinux(pod); err != nil {
+		return nil, err
+	}
+	if k.cfg.Bundled {
+		cfg.Linux.SecurityContext.Seccomp.ProfileType = cri.SecurityProfile_Unconfined // tools/pause has a closer one
+	}
+	return cfg, nil
 }
 
 func (k *Kubelet) sandboxLinux(pod *corev1.Pod) (*cri.LinuxPodSandboxConfig, error) {
