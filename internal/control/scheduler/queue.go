@@ -24,6 +24,7 @@ type waiting struct {
 	since    time.Time // when it came, for the order among equals
 	attempts int
 	tried    time.Time // the end of the last attempt
+	erred    bool      // it found a node, and the binding could not be written
 	why      outcome   // of the last attempt
 	moved    uint64    // the queue's count of changes when the last attempt began
 
@@ -56,10 +57,22 @@ const (
 	trying                   // in a cycle, or being bound
 )
 
+// freeAttempts may follow one another at once. A pod that found no node comes back when a change has been found to help, so
+// there is no need to hold it back (as upstream does, for a second) unless that happens over and over: a cluster that starts
+// has pods before it has a node, and then a node before that one is ready.
+const freeAttempts = 2
+
 // readyAt is when a backed-off pod may be tried again.
 func (w *waiting) readyAt() time.Time {
+	free := freeAttempts
+	if w.erred {
+		free = 0
+	}
+	if w.attempts <= free {
+		return w.tried
+	}
 	d := firstBackoff
-	for i := 1; i < w.attempts && d < mostBackoff; i++ {
+	for i := free + 1; i < w.attempts && d < mostBackoff; i++ {
 		d *= 2
 	}
 	return w.tried.Add(min(d, mostBackoff))
@@ -179,7 +192,7 @@ func (q *queue) next() time.Time {
 
 // returned takes back a pod that found no node. A change that came while it was being tried, and that helps, counts.
 func (q *queue) returned(w *waiting, why outcome, now time.Time) {
-	w.why, w.tried = why, now
+	w.why, w.tried, w.erred = why, now, false
 	q.to(w, stuck)
 	if missed := q.count - w.moved; missed > 0 {
 		from := max(0, len(q.changes)-int(missed))
@@ -193,7 +206,7 @@ func (q *queue) returned(w *waiting, why outcome, now time.Time) {
 
 // failed takes back a pod whose binding went wrong; it is tried again after its backoff.
 func (q *queue) failed(w *waiting, now time.Time) {
-	w.tried = now
+	w.tried, w.erred = now, true
 	q.to(w, backoff)
 }
 

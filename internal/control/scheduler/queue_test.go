@@ -76,6 +76,29 @@ func TestQueueBacksOff(t *testing.T) {
 	}
 }
 
+// A pod that found no node twice is tried at once when something helps; after that it waits longer and longer.
+func TestFirstReturnsAreFree(t *testing.T) {
+	q, now := newQueue(), time.Unix(0, 0)
+	s := newSnapshot()
+	queued(q, now, "p")
+	for i, want := range []time.Duration{0, 0, 1, 2, 4} {
+		w := q.pop(now)
+		if w == nil {
+			t.Fatalf("attempt %d: nothing to try", i)
+		}
+		q.returned(w, defaultProfile().cycle(w.pod, s, nil), now)
+		if q.pop(now) != nil {
+			t.Fatalf("attempt %d: tried again though nothing has changed", i)
+		}
+		before, after := newSnapshot().setNode("n", testNode("n", "1", "1Gi"))
+		q.changed(plugin.Change{Kind: plugin.NodeAdded, Node: after, Old: before}, now)
+		if got := w.readyAt().Sub(now); got != want*time.Second {
+			t.Fatalf("attempt %d: wait %v, want %vs", i, got, want)
+		}
+		now = w.readyAt()
+	}
+}
+
 func TestChangeDuringACycleIsNotMissed(t *testing.T) {
 	q, now := newQueue(), time.Unix(0, 0)
 	s := newSnapshot()
@@ -86,7 +109,7 @@ func TestChangeDuringACycleIsNotMissed(t *testing.T) {
 	before, after := s.setNode("n", testNode("n", "150m", "1Gi"))
 	q.changed(plugin.Change{Kind: plugin.NodeChanged, Node: after, Old: before}, now)
 	q.returned(w, out, now)
-	if w.state != backoff {
+	if w.state != active {
 		t.Fatalf("state %v: the change that came meanwhile was missed", w.state)
 	}
 }
