@@ -20,6 +20,10 @@ type Ref struct {
 	Namespace   string // "" for cluster-scoped kinds, or for all namespaces in List and Watch
 	Name        string
 	Subresource string // "status", "binding", "token", …
+
+	// Metadata says that List and Watch are asked for the sake of metadata alone. An item may then come as a
+	// *metav1.PartialObjectMetadata, which costs the hub less than the object where nobody has read that yet.
+	Metadata bool
 }
 
 // Interface is the door. A call is authorized, admitted and audited as the identity the door was made for.

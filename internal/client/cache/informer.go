@@ -28,6 +28,7 @@ type Options struct {
 	Namespace     string
 	FieldSelector string
 	LabelSelector string
+	Metadata      bool // see client.Ref; for informers of api.Object
 }
 
 // Informer is the local view of one resource.
@@ -53,7 +54,7 @@ type Informer[T api.Object] struct {
 func New[T api.Object](door client.Reader, res schema.GroupVersionResource, opts Options, log *slog.Logger) *Informer[T] {
 	i := &Informer[T]{
 		door:   door,
-		ref:    client.Ref{Resource: res, Namespace: opts.Namespace},
+		ref:    client.Ref{Resource: res, Namespace: opts.Namespace, Metadata: opts.Metadata},
 		opts:   opts,
 		log:    log.With("component", "informer", "resource", res.Resource),
 		synced: make(chan struct{}),

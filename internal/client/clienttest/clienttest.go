@@ -36,6 +36,7 @@ func Run(t *testing.T, open func(t *testing.T) client.Interface) {
 		{"list by pages", listPages},
 		{"list by selectors", listSelectors},
 		{"list at revisions", listRevisions},
+		{"metadata alone", metadataAlone},
 		{"watch", watches},
 		{"watch by selectors", watchSelectors},
 		{"watch with initial events", watchInitial},

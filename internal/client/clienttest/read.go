@@ -11,6 +11,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/watch"
 )
 
 func errorClasses(v *visit) {
@@ -44,6 +45,34 @@ func errorClasses(v *visit) {
 	if _, err := v.List(v.ctx, v.ref(client.ConfigMaps, ""), metav1.ListOptions{FieldSelector: "data.k=v"}); !apierrors.IsBadRequest(err) {
 		v.Errorf("unknown field in a selector: %v", err)
 	}
+}
+
+// Whoever wants metadata alone gets that at least.
+func metadataAlone(v *visit) {
+	made := v.put("m", map[string]string{"a": "b"})
+	ref := v.ref(client.ConfigMaps, "")
+	ref.Metadata = true
+	same := func(what string, o metav1.Object) {
+		if o.GetUID() != made.UID || o.GetName() != "m" || o.GetNamespace() != v.ns || o.GetLabels()["a"] != "b" || o.GetResourceVersion() == "" || len(o.GetManagedFields()) == 0 {
+			v.Errorf("%s: %+v", what, o)
+		}
+	}
+	l := must[*client.List](v)(v.List(v.ctx, ref, metav1.ListOptions{LabelSelector: "a=b"}))
+	if len(l.Items) != 1 {
+		v.Fatalf("%d items", len(l.Items))
+	}
+	same("list", l.Items[0])
+	w := must[watch.Interface](v)(v.Watch(v.ctx, ref, metav1.ListOptions{ResourceVersion: l.ResourceVersion}))
+	defer w.Stop()
+	if err := v.Delete(v.ctx, v.ref(client.ConfigMaps, "m"), metav1.DeleteOptions{}); err != nil {
+		v.Fatal(err)
+	}
+	ev := <-w.ResultChan()
+	o, ok := ev.Object.(metav1.Object)
+	if !ok || ev.Type != watch.Deleted {
+		v.Fatalf("event %+v", ev)
+	}
+	same("watch", o)
 }
 
 func listPages(v *visit) {

@@ -155,11 +155,19 @@ func (d *Door) List(ctx context.Context, ref client.Ref, opts metav1.ListOptions
 	}
 	out := &client.List{ResourceVersion: l.ResourceVersion, Continue: l.Continue, RemainingItemCount: l.Remaining, Items: make([]api.Object, len(l.Items))}
 	for i, item := range l.Items {
-		if out.Items[i], err = item.Meta(); err != nil {
+		if out.Items[i], err = itemOf(item, ref); err != nil {
 			return nil, apierrors.NewInternalError(err)
 		}
 	}
 	return out, nil
+}
+
+// itemOf is an item as ref asks for it.
+func itemOf(item verb.Result, ref client.Ref) (api.Object, error) {
+	if ref.Metadata {
+		return item.Metadata()
+	}
+	return item.Meta()
 }
 
 // Create stores an object or has a virtual resource or subresource answer.

@@ -11,6 +11,7 @@ import (
 	"sampan.dev/internal/hub/wire"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/watch"
 )
 
@@ -26,7 +27,7 @@ func (d *Door) Watch(ctx context.Context, ref client.Ref, opts metav1.ListOption
 		return nil, err
 	}
 	ctx, cancel := context.WithCancel(ctx)
-	w := &watcher{batches: make(chan []watch.Event, 1), ended: ctx.Done(), cancel: cancel}
+	w := &watcher{metadata: ref.Metadata, batches: make(chan []watch.Event, 1), ended: ctx.Done(), cancel: cancel}
 	w.single = sync.OnceValue(w.split)
 	go func() {
 		defer cancel()
@@ -39,10 +40,11 @@ func (d *Door) Watch(ctx context.Context, ref client.Ref, opts metav1.ListOption
 
 // watcher is a client.Batched.
 type watcher struct {
-	batches chan []watch.Event
-	single  func() <-chan watch.Event
-	ended   <-chan struct{}
-	cancel  context.CancelFunc
+	metadata bool // see client.Ref
+	batches  chan []watch.Event
+	single   func() <-chan watch.Event
+	ended    <-chan struct{}
+	cancel   context.CancelFunc
 }
 
 // Batches is closed when the watch has ended.
@@ -84,7 +86,13 @@ func (w *watcher) pump(ctx context.Context, s *verb.Stream) error {
 		}
 		batch := make([]watch.Event, len(events))
 		for i, ev := range events {
-			obj, oerr := ev.Item.Object()
+			var obj runtime.Object
+			var oerr error
+			if w.metadata && ev.Item.Entry() != nil {
+				obj, oerr = ev.Item.Metadata()
+			} else {
+				obj, oerr = ev.Item.Object() // bookmarks and errors among them
+			}
 			if oerr != nil {
 				return oerr
 			}

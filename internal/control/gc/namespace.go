@@ -138,7 +138,7 @@ func (c *namespaces) empty(ctx context.Context, ns *corev1.Namespace) *remaining
 }
 
 func (c *namespaces) emptyKind(ctx context.Context, ns *corev1.Namespace, k *api.Kind, left *remaining) {
-	ref := client.Ref{Resource: k.GVR(), Namespace: ns.Name}
+	ref := client.Ref{Resource: k.GVR(), Namespace: ns.Name, Metadata: k.GVR() != client.Pods} // of pods, their grace counts
 	list, err := c.Door.List(ctx, ref, metav1.ListOptions{})
 	if err != nil {
 		left.fail(err)

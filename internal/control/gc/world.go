@@ -12,7 +12,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 )
 
-// World is a view of every stored kind that can be listed, watched and deleted, events excepted.
+// World is a view of the metadata of every stored kind that can be listed, watched and deleted, events excepted.
 type World struct {
 	kinds     *api.Kinds
 	informers map[schema.GroupVersionResource]*cache.Informer[api.Object]
@@ -23,7 +23,7 @@ func NewWorld(kinds *api.Kinds, door client.Reader, log *slog.Logger) *World {
 	w := &World{kinds: kinds, informers: map[schema.GroupVersionResource]*cache.Informer[api.Object]{}}
 	for _, k := range kinds.All() {
 		if watched(k) {
-			w.informers[k.GVR()] = cache.New[api.Object](door, k.GVR(), cache.Options{}, log)
+			w.informers[k.GVR()] = cache.New[api.Object](door, k.GVR(), cache.Options{Metadata: true}, log)
 		}
 	}
 	return w

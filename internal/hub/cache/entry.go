@@ -141,6 +141,25 @@ func (e *Entry) Object() (api.Object, error) {
 	return o, nil
 }
 
+// Metadata returns the decoded object if there is one, and else a *metav1.PartialObjectMetadata made for the caller, which
+// takes decoding the metadata alone.
+func (e *Entry) Metadata() (api.Object, error) {
+	if o := e.Decoded(); o != nil {
+		return o, nil
+	}
+	s, found, ok := find(e.msg, fieldMetadata)
+	if !found || !ok {
+		return e.Object()
+	}
+	p := &metav1.PartialObjectMetadata{}
+	if err := p.ObjectMeta.Unmarshal(e.msg[s.value:s.end]); err != nil {
+		return nil, fmt.Errorf("decode the metadata of %s: %w", e.Key, err)
+	}
+	p.SetGroupVersionKind(e.kind.GVK())
+	e.share(p)
+	return p, nil
+}
+
 // keep makes o the decoded object; there must be none yet. From then on it is frozen.
 func (e *Entry) keep(o api.Object) {
 	e.share(o)

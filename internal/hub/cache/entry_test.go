@@ -204,6 +204,26 @@ func TestManagedFieldsAreHeldOnce(t *testing.T) {
 	}
 }
 
+// What is asked for its metadata is not decoded for that.
+func TestMetadataAlone(t *testing.T) {
+	p := pod("a", "n1")
+	p.ManagedFields = []metav1.ManagedFieldsEntry{{Manager: "m", FieldsV1: &metav1.FieldsV1{Raw: []byte(`{"f:x":{}}`)}}}
+	e := entryOf(t, encode(t, p))
+	o, err := e.Metadata()
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, ok := o.(*metav1.PartialObjectMetadata)
+	p.ResourceVersion = "42"
+	if !ok || e.Decoded() != nil || !equality.Semantic.DeepEqual(got.ObjectMeta, p.ObjectMeta) || got.Kind != "Pod" {
+		t.Errorf("%T %+v", o, o)
+	}
+	whole, err := e.Object()
+	if o, oerr := e.Metadata(); err != nil || oerr != nil || o != whole {
+		t.Errorf("an object that is decoded already is not used: %T, %v %v", o, err, oerr)
+	}
+}
+
 func BenchmarkNewEntry(b *testing.B) {
 	stored := encode(b, pod("a", "n1"))
 	envs := new(atomic.Pointer[envelope])

@@ -56,6 +56,14 @@ func (r Result) Meta() (api.Object, error) {
 	return o, nil
 }
 
+// Metadata returns the object or just its metadata, whichever costs less.
+func (r Result) Metadata() (api.Object, error) {
+	if r.entry != nil {
+		return r.entry.Metadata()
+	}
+	return r.Meta()
+}
+
 // JSON returns the object's JSON, without a newline.
 func (r Result) JSON() ([]byte, error) {
 	if r.entry != nil {
