@@ -85,8 +85,9 @@ func TestCostOfReads(t *testing.T) {
 		// A list of 2,000 holds a word or three for each object and nothing else.
 		{"list, JSON", "/api/v1/pods", nil, 90, 40 * pods},
 		{"list, protobuf", "/api/v1/pods", []string{proto}, 90, 40 * pods},
-		{"list, JSON, gzip", "/api/v1/pods", []string{"Accept-Encoding: gzip"}, 100, 45 * pods},
-		{"list, protobuf, gzip", "/api/v1/pods", []string{proto, "Accept-Encoding: gzip"}, 100, 45 * pods},
+		// Compressing the first element takes a compressor, which the collector may have taken from the pool.
+		{"list, JSON, gzip", "/api/v1/pods", []string{"Accept-Encoding: gzip"}, 100, 120 * pods},
+		{"list, protobuf, gzip", "/api/v1/pods", []string{proto, "Accept-Encoding: gzip"}, 100, 120 * pods},
 		{"page of a list", "/api/v1/pods?limit=10", []string{proto}, 100, 10 << 10},
 	} {
 		r := request("GET", row.path, "", row.headers...)

@@ -204,6 +204,7 @@ func (i *Informer[T]) take(events []watch.Event) error {
 		if err != nil {
 			return err
 		}
+		i.toldAll()
 		events = events[n:]
 	}
 	return nil

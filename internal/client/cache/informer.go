@@ -45,6 +45,7 @@ type Informer[T api.Object] struct {
 		sync.RWMutex
 		store    store[T]
 		revision string
+		told     string       // see Told
 		pending  []Handler[T] // not yet told of what there is
 	}
 	handlers []Handler[T] // of the goroutine of Run
@@ -112,6 +113,20 @@ func (i *Informer[T]) Len() int {
 	i.mu.RLock()
 	defer i.mu.RUnlock()
 	return i.mu.store.count
+}
+
+// Told is the resource version up to which the handlers have been told; the view may be ahead of it.
+func (i *Informer[T]) Told() string {
+	i.mu.RLock()
+	defer i.mu.RUnlock()
+	return i.mu.told
+}
+
+// toldAll notes that the handlers know all that is in the view.
+func (i *Informer[T]) toldAll() {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	i.mu.told = i.mu.revision
 }
 
 // Revision is the resource version the view has reached; it only grows between relists.
@@ -196,4 +211,5 @@ func (i *Informer[T]) replace(items []T, rv string) {
 	for _, c := range changes {
 		i.told(c.old, c.had, c.obj)
 	}
+	i.toldAll()
 }

@@ -139,7 +139,7 @@ func (h *Hub) Settle(t testing.TB) {
 			t.Fatal(err)
 		}
 		pods := informers.For[*corev1.Pod](h.Informers, client.Pods, informers.Options{})
-		return pods.Len() == len(l.Items) && h.rolesSeen(t)
+		return pods.Len() == len(l.Items) && pods.Told() == pods.Revision() && h.rolesSeen(t)
 	})
 }
 

@@ -15,12 +15,12 @@ func (h *Hub) rolesSeen(t testing.TB) bool {
 	none := informers.Options{}
 	for _, k := range []struct {
 		ref client.Ref
-		rev func() string
+		rev func() string // that the authorizer has been told of
 	}{
-		{client.Ref{Resource: client.Roles}, informers.For[*rbacv1.Role](h.Informers, client.Roles, none).Revision},
-		{client.Ref{Resource: client.RoleBindings}, informers.For[*rbacv1.RoleBinding](h.Informers, client.RoleBindings, none).Revision},
-		{client.Ref{Resource: client.ClusterRoles}, informers.For[*rbacv1.ClusterRole](h.Informers, client.ClusterRoles, none).Revision},
-		{client.Ref{Resource: client.ClusterRoleBindings}, informers.For[*rbacv1.ClusterRoleBinding](h.Informers, client.ClusterRoleBindings, none).Revision},
+		{client.Ref{Resource: client.Roles}, informers.For[*rbacv1.Role](h.Informers, client.Roles, none).Told},
+		{client.Ref{Resource: client.RoleBindings}, informers.For[*rbacv1.RoleBinding](h.Informers, client.RoleBindings, none).Told},
+		{client.Ref{Resource: client.ClusterRoles}, informers.For[*rbacv1.ClusterRole](h.Informers, client.ClusterRoles, none).Told},
+		{client.Ref{Resource: client.ClusterRoleBindings}, informers.For[*rbacv1.ClusterRoleBinding](h.Informers, client.ClusterRoleBindings, none).Told},
 	} {
 		l, err := h.Root.List(t.Context(), k.ref, metav1.ListOptions{})
 		if err != nil {
