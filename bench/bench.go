@@ -68,7 +68,9 @@ func (b *bench) one(ctx context.Context, p part.Part, pair int, s side.Side) {
 	r := report.Run{Part: p.Name, Pair: pair, Side: s.Name(), Began: time.Now().UTC()}
 	fmt.Printf("%s %-8s %d/%d %-10s ", time.Now().Format("15:04:05"), p.Name, pair, b.pairs, s.Name())
 	before := proc.Load()
+	stop := b.startProfile(ctx, e, p.Name)
 	err := p.Run(ctx, e)
+	stop()
 	if !p.Keeps {
 		err = errors.Join(err, wipe(s))
 	}
@@ -82,6 +84,18 @@ func (b *bench) one(ctx context.Context, p part.Part, pair int, s side.Side) {
 		fmt.Printf("%.0f s, load %.1f\n", r.Seconds, r.Load)
 	}
 	b.report.Runs = append(b.report.Runs, r)
+}
+
+// startProfile has sampan's API server profiled, where that is wanted, until the function that it returns is called.
+func (b *bench) startProfile(ctx context.Context, e *part.Env, name string) func() {
+	if !b.profile || e.Side.Name() != report.Sampan {
+		return func() {}
+	}
+	stop, err := e.Profile(ctx, filepath.Join(b.out, "profiles", fmt.Sprintf("%s-%d", name, e.Pair)))
+	if err != nil {
+		fmt.Printf("no profile: %v ", err)
+	}
+	return stop
 }
 
 // wipe takes a side away, whether or not the bench was asked to stop.

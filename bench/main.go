@@ -36,7 +36,7 @@ type options struct {
 	sampan, out, scripts, lab string
 	more                      string
 	port, pairs               int
-	peer, alone               bool
+	peer, alone, profile      bool
 	size                      part.Size
 	parts                     []part.Part
 }
@@ -54,6 +54,7 @@ func parse(args []string) (*options, error) {
 	f.BoolVar(&o.alone, "peer-only", false, "measure only real Kubernetes")
 	f.StringVar(&o.scripts, "peer-scripts", first(os.Getenv("SAMPAN_PEER"), "../shared/peer"), "folder of the peer's scripts ($SAMPAN_PEER)")
 	f.StringVar(&o.lab, "peer-lab", first(os.Getenv("SAMPAN_LAB"), "/var/tmp/sampan-lab"), "where the peer is built ($SAMPAN_LAB)")
+	f.BoolVar(&o.profile, "profile", false, "take CPU profiles of sampan meanwhile, below profiles/; figures are not to be compared then")
 	f.IntVar(&o.port, "port", 17555, "of sampan's API server")
 	f.StringVar(&o.more, "server-flags", "", "further flags of sampan server, separated by spaces")
 	f.Usage = func() {

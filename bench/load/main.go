@@ -33,6 +33,7 @@ var commands = []struct {
 	{"nsdelete", "a namespace with -n ConfigMaps goes", (*run).nsdelete},
 	{"fill", "-n ConfigMaps of 4 KB", (*run).fill},
 	{"pods", "-n single pods, then Deployments of 30 and 100", (*run).pods},
+	{"profile", "CPU profiles until it is ended, to files that begin with -space", (*run).profile},
 	{"svcmake", "-n Services with two endpoints each", (*run).serviceMake},
 	{"svcsync", "from exec (a line on stdin says when) until a sample of the Services answers", (*run).serviceSync},
 	{"svcchange", "one endpoint changed, -n times", (*run).serviceChange},
@@ -50,7 +51,7 @@ type run struct {
 
 // options are the flags.
 type options struct {
-	kubeconfig, prefix, content, image, backends, address string
+	kubeconfig, prefix, content, image, backends, address, space string
 
 	pids                           proc.Set
 	n, workers, nodes, conns, many int
@@ -89,6 +90,7 @@ func mainErr(args []string) error {
 	f.StringVar(&r.content, "content", "protobuf", "protobuf or json")
 	f.StringVar(&r.image, "image", "", "of real pods")
 	f.StringVar(&r.backends, "backends", "", "two addresses of this network namespace for the backends of services")
+	f.StringVar(&r.space, "space", "bench", "begin of the names of namespaces that a load makes more than once")
 	f.Var(r.pids, "pid", "name=pid of a server process; repeated")
 	f.IntVar(&r.n, "n", 0, "how many; the command says of what")
 	f.IntVar(&r.workers, "workers", 16, "parallel clients")

@@ -19,7 +19,7 @@ func (r *run) writes() error {
 			return err
 		}
 	}
-	ns := fmt.Sprintf("bench-writes-%d", r.workers)
+	ns := fmt.Sprintf("%s-writes-%d", r.space, r.workers)
 	if err := r.namespace(clients[0], ns); err != nil {
 		return err
 	}

@@ -9,6 +9,7 @@ import (
 	"maps"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"slices"
 	"strings"
 	"syscall"
@@ -172,6 +173,27 @@ func (e *Env) command(ctx context.Context, args []string) (*exec.Cmd, error) {
 	cmd.Cancel = func() error { return syscall.Kill(cmd.Process.Pid, syscall.SIGTERM) }
 	cmd.WaitDelay = 10 * time.Second
 	return cmd, nil
+}
+
+// Profile takes CPU profiles to files that begin with prefix until the function that it returns is called.
+func (e *Env) Profile(ctx context.Context, prefix string) (func(), error) {
+	nothing := func() {}
+	if err := os.MkdirAll(filepath.Dir(prefix), 0o755); err != nil {
+		return nothing, err
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	cmd, err := e.command(ctx, []string{"profile", "-space", prefix, "-timeout", "3h"})
+	if err == nil {
+		err = cmd.Start()
+	}
+	if err != nil {
+		cancel()
+		return nothing, err
+	}
+	return func() {
+		cancel()
+		_ = cmd.Wait()
+	}, nil
 }
 
 func pause(ctx context.Context, d time.Duration) error {

@@ -2,11 +2,6 @@ package part
 
 import (
 	"context"
-	"fmt"
-	"os/exec"
-	"regexp"
-	"strconv"
-	"strings"
 	"time"
 
 	"sampan.dev/bench/proc"
@@ -45,31 +40,11 @@ func runIdle(ctx context.Context, e *Env) error {
 	e.Values["cpu_percent"] = 100 * used.CPU / wall.Seconds()
 	e.Values["cpu_all_percent"] = 100 * usedAll.CPU / wall.Seconds()
 	e.Values["disk_mb_hour"] = used.Written / 1e6 * 3600 / wall.Seconds()
-	if calls, err := syscalls(ctx, own, minute); err != nil {
-		e.Notes = append(e.Notes, "system calls are not counted: "+err.Error())
-	} else {
-		e.Values["syscalls_minute"] = calls * float64(time.Minute) / float64(minute)
-	}
-	return nil
-}
-
-var counted = regexp.MustCompile(`(?m)^\s*([\d,]+)\s+raw_syscalls:sys_enter`)
-
-// syscalls counts those of the processes, by perf.
-func syscalls(ctx context.Context, set proc.Set, d time.Duration) (float64, error) {
-	var pids []string
-	for _, pid := range set {
-		pids = append(pids, strconv.Itoa(pid))
-	}
-	cmd := exec.CommandContext(ctx, "perf", "stat", "-e", "raw_syscalls:sys_enter", "-p", strings.Join(pids, ","), "--", "sleep", fmt.Sprint(d.Seconds()))
-	cmd.Env = append(cmd.Environ(), "LC_ALL=C")
-	out, err := cmd.CombinedOutput()
+	got, err := counts(ctx, own, func() error { return pause(ctx, minute) }, systemCalls)
 	if err != nil {
-		return 0, err
+		e.Notes = append(e.Notes, "system calls are not counted: "+err.Error())
+		return ctx.Err()
 	}
-	m := counted.FindSubmatch(out)
-	if m == nil {
-		return 0, fmt.Errorf("perf counts no system calls here")
-	}
-	return strconv.ParseFloat(strings.ReplaceAll(string(m[1]), ",", ""), 64)
+	e.Values["syscalls_minute"] = got[systemCalls] * float64(time.Minute) / float64(minute)
+	return nil
 }

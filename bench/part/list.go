@@ -162,7 +162,9 @@ func writeMetrics() metrics {
 			report.Metric{Key: w.key + "cpu_us", Title: w.title + ": CPU per create", Unit: "µs"},
 			report.Metric{Key: w.key + "disk_kb", Title: w.title + ": written to disk per create", Unit: "KB"})
 	}
-	return out
+	return append(out,
+		report.Metric{Key: "w16_flushes", Title: "16 writers: flushes of the disk per create", Unit: "count"},
+		report.Metric{Key: "w16_syscalls", Title: "16 writers: system calls per create", Unit: "count"})
 }
 
 func listMetrics() metrics {

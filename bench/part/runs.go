@@ -70,6 +70,22 @@ func runWrites(ctx context.Context, e *Env) error {
 			return err
 		}
 	}
+	return e.countWrites(ctx, 16, e.Size.Pick(2000, 200))
+}
+
+// countWrites counts, in a run of its own, what a create costs in system calls and flushes of the disk.
+func (e *Env) countWrites(ctx context.Context, writers, n int) error {
+	own, _ := e.Side.Processes()
+	got, err := counts(ctx, own, func() error {
+		return e.load(ctx, "writes", "-n", strconv.Itoa(n), "-workers", strconv.Itoa(writers), "-prefix", "counted_", "-space", "counted")
+	}, systemCalls, fdatasyncs, fsyncs)
+	if err != nil {
+		e.Notes = append(e.Notes, "system calls are not counted: "+err.Error())
+		return ctx.Err()
+	}
+	prefix := fmt.Sprintf("w%d_", writers)
+	e.Values[prefix+"flushes"] = (got[fdatasyncs] + got[fsyncs]) / float64(n)
+	e.Values[prefix+"syscalls"] = got[systemCalls] / float64(n)
 	return nil
 }
 
