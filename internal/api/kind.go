@@ -56,6 +56,10 @@ type Kind struct {
 	// request body and on what is read from storage.
 	Default func(obj Object)
 
+	// Share replaces parts of obj by equal ones that other objects of the kind have already, so that those who are alike do
+	// not each hold them. The hub calls it when it begins to keep obj, from when on nobody changes it.
+	Share func(obj Object)
+
 	// PrepareCreate clears what a client may not set on create (status) and sets generation 1 where the kind has one.
 	PrepareCreate func(obj Object)
 	// PrepareUpdate copies from old what an update of the main resource may not change (status), and bumps

@@ -24,6 +24,7 @@ func Pods() *api.Kind {
 		NewList: func() runtime.Object { return &corev1.PodList{} },
 
 		Default:        api.On(defaultPod),
+		Share:          api.On(sharePod),
 		PrepareCreate:  api.On(preparePodCreate),
 		PrepareUpdate:  api.OnChange(preparePodUpdate),
 		Validate:       api.Check(validatePod),

@@ -163,6 +163,9 @@ func (e *Entry) Metadata() (api.Object, error) {
 // keep makes o the decoded object; there must be none yet. From then on it is frozen.
 func (e *Entry) keep(o api.Object) {
 	e.share(o)
+	if e.kind.Share != nil {
+		e.kind.Share(o)
+	}
 	e.seal.close(o)
 	e.obj.Store(&o)
 }
