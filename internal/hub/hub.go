@@ -252,6 +252,12 @@ func (h *Hub) start(ctx context.Context) error {
 			return h.ended(ctx, "bootstrap", err)
 		}
 	}
+	if h.cfg.Authorizer == nil {
+		// Else the first requests of components may be refused, and they wait for seconds before they ask again.
+		if err := authz.WaitTold(ctx, h.set, h.own); err != nil {
+			return h.ended(ctx, "authorization", err)
+		}
+	}
 	h.checks.bootstrap.pass()
 	close(h.ready)
 	h.log.Info("hub is ready", "kinds", len(h.caches))

@@ -139,7 +139,11 @@ func (h *Hub) Settle(t testing.TB) {
 			t.Fatal(err)
 		}
 		pods := informers.For[*corev1.Pod](h.Informers, client.Pods, informers.Options{})
-		return pods.Len() == len(l.Items) && pods.Told() == pods.Revision() && h.rolesSeen(t)
+		told, err := authz.Told(t.Context(), h.Informers, h.Root)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return pods.Len() == len(l.Items) && pods.Told() == pods.Revision() && told
 	})
 }
 
