@@ -3,7 +3,9 @@ package load
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"encoding/binary"
+	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
@@ -11,7 +13,10 @@ import (
 	"sync/atomic"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/watch"
 	"k8s.io/client-go/kubernetes"
 )
 
@@ -22,8 +27,9 @@ const (
 
 var stamp = []byte("bench-at=")
 
-// watch opens the watchers, writes n updates and measures when each watcher has read each. A watch that the server ends is not
-// opened again; how much has arrived is told.
+// watch opens the watchers, writes n updates and measures when each watcher has read each. A watch that the server ends is opened
+// again from the last version it saw, as every client does, so that either side delivers everything and a cost per delivery can
+// be compared.
 func (r *run) watch() error {
 	cs, err := r.client()
 	if err != nil {
@@ -71,7 +77,10 @@ func (r *run) watch() error {
 	r.put("lag_p50_ms", quantile(lags, .5))
 	r.put("lag_p99_ms", quantile(lags, .99))
 	if k := f.ended.Load(); k > 0 {
-		r.notes = append(r.notes, fmt.Sprintf("%d of %d watches were ended by the server", k, r.watchers))
+		r.notes = append(r.notes, fmt.Sprintf("%s the server ended watches %d times; they were opened again", r.prefix, k))
+	}
+	if k := f.lost.Load(); k > 0 {
+		r.notes = append(r.notes, fmt.Sprintf("%s %d of %d watches could not be opened again; costs per delivery mean nothing", r.prefix, k, r.watchers))
 	}
 	return nil
 }
@@ -98,69 +107,101 @@ type fan struct {
 	r     *run
 	got   atomic.Int64
 	last  atomic.Int64 // when the latest was read, in Unix nanoseconds
-	ended atomic.Int64 // watches that the server ended
-	wg    sync.WaitGroup
+	ended atomic.Int64 // times that the server ended a watch
+	lost  atomic.Int64 // watches that could not be opened again
 
-	bodies []io.ReadCloser
-	lags   [][]float64 // by watch
-	closed atomic.Bool
+	clients []*http.Client
+	host    string
+	lags    [][]float64 // by watch
+	ctx     context.Context
+	cancel  context.CancelFunc
+	wg      sync.WaitGroup
 }
 
-// open starts every watch from a resource version.
+// open starts every watch from a resource version, and returns when all are open.
 func (f *fan) open(at string) error {
-	clients := make([]*http.Client, f.r.conns)
-	var host string
-	for i := range clients {
+	f.ctx, f.cancel = context.WithCancel(f.r.ctx)
+	f.clients = make([]*http.Client, f.r.conns)
+	for i := range f.clients {
 		var err error
-		if clients[i], host, err = f.r.raw(); err != nil {
+		if f.clients[i], f.host, err = f.r.raw(); err != nil {
 			return err
 		}
 	}
-	accept := "application/json"
-	if f.r.content == "protobuf" {
-		accept = protobuf + ";stream=watch"
-	}
-	f.bodies = make([]io.ReadCloser, f.r.watchers)
 	f.lags = make([][]float64, f.r.watchers)
-	err := each(f.r.watchers, 4*f.r.conns, func(_, i int) error {
-		req, err := http.NewRequestWithContext(f.r.ctx, http.MethodGet,
-			host+"/api/v1/namespaces/"+watchSpace+"/configmaps?watch=1&allowWatchBookmarks=false&resourceVersion="+at, nil)
-		if err != nil {
-			return err
-		}
-		req.Header.Set("Accept", accept)
-		resp, err := clients[i%len(clients)].Do(req)
-		if err != nil {
-			return err
-		}
-		f.bodies[i] = resp.Body
-		if resp.StatusCode != http.StatusOK {
-			return fmt.Errorf("watch: %s", resp.Status)
-		}
-		return nil
+	bodies := make([]io.ReadCloser, f.r.watchers)
+	err := each(f.r.watchers, 4*f.r.conns, func(_, i int) (err error) {
+		bodies[i], err = f.one(i, at)
+		return err
 	})
 	if err != nil {
 		return err
 	}
-	for i := range f.bodies {
-		f.wg.Go(func() { f.lags[i] = f.read(f.bodies[i]) })
+	for i, body := range bodies {
+		f.wg.Go(func() { f.lags[i] = f.keep(i, body, at) })
 	}
 	return nil
 }
 
-// read reads frames until the end and returns how old each update was, in milliseconds.
-func (f *fan) read(body io.Reader) []float64 {
+// one opens one watch.
+func (f *fan) one(i int, at string) (io.ReadCloser, error) {
+	req, err := http.NewRequestWithContext(f.ctx, http.MethodGet,
+		f.host+"/api/v1/namespaces/"+watchSpace+"/configmaps?watch=1&allowWatchBookmarks=false&resourceVersion="+at, nil)
+	if err != nil {
+		return nil, err
+	}
+	req.Header.Set("Accept", "application/json")
+	if f.r.content == "protobuf" {
+		req.Header.Set("Accept", protobuf+";stream=watch")
+	}
+	resp, err := f.clients[i%len(f.clients)].Do(req)
+	if err != nil {
+		return nil, err
+	}
+	if resp.StatusCode != http.StatusOK {
+		resp.Body.Close()
+		return nil, fmt.Errorf("watch: %s", resp.Status)
+	}
+	return resp.Body, nil
+}
+
+// keep reads a watch, and opens it again whenever the server ends it. It returns how old each update was, in milliseconds.
+func (f *fan) keep(i int, body io.ReadCloser, at string) []float64 {
 	lags := make([]float64, 0, f.r.n)
-	in := bufio.NewReaderSize(body, 8<<10)
-	var buf []byte
 	for {
-		frame, err := f.frame(in, &buf)
+		var frame []byte
+		lags, frame = f.read(body, lags)
+		body.Close()
+		if f.ctx.Err() != nil {
+			return lags
+		}
+		f.ended.Add(1)
+		next, err := versionOf(frame, f.r.content)
+		if next != "" {
+			at = next
+		}
+		if err == nil {
+			body, err = f.one(i, at)
+		}
 		if err != nil {
-			if !f.closed.Load() {
-				f.ended.Add(1)
+			if f.ctx.Err() == nil {
+				f.lost.Add(1)
 			}
 			return lags
 		}
+	}
+}
+
+// read reads frames until the end and returns the last.
+func (f *fan) read(body io.Reader, lags []float64) ([]float64, []byte) {
+	in := bufio.NewReaderSize(body, 8<<10)
+	var frame []byte
+	for {
+		next, err := f.frame(in, frame)
+		if err != nil {
+			return lags, frame
+		}
+		frame = next
 		now := time.Now()
 		sent, ok := sentAt(frame)
 		if !ok {
@@ -172,21 +213,67 @@ func (f *fan) read(body io.Reader) []float64 {
 	}
 }
 
-// frame reads one event: a line of JSON, or a length and so many bytes of protobuf.
-func (f *fan) frame(in *bufio.Reader, buf *[]byte) ([]byte, error) {
+// frame reads one event into what buf has room for: a line of JSON, or a length and so many bytes of protobuf. When it fails, buf
+// is as it was.
+func (f *fan) frame(in *bufio.Reader, buf []byte) ([]byte, error) {
 	if f.r.content != "protobuf" {
-		return in.ReadSlice('\n')
+		line, err := in.ReadSlice('\n')
+		if err != nil {
+			return nil, err
+		}
+		return append(buf[:0], line...), nil
 	}
-	var head [4]byte
-	if _, err := io.ReadFull(in, head[:]); err != nil {
+	head, err := in.Peek(4)
+	if err != nil {
 		return nil, err
 	}
-	k := int(binary.BigEndian.Uint32(head[:]))
-	if k > cap(*buf) {
-		*buf = make([]byte, k)
+	k := 4 + int(binary.BigEndian.Uint32(head))
+	if k > in.Size() {
+		return nil, fmt.Errorf("an event of %d bytes", k)
 	}
-	_, err := io.ReadFull(in, (*buf)[:k])
-	return (*buf)[:k], err
+	whole, err := in.Peek(k)
+	if err != nil {
+		return nil, err
+	}
+	buf = append(buf[:0], whole[4:]...)
+	_, err = in.Discard(k)
+	return buf, err
+}
+
+// versionOf returns the resource version of the object in an event, "" when there was none. An event that says that the version
+// is too old is an error.
+func versionOf(frame []byte, content string) (string, error) {
+	if len(frame) == 0 {
+		return "", nil
+	}
+	var e metav1.WatchEvent
+	if content != "protobuf" {
+		if err := json.Unmarshal(frame, &e); err != nil {
+			return "", err
+		}
+		var o metav1.PartialObjectMetadata
+		err := json.Unmarshal(e.Object.Raw, &o)
+		if err == nil && e.Type == string(watch.Error) {
+			err = fmt.Errorf("watch: %s", e.Object.Raw)
+		}
+		return o.ResourceVersion, err
+	}
+	if err := e.Unmarshal(frame); err != nil {
+		return "", err
+	}
+	var u runtime.Unknown
+	if len(e.Object.Raw) < 4 {
+		return "", fmt.Errorf("an event without an object")
+	}
+	if err := u.Unmarshal(e.Object.Raw[4:]); err != nil { // behind the magic number
+		return "", err
+	}
+	if e.Type == string(watch.Error) {
+		return "", fmt.Errorf("watch: %q", u.Raw)
+	}
+	var m corev1.ConfigMap
+	err := m.Unmarshal(u.Raw)
+	return m.ResourceVersion, err
 }
 
 // sentAt finds the time that update wrote into an object.
@@ -207,12 +294,10 @@ func sentAt(frame []byte) (time.Time, bool) {
 
 // close ends every watch and returns all lags.
 func (f *fan) close() []float64 {
-	f.closed.Store(true)
-	for _, b := range f.bodies {
-		if b != nil {
-			b.Close()
-		}
+	if f.cancel == nil {
+		return nil
 	}
+	f.cancel()
 	f.wg.Wait()
 	var all []float64
 	for _, l := range f.lags {

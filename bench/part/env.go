@@ -158,10 +158,7 @@ func (e *Env) timed(ctx context.Context, launch func(context.Context) (time.Time
 
 // command is this program again, as a load, with what every load is told.
 func (e *Env) command(ctx context.Context, args []string) (*exec.Cmd, error) {
-	exe, err := os.Executable()
-	if err != nil {
-		return nil, err
-	}
+	exe := fmt.Sprintf("/proc/%d/exe", os.Getpid()) // this very program, even when another has been built in its place
 	all := append(slices.Clone(e.Side.Inside()), exe, "load", args[0], "-kubeconfig", e.Side.Kubeconfig())
 	own, _ := e.Side.Processes()
 	for name, pid := range own {
