@@ -18,6 +18,7 @@ type Handler[T api.Object] struct {
 	Add    func(obj T)
 	Update func(old, obj T)
 	Delete func(obj T) // the last state known
+	Told   func()      // once, when the handler has been told of all there was; before the first list that is nothing
 }
 
 // IndexFunc names the values that an object is found under.
@@ -152,6 +153,9 @@ func (i *Informer[T]) greet() {
 			if h.Add != nil {
 				h.Add(obj)
 			}
+		}
+		if h.Told != nil {
+			h.Told()
 		}
 	}
 	i.handlers = append(i.handlers, pending...)

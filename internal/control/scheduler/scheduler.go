@@ -96,19 +96,23 @@ func New(cfg Config) *Scheduler {
 func (s *Scheduler) Run(ctx context.Context) error {
 	defer s.binders.wait()
 	defer s.clerks.wait()
+	// Until all nodes and pods that there are have been told of, a pod would be held against half a cluster.
+	nodes, pods := make(chan struct{}), make(chan struct{})
 	s.nodes.Handle(cache.Handler[*corev1.Node]{
+		Told:   func() { close(nodes) },
 		Add:    func(n *corev1.Node) { s.post(func() { s.node(n.Name, n) }) },
 		Update: func(_, n *corev1.Node) { s.post(func() { s.node(n.Name, n) }) },
 		Delete: func(n *corev1.Node) { s.post(func() { s.node(n.Name, nil) }) },
 	})
 	s.pods.Handle(cache.Handler[*corev1.Pod]{
+		Told:   func() { close(pods) },
 		Add:    func(p *corev1.Pod) { s.post(func() { s.pod(ctx, p) }) },
 		Update: func(_, p *corev1.Pod) { s.post(func() { s.pod(ctx, p) }) },
 		Delete: func(p *corev1.Pod) { s.post(func() { s.gone(p.UID) }) },
 	})
-	for _, synced := range []<-chan struct{}{s.nodes.Synced(), s.pods.Synced()} {
+	for _, told := range []<-chan struct{}{s.nodes.Synced(), s.pods.Synced(), nodes, pods} {
 		select {
-		case <-synced:
+		case <-told:
 		case <-ctx.Done():
 			return nil
 		}
