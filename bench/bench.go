@@ -77,6 +77,10 @@ func (b *bench) one(ctx context.Context, p part.Part, pair int, s side.Side) {
 	r.Seconds = time.Since(r.Began).Seconds()
 	r.Load = (before + proc.Load()) / 2
 	r.Others, r.Values, r.Notes = e.Others, maps.Clone(e.Values), e.Notes
+	if ctx.Err() != nil {
+		fmt.Println("stopped; not in the report")
+		return
+	}
 	if err != nil {
 		r.Error = err.Error()
 		fmt.Printf("FAILED: %v\n", err)
