@@ -54,7 +54,7 @@ func (h *Hub) listen(ctx context.Context) error {
 		plain: &handover{from: h.cfg.Listener, conns: make(chan net.Conn), closed: make(chan struct{})},
 	}
 	done := make(chan error, 1)
-	go func() { done <- d.serve(h.cfg.Listener) }()
+	go func() { done <- d.serve(ctx, h.cfg.Listener) }()
 	select {
 	case err := <-done:
 		return fmt.Errorf("hub: serve %s: %w", h.cfg.Listener.Addr(), err)
@@ -80,8 +80,9 @@ type doorman struct {
 	conns sync.WaitGroup
 }
 
-// serve returns when the listener has been closed or fails for good.
-func (d *doorman) serve(l net.Listener) error {
+// serve returns when the listener has been closed or fails for good, and every connection has ended. With ctx end those that
+// have not shaken hands yet.
+func (d *doorman) serve(ctx context.Context, l net.Listener) error {
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
@@ -105,13 +106,13 @@ func (d *doorman) serve(l net.Listener) error {
 			return err
 		}
 		wait = 0
-		d.conns.Go(func() { d.welcome(c) })
+		d.conns.Go(func() { d.welcome(ctx, c) })
 	}
 }
 
-func (d *doorman) welcome(c net.Conn) {
+func (d *doorman) welcome(ctx context.Context, c net.Conn) {
 	tc := tls.Server(h2.Wrap(c), d.tls)
-	ctx, cancel := context.WithTimeout(context.Background(), handshakeIn)
+	ctx, cancel := context.WithTimeout(ctx, handshakeIn)
 	err := tc.HandshakeContext(ctx)
 	cancel()
 	if err != nil {

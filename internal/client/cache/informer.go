@@ -11,8 +11,7 @@ import (
 )
 
 // Handler is told of changes, in order, on the informer's goroutine; it must not block. The view may be ahead of what it is
-// told, for changes that come together are taken in together. Nil functions are skipped. A
-// handler added late first gets every object as an Add (on the informer's goroutine too). An object that was deleted and
+// told, for changes that come together are taken in together. Nil functions are skipped. A handler added late first gets every object as an Add (on the informer's goroutine too). An object that was deleted and
 // made anew under the same name, unseen, comes as a Delete and an Add.
 type Handler[T api.Object] struct {
 	Add    func(obj T)

@@ -116,7 +116,7 @@ func (c *conn) run() {
 
 // greet exchanges what every connection begins with.
 func (c *conn) greet() error {
-	c.tls.SetDeadline(time.Now().Add(defaultPreface))
+	c.tls.SetDeadline(time.Now().Add(prefaceIn))
 	c.mu.Lock()
 	settings := []http2.Setting{
 		{ID: http2.SettingMaxConcurrentStreams, Val: uint32(c.srv.maxStreams())},
@@ -299,7 +299,7 @@ func (c *conn) reset(f *http2.RSTStreamFrame) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if s := c.mu.streams[f.StreamID]; s != nil {
-		c.closeLocked(s, errGone)
+		c.closeLocked(s)
 	} else if f.StreamID > c.last.Load() {
 		return http2.ConnectionError(http2.ErrCodeProtocol)
 	}
@@ -309,19 +309,19 @@ func (c *conn) reset(f *http2.RSTStreamFrame) error {
 // resetLocked ends a stream for the client as well as for its handler.
 func (c *conn) resetLocked(id uint32, code http2.ErrCode) {
 	if s := c.mu.streams[id]; s != nil {
-		c.closeLocked(s, errGone)
+		c.closeLocked(s)
 	}
 	c.frameLocked(http2.FrameRSTStream, 0, id, 4)
 	c.mu.out = binary.BigEndian.AppendUint32(c.mu.out, uint32(code))
 	c.nudgeLocked()
 }
 
-// closeLocked takes a stream off the connection. Its handler finds err when it writes, or reads what has not come.
-func (c *conn) closeLocked(s *stream, err error) {
+// closeLocked takes a stream off the connection. Its handler finds errGone when it writes, or reads what has not come.
+func (c *conn) closeLocked(s *stream) {
 	if s.gone != nil {
 		return
 	}
-	s.gone = err
+	s.gone = errGone
 	delete(c.mu.streams, s.id)
 	if len(c.mu.streams) == 0 {
 		c.mu.idle = time.Now()
@@ -375,7 +375,7 @@ func (c *conn) failLocked(err error) {
 		c.mu.timer.Stop()
 	}
 	for _, s := range c.mu.streams {
-		c.closeLocked(s, errGone)
+		c.closeLocked(s)
 	}
 	c.changed.Broadcast()
 	c.cancel()
@@ -409,8 +409,8 @@ func (c *conn) leave() {
 	}
 }
 
-// lookAfter runs now and then until the connection has failed: it asks a client that has been silent whether it is still there, and lets go of one that
-// is not or that has had nothing to ask for a long time.
+// lookAfter runs now and then until the connection has failed: it asks a client that has been silent whether it is still
+// there, and lets go of one that is not or that has had nothing to ask for a long time.
 func (c *conn) lookAfter() {
 	now := time.Now()
 	silent := now.Sub(time.Unix(0, c.heard.Load()))

@@ -425,31 +425,52 @@ func TestManyWatchersOfOneConnection(t *testing.T) {
 	})
 }
 
+// bell is a watch: it writes its payload to every client each time it rings.
+type bell struct {
+	payload []byte
+	mu      sync.Mutex
+	next    chan struct{} // closed when it rings
+}
+
+func newBell(payload []byte) *bell { return &bell{payload: payload, next: make(chan struct{})} }
+
+func (b *bell) ring() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	close(b.next)
+	b.next = make(chan struct{})
+}
+
+func (b *bell) wait() <-chan struct{} {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.next
+}
+
+func (b *bell) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	wait := b.wait()
+	w.WriteHeader(200)
+	w.(http.Flusher).Flush()
+	for {
+		select {
+		case <-wait:
+		case <-r.Context().Done():
+			return
+		}
+		wait = b.wait()
+		if _, err := w.Write(b.payload); err != nil {
+			return
+		}
+		w.(http.Flusher).Flush()
+	}
+}
+
 // An event that a hundred watchers of a connection are told of takes few system calls, not a hundred. How few depends on
 // which of them runs first.
 func TestCallsPerEvent(t *testing.T) {
 	const watchers, events = 100, 50
-	var mu sync.Mutex
-	grown := make(chan struct{})
-	w := ours(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		mu.Lock()
-		wait := grown
-		mu.Unlock()
-		w.WriteHeader(200)
-		w.(http.Flusher).Flush()
-		for {
-			select {
-			case <-wait:
-			case <-r.Context().Done():
-				return
-			}
-			mu.Lock()
-			wait = grown
-			mu.Unlock()
-			io.WriteString(w, "event")
-			w.(http.Flusher).Flush()
-		}
-	}), nil)
+	ring := newBell([]byte("event"))
+	w := ours(t, ring, nil)
 	c := w.client(t)
 	got := make(chan struct{}, watchers)
 	for range watchers {
@@ -470,10 +491,7 @@ func TestCallsPerEvent(t *testing.T) {
 	}
 	before := w.calls.Load()
 	for range events {
-		mu.Lock()
-		close(grown)
-		grown = make(chan struct{})
-		mu.Unlock()
+		ring.ring()
 		for range watchers {
 			<-got
 		}
@@ -575,29 +593,7 @@ func BenchmarkWatchers(b *testing.B) {
 	payload := bytes.Repeat([]byte("x"), 1100)
 	for _, who := range []string{"ours", "theirs"} {
 		b.Run(who, func(b *testing.B) {
-			var mu sync.Mutex
-			grown := make(chan struct{})
-			h := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-				mu.Lock()
-				wait := grown
-				mu.Unlock()
-				w.WriteHeader(200)
-				w.(http.Flusher).Flush()
-				for {
-					select {
-					case <-wait:
-					case <-r.Context().Done():
-						return
-					}
-					mu.Lock()
-					wait = grown
-					mu.Unlock()
-					if _, err := w.Write(payload); err != nil {
-						return
-					}
-					w.(http.Flusher).Flush()
-				}
-			})
+			h := newBell(payload)
 			var w *world
 			if who == "ours" {
 				w = ours(b, h, nil)
@@ -631,10 +627,7 @@ func BenchmarkWatchers(b *testing.B) {
 				}
 			}
 			for b.Loop() {
-				mu.Lock()
-				close(grown)
-				grown = make(chan struct{})
-				mu.Unlock()
+				h.ring()
 				<-all
 			}
 			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/(conns*per), "ns/delivery")

@@ -95,7 +95,7 @@ func (c *conn) flush(yield bool) {
 	}
 }
 
-// nudge sends what there is from another goroutine; the reader may not wait for the client to read.
+// nudgeLocked sends what there is from another goroutine; the reader may not wait for the client to read.
 func (c *conn) nudgeLocked() {
 	if !c.mu.flushing {
 		c.mu.flushing = true

@@ -58,7 +58,7 @@ func (c *conn) over(s *stream, done bool) {
 	case !s.ended:
 		c.resetLocked(s.id, http2.ErrCodeNo) // the rest of the body is not wanted
 	default:
-		c.closeLocked(s, errGone)
+		c.closeLocked(s)
 	}
 	c.mu.running--
 	c.changed.Broadcast()

@@ -91,7 +91,7 @@ const (
 	sendFlood  = 4 << 20   // acknowledgements that a client asks for and does not read
 )
 
-const defaultPreface = 10 * time.Second // for the client to say what every connection begins with
+const prefaceIn = 10 * time.Second // for the client to say what every connection begins with
 
 func (s *Server) maxStreams() int       { return or(s.MaxStreams, 100) }
 func (s *Server) maxHeader() uint32     { return uint32(or(s.MaxHeaderBytes, 1<<20)) }

@@ -151,7 +151,7 @@ func (s *Store) try(ctx context.Context, f func() error) bool {
 			s.noteSuccess()
 			return true
 		}
-		s.noteFailure(err)
+		s.noteFailure(err, ctx.Err() != nil)
 		t := time.NewTimer(wait)
 		select {
 		case <-ctx.Done():
@@ -171,11 +171,12 @@ func (s *Store) noteSuccess() {
 	s.mu.failing, s.mu.err = time.Time{}, nil
 }
 
-func (s *Store) noteFailure(err error) {
+// noteFailure keeps what went wrong. At the end of the run that is no failure yet: what is left is written then.
+func (s *Store) noteFailure(err error, ended bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.mu.err = err
-	if s.mu.failing.IsZero() {
+	if s.mu.failing.IsZero() && !ended {
 		s.mu.failing = time.Now()
 		s.log.Warn("cannot write behind, trying again", "error", err)
 	}
