@@ -49,7 +49,10 @@ func (n *Node) Run(ctx context.Context) error {
 }
 
 func (n *Node) register(ctx context.Context) error {
-	labels := map[string]string{corev1.LabelHostname: n.Name, corev1.LabelOSStable: "linux", corev1.LabelArchStable: "amd64"}
+	labels := map[string]string{ // as our kubelet and upstream's register with
+		corev1.LabelHostname: n.Name, corev1.LabelOSStable: "linux", corev1.LabelArchStable: "amd64",
+		"beta.kubernetes.io/os": "linux", "beta.kubernetes.io/arch": "amd64",
+	}
 	for k, v := range n.Labels {
 		labels[k] = v
 	}
@@ -106,8 +109,10 @@ func (n *Node) beat(ctx context.Context) error {
 	phase.Write([]byte(n.Name))
 	wait := time.Duration(phase.Sum32()%1000) * leaseEvery / 1000
 	reported := time.Now()
+	var lease *coordinationv1.Lease
 	for {
-		if err := n.renew(ctx); err != nil && ctx.Err() == nil {
+		var err error
+		if lease, err = n.renew(ctx, lease); err != nil && ctx.Err() == nil {
 			n.Log.Warn("lease not renewed", "node", n.Name, "error", err)
 		}
 		if time.Since(reported) >= statusEvery {
@@ -125,22 +130,25 @@ func (n *Node) beat(ctx context.Context) error {
 	}
 }
 
-func (n *Node) renew(ctx context.Context) error {
+// renew writes the lease anew and returns it. last is what the last renewal returned, nil when it failed or there was none:
+// then the lease is read, or made.
+func (n *Node) renew(ctx context.Context, last *coordinationv1.Lease) (*coordinationv1.Lease, error) {
 	now, seconds := metav1.NewMicroTime(time.Now()), leaseDuration
 	spec := coordinationv1.LeaseSpec{HolderIdentity: &n.Name, LeaseDurationSeconds: &seconds, RenewTime: &now}
-	old, err := client.Get[*coordinationv1.Lease](ctx, n.Door, client.Leases, corev1.NamespaceNodeLease, n.Name)
-	if apierrors.IsNotFound(err) {
-		l := &coordinationv1.Lease{ObjectMeta: metav1.ObjectMeta{Namespace: corev1.NamespaceNodeLease, Name: n.Name}, Spec: spec}
-		_, err = client.Create(ctx, n.Door, client.Leases, l)
-		return err
+	if last == nil {
+		var err error
+		last, err = client.Get[*coordinationv1.Lease](ctx, n.Door, client.Leases, corev1.NamespaceNodeLease, n.Name)
+		if apierrors.IsNotFound(err) {
+			l := &coordinationv1.Lease{ObjectMeta: metav1.ObjectMeta{Namespace: corev1.NamespaceNodeLease, Name: n.Name}, Spec: spec}
+			return client.Create(ctx, n.Door, client.Leases, l)
+		}
+		if err != nil {
+			return nil, err
+		}
 	}
-	if err != nil {
-		return err
-	}
-	l := old.DeepCopy()
+	l := last.DeepCopy()
 	l.Spec = spec
-	_, err = client.Update(ctx, n.Door, client.Leases, l)
-	return err
+	return client.Update(ctx, n.Door, client.Leases, l)
 }
 
 // pods follows the pods bound to the node.

@@ -136,9 +136,8 @@ func (c *ipam) reconcile(ctx context.Context, name string) (time.Duration, error
 		}
 		return 0, nil // release makes it due again
 	}
-	out, err := mergeNode(ctx, c.Door, node, map[string]any{
-		"metadata": map[string]any{}, // no revision: a range that is there already cannot be changed
-		"spec":     map[string]any{"podCIDR": cidrs[0], "podCIDRs": cidrs},
+	out, err := changeNode(ctx, c.Door, node, asItIs, func(n *corev1.Node) { // ranges that are there already cannot be changed
+		n.Spec.PodCIDR, n.Spec.PodCIDRs = cidrs[0], cidrs
 	})
 	if err != nil {
 		if !apierrors.IsServerTimeout(err) { // it may have been written then; what is seen decides

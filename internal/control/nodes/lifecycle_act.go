@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"time"
 
 	"sampan.dev/internal/api"
@@ -159,7 +160,7 @@ func (c *lifecycle) applyTaints(ctx context.Context, node *corev1.Node) (wait ti
 	if !changed {
 		return wait, nil
 	}
-	if err := c.patchNode(ctx, node, map[string]any{"spec": map[string]any{"taints": taints}}); err != nil {
+	if err := c.write(ctx, node, asSeen, func(n *corev1.Node) { n.Spec.Taints = taints }); err != nil {
 		if turn {
 			c.giveBack(node)
 		}
@@ -215,38 +216,49 @@ func (c *lifecycle) labelNode(ctx context.Context, node *corev1.Node) error {
 	if len(set) == 0 {
 		return nil
 	}
-	if err := c.patchNode(ctx, node, map[string]any{"metadata": map[string]any{"labels": set}}); err != nil {
+	if err := c.write(ctx, node, asItIs, func(n *corev1.Node) { maps.Copy(n.Labels, set) }); err != nil {
 		return fmt.Errorf("label node: %w", err)
 	}
 	return nil
 }
 
-func (c *lifecycle) patchNode(ctx context.Context, node *corev1.Node, patch map[string]any) error {
-	out, err := mergeNode(ctx, c.Door, node, patch)
+func (c *lifecycle) write(ctx context.Context, node *corev1.Node, when condition, change func(*corev1.Node)) error {
+	out, err := changeNode(ctx, c.Door, node, when, change)
 	if out != nil {
 		c.ledger.Wrote(node.Name, c.view, out)
 	}
 	return err
 }
 
-// mergeNode applies a merge patch to a node if it is still the same one; taints, which merge as a whole, only if nobody
-// else wrote meanwhile. A node that is gone needs nothing.
-func mergeNode(ctx context.Context, door client.Writer, node *corev1.Node, patch map[string]any) (api.Object, error) {
-	meta, _ := patch["metadata"].(map[string]any)
-	if meta == nil {
-		meta = map[string]any{"resourceVersion": node.ResourceVersion}
-		patch["metadata"] = meta
-	}
-	meta["uid"] = node.UID
-	got, err := client.MergePatch(ctx, door, client.Ref{Resource: client.Nodes, Name: node.Name}, patch)
-	if apierrors.IsNotFound(err) {
-		return nil, nil
-	}
-	if err != nil {
+// condition is when a change of a node holds.
+type condition bool
+
+const (
+	asSeen condition = true  // only if nobody else wrote meanwhile: what was decided depends on all of the node
+	asItIs condition = false // whatever else was written
+)
+
+// changeNode writes a node with a change if it is still the same one, and returns what was written: nil when the node is
+// gone, which needs nothing. In process an update costs half of a merge patch, which has to go through JSON.
+func changeNode(ctx context.Context, door client.Interface, node *corev1.Node, when condition, change func(*corev1.Node)) (api.Object, error) {
+	for newest := node; ; {
+		next := newest.DeepCopy()
+		change(next)
+		out, err := client.Update(ctx, door, client.Nodes, next)
+		if err == nil {
+			return out, nil
+		}
+		if apierrors.IsConflict(err) && when == asItIs && ctx.Err() == nil {
+			newest, err = client.Get[*corev1.Node](ctx, door, client.Nodes, "", node.Name)
+			if err == nil && newest.UID == node.UID {
+				continue
+			}
+		}
+		if err == nil || apierrors.IsNotFound(err) {
+			return nil, nil
+		}
 		return nil, err
 	}
-	out, _ := got.(api.Object)
-	return out, nil
 }
 
 // reconcileZones judges the zones anew and sets the rates of eviction.

@@ -12,6 +12,7 @@ import (
 	"sampan.dev/internal/control/loop"
 
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
 // ttl tells kubelets by an annotation how long they may keep secrets and config maps before they read them again: the longer
@@ -51,9 +52,9 @@ func (c *ttl) reconcile(ctx context.Context, name string) (time.Duration, error)
 	if !ok || node.Annotations[corev1.ObjectTTLAnnotationKey] == want {
 		return 0, nil
 	}
-	_, err := mergeNode(ctx, c.Door, node, map[string]any{"metadata": map[string]any{
-		"annotations": map[string]string{corev1.ObjectTTLAnnotationKey: want},
-	}})
+	_, err := changeNode(ctx, c.Door, node, asItIs, func(n *corev1.Node) {
+		metav1.SetMetaDataAnnotation(&n.ObjectMeta, corev1.ObjectTTLAnnotationKey, want)
+	})
 	return 0, err
 }
 

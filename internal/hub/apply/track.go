@@ -44,9 +44,10 @@ func (e *Engine) track(t target, obj, old api.Object, manager string) error {
 		_, err := m.Update(t.without(old), short, manager) // changes and returns short
 		return err
 	}
-	if creating {
+	switch {
+	case creating:
 		err = e.made.of(t, short, manager, reckon)
-	} else {
+	case !onlyLeaves(t, short, t.without(old), manager):
 		err = reckon()
 	}
 	if err != nil {

@@ -1,0 +1,226 @@
+package apply
+
+import (
+	"bytes"
+	"cmp"
+	"encoding/json"
+	"reflect"
+	"slices"
+	"strings"
+	"time"
+
+	"sampan.dev/internal/api"
+
+	"k8s.io/apimachinery/pkg/api/resource"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/intstr"
+	"sigs.k8s.io/structured-merge-diff/v6/fieldpath"
+	"sigs.k8s.io/structured-merge-diff/v6/value"
+)
+
+// onlyLeaves brings the managed fields of an update up to date where that is simple: nothing differs from old but values of
+// fields that manager owns already and nobody else does. Then only the time of the manager's entry changes. That is what
+// most writes of a cluster are (a lease renewed, a status with a new time or count), and comparing by schema is most of
+// their cost. It reports false when it is not so, and has then done nothing.
+//
+// The paths are made from the Go types: json names and patchMergeKey tags. Where the schema has it otherwise, such a path is
+// not among those that are owned, and the schema decides.
+func onlyLeaves(t target, obj, old api.Object, manager string) bool {
+	entries, sent := old.GetManagedFields(), obj.GetManagedFields()
+	if sent != nil && !reflect.DeepEqual(sent, entries) {
+		return false // what was sent counts
+	}
+	mine := -1
+	for i := range entries {
+		e := &entries[i]
+		if e.Manager == manager && e.Operation == metav1.ManagedFieldsOperationUpdate && e.Subresource == t.sub &&
+			e.APIVersion == t.gvk().GroupVersion().String() {
+			mine = i
+		}
+	}
+	if mine < 0 {
+		return false
+	}
+	d := differ{}
+	if !d.object(reflect.ValueOf(old).Elem(), reflect.ValueOf(obj).Elem()) {
+		return false
+	}
+	for i := range entries {
+		owned := fieldpath.Set{}
+		if entries[i].FieldsV1 == nil || owned.FromJSON(bytes.NewReader(entries[i].FieldsV1.Raw)) != nil {
+			return false
+		}
+		for _, p := range d.paths {
+			if owned.Has(p) != (i == mine) {
+				return false
+			}
+		}
+	}
+	out := slices.Clone(entries)
+	if len(d.paths) > 0 {
+		now := metav1.NewTime(time.Now().UTC())
+		out[mine].Time = &now
+		slices.SortFunc(out, byTime)
+	}
+	obj.SetManagedFields(out)
+	return true
+}
+
+// byTime is the order in which managed fields are kept.
+func byTime(a, b metav1.ManagedFieldsEntry) int {
+	seconds := func(t *metav1.Time) int64 {
+		if t == nil {
+			return 0
+		}
+		return t.Unix()
+	}
+	return cmp.Or(cmp.Compare(a.Operation, b.Operation), cmp.Compare(seconds(a.Time), seconds(b.Time)),
+		cmp.Compare(a.Manager, b.Manager), cmp.Compare(a.APIVersion, b.APIVersion), cmp.Compare(a.Subresource, b.Subresource))
+}
+
+// differ collects the paths of scalars that differ between two values of the same shape. Its methods report false when
+// more differs than that.
+type differ struct {
+	at    fieldpath.Path
+	paths []fieldpath.Path
+}
+
+// maxLeaves is how many may differ: beyond, looking each up costs as much as comparing.
+const maxLeaves = 64
+
+// object compares two kinds. What metadata says of the write itself is not a field that anybody owns.
+func (d *differ) object(a, b reflect.Value) bool {
+	for i := range a.NumField() {
+		f := a.Type().Field(i)
+		switch {
+		case f.Type == typeMetaType:
+		case f.Type == objectMetaType:
+			ma, mb := a.Field(i).Interface().(metav1.ObjectMeta), b.Field(i).Interface().(metav1.ObjectMeta)
+			ma.ManagedFields, mb.ManagedFields = nil, nil
+			ma.ResourceVersion, mb.ResourceVersion = "", ""
+			if !reflect.DeepEqual(ma, mb) {
+				return false
+			}
+		case !d.field(f, a.Field(i), b.Field(i)):
+			return false
+		}
+	}
+	return true
+}
+
+var (
+	typeMetaType   = reflect.TypeFor[metav1.TypeMeta]()
+	objectMetaType = reflect.TypeFor[metav1.ObjectMeta]()
+)
+
+// scalars are the structs that are one value in JSON.
+var scalars = map[reflect.Type]bool{
+	reflect.TypeFor[metav1.Time]():        true,
+	reflect.TypeFor[metav1.MicroTime]():   true,
+	reflect.TypeFor[metav1.Duration]():    true,
+	reflect.TypeFor[resource.Quantity]():  true,
+	reflect.TypeFor[intstr.IntOrString](): true,
+}
+
+func (d *differ) field(f reflect.StructField, a, b reflect.Value) bool {
+	name, options, _ := strings.Cut(f.Tag.Get("json"), ",")
+	if name == "" {
+		if options == "inline" || f.Anonymous {
+			return d.value(f, a, b)
+		}
+		return false
+	}
+	d.at = append(d.at, fieldpath.PathElement{FieldName: &name})
+	ok := d.value(f, a, b)
+	d.at = d.at[:len(d.at)-1]
+	return ok
+}
+
+func (d *differ) value(f reflect.StructField, a, b reflect.Value) bool {
+	switch a.Kind() {
+	case reflect.Pointer:
+		if a.IsNil() || b.IsNil() {
+			return a.IsNil() && b.IsNil()
+		}
+		return a.UnsafePointer() == b.UnsafePointer() || d.value(f, a.Elem(), b.Elem())
+	case reflect.Struct:
+		if scalars[a.Type()] {
+			return d.scalar(a, b)
+		}
+		for i := range a.NumField() {
+			if !d.field(a.Type().Field(i), a.Field(i), b.Field(i)) {
+				return false
+			}
+		}
+		return true
+	case reflect.Slice:
+		return d.slice(f, a, b)
+	case reflect.String, reflect.Bool, reflect.Int32, reflect.Int64, reflect.Float64:
+		return d.scalar(a, b)
+	}
+	return reflect.DeepEqual(a.Interface(), b.Interface())
+}
+
+// slice compares lists of the same length and order. Where elements differ they must be told apart by one key.
+func (d *differ) slice(f reflect.StructField, a, b reflect.Value) bool {
+	if a.Len() != b.Len() || a.IsNil() != b.IsNil() {
+		return false
+	}
+	if a.Len() == 0 || a.UnsafePointer() == b.UnsafePointer() {
+		return true
+	}
+	key := f.Tag.Get("patchMergeKey")
+	if key == "" || a.Type().Elem().Kind() != reflect.Struct {
+		return reflect.DeepEqual(a.Interface(), b.Interface())
+	}
+	for i := range a.Len() {
+		k, ok := stringField(a.Index(i), key)
+		if other, _ := stringField(b.Index(i), key); !ok || k != other {
+			if !reflect.DeepEqual(a.Index(i).Interface(), b.Index(i).Interface()) {
+				return false
+			}
+			continue
+		}
+		fields := value.FieldList{{Name: key, Value: value.NewValueInterface(k)}}
+		d.at = append(d.at, fieldpath.PathElement{Key: &fields})
+		ok = d.value(reflect.StructField{}, a.Index(i), b.Index(i))
+		d.at = d.at[:len(d.at)-1]
+		if !ok {
+			return false
+		}
+	}
+	return true
+}
+
+// stringField is the struct's field of that json name, if it is a string.
+func stringField(v reflect.Value, name string) (string, bool) {
+	for i := range v.NumField() {
+		if n, _, _ := strings.Cut(v.Type().Field(i).Tag.Get("json"), ","); n == name && v.Field(i).Kind() == reflect.String {
+			return v.Field(i).String(), true
+		}
+	}
+	return "", false
+}
+
+// scalar compares values that are one in JSON. One that is empty may be absent, which is another matter than to differ.
+func (d *differ) scalar(a, b reflect.Value) bool {
+	va, vb := a.Interface(), b.Interface()
+	if reflect.DeepEqual(va, vb) {
+		return true
+	}
+	if a.Kind() == reflect.Struct { // of two values here some are one in JSON: a Time has whole seconds there
+		ja, err := json.Marshal(va)
+		jb, other := json.Marshal(vb)
+		if err != nil || other != nil {
+			return false
+		}
+		if bytes.Equal(ja, jb) {
+			return true
+		}
+	}
+	if a.IsZero() || b.IsZero() || len(d.paths) == maxLeaves {
+		return false
+	}
+	d.paths = append(d.paths, d.at.Copy())
+	return true
+}
