@@ -52,7 +52,7 @@ func (c *ttl) reconcile(ctx context.Context, name string) (time.Duration, error)
 	if !ok || node.Annotations[corev1.ObjectTTLAnnotationKey] == want {
 		return 0, nil
 	}
-	_, err := changeNode(ctx, c.Door, node, asItIs, func(n *corev1.Node) {
+	_, err := changeNode(ctx, c.Door, node, asSeen, func(n *corev1.Node) { // the account may not get nodes
 		metav1.SetMetaDataAnnotation(&n.ObjectMeta, corev1.ObjectTTLAnnotationKey, want)
 	})
 	return 0, err

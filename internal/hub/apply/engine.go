@@ -19,6 +19,7 @@ type Engine struct {
 	types    func() (managedfields.TypeConverter, error) // built once
 	managers sync.Map                                    // target -> *managedfields.FieldManager
 	made     memo
+	owned    sets
 }
 
 // target is what one field manager looks after.

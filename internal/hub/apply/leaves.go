@@ -7,6 +7,7 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"sampan.dev/internal/api"
@@ -25,16 +26,15 @@ import (
 //
 // The paths are made from the Go types: json names and patchMergeKey tags. Where the schema has it otherwise, such a path is
 // not among those that are owned, and the schema decides.
-func onlyLeaves(t target, obj, old api.Object, manager string) bool {
+func (e *Engine) onlyLeaves(t target, obj, old api.Object, manager string) bool {
 	entries, sent := old.GetManagedFields(), obj.GetManagedFields()
 	if sent != nil && !reflect.DeepEqual(sent, entries) {
 		return false // what was sent counts
 	}
 	mine := -1
 	for i := range entries {
-		e := &entries[i]
-		if e.Manager == manager && e.Operation == metav1.ManagedFieldsOperationUpdate && e.Subresource == t.sub &&
-			e.APIVersion == t.gvk().GroupVersion().String() {
+		if m := &entries[i]; m.Manager == manager && m.Operation == metav1.ManagedFieldsOperationUpdate && m.Subresource == t.sub &&
+			m.APIVersion == t.gvk().GroupVersion().String() {
 			mine = i
 		}
 	}
@@ -46,8 +46,8 @@ func onlyLeaves(t target, obj, old api.Object, manager string) bool {
 		return false
 	}
 	for i := range entries {
-		owned := fieldpath.Set{}
-		if entries[i].FieldsV1 == nil || owned.FromJSON(bytes.NewReader(entries[i].FieldsV1.Raw)) != nil {
+		owned := e.owned.of(entries[i].FieldsV1)
+		if owned == nil {
 			return false
 		}
 		for _, p := range d.paths {
@@ -64,6 +64,36 @@ func onlyLeaves(t target, obj, old api.Object, manager string) bool {
 	}
 	obj.SetManagedFields(out)
 	return true
+}
+
+// sets remembers sets of fields that were read lately: objects of a kind have few different ones.
+type sets struct {
+	sync.Mutex
+	by map[string]*fieldpath.Set // by their JSON
+}
+
+// setsSize is how many are kept. When there are more, all are forgotten.
+const setsSize = 256
+
+// of returns the set, which is not to be changed; nil when it cannot be read.
+func (s *sets) of(f *metav1.FieldsV1) *fieldpath.Set {
+	if f == nil {
+		return nil
+	}
+	s.Lock()
+	defer s.Unlock()
+	if set := s.by[string(f.Raw)]; set != nil {
+		return set
+	}
+	set := &fieldpath.Set{}
+	if set.FromJSON(bytes.NewReader(f.Raw)) != nil {
+		return nil
+	}
+	if s.by == nil || len(s.by) == setsSize {
+		s.by = map[string]*fieldpath.Set{}
+	}
+	s.by[string(f.Raw)] = set
+	return set
 }
 
 // byTime is the order in which managed fields are kept.

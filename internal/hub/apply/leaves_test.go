@@ -111,7 +111,7 @@ func bothWays(t *testing.T, k *api.Kind, sub, manager string, old api.Object, sh
 	change(byLeaves)
 	change(bySchema)
 	byLeaves, bySchema = tg.without(byLeaves), tg.without(bySchema)
-	if got := onlyLeaves(tg, byLeaves, tg.without(old), manager); got != short {
+	if got := engine.onlyLeaves(tg, byLeaves, tg.without(old), manager); got != short {
 		t.Fatalf("the short way is taken: %v, want %v", got, short)
 	}
 	if !short {

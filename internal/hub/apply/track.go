@@ -47,7 +47,7 @@ func (e *Engine) track(t target, obj, old api.Object, manager string) error {
 	switch {
 	case creating:
 		err = e.made.of(t, short, manager, reckon)
-	case !onlyLeaves(t, short, t.without(old), manager):
+	case !e.onlyLeaves(t, short, t.without(old), manager):
 		err = reckon()
 	}
 	if err != nil {
