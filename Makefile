@@ -15,7 +15,7 @@ LDFLAGS := -s -w
 help: ## list the targets
 	@grep -hE '^[a-z0-9]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
 
-build: $(BIN)/containerd $(BIN)/runc $(BIN)/kubectl $(BIN)/pause.tar ## put sampan, containerd, its shim, runc and kubectl into bin/
+build: $(BIN)/containerd $(BIN)/runc $(BIN)/kubectl $(BIN)/pause.tar $(BIN)/sampan-monitor ## put sampan, containerd, the monitor, runc and kubectl into bin/
 	go build -tags $(TAGS) -ldflags '$(LDFLAGS) -X sampan.dev/internal/config.Build=$(VERSION)' -o $(BIN)/sampan ./cmd/sampan
 	go build -tags $(TAGS) -ldflags '$(LDFLAGS)' -o $(BIN)/sampan-cni ./cmd/sampan-cni
 
@@ -37,6 +37,14 @@ $(BIN)/runc: tools/runc/go.mod
 	@.ci/install
 	CGO_ENABLED=1 go -C tools/runc build -tags 'seccomp netgo osusergo' -ldflags "$(LDFLAGS) -extldflags -static -X main.version=$(RUNC_V)" -o $@ github.com/opencontainers/runc
 	@touch $@
+
+# The monitor makes containers with runc's library, in C where that has to be (shim/doc.go).
+SHIM_TAGS := seccomp netgo osusergo grpcnotrace
+$(BIN)/sampan-monitor: shim/go.mod $(wildcard shim/*.go shim/launch/*.c)
+	@mkdir -p $(BIN)
+	@.ci/install
+	CGO_ENABLED=1 go -C shim build -tags '$(SHIM_TAGS)' -ldflags "$(LDFLAGS) -extldflags -static" -o $@ .
+	gcc -Os -static -Wall -Werror -s -o $(BIN)/sampan-shim shim/launch/launch.c
 
 $(BIN)/kubectl: tools/kubectl/go.mod tools/kubectl/main.go
 	@mkdir -p $(BIN)
@@ -61,14 +69,17 @@ test: build ## unit, conformance and end-to-end tests
 	@.ci/install
 	go vet -tags $(TAGS) ./...
 	go test -tags $(TAGS) ./...
+	CGO_ENABLED=1 go -C shim test -tags '$(SHIM_TAGS)' .
 	$(MAKE) e2e
 
 race: ## unit tests under the race detector
 	CGO_ENABLED=1 go test -race -tags $(TAGS) ./internal/...
+	CGO_ENABLED=1 go -C shim test -race -tags '$(SHIM_TAGS)' .
 
 lint: ## formatting and vet
-	@test -z "$$(gofmt -l cmd internal e2e tools)" || { gofmt -l cmd internal e2e tools; exit 1; }
+	@test -z "$$(gofmt -l cmd internal e2e shim tools)" || { gofmt -l cmd internal e2e shim tools; exit 1; }
 	go vet -tags $(TAGS) ./...
+	CGO_ENABLED=1 go -C shim vet -tags '$(SHIM_TAGS)' .
 
 e2e: build $(BIN)/etcd ## scripts with real kubectl and real containers (root)
 	go test -tags $(TAGS),e2e -count=1 -timeout 15m ./e2e/
@@ -81,4 +92,4 @@ bench: build ## measurements, beside real Kubernetes where it is built: BENCH="l
 	$(BIN)/sampan-bench $(BENCH)
 
 fmt: ## gofmt everything
-	gofmt -w cmd internal e2e tools
+	gofmt -w cmd internal e2e shim tools

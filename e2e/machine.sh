@@ -45,7 +45,7 @@ processes() {
     if [ -n "$data" ]; then
       { printf '%s\n' "$args"; cat "$p/cgroup" 2>/dev/null; } | grep -qE "$data(/|\$| )|sampan-($ids)" && echo "$args"
     else
-      { printf '%s\n' "$args" | grep -E '(^|/)(sampan|containerd|containerd-shim-runc-v2|runc|pause)( |$)'; } ||
+      { printf '%s\n' "$args" | grep -E '(^|/)(sampan|sampan-monitor|sampan-shim|containerd|containerd-shim-runc-v2|runc|pause)( |$)'; } ||
         { grep -qE 'kubepods|/sampan' "$p/cgroup" 2>/dev/null && echo "$args"; }
     fi
   done

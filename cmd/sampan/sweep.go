@@ -62,7 +62,7 @@ func forgetCNI(paths config.Paths, place string) error {
 	return errors.Join(errs...)
 }
 
-// killRuntime ends what is left of our containerd: shims that were given its socket, and a containerd whose number was never
+// killRuntime ends what is left of our containerd: the monitor and shims that were given its socket, and a containerd whose number was never
 // written down because sampan was killed just then.
 func killRuntime(paths config.Paths) error {
 	socket := filepath.Join(paths.Run, "containerd", "containerd.sock")
@@ -82,7 +82,7 @@ func killRuntime(paths config.Paths) error {
 		args := bytes.Split(cmdline, []byte{0})
 		mark := ""
 		switch filepath.Base(string(args[0])) {
-		case "containerd-shim-runc-v2":
+		case "containerd-shim-runc-v2", "sampan-shim", "sampan-monitor":
 			mark = socket
 		case "containerd":
 			mark = filepath.Join(paths.Data, "containerd", "config.toml")

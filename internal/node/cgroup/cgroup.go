@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 
 	"golang.org/x/sys/unix"
 )
@@ -74,6 +75,7 @@ type Manager struct {
 	systemd bool
 	unified bool
 	off     bool
+	trees   func() map[string]string // findTrees of mount, found once: machines mount them when they start
 }
 
 // controllers of v1 that pods' groups exist in. freezer, blkio and the rest are left to the runtime.
@@ -85,7 +87,8 @@ var controllers = []string{"cpu", "cpuacct", "cpuset", "memory", "pids", "blkio"
 func New(mount, root, driver string, off bool) *Manager {
 	var st unix.Statfs_t
 	unified := unix.Statfs(mount, &st) == nil && st.Type == unix.CGROUP2_SUPER_MAGIC
-	return &Manager{mount: mount, root: filepath.Join("/", root), systemd: driver == "systemd", unified: unified, off: off}
+	return &Manager{mount: mount, root: filepath.Join("/", root), systemd: driver == "systemd", unified: unified, off: off,
+		trees: sync.OnceValue(func() map[string]string { return findTrees(mount) })}
 }
 
 // Unified reports whether the machine has cgroup v2 alone.
@@ -135,9 +138,18 @@ func (m *Manager) dirs(path string) map[string]string {
 		return map[string]string{"": filepath.Join(m.mount, path)}
 	}
 	out := map[string]string{}
+	for c, tree := range m.trees() {
+		out[c] = filepath.Join(tree, path)
+	}
+	return out
+}
+
+// findTrees are the roots of v1's trees below mount, each once, by a controller of it.
+func findTrees(mount string) map[string]string {
+	out := map[string]string{}
 	seen := map[string]bool{}
 	for _, c := range controllers {
-		base := filepath.Join(m.mount, c)
+		base := filepath.Join(mount, c)
 		real, err := filepath.EvalSymlinks(base) // cpu and cpuacct may be one tree
 		if err != nil {
 			continue
@@ -150,7 +162,7 @@ func (m *Manager) dirs(path string) map[string]string {
 			continue
 		}
 		seen[real] = true
-		out[c] = filepath.Join(real, path)
+		out[c] = real
 	}
 	return out
 }

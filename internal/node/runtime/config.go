@@ -59,6 +59,9 @@ func (c *Containerd) config() string {
 	p("    default_runtime_name = 'runc'")
 	p("    [plugins.'io.containerd.cri.v1.runtime'.containerd.runtimes.runc]")
 	p("      runtime_type = 'io.containerd.runc.v2'")
+	if shim := filepath.Join(filepath.Dir(c.Bin), "sampan-shim"); isFile(shim) {
+		p("      runtime_path = %q", shim) // one monitor for all pods instead of a shim for each
+	}
 	p("      [plugins.'io.containerd.cri.v1.runtime'.containerd.runtimes.runc.options]")
 	p("        BinaryName = %q", c.Runc)
 	// Below our own directory, not in /run/containerd, which clusters side by side would share and leave behind.
@@ -81,6 +84,11 @@ func (c *Containerd) config() string {
 // maxSocketDir is the longest directory that containerd takes for its shims' sockets: their names are hashes, and a socket's
 // path has at most 107 characters. With a longer one they are in /run/containerd/s.
 const maxSocketDir = 42
+
+func isFile(path string) bool {
+	st, err := os.Stat(path)
+	return err == nil && st.Mode().IsRegular()
+}
 
 func quoted(list []string) string {
 	out := make([]string, len(list))

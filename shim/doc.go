@@ -1,0 +1,18 @@
+// Sampan-monitor looks after the containers of a node: one process for all of them, where the stock shim is one process per
+// pod that starts runc four times for each container. It makes containers with libcontainer, runc's library, in process, so
+// that a container costs one start of a program instead of five, and thirty pods cost one monitor instead of thirty shims.
+//
+// Containerd talks to it as to any shim of version 3 (the task service of containerd's API, over ttrpc):
+//
+//	containerd ── exec ──> sampan-shim (launch/launch.c) ── is there a monitor? ──> monitor.ctl
+//	     │                                                                              │
+//	     └──────────────── ttrpc ─────────────────────────────> monitor.sock ──> service.go
+//	                                                                                    │
+//	                                    container.go ── libcontainer ──> sampan-monitor init ──> the container
+//
+// The state of a container is kept as runc keeps it, in the same place, and the bundle has the files the stock shim writes:
+// what is rare (changing limits, cleaning up after a monitor that died) is left to runc and the stock shim, which find all
+// they need.
+//
+// The monitor outlives sampan and containerd, and ends with its last container.
+package main

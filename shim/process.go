@@ -1,0 +1,146 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/containerd/errdefs"
+	"github.com/opencontainers/runc/libcontainer"
+	"github.com/opencontainers/runc/libcontainer/configs"
+	"github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
+	"google.golang.org/protobuf/types/known/timestamppb"
+)
+
+// process is one process of a container that containerd knows of: its first, or one that was added.
+type process struct {
+	id   string // as containerd names it: the container's for the first
+	io   *stdio
+	spec *specs.Process
+	lib  *libcontainer.Process
+	pid  int           // 0 before it is started; set once, before anybody is told of it
+	done chan struct{} // closed when it has ended
+
+	mu struct {
+		sync.Mutex
+		pid    int
+		code   uint32
+		exited time.Time
+	}
+}
+
+func newProcess(id string, io *stdio, spec *specs.Process) *process {
+	return &process{id: id, io: io, spec: spec, done: make(chan struct{})}
+}
+
+// started notes the process id.
+func (p *process) started(pid int) {
+	p.pid = pid
+	p.mu.Lock()
+	p.mu.pid = pid
+	p.mu.Unlock()
+}
+
+func (p *process) pidNow() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.mu.pid
+}
+
+// ended notes how the process went and lets those go on who wait for it.
+func (p *process) ended(code uint32) {
+	p.mu.Lock()
+	p.mu.code, p.mu.exited = code, time.Now()
+	p.mu.Unlock()
+	close(p.done)
+}
+
+func (p *process) hasEnded() bool {
+	select {
+	case <-p.done:
+		return true
+	default:
+		return false
+	}
+}
+
+func (p *process) status() uint32 {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.mu.code
+}
+
+func (p *process) exitedAt() *timestamppb.Timestamp {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return toTimestamp(p.mu.exited)
+}
+
+// exitCode is what a shell would say: 128 and the signal for a process that was killed.
+func exitCode(st *os.ProcessState) uint32 {
+	if st == nil {
+		return 255
+	}
+	if ws, ok := st.Sys().(syscall.WaitStatus); ok && ws.Signaled() {
+		return 128 + uint32(ws.Signal())
+	}
+	return uint32(st.ExitCode())
+}
+
+// signal sends a signal to a process that was added.
+func (p *process) signal(sig unix.Signal) error {
+	if p.lib == nil {
+		return fmt.Errorf("process not created: %w", errdefs.ErrFailedPrecondition)
+	}
+	err := p.lib.Signal(sig)
+	if p.hasEnded() || errors.Is(err, os.ErrProcessDone) {
+		return fmt.Errorf("process already finished: %w", errdefs.ErrNotFound)
+	}
+	return err
+}
+
+// toLib makes libcontainer's description of a process of the runtime specification's.
+func toLib(p *specs.Process) (*libcontainer.Process, error) {
+	out := &libcontainer.Process{
+		Args: p.Args, Env: p.Env, Cwd: p.Cwd,
+		UID: int(p.User.UID), GID: int(p.User.GID),
+		Label: p.SelinuxLabel, AppArmorProfile: p.ApparmorProfile, NoNewPrivileges: &p.NoNewPrivileges,
+		Scheduler: p.Scheduler, IOPriority: p.IOPriority,
+		LogLevel: "3", // logrus.WarnLevel
+	}
+	for _, g := range p.User.AdditionalGids {
+		out.AdditionalGroups = append(out.AdditionalGroups, int(g))
+	}
+	if s := p.ConsoleSize; s != nil {
+		out.ConsoleWidth, out.ConsoleHeight = uint16(s.Width), uint16(s.Height)
+	}
+	if c := p.Capabilities; c != nil {
+		out.Capabilities = &configs.Capabilities{
+			Bounding: c.Bounding, Effective: c.Effective, Inheritable: c.Inheritable, Permitted: c.Permitted, Ambient: c.Ambient,
+		}
+	}
+	for _, r := range p.Rlimits {
+		n, ok := rlimits[r.Type]
+		if !ok {
+			return nil, fmt.Errorf("wrong rlimit value: %s", r.Type)
+		}
+		out.Rlimits = append(out.Rlimits, configs.Rlimit{Type: n, Hard: r.Hard, Soft: r.Soft})
+	}
+	var err error
+	out.CPUAffinity, err = configs.ConvertCPUAffinity(p.ExecCPUAffinity)
+	return out, err
+}
+
+// rlimits are the kernel's numbers of the limits, see setrlimit(2).
+var rlimits = map[string]int{
+	"RLIMIT_CPU": unix.RLIMIT_CPU, "RLIMIT_FSIZE": unix.RLIMIT_FSIZE, "RLIMIT_DATA": unix.RLIMIT_DATA,
+	"RLIMIT_STACK": unix.RLIMIT_STACK, "RLIMIT_CORE": unix.RLIMIT_CORE, "RLIMIT_RSS": unix.RLIMIT_RSS,
+	"RLIMIT_NPROC": unix.RLIMIT_NPROC, "RLIMIT_NOFILE": unix.RLIMIT_NOFILE, "RLIMIT_MEMLOCK": unix.RLIMIT_MEMLOCK,
+	"RLIMIT_AS": unix.RLIMIT_AS, "RLIMIT_LOCKS": unix.RLIMIT_LOCKS, "RLIMIT_SIGPENDING": unix.RLIMIT_SIGPENDING,
+	"RLIMIT_MSGQUEUE": unix.RLIMIT_MSGQUEUE, "RLIMIT_NICE": unix.RLIMIT_NICE, "RLIMIT_RTPRIO": unix.RLIMIT_RTPRIO,
+	"RLIMIT_RTTIME": unix.RLIMIT_RTTIME,
+}
