@@ -6,9 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net"
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"sampan.dev/internal/config"
 	"sampan.dev/internal/pki"
@@ -24,8 +26,8 @@ type ranges struct {
 func rangesFile(cfg config.Config) string { return filepath.Join(cfg.DataDir, "ranges.json") }
 
 // settleRanges fills in the ranges that the command line left open: those the cluster was made with, else the usual ones for
-// the cluster in the default place and, for others, ones that follow from the data directory, so that clusters side by side on
-// one machine do not meet. It refuses a change.
+// the cluster in the default place and, for others, ones that follow from the data directory and that no link of the machine has
+// an address in, so that clusters side by side on one machine do not meet. It refuses a change.
 func settleRanges(cfg *config.Config) error {
 	abs, err := filepath.Abs(cfg.DataDir)
 	if err != nil {
@@ -42,7 +44,7 @@ func settleRanges(cfg *config.Config) error {
 	case !errors.Is(err, fs.ErrNotExist):
 		return err
 	}
-	usual := usualRanges(*cfg)
+	usual := usualRanges(*cfg, linkAddrs())
 	for _, r := range []struct {
 		flag        string
 		value       *string
@@ -63,15 +65,42 @@ func settleRanges(cfg *config.Config) error {
 	return nil
 }
 
-func usualRanges(cfg config.Config) ranges {
+// usualRanges are the ranges of a cluster that nobody gave any: the first of those that its data directory points at and that
+// none of the addresses in use lies in.
+func usualRanges(cfg config.Config, used []netip.Addr) ranges {
 	if cfg.Instance() == "" {
 		return ranges{"10.244.0.0/16", "10.96.0.0/16"}
 	}
 	sum := sha256.Sum256([]byte(cfg.DataDir))
-	at := func(second byte) string {
-		return netip.PrefixFrom(netip.AddrFrom4([4]byte{10, second, 0, 0}), 16).String()
+	pick := func(from, at byte) string {
+		var first netip.Prefix
+		for i := range byte(rangesOf) {
+			p := netip.PrefixFrom(netip.AddrFrom4([4]byte{10, from + (at%rangesOf+i)%rangesOf, 0, 0}), 16)
+			if i == 0 {
+				first = p
+			}
+			if !slices.ContainsFunc(used, p.Contains) {
+				return p.String()
+			}
+		}
+		return first.String() // all are in use: as good as any
 	}
-	return ranges{at(128 + sum[2]%56), at(184 + sum[3]%56)}
+	return ranges{pick(128, sum[2]), pick(128+rangesOf, sum[3])}
+}
+
+// rangesOf is how many ranges there are to choose from, for pods and for services.
+const rangesOf = 56
+
+// linkAddrs are the addresses of the machine's links: of its networks, and of other clusters' bridges and DNS.
+func linkAddrs() []netip.Addr {
+	all, _ := net.InterfaceAddrs() // none known is none avoided
+	var out []netip.Addr
+	for _, a := range all {
+		if p, err := netip.ParsePrefix(a.String()); err == nil {
+			out = append(out, p.Addr().Unmap())
+		}
+	}
+	return out
 }
 
 // keepRanges writes down what the cluster is made with.
