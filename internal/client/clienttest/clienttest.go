@@ -26,6 +26,7 @@ func Run(t *testing.T, open func(t *testing.T) client.Interface) {
 		{"what comes out is frozen", outputs},
 		{"update", update},
 		{"status and scale", subresources},
+		{"times as others read them", times},
 		{"patches", patches},
 		{"apply", applies},
 		{"dry run", dryRun},

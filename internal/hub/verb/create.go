@@ -200,8 +200,10 @@ func (f effect) end(stored bool) {
 	}
 }
 
-// encode makes the stored bytes: no resourceVersion in them.
+// encode makes the stored bytes: no resourceVersion in them. o, which the cache may get to hold, is afterwards what they
+// decode to.
 func encode(o api.Object) ([]byte, error) {
+	api.RoundTimes(o)
 	rv := o.GetResourceVersion()
 	o.SetResourceVersion("")
 	stored, err := api.EncodeStored(o)
