@@ -197,9 +197,10 @@ func (c *container) awaitFirst(private bool) {
 func (c *container) tell(p *process, st *os.ProcessState) {
 	c.life.Lock()
 	defer c.life.Unlock()
-	p.ended(exitCode(st))
-	c.publish("/tasks/exit", &events.TaskExit{
-		ContainerID: c.key.id, ID: p.id, Pid: uint32(p.pid), ExitStatus: p.status(), ExitedAt: p.exitedAt(),
+	p.ended(exitCode(st), func() {
+		c.publish("/tasks/exit", &events.TaskExit{
+			ContainerID: c.key.id, ID: p.id, Pid: uint32(p.pid), ExitStatus: p.status(), ExitedAt: p.exitedAt(),
+		})
 	})
 }
 
@@ -265,7 +266,7 @@ func (c *container) startExec(p *process) error {
 	c.mu.Unlock()
 	if err := c.launch(lib, p, false); err != nil {
 		c.ran()
-		p.ended(255)
+		p.ended(255, func() {})
 		return fmt.Errorf("OCI runtime exec failed: exec failed: %w", err)
 	}
 	c.publish("/tasks/exec-started", &events.TaskExecStarted{ContainerID: c.key.id, ExecID: p.id, Pid: uint32(p.pid)})

@@ -51,11 +51,12 @@ func (p *process) pidNow() int {
 	return p.mu.pid
 }
 
-// ended notes how the process went and lets those go on who wait for it.
-func (p *process) ended(code uint32) {
+// ended notes how the process went, tells of it and then lets those go on who wait for it.
+func (p *process) ended(code uint32, tell func()) {
 	p.mu.Lock()
 	p.mu.code, p.mu.exited = code, time.Now()
 	p.mu.Unlock()
+	tell()
 	close(p.done)
 }
 

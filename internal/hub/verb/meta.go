@@ -2,6 +2,7 @@ package verb
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -110,13 +111,28 @@ func validateNewMeta(k *api.Kind, obj api.Object) field.ErrorList {
 
 // validateMetaChange checks the metadata of an update; each complaint is made once.
 func validateMetaChange(k *api.Kind, obj, old api.Object) field.ErrorList {
-	errs := validation.ValidateObjectMetaAccessor(obj, k.Namespaced, path.ValidatePathSegmentName, metadataPath)
+	var errs field.ErrorList
+	if !sameMeta(obj, old) { // what was valid stays so
+		errs = validation.ValidateObjectMetaAccessor(obj, k.Namespaced, path.ValidatePathSegmentName, metadataPath)
+	}
 	for _, err := range validation.ValidateObjectMetaAccessorUpdate(obj, old, metadataPath) {
 		if !slices.ContainsFunc(errs, func(e *field.Error) bool { return e.Error() == err.Error() }) {
 			errs = append(errs, err)
 		}
 	}
 	return errs
+}
+
+// sameMeta reports whether the metadata that people write is the same in both.
+func sameMeta(a, b api.Object) bool {
+	sameFields := func(a, b metav1.ManagedFieldsEntry) bool {
+		return a.Manager == b.Manager && a.Operation == b.Operation && a.APIVersion == b.APIVersion && a.FieldsType == b.FieldsType &&
+			a.Subresource == b.Subresource
+	}
+	return a.GetName() == b.GetName() && a.GetGenerateName() == b.GetGenerateName() && a.GetNamespace() == b.GetNamespace() &&
+		maps.Equal(a.GetLabels(), b.GetLabels()) && maps.Equal(a.GetAnnotations(), b.GetAnnotations()) &&
+		slices.Equal(a.GetFinalizers(), b.GetFinalizers()) && slices.EqualFunc(a.GetOwnerReferences(), b.GetOwnerReferences(), sameOwner) &&
+		slices.EqualFunc(a.GetManagedFields(), b.GetManagedFields(), sameFields) && a.GetGeneration() >= b.GetGeneration()
 }
 
 // dedupOwners drops repeated owner references, with upstream's warning.
