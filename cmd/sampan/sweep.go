@@ -62,8 +62,8 @@ func forgetCNI(paths config.Paths, place string) error {
 	return errors.Join(errs...)
 }
 
-// killRuntime ends what is left of our containerd: the monitor and shims that were given its socket, and a containerd whose number was never
-// written down because sampan was killed just then.
+// killRuntime ends what is left of our containerd: the monitor and shims that were given its socket, and a containerd whose
+// number was never written down because sampan was killed just then.
 func killRuntime(paths config.Paths) error {
 	socket := filepath.Join(paths.Run, "containerd", "containerd.sock")
 	entries, err := os.ReadDir("/proc")
