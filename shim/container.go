@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -87,15 +88,15 @@ func (c *container) create(r *taskAPI.CreateTaskRequest) (err error) {
 	}()
 	cfg, err := c.config(spec)
 	if err != nil {
-		return failed("create", err)
+		return createFailed(err)
 	}
 	lib, err := libcontainer.Create(c.stateRoot(), c.key.id, cfg)
 	if err != nil {
-		return failed("create", err)
+		return createFailed(err)
 	}
-	if err := c.launch(lib, c.first, true); err != nil {
+	if err := c.launch(lib, c.first); err != nil {
 		_ = lib.Destroy()
-		return failed("create", err)
+		return createFailed(err)
 	}
 	if err := c.findCgroup(); err != nil {
 		c.svc.log.Warn("no numbers of the container's cgroup", "container", c.key.id, "error", err)
@@ -103,12 +104,12 @@ func (c *container) create(r *taskAPI.CreateTaskRequest) (err error) {
 	c.mu.Lock()
 	c.mu.lib = lib
 	c.mu.Unlock()
-	c.write("init.pid", strconv.Itoa(c.first.pid))
+	c.write("init.pid", strconv.Itoa(int(c.first.pid.Load())))
 	c.publish("/tasks/create", &events.TaskCreate{
-		ContainerID: c.key.id, Bundle: c.bundle, Rootfs: r.Rootfs, Pid: uint32(c.first.pid),
+		ContainerID: c.key.id, Bundle: c.bundle, Rootfs: r.Rootfs, Pid: c.first.pid.Load(),
 		IO: &events.TaskIO{Stdin: r.Stdin, Stdout: r.Stdout, Stderr: r.Stderr, Terminal: r.Terminal},
 	})
-	go c.awaitFirst(spec.Linux == nil || privatePIDs(spec)) // ends with the container
+	go c.awaitFirst(lib, privatePIDs(spec)) // ends with the container
 	if isSandbox(spec) {
 		return nil // it does nothing, and a watch is a thread
 	}
@@ -120,13 +121,13 @@ func (c *container) create(r *taskAPI.CreateTaskRequest) (err error) {
 	return nil
 }
 
-// failed words an error as containerd's shim and runc together word it: people look for these texts.
-func failed(what string, err error) error {
-	return fmt.Errorf("OCI runtime %s failed: runc %[1]s failed: %w", what, err)
+// createFailed words an error as containerd's shim and runc together word it: people look for these texts.
+func createFailed(err error) error {
+	return fmt.Errorf("OCI runtime create failed: runc create failed: %w", err)
 }
 
 // launch starts a process of the container: its first up to where it waits, another altogether.
-func (c *container) launch(lib *libcontainer.Container, p *process, first bool) error {
+func (c *container) launch(lib *libcontainer.Container, p *process) error {
 	lp, err := toLib(p.spec)
 	if err != nil {
 		return err
@@ -134,8 +135,7 @@ func (c *container) launch(lib *libcontainer.Container, p *process, first bool) 
 	if err := p.io.attach(lp); err != nil {
 		return err
 	}
-	lp.Init = first
-	if first {
+	if lp.Init = p == c.first; lp.Init {
 		err = lib.Start(lp)
 	} else {
 		err = lib.Run(lp)
@@ -155,7 +155,7 @@ func (c *container) launch(lib *libcontainer.Container, p *process, first bool) 
 		return err
 	}
 	p.lib = lp
-	p.started(pid)
+	p.pid.Store(uint32(pid))
 	return nil
 }
 
@@ -163,9 +163,9 @@ func (c *container) launch(lib *libcontainer.Container, p *process, first bool) 
 func (c *container) start() error {
 	c.life.Lock()
 	defer c.life.Unlock()
-	lib := c.libcontainer()
-	if lib == nil {
-		return fmt.Errorf("container not created: %w", errdefs.ErrFailedPrecondition)
+	lib, err := c.created()
+	if err != nil {
+		return err
 	}
 	if c.first.hasEnded() {
 		return fmt.Errorf("OCI runtime start failed: cannot start a container that has stopped: %w", errdefs.ErrFailedPrecondition)
@@ -176,16 +176,16 @@ func (c *container) start() error {
 	c.mu.Lock()
 	c.mu.started = true
 	c.mu.Unlock()
-	c.publish("/tasks/start", &events.TaskStart{ContainerID: c.key.id, Pid: uint32(c.first.pid)})
+	c.publish("/tasks/start", &events.TaskStart{ContainerID: c.key.id, Pid: c.first.pid.Load()})
 	return nil
 }
 
 // awaitFirst waits for the end of the first process, which is the container's. The other processes end before it is told.
-func (c *container) awaitFirst(private bool) {
+func (c *container) awaitFirst(lib *libcontainer.Container, private bool) {
 	st, _ := c.first.lib.Wait()
 	if !private {
 		// Its processes are not alone in their PID namespace, so that they do not end with the first.
-		if err := c.libcontainer().Signal(unix.SIGKILL); err != nil && !errors.Is(err, libcontainer.ErrNotRunning) {
+		if err := lib.Signal(unix.SIGKILL); err != nil && !errors.Is(err, libcontainer.ErrNotRunning) {
 			c.svc.log.Warn("processes left", "container", c.key.id, "error", err)
 		}
 	}
@@ -202,7 +202,7 @@ func (c *container) tell(p *process, st *os.ProcessState) {
 	defer c.life.Unlock()
 	p.ended(exitCode(st), func() {
 		c.publish("/tasks/exit", &events.TaskExit{
-			ContainerID: c.key.id, ID: p.id, Pid: uint32(p.pid), ExitStatus: p.status(), ExitedAt: p.exitedAt(),
+			ContainerID: c.key.id, ID: p.id, Pid: p.pid.Load(), ExitStatus: p.status(), ExitedAt: p.exitedAt(),
 		})
 	})
 }
@@ -217,11 +217,11 @@ func (c *container) watchOOM(oom <-chan struct{}) {
 func (c *container) delete() error {
 	c.life.Lock()
 	defer c.life.Unlock()
-	lib := c.libcontainer()
-	switch {
-	case lib == nil:
-		return fmt.Errorf("container not created: %w", errdefs.ErrFailedPrecondition)
-	case !c.first.hasEnded():
+	lib, err := c.created()
+	if err != nil {
+		return err
+	}
+	if !c.first.hasEnded() {
 		c.mu.Lock()
 		started := c.mu.started
 		c.mu.Unlock()
@@ -238,6 +238,10 @@ func (c *container) delete() error {
 	}
 	c.first.io.finish(10 * time.Second)
 	c.unmount()
+	c.svc.forget(c.key)
+	c.publish("/tasks/delete", &events.TaskDelete{
+		ContainerID: c.key.id, Pid: c.first.pid.Load(), ExitStatus: c.first.status(), ExitedAt: c.first.exitedAt(),
+	})
 	return nil
 }
 
@@ -248,31 +252,38 @@ func (c *container) exec(r *taskAPI.ExecProcessRequest) error {
 		return fmt.Errorf("specification of a process: %w: %w", err, errdefs.ErrInvalidArgument)
 	}
 	spec.Terminal = r.Terminal
+	p := newProcess(r.ExecID, &stdio{stdin: r.Stdin, stdout: r.Stdout, stderr: r.Stderr, terminal: r.Terminal}, spec)
 	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.mu.execs[r.ExecID] != nil {
-		return fmt.Errorf("id %s: %w", r.ExecID, errdefs.ErrAlreadyExists)
+	_, taken := c.mu.execs[p.id]
+	if !taken {
+		c.mu.execs[p.id] = p
 	}
-	c.mu.execs[r.ExecID] = newProcess(r.ExecID,
-		&stdio{stdin: r.Stdin, stdout: r.Stdout, stderr: r.Stderr, terminal: r.Terminal}, spec)
+	c.mu.Unlock()
+	if taken {
+		return fmt.Errorf("id %s: %w", p.id, errdefs.ErrAlreadyExists)
+	}
+	c.publish("/tasks/exec-added", &events.TaskExecAdded{ContainerID: c.key.id, ExecID: p.id})
 	return nil
 }
 
 func (c *container) startExec(p *process) error {
-	lib := c.libcontainer()
-	if lib == nil || c.first.hasEnded() {
+	lib, err := c.created()
+	if err != nil || c.first.hasEnded() {
 		return fmt.Errorf("container %s init process is not running: %w", c.key.id, errdefs.ErrFailedPrecondition)
 	}
-	// Not under life: many may start at once, and only what concerns this one has an order, which told keeps.
+	if !p.begin() {
+		return fmt.Errorf("process %s was started already: %w", p.id, errdefs.ErrFailedPrecondition)
+	}
+	// Not under life: many may start at once, and only what concerns this one has an order, which tell keeps.
 	c.mu.Lock()
 	c.mu.running++
 	c.mu.Unlock()
-	if err := c.launch(lib, p, false); err != nil {
+	if err := c.launch(lib, p); err != nil {
 		c.ran()
 		p.ended(255, func() {})
 		return fmt.Errorf("OCI runtime exec failed: exec failed: %w", err)
 	}
-	c.publish("/tasks/exec-started", &events.TaskExecStarted{ContainerID: c.key.id, ExecID: p.id, Pid: uint32(p.pid)})
+	c.publish("/tasks/exec-started", &events.TaskExecStarted{ContainerID: c.key.id, ExecID: p.id, Pid: p.pid.Load()})
 	go func() { // ends with the process
 		st, _ := p.lib.Wait()
 		c.tell(p, st)
@@ -290,7 +301,7 @@ func (c *container) ran() {
 }
 
 func (c *container) deleteExec(p *process) error {
-	if p.pidNow() != 0 && !p.hasEnded() {
+	if p.hasBegun() && !p.hasEnded() {
 		return fmt.Errorf("cannot delete a running process: %w", errdefs.ErrFailedPrecondition)
 	}
 	p.io.finish(2 * time.Second)
@@ -312,10 +323,14 @@ func (c *container) process(exec string) (*process, error) {
 	return nil, fmt.Errorf("process does not exist %s: %w", exec, errdefs.ErrNotFound)
 }
 
-func (c *container) libcontainer() *libcontainer.Container {
+// created returns libcontainer's side of the container, an error while there is none.
+func (c *container) created() (*libcontainer.Container, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.mu.lib
+	if c.mu.lib == nil {
+		return nil, fmt.Errorf("container not created: %w", errdefs.ErrFailedPrecondition)
+	}
+	return c.mu.lib, nil
 }
 
 func (c *container) state(p *process) tasktypes.Status {
@@ -326,23 +341,23 @@ func (c *container) state(p *process) tasktypes.Status {
 		return tasktypes.Status_STOPPED
 	case c.mu.frozen:
 		return tasktypes.Status_PAUSED
-	case p == c.first && c.mu.started, p != c.first && p.pidNow() != 0:
+	case p == c.first && c.mu.started, p != c.first && p.pid.Load() != 0:
 		return tasktypes.Status_RUNNING
 	}
 	return tasktypes.Status_CREATED
 }
 
 func (c *container) kill(p *process, sig unix.Signal) error {
-	lib := c.libcontainer()
+	lib, err := c.created()
 	switch {
-	case lib == nil:
-		return fmt.Errorf("container not created: %w", errdefs.ErrFailedPrecondition)
+	case err != nil:
+		return err
 	case p.hasEnded():
 		return fmt.Errorf("process already finished: %w", errdefs.ErrNotFound)
 	case p != c.first:
 		return p.signal(sig)
 	}
-	err := lib.Signal(sig)
+	err = lib.Signal(sig)
 	if errors.Is(err, libcontainer.ErrNotRunning) || errors.Is(err, os.ErrProcessDone) {
 		return fmt.Errorf("process already finished: %w", errdefs.ErrNotFound)
 	}
@@ -350,13 +365,13 @@ func (c *container) kill(p *process, sig unix.Signal) error {
 }
 
 func (c *container) freeze(on bool) error {
-	lib := c.libcontainer()
-	if lib == nil {
-		return fmt.Errorf("container not created: %w", errdefs.ErrFailedPrecondition)
+	lib, err := c.created()
+	if err != nil {
+		return err
 	}
-	do := lib.Resume
+	do, topic, event := lib.Resume, "/tasks/resumed", any(&events.TaskResumed{ContainerID: c.key.id})
 	if on {
-		do = lib.Pause
+		do, topic, event = lib.Pause, "/tasks/paused", &events.TaskPaused{ContainerID: c.key.id}
 	}
 	if err := do(); err != nil {
 		return err
@@ -364,13 +379,14 @@ func (c *container) freeze(on bool) error {
 	c.mu.Lock()
 	c.mu.frozen = on
 	c.mu.Unlock()
+	c.publish(topic, event)
 	return nil
 }
 
 func (c *container) pids() ([]int, error) {
-	lib := c.libcontainer()
-	if lib == nil {
-		return nil, fmt.Errorf("container not created: %w", errdefs.ErrFailedPrecondition)
+	lib, err := c.created()
+	if err != nil {
+		return nil, err
 	}
 	return lib.Processes()
 }
@@ -441,13 +457,13 @@ func (c *container) readSpec() (*specs.Spec, error) {
 	p := spec.Process
 	switch {
 	case p == nil:
-		return nil, failed("create", errors.New("process property must not be empty"))
+		return nil, createFailed(errors.New("process property must not be empty"))
 	case !filepath.IsAbs(p.Cwd):
-		return nil, failed("create", errors.New("Cwd must be an absolute path"))
+		return nil, createFailed(errors.New("Cwd must be an absolute path"))
 	case len(p.Args) == 0:
-		return nil, failed("create", errors.New("args must not be empty"))
+		return nil, createFailed(errors.New("args must not be empty"))
 	case spec.Root == nil:
-		return nil, failed("create", errors.New("root property must not be empty"))
+		return nil, createFailed(errors.New("root property must not be empty"))
 	}
 	if !filepath.IsAbs(spec.Root.Path) { // the bundle is not our working directory
 		spec.Root.Path = filepath.Join(c.bundle, spec.Root.Path)
@@ -482,12 +498,9 @@ func (c *container) config(spec *specs.Spec) (*configs.Config, error) {
 
 // privatePIDs reports whether the container has a PID namespace of its own.
 func privatePIDs(spec *specs.Spec) bool {
-	for _, n := range spec.Linux.Namespaces {
-		if n.Type == specs.PIDNamespace && n.Path == "" {
-			return true
-		}
-	}
-	return false
+	return spec.Linux == nil || slices.ContainsFunc(spec.Linux.Namespaces, func(n specs.LinuxNamespace) bool {
+		return n.Type == specs.PIDNamespace && n.Path == ""
+	})
 }
 
 func (c *container) mount(r *taskAPI.CreateTaskRequest) error {

@@ -37,7 +37,7 @@ const (
 func run(cfg config, log *slog.Logger) error {
 	signal.Ignore(syscall.SIGPIPE, syscall.SIGHUP, syscall.SIGINT)
 	events := newPublisher(cfg.events, log)
-	m := &monitor{log: log, gone: make(chan struct{})}
+	m := &monitor{gone: make(chan struct{})}
 	m.mu.await = []time.Time{time.Now().Add(announced)} // for the launcher that started us
 	svc := newService(events, m.took, m.idle, log)
 
@@ -93,7 +93,6 @@ func listen(path string) (net.Listener, error) {
 
 // monitor decides when the process may end.
 type monitor struct {
-	log        *slog.Logger
 	control    net.Listener
 	containers func() int
 	gone       chan struct{} // closed when it is time to end

@@ -291,6 +291,9 @@ func TestLifeOfAContainer(t *testing.T) {
 	if _, err := r.svc.Start(r.ctx, &taskAPI.StartRequest{ID: "c", ExecID: "none"}); err == nil || !strings.Contains(err.Error(), `exec: "nosuch": executable file not found in $PATH`) {
 		t.Errorf("started nothing: %v", err)
 	}
+	if _, err := r.svc.Start(r.ctx, &taskAPI.StartRequest{ID: "c", ExecID: "none"}); !errdefs.IsFailedPrecondition(errgrpc.ToNative(err)) {
+		t.Errorf("started again: %v", err)
+	}
 	_, err = r.svc.Delete(r.ctx, &taskAPI.DeleteRequest{ID: "c", ExecID: "none"})
 	r.must(err)
 
@@ -386,7 +389,7 @@ func TestLeave(t *testing.T) {
 	}
 	containers := 1
 	var mu sync.Mutex
-	m := &monitor{log: slog.New(slog.DiscardHandler), control: control, gone: make(chan struct{}), containers: func() int {
+	m := &monitor{control: control, gone: make(chan struct{}), containers: func() int {
 		mu.Lock()
 		defer mu.Unlock()
 		return containers

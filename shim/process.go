@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -21,13 +22,13 @@ type process struct {
 	id   string // as containerd names it: the container's for the first
 	io   *stdio
 	spec *specs.Process
-	lib  *libcontainer.Process
-	pid  int           // 0 before it is started; set once, before anybody is told of it
-	done chan struct{} // closed when it has ended
+	lib  *libcontainer.Process // set before pid is
+	pid  atomic.Uint32         // 0 before it is started
+	done chan struct{}         // closed when it has ended
 
 	mu struct {
 		sync.Mutex
-		pid    int
+		begun  bool // its start has been asked for
 		code   uint32
 		exited time.Time
 	}
@@ -37,18 +38,19 @@ func newProcess(id string, io *stdio, spec *specs.Process) *process {
 	return &process{id: id, io: io, spec: spec, done: make(chan struct{})}
 }
 
-// started notes the process id.
-func (p *process) started(pid int) {
-	p.pid = pid
-	p.mu.Lock()
-	p.mu.pid = pid
-	p.mu.Unlock()
-}
-
-func (p *process) pidNow() int {
+// begin reports whether this is the first time that the process is to be started.
+func (p *process) begin() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.mu.pid
+	was := p.mu.begun
+	p.mu.begun = true
+	return !was
+}
+
+func (p *process) hasBegun() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.mu.begun
 }
 
 // ended notes how the process went, tells of it and then lets those go on who wait for it.
@@ -78,7 +80,10 @@ func (p *process) status() uint32 {
 func (p *process) exitedAt() *timestamppb.Timestamp {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return toTimestamp(p.mu.exited)
+	if p.mu.exited.IsZero() {
+		return nil
+	}
+	return timestamppb.New(p.mu.exited)
 }
 
 // exitCode is what a shell would say: 128 and the signal for a process that was killed.
@@ -94,7 +99,7 @@ func exitCode(st *os.ProcessState) uint32 {
 
 // signal sends a signal to a process that was added.
 func (p *process) signal(sig unix.Signal) error {
-	if p.lib == nil {
+	if p.pid.Load() == 0 {
 		return fmt.Errorf("process not created: %w", errdefs.ErrFailedPrecondition)
 	}
 	err := p.lib.Signal(sig)

@@ -20,6 +20,7 @@ type publisher struct {
 	address string
 	log     *slog.Logger
 	wake    chan struct{}
+	client  *ttrpc.Client // nil while there is none
 
 	mu struct {
 		sync.Mutex
@@ -62,33 +63,34 @@ func (p *publisher) publish(namespace, topic string, event any) {
 }
 
 func (p *publisher) run() {
-	var c *ttrpc.Client
 	for range p.wake {
 		for e := p.first(); e != nil; e = p.first() {
-			for n := range tries {
-				if n > 0 {
-					time.Sleep(pause)
-				}
-				if c == nil {
-					conn, err := net.DialTimeout("unix", p.address, callLimit)
-					if err != nil {
-						continue
-					}
-					c = ttrpc.NewClient(conn)
-				}
-				ctx, cancel := context.WithTimeout(context.Background(), callLimit)
-				_, err := events.NewTTRPCEventsClient(c).Forward(ctx, &events.ForwardRequest{Envelope: e})
-				cancel()
-				if err == nil {
-					break
-				}
-				p.log.Warn("event not taken", "topic", e.Topic, "error", err)
-				c.Close()
-				c = nil
+			for n := 1; !p.send(e) && n < tries; n++ {
+				time.Sleep(pause)
 			}
 			p.drop(e)
 		}
 	}
+}
+
+// send reports whether containerd has taken the event. Only run calls it.
+func (p *publisher) send(e *types.Envelope) bool {
+	if p.client == nil {
+		conn, err := net.DialTimeout("unix", p.address, callLimit)
+		if err != nil {
+			return false
+		}
+		p.client = ttrpc.NewClient(conn)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), callLimit)
+	defer cancel()
+	_, err := events.NewTTRPCEventsClient(p.client).Forward(ctx, &events.ForwardRequest{Envelope: e})
+	if err != nil {
+		p.log.Warn("event not taken", "topic", e.Topic, "error", err)
+		p.client.Close()
+		p.client = nil
+	}
+	return err == nil
 }
 
 func (p *publisher) first() *types.Envelope {

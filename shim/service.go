@@ -5,9 +5,7 @@ import (
 	"log/slog"
 	"os"
 	"sync"
-	"time"
 
-	"github.com/containerd/containerd/api/events"
 	taskAPI "github.com/containerd/containerd/api/runtime/task/v3"
 	tasktypes "github.com/containerd/containerd/api/types/task"
 	"github.com/containerd/errdefs"
@@ -15,7 +13,6 @@ import (
 	"github.com/containerd/ttrpc"
 	"golang.org/x/sys/unix"
 	"google.golang.org/protobuf/types/known/emptypb"
-	"google.golang.org/protobuf/types/known/timestamppb"
 )
 
 // service is containerd's task service: what a container's life is made of, by requests.
@@ -77,6 +74,15 @@ func (s *service) process(ctx context.Context, id, exec string) (*container, *pr
 
 var empty = &emptypb.Empty{}
 
+// do does something to a container that has no answer but that it was done.
+func (s *service) do(ctx context.Context, id string, what func(*container) error) (*emptypb.Empty, error) {
+	c, err := s.container(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	return empty, errgrpc.ToGRPC(what(c))
+}
+
 // Create makes a container whose first process waits to be started.
 func (s *service) Create(ctx context.Context, r *taskAPI.CreateTaskRequest) (*taskAPI.CreateTaskResponse, error) {
 	k := key{namespaceOf(ctx), r.ID}
@@ -93,7 +99,7 @@ func (s *service) Create(ctx context.Context, r *taskAPI.CreateTaskRequest) (*ta
 		s.forget(k)
 		return nil, errgrpc.ToGRPC(err)
 	}
-	return &taskAPI.CreateTaskResponse{Pid: uint32(c.first.pid)}, nil
+	return &taskAPI.CreateTaskResponse{Pid: c.first.pid.Load()}, nil
 }
 
 func (s *service) forget(k key) {
@@ -116,7 +122,7 @@ func (s *service) Start(ctx context.Context, r *taskAPI.StartRequest) (*taskAPI.
 	if err != nil {
 		return nil, errgrpc.ToGRPC(err)
 	}
-	return &taskAPI.StartResponse{Pid: uint32(p.pid)}, nil
+	return &taskAPI.StartResponse{Pid: p.pid.Load()}, nil
 }
 
 // Delete takes away what is left of a process that has ended; of the first, the container.
@@ -126,30 +132,19 @@ func (s *service) Delete(ctx context.Context, r *taskAPI.DeleteRequest) (*taskAP
 		return nil, err
 	}
 	if p == c.first {
-		if err := c.delete(); err != nil {
-			return nil, errgrpc.ToGRPC(err)
-		}
-		s.forget(c.key)
-		s.events.publish(c.key.namespace, "/tasks/delete", &events.TaskDelete{
-			ContainerID: r.ID, Pid: uint32(p.pid), ExitStatus: p.status(), ExitedAt: p.exitedAt(),
-		})
-	} else if err := c.deleteExec(p); err != nil {
+		err = c.delete()
+	} else {
+		err = c.deleteExec(p)
+	}
+	if err != nil {
 		return nil, errgrpc.ToGRPC(err)
 	}
-	return &taskAPI.DeleteResponse{Pid: uint32(p.pid), ExitStatus: p.status(), ExitedAt: p.exitedAt()}, nil
+	return &taskAPI.DeleteResponse{Pid: p.pid.Load(), ExitStatus: p.status(), ExitedAt: p.exitedAt()}, nil
 }
 
 // Exec announces a process beside the first.
 func (s *service) Exec(ctx context.Context, r *taskAPI.ExecProcessRequest) (*emptypb.Empty, error) {
-	c, err := s.container(ctx, r.ID)
-	if err != nil {
-		return nil, err
-	}
-	if err := c.exec(r); err != nil {
-		return nil, errgrpc.ToGRPC(err)
-	}
-	s.events.publish(c.key.namespace, "/tasks/exec-added", &events.TaskExecAdded{ContainerID: r.ID, ExecID: r.ExecID})
-	return empty, nil
+	return s.do(ctx, r.ID, func(c *container) error { return c.exec(r) })
 }
 
 // ResizePty sets the size of a process's terminal.
@@ -168,7 +163,7 @@ func (s *service) State(ctx context.Context, r *taskAPI.StateRequest) (*taskAPI.
 		return nil, err
 	}
 	return &taskAPI.StateResponse{
-		ID: p.id, Bundle: c.bundle, Pid: uint32(p.pidNow()), Status: c.state(p),
+		ID: p.id, Bundle: c.bundle, Pid: p.pid.Load(), Status: c.state(p),
 		Stdin: p.io.stdin, Stdout: p.io.stdout, Stderr: p.io.stderr, Terminal: p.io.terminal,
 		ExitStatus: p.status(), ExitedAt: p.exitedAt(),
 	}, nil
@@ -176,28 +171,12 @@ func (s *service) State(ctx context.Context, r *taskAPI.StateRequest) (*taskAPI.
 
 // Pause freezes a container.
 func (s *service) Pause(ctx context.Context, r *taskAPI.PauseRequest) (*emptypb.Empty, error) {
-	c, err := s.container(ctx, r.ID)
-	if err != nil {
-		return nil, err
-	}
-	if err := c.freeze(true); err != nil {
-		return nil, errgrpc.ToGRPC(err)
-	}
-	s.events.publish(c.key.namespace, "/tasks/paused", &events.TaskPaused{ContainerID: r.ID})
-	return empty, nil
+	return s.do(ctx, r.ID, func(c *container) error { return c.freeze(true) })
 }
 
 // Resume thaws a container.
 func (s *service) Resume(ctx context.Context, r *taskAPI.ResumeRequest) (*emptypb.Empty, error) {
-	c, err := s.container(ctx, r.ID)
-	if err != nil {
-		return nil, err
-	}
-	if err := c.freeze(false); err != nil {
-		return nil, errgrpc.ToGRPC(err)
-	}
-	s.events.publish(c.key.namespace, "/tasks/resumed", &events.TaskResumed{ContainerID: r.ID})
-	return empty, nil
+	return s.do(ctx, r.ID, func(c *container) error { return c.freeze(false) })
 }
 
 // Kill sends a signal to a process.
@@ -245,11 +224,7 @@ func (s *service) Checkpoint(context.Context, *taskAPI.CheckpointTaskRequest) (*
 
 // Update changes the limits of a container.
 func (s *service) Update(ctx context.Context, r *taskAPI.UpdateTaskRequest) (*emptypb.Empty, error) {
-	c, err := s.container(ctx, r.ID)
-	if err != nil {
-		return nil, err
-	}
-	return empty, errgrpc.ToGRPC(c.update(ctx, r.Resources))
+	return s.do(ctx, r.ID, func(c *container) error { return c.update(ctx, r.Resources) })
 }
 
 // Wait answers when a process has ended.
@@ -283,7 +258,7 @@ func (s *service) Stats(ctx context.Context, r *taskAPI.StatsRequest) (*taskAPI.
 func (s *service) Connect(ctx context.Context, r *taskAPI.ConnectRequest) (*taskAPI.ConnectResponse, error) {
 	out := &taskAPI.ConnectResponse{ShimPid: uint32(os.Getpid())}
 	if c, err := s.container(ctx, r.ID); err == nil {
-		out.TaskPid = uint32(c.first.pidNow())
+		out.TaskPid = c.first.pid.Load()
 	}
 	return out, nil
 }
@@ -292,11 +267,4 @@ func (s *service) Connect(ctx context.Context, r *taskAPI.ConnectRequest) (*task
 func (s *service) Shutdown(context.Context, *taskAPI.ShutdownRequest) (*emptypb.Empty, error) {
 	s.idle()
 	return empty, nil
-}
-
-func toTimestamp(t time.Time) *timestamppb.Timestamp {
-	if t.IsZero() {
-		return nil
-	}
-	return timestamppb.New(t)
 }

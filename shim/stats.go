@@ -14,7 +14,7 @@ import (
 // findCgroup notes the cgroup of the first process, for as long as the container is there: its numbers count to the end.
 func (c *container) findCgroup() error {
 	if cgroups.Mode() == cgroups.Unified {
-		path, err := cgroup2.PidGroupPath(c.first.pid)
+		path, err := cgroup2.PidGroupPath(int(c.first.pid.Load()))
 		if err != nil {
 			return err
 		}
@@ -25,7 +25,7 @@ func (c *container) findCgroup() error {
 		c.numbers = func() (any, error) { return cg.Stat() }
 		return nil
 	}
-	cg, err := cgroup1.Load(cgroup1.PidPath(c.first.pid))
+	cg, err := cgroup1.Load(cgroup1.PidPath(int(c.first.pid.Load())))
 	if err != nil {
 		return err
 	}
@@ -35,7 +35,7 @@ func (c *container) findCgroup() error {
 
 // stats reads the numbers of the container's cgroup.
 func (c *container) stats() (*anypb.Any, error) {
-	if c.libcontainer() == nil || c.numbers == nil {
+	if _, err := c.created(); err != nil || c.numbers == nil {
 		return nil, fmt.Errorf("cgroup does not exist: %w", errdefs.ErrNotFound)
 	}
 	n, err := c.numbers()

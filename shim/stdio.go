@@ -22,12 +22,12 @@ type stdio struct {
 
 	copies sync.WaitGroup // of what the process writes
 	theirs []*os.File     // the process's ends; closed once it runs
-	master *os.File       // of the terminal
 	parent *os.File       // where the terminal comes from
 
 	mu struct {
 		sync.Mutex
 		ours   []*os.File // closed in the end
+		master *os.File   // of the terminal
 		hold   *os.File   // keeps standard input open while its writers come and go
 		closed bool
 	}
@@ -184,7 +184,7 @@ func (s *stdio) openTerminal() error {
 	master := os.NewFile(uintptr(fd), "terminal")
 	s.keep(master)
 	s.mu.Lock()
-	s.master = master
+	s.mu.master = master
 	s.mu.Unlock()
 	if s.stdout != "" {
 		to, err := openOut(s.stdout)
@@ -202,7 +202,7 @@ func (s *stdio) openTerminal() error {
 
 func (s *stdio) resize(width, height uint32) error {
 	s.mu.Lock()
-	master := s.master
+	master := s.mu.master
 	s.mu.Unlock()
 	if master == nil {
 		return fmt.Errorf("the process has no terminal: %w", errdefs.ErrFailedPrecondition)

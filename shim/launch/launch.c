@@ -54,7 +54,7 @@ static int promised(const char *dir)
 static void start_monitor(const char *self, const char *dir, const char *events)
 {
 	char bin[PATH_MAX], path[PATH_MAX], byte;
-	int ready[2], log, null, status;
+	int ready[2], log, null;
 	pid_t pid;
 
 	join(bin, self, "sampan-monitor");
@@ -85,7 +85,7 @@ static void start_monitor(const char *self, const char *dir, const char *events)
 		execl(bin, "sampan-monitor", "-dir", dir, "-events", events, "-ready-fd", "3", (char *)NULL);
 		die(bin);
 	}
-	waitpid(pid, &status, 0);
+	waitpid(pid, NULL, 0);
 	close(ready[1]);
 	if (read(ready[0], &byte, 1) != 1) {
 		fprintf(stderr, "sampan-shim: the monitor did not start; its log is %s\n", path);
