@@ -44,7 +44,10 @@ func settleRanges(cfg *config.Config) error {
 	case !errors.Is(err, fs.ErrNotExist):
 		return err
 	}
-	usual := usualRanges(*cfg, linkAddrs())
+	var usual ranges
+	if made.Cluster == "" || made.Service == "" {
+		usual = usualRanges(*cfg, linkAddrs())
+	}
 	for _, r := range []struct {
 		flag        string
 		value       *string
@@ -73,17 +76,15 @@ func usualRanges(cfg config.Config, used []netip.Addr) ranges {
 	}
 	sum := sha256.Sum256([]byte(cfg.DataDir))
 	pick := func(from, at byte) string {
-		var first netip.Prefix
+		nth := func(i byte) netip.Prefix {
+			return netip.PrefixFrom(netip.AddrFrom4([4]byte{10, from + (at%rangesOf+i)%rangesOf, 0, 0}), 16)
+		}
 		for i := range byte(rangesOf) {
-			p := netip.PrefixFrom(netip.AddrFrom4([4]byte{10, from + (at%rangesOf+i)%rangesOf, 0, 0}), 16)
-			if i == 0 {
-				first = p
-			}
-			if !slices.ContainsFunc(used, p.Contains) {
+			if p := nth(i); !slices.ContainsFunc(used, p.Contains) {
 				return p.String()
 			}
 		}
-		return first.String() // all are in use: as good as any
+		return nth(0).String() // all are in use: as good as any
 	}
 	return ranges{pick(128, sum[2]), pick(128+rangesOf, sum[3])}
 }

@@ -68,8 +68,10 @@ func (e *Engine) onlyLeaves(t target, obj, old api.Object, manager string) bool 
 
 // sets remembers sets of fields that were read lately: objects of a kind have few different ones.
 type sets struct {
-	sync.Mutex
-	by map[string]*fieldpath.Set // by their JSON
+	mu struct {
+		sync.Mutex
+		by map[string]*fieldpath.Set // by their JSON
+	}
 }
 
 // setsSize is how many are kept. When there are more, all are forgotten.
@@ -80,19 +82,19 @@ func (s *sets) of(f *metav1.FieldsV1) *fieldpath.Set {
 	if f == nil {
 		return nil
 	}
-	s.Lock()
-	defer s.Unlock()
-	if set := s.by[string(f.Raw)]; set != nil {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if set := s.mu.by[string(f.Raw)]; set != nil {
 		return set
 	}
 	set := &fieldpath.Set{}
 	if set.FromJSON(bytes.NewReader(f.Raw)) != nil {
 		return nil
 	}
-	if s.by == nil || len(s.by) == setsSize {
-		s.by = map[string]*fieldpath.Set{}
+	if s.mu.by == nil || len(s.mu.by) == setsSize {
+		s.mu.by = map[string]*fieldpath.Set{}
 	}
-	s.by[string(f.Raw)] = set
+	s.mu.by[string(f.Raw)] = set
 	return set
 }
 

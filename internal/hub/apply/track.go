@@ -40,15 +40,14 @@ func (e *Engine) track(t target, obj, old api.Object, manager string) error {
 		}
 	}
 	short := t.without(obj)
-	reckon := func() error {
-		_, err := m.Update(t.without(old), short, manager) // changes and returns short
+	reckon := func(was api.Object) error {
+		_, err := m.Update(was, short, manager) // changes and returns short
 		return err
 	}
-	switch {
-	case creating:
-		err = e.made.of(t, short, manager, reckon)
-	case !e.onlyLeaves(t, short, t.without(old), manager):
-		err = reckon()
+	if creating {
+		err = e.made.of(t, short, manager, func() error { return reckon(t.without(old)) })
+	} else if was := t.without(old); !e.onlyLeaves(t, short, was, manager) {
+		err = reckon(was)
 	}
 	if err != nil {
 		return err
