@@ -128,7 +128,7 @@ func (c *lifecycle) markPod(ctx context.Context, pod *corev1.Pod) error {
 	}
 	ready := *loop.PodCondition(pod, corev1.PodReady)
 	ready.Status = corev1.ConditionFalse
-	if err := patchPodStatus(ctx, c.Door, pod, "", ready); err != nil {
+	if err := setPodCondition(ctx, c.Door, pod, ready); err != nil {
 		return err
 	}
 	c.Events.Event(pod, corev1.EventTypeWarning, "NodeNotReady", "Node is not ready")

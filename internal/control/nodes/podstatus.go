@@ -3,6 +3,7 @@ package nodes
 import (
 	"context"
 	"encoding/json"
+	"slices"
 	"time"
 
 	"sampan.dev/internal/client"
@@ -13,20 +14,31 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 )
 
-// patchPodStatus sets conditions of a pod, and its phase unless that is "". The conditions' transition times are now if
-// their status is new. A pod that is gone needs nothing.
+// setPodCondition sets a condition of a pod. A pod that is gone needs nothing. It writes the pod as it was seen, which in
+// process costs half of a patch, and patches it when it is another by now.
+func setPodCondition(ctx context.Context, door client.Interface, pod *corev1.Pod, condition corev1.PodCondition) error {
+	next := pod.DeepCopy()
+	condition = settled(pod, condition)
+	if i := slices.IndexFunc(next.Status.Conditions, func(c corev1.PodCondition) bool { return c.Type == condition.Type }); i >= 0 {
+		next.Status.Conditions[i] = condition
+	} else {
+		next.Status.Conditions = append(next.Status.Conditions, condition)
+	}
+	_, err := client.UpdateStatus(ctx, door, client.Pods, next)
+	switch {
+	case apierrors.IsConflict(err):
+		return patchPodStatus(ctx, door, pod, "", condition)
+	case apierrors.IsNotFound(err):
+		return nil
+	}
+	return err
+}
+
+// patchPodStatus sets conditions of a pod, and its phase unless that is "". A pod that is gone needs nothing.
 func patchPodStatus(ctx context.Context, door client.Writer, pod *corev1.Pod, phase corev1.PodPhase, conditions ...corev1.PodCondition) error {
-	now := metav1.NewTime(time.Now())
 	status := map[string]any{}
 	for i := range conditions {
-		c := &conditions[i]
-		c.ObservedGeneration = pod.Generation
-		c.LastTransitionTime = now
-		for j := range pod.Status.Conditions {
-			if have := &pod.Status.Conditions[j]; have.Type == c.Type && have.Status == c.Status {
-				c.LastTransitionTime = have.LastTransitionTime
-			}
-		}
+		conditions[i] = settled(pod, conditions[i])
 	}
 	if len(conditions) > 0 {
 		status["conditions"] = conditions
@@ -45,6 +57,18 @@ func patchPodStatus(ctx context.Context, door client.Writer, pod *corev1.Pod, ph
 		return nil
 	}
 	return err
+}
+
+// settled is the condition as it is written: of the pod's generation, its transition now if its status is new.
+func settled(pod *corev1.Pod, c corev1.PodCondition) corev1.PodCondition {
+	c.ObservedGeneration = pod.Generation
+	c.LastTransitionTime = metav1.NewTime(time.Now())
+	for i := range pod.Status.Conditions {
+		if have := &pod.Status.Conditions[i]; have.Type == c.Type && have.Status == c.Status {
+			c.LastTransitionTime = have.LastTransitionTime
+		}
+	}
+	return c
 }
 
 // deletePod deletes this very pod; grace nil is the pod's own. One that is gone or replaced needs nothing.

@@ -176,7 +176,7 @@ func (c *taintEviction) evict(ctx context.Context, pod *corev1.Pod) error {
 	key := loop.Key(pod)
 	c.Log.Info("deleting pod because of a taint", "pod", key, "node", pod.Spec.NodeName)
 	c.event(key, pod.UID, "Marking for deletion Pod "+key)
-	err := patchPodStatus(ctx, c.Door, pod, "", corev1.PodCondition{
+	err := setPodCondition(ctx, c.Door, pod, corev1.PodCondition{
 		Type: corev1.DisruptionTarget, Status: corev1.ConditionTrue,
 		Reason: "DeletionByTaintManager", Message: "Taint manager: deleting due to NoExecute taint",
 	})

@@ -3,7 +3,7 @@ package apply
 import (
 	"bytes"
 	"cmp"
-	"encoding/json"
+	"maps"
 	"reflect"
 	"slices"
 	"strings"
@@ -28,7 +28,7 @@ import (
 // not among those that are owned, and the schema decides.
 func (e *Engine) onlyLeaves(t target, obj, old api.Object, manager string) bool {
 	entries, sent := old.GetManagedFields(), obj.GetManagedFields()
-	if sent != nil && !reflect.DeepEqual(sent, entries) {
+	if sent != nil && !slices.EqualFunc(sent, entries, func(a, b metav1.ManagedFieldsEntry) bool { return sameButTime(a, b) && a.Time.Equal(b.Time) }) {
 		return false // what was sent counts
 	}
 	mine := -1
@@ -122,22 +122,55 @@ const maxLeaves = 64
 
 // object compares two kinds. What metadata says of the write itself is not a field that anybody owns.
 func (d *differ) object(a, b reflect.Value) bool {
-	for i := range a.NumField() {
-		f := a.Type().Field(i)
-		switch {
-		case f.Type == typeMetaType:
-		case f.Type == objectMetaType:
-			ma, mb := a.Field(i).Interface().(metav1.ObjectMeta), b.Field(i).Interface().(metav1.ObjectMeta)
-			ma.ManagedFields, mb.ManagedFields = nil, nil
-			ma.ResourceVersion, mb.ResourceVersion = "", ""
-			if !reflect.DeepEqual(ma, mb) {
+	fields := fieldsOf(a.Type())
+	for i := range fields {
+		f := &fields[i]
+		switch f.kind {
+		case typeMetaType:
+		case objectMetaType:
+			if !sameMeta(a.Field(i).Addr().Interface().(*metav1.ObjectMeta), b.Field(i).Addr().Interface().(*metav1.ObjectMeta)) {
 				return false
 			}
-		case !d.field(f, a.Field(i), b.Field(i)):
-			return false
+		default:
+			if !d.field(f, a.Field(i), b.Field(i)) {
+				return false
+			}
 		}
 	}
 	return true
+}
+
+// sameMeta compares all that an update may come to own, and more where comparing more is simpler.
+func sameMeta(a, b *metav1.ObjectMeta) bool {
+	return a.Name == b.Name && a.Namespace == b.Namespace && a.GenerateName == b.GenerateName && a.UID == b.UID &&
+		a.Generation == b.Generation && a.CreationTimestamp.Equal(&b.CreationTimestamp) && a.DeletionTimestamp.Equal(b.DeletionTimestamp) &&
+		reflect.DeepEqual(a.DeletionGracePeriodSeconds, b.DeletionGracePeriodSeconds) && a.SelfLink == b.SelfLink &&
+		maps.Equal(a.Labels, b.Labels) && maps.Equal(a.Annotations, b.Annotations) && slices.Equal(a.Finalizers, b.Finalizers) &&
+		reflect.DeepEqual(a.OwnerReferences, b.OwnerReferences)
+}
+
+// structField is what is to be known of a field of a Go type.
+type structField struct {
+	kind     reflect.Type
+	name     string // in JSON; empty when the fields of it are those of the whole
+	left     bool   // it has no name and is no part of JSON as we know it
+	mergeKey string
+}
+
+var structFields sync.Map // reflect.Type -> []structField
+
+func fieldsOf(t reflect.Type) []structField {
+	if known, ok := structFields.Load(t); ok {
+		return known.([]structField)
+	}
+	out := make([]structField, t.NumField())
+	for i := range out {
+		f := t.Field(i)
+		name, options, _ := strings.Cut(f.Tag.Get("json"), ",")
+		out[i] = structField{kind: f.Type, name: name, left: name == "" && options != "inline" && !f.Anonymous, mergeKey: f.Tag.Get("patchMergeKey")}
+	}
+	structFields.Store(t, out)
+	return out
 }
 
 var (
@@ -154,68 +187,70 @@ var scalars = map[reflect.Type]bool{
 	reflect.TypeFor[intstr.IntOrString](): true,
 }
 
-func (d *differ) field(f reflect.StructField, a, b reflect.Value) bool {
-	name, options, _ := strings.Cut(f.Tag.Get("json"), ",")
-	if name == "" {
-		if options == "inline" || f.Anonymous {
-			return d.value(f, a, b)
-		}
+func (d *differ) field(f *structField, a, b reflect.Value) bool {
+	if f.left {
 		return false
 	}
-	d.at = append(d.at, fieldpath.PathElement{FieldName: &name})
-	ok := d.value(f, a, b)
+	if f.name == "" {
+		return d.value(f.mergeKey, a, b)
+	}
+	d.at = append(d.at, fieldpath.PathElement{FieldName: &f.name})
+	ok := d.value(f.mergeKey, a, b)
 	d.at = d.at[:len(d.at)-1]
 	return ok
 }
 
-func (d *differ) value(f reflect.StructField, a, b reflect.Value) bool {
+// value compares two values; mergeKey is what tells the elements of a list apart.
+func (d *differ) value(mergeKey string, a, b reflect.Value) bool {
 	switch a.Kind() {
 	case reflect.Pointer:
 		if a.IsNil() || b.IsNil() {
 			return a.IsNil() && b.IsNil()
 		}
-		return a.UnsafePointer() == b.UnsafePointer() || d.value(f, a.Elem(), b.Elem())
+		return a.UnsafePointer() == b.UnsafePointer() || d.value(mergeKey, a.Elem(), b.Elem())
 	case reflect.Struct:
 		if scalars[a.Type()] {
 			return d.scalar(a, b)
 		}
-		for i := range a.NumField() {
-			if !d.field(a.Type().Field(i), a.Field(i), b.Field(i)) {
+		fields := fieldsOf(a.Type())
+		for i := range fields {
+			if !d.field(&fields[i], a.Field(i), b.Field(i)) {
 				return false
 			}
 		}
 		return true
 	case reflect.Slice:
-		return d.slice(f, a, b)
-	case reflect.String, reflect.Bool, reflect.Int32, reflect.Int64, reflect.Float64:
+		return d.slice(mergeKey, a, b)
+	case reflect.String:
+		return a.String() == b.String() || d.scalar(a, b)
+	case reflect.Bool, reflect.Int32, reflect.Int64, reflect.Float64:
 		return d.scalar(a, b)
 	}
 	return reflect.DeepEqual(a.Interface(), b.Interface())
 }
 
 // slice compares lists of the same length and order. Where elements differ they must be told apart by one key.
-func (d *differ) slice(f reflect.StructField, a, b reflect.Value) bool {
+func (d *differ) slice(mergeKey string, a, b reflect.Value) bool {
 	if a.Len() != b.Len() || a.IsNil() != b.IsNil() {
 		return false
 	}
 	if a.Len() == 0 || a.UnsafePointer() == b.UnsafePointer() {
 		return true
 	}
-	key := f.Tag.Get("patchMergeKey")
-	if key == "" || a.Type().Elem().Kind() != reflect.Struct {
+	if mergeKey == "" || a.Type().Elem().Kind() != reflect.Struct {
 		return reflect.DeepEqual(a.Interface(), b.Interface())
 	}
 	for i := range a.Len() {
-		k, ok := stringField(a.Index(i), key)
-		if other, _ := stringField(b.Index(i), key); !ok || k != other {
+		k, ok := stringField(a.Index(i), mergeKey)
+		if other, _ := stringField(b.Index(i), mergeKey); !ok || k != other {
 			if !reflect.DeepEqual(a.Index(i).Interface(), b.Index(i).Interface()) {
 				return false
 			}
 			continue
 		}
-		fields := value.FieldList{{Name: key, Value: value.NewValueInterface(k)}}
+		fields := value.FieldList{{Name: mergeKey, Value: value.NewValueInterface(k)}}
 		d.at = append(d.at, fieldpath.PathElement{Key: &fields})
-		ok = d.value(reflect.StructField{}, a.Index(i), b.Index(i))
+		ok = d.value("", a.Index(i), b.Index(i))
 		d.at = d.at[:len(d.at)-1]
 		if !ok {
 			return false
@@ -226,8 +261,9 @@ func (d *differ) slice(f reflect.StructField, a, b reflect.Value) bool {
 
 // stringField is the struct's field of that json name, if it is a string.
 func stringField(v reflect.Value, name string) (string, bool) {
-	for i := range v.NumField() {
-		if n, _, _ := strings.Cut(v.Type().Field(i).Tag.Get("json"), ","); n == name && v.Field(i).Kind() == reflect.String {
+	fields := fieldsOf(v.Type())
+	for i := range fields {
+		if fields[i].name == name && v.Field(i).Kind() == reflect.String {
 			return v.Field(i).String(), true
 		}
 	}
@@ -236,23 +272,31 @@ func stringField(v reflect.Value, name string) (string, bool) {
 
 // scalar compares values that are one in JSON. One that is empty may be absent, which is another matter than to differ.
 func (d *differ) scalar(a, b reflect.Value) bool {
-	va, vb := a.Interface(), b.Interface()
-	if reflect.DeepEqual(va, vb) {
+	if a.Comparable() && a.Equal(b) {
 		return true
 	}
-	if a.Kind() == reflect.Struct { // of two values here some are one in JSON: a Time has whole seconds there
-		ja, err := json.Marshal(va)
-		jb, other := json.Marshal(vb)
-		if err != nil || other != nil {
-			return false
-		}
-		if bytes.Equal(ja, jb) {
-			return true
-		}
+	if sameInJSON(a.Interface(), b.Interface()) {
+		return true
 	}
 	if a.IsZero() || b.IsZero() || len(d.paths) == maxLeaves {
 		return false
 	}
 	d.paths = append(d.paths, d.at.Copy())
 	return true
+}
+
+// sameInJSON compares values of one type. Some that differ are one in JSON: a Time has whole seconds there.
+func sameInJSON(a, b any) bool {
+	switch a := a.(type) {
+	case metav1.Time:
+		b := b.(metav1.Time)
+		return a.IsZero() == b.IsZero() && a.Unix() == b.Unix()
+	case metav1.MicroTime:
+		b := b.(metav1.MicroTime)
+		return a.IsZero() == b.IsZero() && a.UnixMicro() == b.UnixMicro()
+	case resource.Quantity:
+		b := b.(resource.Quantity)
+		return a.String() == b.String()
+	}
+	return reflect.DeepEqual(a, b)
 }

@@ -7,37 +7,31 @@ import (
 	"sampan.dev/internal/api"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
 )
 
 // memo remembers the managed fields of objects that were created lately. Which fields a create comes to own follows from
-// the object alone, and what makes many objects (a ReplicaSet, a Job, a load test) makes them alike but for their names,
-// which nobody owns: of ten thousand such pods the fields are reckoned once. That is a third of the cost of a create, and
+// the shape of the object alone, and what makes many objects (a ReplicaSet, a Job, a recorder of events, a load test) makes
+// them of one shape: of ten thousand such pods the fields are reckoned once. That is a third of the cost of a create, and
 // the entries share their bytes.
 type memo struct {
 	mu struct {
 		sync.Mutex
-		by map[target]map[string][]metav1.ManagedFieldsEntry // by the manager's name and the object's bytes
+		by map[target]map[string][]metav1.ManagedFieldsEntry // by the manager's name and the object's shape
 		n  int
 	}
 	buffers sync.Pool // of *[]byte
 }
 
-// What is kept: so many objects, none longer than this. When there are more, all are forgotten.
+// What is kept: so many shapes, none longer than this. When there are more, all are forgotten.
 const (
 	memoSize = 128
 	memoMost = 8 << 10
 )
 
-// sized is what the types of k8s.io/api can do.
-type sized interface {
-	Size() int
-	MarshalToSizedBuffer(b []byte) (int, error)
-}
-
 // of returns the managed fields of obj, which manager creates, from memory or from reckon. obj is one that nobody else holds.
 func (m *memo) of(t target, obj api.Object, manager string, reckon func() error) error {
-	msg, ok := obj.(sized)
-	if !ok || obj.GetManagedFields() != nil { // an empty list asks for none
+	if _, untyped := obj.(runtime.Unstructured); untyped || obj.GetManagedFields() != nil { // an empty list asks for none
 		return reckon()
 	}
 	p, _ := m.buffers.Get().(*[]byte)
@@ -45,8 +39,8 @@ func (m *memo) of(t target, obj api.Object, manager string, reckon func() error)
 		p = new([]byte)
 	}
 	defer m.buffers.Put(p)
-	key, ok := keyOf((*p)[:0], msg, obj, manager)
-	if *p = key; !ok {
+	key, err := appendShape(append(append((*p)[:0], manager...), 0), obj)
+	if *p = key; err != nil || len(key) > memoMost {
 		return reckon()
 	}
 	m.mu.Lock()
@@ -79,31 +73,4 @@ func (m *memo) keep(t target, key string, entries []metav1.ManagedFieldsEntry) {
 		m.mu.by[t] = map[string][]metav1.ManagedFieldsEntry{}
 	}
 	m.mu.by[t][key] = entries
-}
-
-// keyOf appends the manager's name and the object without its name to b; false when that is too long.
-func keyOf(b []byte, msg sized, obj api.Object, manager string) ([]byte, bool) {
-	name, namespace := obj.GetName(), obj.GetNamespace()
-	obj.SetName("")
-	obj.SetNamespace("")
-	defer func() {
-		obj.SetName(name)
-		obj.SetNamespace(namespace)
-	}()
-	n := msg.Size()
-	if n > memoMost {
-		return b, false
-	}
-	b = append(b, manager...)
-	b = append(b, 0)
-	from := len(b)
-	if cap(b) < from+n {
-		b = append(b, make([]byte, n)...)
-	} else {
-		b = b[:from+n]
-	}
-	if _, err := msg.MarshalToSizedBuffer(b[from:]); err != nil {
-		return b, false
-	}
-	return b, true
 }

@@ -1,17 +1,19 @@
 package apply
 
 import (
+	"bytes"
+	"maps"
 	"reflect"
+	"slices"
 	"strings"
 	"unicode"
 	"unicode/utf8"
 
 	"sampan.dev/internal/api"
 
-	"k8s.io/apimachinery/pkg/api/equality"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/validation"
-	"k8s.io/apimachinery/pkg/conversion"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/managedfields"
 )
 
@@ -47,6 +49,7 @@ func (e *Engine) track(t target, obj, old api.Object, manager string) error {
 	if creating {
 		err = e.made.of(t, short, manager, func() error { return reckon(t.without(old)) })
 	} else if was := t.without(old); !e.onlyLeaves(t, short, was, manager) {
+		dropEqual(short, was)
 		err = reckon(was)
 	}
 	if err != nil {
@@ -76,6 +79,50 @@ func (t target) without(obj api.Object) api.Object {
 	return out.Interface().(api.Object)
 }
 
+// dropEqual clears what two versions of an object have in common, field by field of their metadata, spec, status and the like:
+// it has no part in what changes hands, and comparing by schema is slow. Both are copies as without makes them.
+func dropEqual(a, b api.Object) {
+	if _, untyped := a.(runtime.Unstructured); untyped {
+		return
+	}
+	va, vb := reflect.ValueOf(a).Elem(), reflect.ValueOf(b).Elem()
+	for i := range va.NumField() {
+		switch fa, fb := va.Field(i), vb.Field(i); {
+		case fa.Type() == typeMetaType:
+		case fa.Type() == objectMetaType:
+			dropEqualMeta(fa.Addr().Interface().(*metav1.ObjectMeta), fb.Addr().Interface().(*metav1.ObjectMeta))
+		case fa.Kind() == reflect.Struct:
+			for j := range fa.NumField() {
+				dropIfEqual(fa.Field(j), fb.Field(j))
+			}
+		default:
+			dropIfEqual(fa, fb)
+		}
+	}
+}
+
+func dropIfEqual(a, b reflect.Value) {
+	if reflect.DeepEqual(a.Interface(), b.Interface()) {
+		a.SetZero()
+		b.SetZero()
+	}
+}
+
+func dropEqualMeta(a, b *metav1.ObjectMeta) {
+	if maps.Equal(a.Labels, b.Labels) {
+		a.Labels, b.Labels = nil, nil
+	}
+	if maps.Equal(a.Annotations, b.Annotations) {
+		a.Annotations, b.Annotations = nil, nil
+	}
+	if reflect.DeepEqual(a.OwnerReferences, b.OwnerReferences) {
+		a.OwnerReferences, b.OwnerReferences = nil, nil
+	}
+	if slices.Equal(a.Finalizers, b.Finalizers) {
+		a.Finalizers, b.Finalizers = nil, nil
+	}
+}
+
 // Manager is the name a write is recorded under: the fieldManager option or else what precedes the first slash of the user
 // agent, printable characters only, at most 128 bytes.
 func Manager(option, userAgent string) string {
@@ -102,36 +149,25 @@ func CheckFields(entries []metav1.ManagedFieldsEntry) error {
 	return managedfields.ValidateManagedFields(entries)
 }
 
-// KeepTimes gives the managed fields of obj the times that old has when nothing else differs between the two, so that a
-// write which changes nothing is seen to change nothing. It runs last before obj is stored.
-func KeepTimes(obj, old api.Object) {
+// OnlyTimes reports whether the managed fields of obj and old differ, and in nothing but their times: then nothing else may
+// differ between the two, and a write that changes nothing else is to be seen to change nothing.
+func OnlyTimes(obj, old api.Object) bool {
 	was, is := old.GetManagedFields(), obj.GetManagedFields()
-	if len(was) != len(is) || len(is) == 0 {
-		return
-	}
-	changed := false
-	for i := range is {
-		changed = changed || !is[i].Time.Equal(was[i].Time)
-	}
-	if !changed || !timeless.DeepEqual(was, is) || !timeless.DeepEqual(obj, old) {
-		return
-	}
-	kept := make([]metav1.ManagedFieldsEntry, len(is))
-	for i := range is {
-		kept[i] = is[i]
-		kept[i].Time = was[i].Time
-	}
-	obj.SetManagedFields(kept)
+	differ := false
+	return len(was) == len(is) && slices.EqualFunc(was, is, func(a, b metav1.ManagedFieldsEntry) bool {
+		differ = differ || !a.Time.Equal(b.Time)
+		return sameButTime(a, b)
+	}) && differ
 }
 
-// timeless compares as equality.Semantic does, but for the times of managed fields.
-var timeless = func() conversion.Equalities {
-	eq := equality.Semantic.Copy()
-	if err := eq.AddFuncs(func(a, b metav1.ManagedFieldsEntry) bool {
-		a.Time, b.Time = nil, nil
-		return reflect.DeepEqual(a, b)
-	}); err != nil {
-		panic(err) // a function of the wrong shape: our own mistake
+func sameButTime(a, b metav1.ManagedFieldsEntry) bool {
+	return a.Manager == b.Manager && a.Operation == b.Operation && a.APIVersion == b.APIVersion && a.FieldsType == b.FieldsType &&
+		a.Subresource == b.Subresource && bytes.Equal(rawFields(a), rawFields(b))
+}
+
+func rawFields(e metav1.ManagedFieldsEntry) []byte {
+	if e.FieldsV1 == nil {
+		return nil
 	}
-	return eq
-}()
+	return e.FieldsV1.Raw
+}

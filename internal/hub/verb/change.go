@@ -100,14 +100,23 @@ func decideOn(t target, en *cache.Entry, decide func(old api.Object) (plan, erro
 	if err != nil || p.act != write {
 		return d, err
 	}
-	if old != nil {
-		apply.KeepTimes(p.obj, old)
+	if old == nil || p.changes {
+		d.stored, err = encode(p.obj)
+		return d, err
 	}
-	if d.stored, err = encode(p.obj); err != nil || old == nil || p.changes {
+	is, again := p.obj.GetManagedFields(), apply.OnlyTimes(p.obj, old)
+	if again {
+		p.obj.SetManagedFields(old.GetManagedFields())
+	}
+	if d.stored, err = encode(p.obj); err != nil {
 		return d, err
 	}
 	d.stays = bytes.Equal(d.stored, en.Stored())
-	return d, nil
+	if again && !d.stays { // something else differs as well
+		p.obj.SetManagedFields(is)
+		d.stored, err = encode(p.obj)
+	}
+	return d, err
 }
 
 // answer is what the caller gets when nothing is written.

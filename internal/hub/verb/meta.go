@@ -112,7 +112,11 @@ func validateNewMeta(k *api.Kind, obj api.Object) field.ErrorList {
 // validateMetaChange checks the metadata of an update; each complaint is made once.
 func validateMetaChange(k *api.Kind, obj, old api.Object) field.ErrorList {
 	var errs field.ErrorList
-	if !sameMeta(obj, old) { // what was valid stays so
+	if sameMeta(obj, old) { // what was valid stays so
+		if sameIdentity(obj, old) {
+			return nil
+		}
+	} else {
 		errs = validation.ValidateObjectMetaAccessor(obj, k.Namespaced, path.ValidatePathSegmentName, metadataPath)
 	}
 	for _, err := range validation.ValidateObjectMetaAccessorUpdate(obj, old, metadataPath) {
@@ -133,6 +137,13 @@ func sameMeta(a, b api.Object) bool {
 		maps.Equal(a.GetLabels(), b.GetLabels()) && maps.Equal(a.GetAnnotations(), b.GetAnnotations()) &&
 		slices.Equal(a.GetFinalizers(), b.GetFinalizers()) && slices.EqualFunc(a.GetOwnerReferences(), b.GetOwnerReferences(), sameOwner) &&
 		slices.EqualFunc(a.GetManagedFields(), b.GetManagedFields(), sameFields) && a.GetGeneration() >= b.GetGeneration()
+}
+
+// sameIdentity reports whether nothing differs that an update may not change, and the update says what it is of.
+func sameIdentity(a, b api.Object) bool {
+	made, old := a.GetCreationTimestamp(), b.GetCreationTimestamp()
+	return a.GetResourceVersion() != "" && a.GetUID() == b.GetUID() && made.Equal(&old) &&
+		a.GetDeletionTimestamp().Equal(b.GetDeletionTimestamp()) && samePtr(a.GetDeletionGracePeriodSeconds(), b.GetDeletionGracePeriodSeconds())
 }
 
 // dedupOwners drops repeated owner references, with upstream's warning.
