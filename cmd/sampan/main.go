@@ -1,3 +1,7 @@
+// An idle process need not look every second how many processors its cgroup has.
+//
+//go:debug updatemaxprocs=0
+
 package main
 
 import (

@@ -27,7 +27,7 @@ type Config struct {
 	Duration, Deadline, Retry time.Duration
 
 	// Quiet is for a candidate that is alone while it runs: it takes the lease, so that those who look find a holder, and
-	// from then on only looks whether it still has it, instead of renewing every Retry; nor does it give it up in the end. Its
+	// from then on only looks twice in Deadline whether it still has it, instead of renewing every Retry; nor does it give it up in the end. Its
 	// Identity must be the same at each start. Somebody else who stands for the lease takes it after Duration, as from a leader
 	// that has died, and the candidate finds that out.
 	Quiet bool
@@ -123,7 +123,11 @@ func (e *elector) acquire(ctx context.Context) bool {
 
 // renew keeps the lease until ctx ends or done is closed (nil), or renewing has failed for too long (ErrLost).
 func (e *elector) renew(ctx context.Context, done <-chan struct{}) error {
-	t := time.NewTicker(e.Retry)
+	every := e.Retry
+	if e.Quiet {
+		every = e.Deadline / 2
+	}
+	t := time.NewTicker(every)
 	defer t.Stop()
 	renewed := time.Now()
 	for {

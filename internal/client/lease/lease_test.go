@@ -255,7 +255,7 @@ func TestQuiet(t *testing.T) {
 		l.Spec.HolderIdentity = &other
 		h.put(l)
 		h.mu.Unlock()
-		time.Sleep(2 * time.Second)
+		time.Sleep(5 * time.Second) // half of Deadline
 		synctest.Wait()
 		select {
 		case err := <-done:

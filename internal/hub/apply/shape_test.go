@@ -28,10 +28,14 @@ func filled(t *testing.T, k *api.Kind) api.Object {
 	t.Helper()
 	obj := k.New()
 	randfill.NewWithSeed(1).NilChance(0).NumElements(1, 2).MaxDepth(12).Funcs(
-		func(q *resource.Quantity, c randfill.Continue) { *q = *resource.NewQuantity(1+c.Int63n(1000), resource.DecimalSI) },
+		func(q *resource.Quantity, c randfill.Continue) {
+			*q = *resource.NewQuantity(1+c.Int63n(1000), resource.DecimalSI)
+		},
 		func(i *intstr.IntOrString, c randfill.Continue) { *i = intstr.FromInt32(1 + c.Int31n(1000)) },
 		func(m *metav1.Time, c randfill.Continue) { *m = metav1.Unix(1e9+c.Int63n(1e6), 0) },
-		func(m *metav1.MicroTime, c randfill.Continue) { *m = metav1.NewMicroTime(time.Unix(1e9+c.Int63n(1e6), 0)) },
+		func(m *metav1.MicroTime, c randfill.Continue) {
+			*m = metav1.NewMicroTime(time.Unix(1e9+c.Int63n(1e6), 0))
+		},
 		func(*[]metav1.ManagedFieldsEntry, randfill.Continue) {},
 		func(s *string, c randfill.Continue) { *s = fmt.Sprintf("s%x", c.Int63()) },
 	).Fill(obj)

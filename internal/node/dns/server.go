@@ -83,7 +83,8 @@ func (s *Server) serve(ctx context.Context, pc net.PacketConn, l net.Listener) e
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	h := dns.HandlerFunc(func(w dns.ResponseWriter, m *dns.Msg) { s.answer(ctx, w, m) })
-	servers := []*dns.Server{{PacketConn: pc, Handler: h}, {Listener: l, Handler: h, ReadTimeout: 10 * time.Second}}
+	// A datagram may be waited for as long as it takes: the library would look up every two seconds.
+	servers := []*dns.Server{{PacketConn: pc, Handler: h, ReadTimeout: time.Hour}, {Listener: l, Handler: h, ReadTimeout: 10 * time.Second}}
 	var wg sync.WaitGroup
 	failed := make(chan error, len(servers))
 	for _, srv := range servers {

@@ -50,13 +50,13 @@ const (
 )
 
 // A lone member elects itself after one to two election timeouts, so ticks are short until it has; after that they drive
-// only heartbeats to nobody, and short ones would cost an idle cluster a percent of a core. What etcd derives of tickMs are
-// timeouts and how often it looks for a leader that has gone.
+// only heartbeats to nobody, and short ones would cost an idle cluster a percent of a core. What etcd derives of idleTickMs,
+// once the ticker is made, are timeouts and how often it looks for a leader that has gone.
 const (
 	tickMs        = 200
 	electionTicks = 5
 	firstTick     = 10 * time.Millisecond
-	idleTick      = 500 * time.Millisecond
+	idleTickMs    = 2000
 )
 
 const (
@@ -71,7 +71,7 @@ const (
 	walFiles   = 1
 	walSegment = 16 << 20
 	// How long writes, which the log has already, may wait to be committed to the database file together.
-	commitEvery = 500 * time.Millisecond
+	commitEvery = time.Second
 )
 
 // member is a running etcd server.
@@ -98,6 +98,7 @@ func Embedded(ctx context.Context, cfg EmbeddedConfig) (*Store, error) {
 	}
 	m := &member{srv: srv, log: log}
 	tick(srv, firstTick, log)
+	srv.Cfg.TickMs = idleTickMs
 	srv.Start()
 	ctx, cancel := context.WithTimeout(ctx, readyIn)
 	defer cancel()
@@ -109,7 +110,7 @@ func Embedded(ctx context.Context, cfg EmbeddedConfig) (*Store, error) {
 		srv.HardStop()
 		return nil, fmt.Errorf("wait for etcd in %s: %w", dir, ctx.Err())
 	}
-	tick(srv, idleTick, log)
+	tick(srv, idleTickMs*time.Millisecond, log)
 	if cfg.Listen != "" {
 		if err := m.listen(cfg); err != nil {
 			srv.Stop()
