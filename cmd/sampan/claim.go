@@ -18,10 +18,8 @@ type claim struct{ file *os.File }
 
 // takeClaim makes the directories and takes the lock, or says which process has it.
 func takeClaim(paths config.Paths) (*claim, error) {
-	for _, dir := range []string{paths.Data, paths.Run} {
-		if err := os.MkdirAll(dir, 0o700); err != nil {
-			return nil, fmt.Errorf("make %s: %w", dir, err)
-		}
+	if err := os.MkdirAll(paths.Data, 0o700); err != nil {
+		return nil, fmt.Errorf("make %s: %w", paths.Data, err)
 	}
 	f, err := os.OpenFile(claimFile(paths), os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
@@ -36,6 +34,10 @@ func takeClaim(paths config.Paths) (*claim, error) {
 		return nil, err
 	}
 	if _, err := f.WriteAt([]byte(strconv.Itoa(os.Getpid())), 0); err != nil {
+		f.Close()
+		return nil, err
+	}
+	if err := makeRunDir(paths.Run); err != nil {
 		f.Close()
 		return nil, err
 	}

@@ -112,7 +112,7 @@ func down(ctx context.Context, cfg config.Config, log *slog.Logger) error {
 		errs = append(errs, network.Cleanup(cfg.Instance()))
 		errs = append(errs, nft.Cleanup(cfg.Instance()))
 	}
-	errs = append(errs, os.RemoveAll(paths.Run))
+	errs = append(errs, removeRunDir(paths.Run))
 	return errors.Join(errs...)
 }
 

@@ -243,7 +243,7 @@ func (n furtherNode) down(ctx context.Context, log *slog.Logger) error {
 	if _, err := os.Stat(filepath.Join("/run/netns", n.netns())); err == nil {
 		errs = append(errs, stopHolder(ctx, c.Paths()), stopRuntime(ctx, c, log), sweep(c))
 	}
-	errs = append(errs, os.RemoveAll(c.Paths().Run))
+	errs = append(errs, removeRunDir(c.Paths().Run))
 	if link, err := netlink.LinkByName(n.link()); err == nil {
 		errs = append(errs, netlink.LinkDel(link))
 	}
