@@ -60,8 +60,7 @@ $(BIN)/etcd: tools/etcd/go.mod
 $(BIN)/pause.tar: tools/pause/pause.c tools/mkimage/main.go
 	@mkdir -p $(BIN)
 	gcc -Os -static -Wall -Werror -s -o $(BIN)/pause tools/pause/pause.c
-	go run ./tools/mkimage -o $@ -tag sampan.dev/pause:1 -entrypoint /pause -file $(BIN)/pause=/pause \
-	  -empty /dev/ -empty /proc/ -empty /sys/ -empty /etc/ -empty /etc/resolv.conf # where every sandbox is mounted upon
+	go run ./tools/mkimage -o $@ -tag sampan.dev/pause:1 -entrypoint /pause -file $(BIN)/pause=/pause
 
 up: build ## build what is needed and start a cluster on this machine
 	$(BIN)/sampan up --detach

@@ -12,6 +12,7 @@ import (
 	"syscall"
 	"time"
 
+	sandboxAPI "github.com/containerd/containerd/api/runtime/sandbox/v1"
 	taskAPI "github.com/containerd/containerd/api/runtime/task/v3"
 	"github.com/containerd/ttrpc"
 )
@@ -45,7 +46,12 @@ func run(cfg config, log *slog.Logger) error {
 	if err != nil {
 		return err
 	}
+	self, err := os.Executable()
+	if err != nil {
+		return err
+	}
 	taskAPI.RegisterTTRPCTaskService(server, svc)
+	sandboxAPI.RegisterTTRPCSandboxService(server, &sandboxes{service: svc, pause: filepath.Join(filepath.Dir(self), "pause"), state: cfg.dir})
 	tasks, err := listen(filepath.Join(cfg.dir, taskSocket))
 	if err != nil {
 		return err

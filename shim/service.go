@@ -25,6 +25,7 @@ type service struct {
 	mu struct {
 		sync.Mutex
 		containers map[key]*container
+		sandboxes  map[key]*sandbox
 	}
 }
 
@@ -33,14 +34,14 @@ type key struct{ namespace, id string }
 
 func newService(p *publisher, took, idle func(), log *slog.Logger) *service {
 	s := &service{events: p, took: took, idle: idle, log: log}
-	s.mu.containers = map[key]*container{}
+	s.mu.containers, s.mu.sandboxes = map[key]*container{}, map[key]*sandbox{}
 	return s
 }
 
 func (s *service) count() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return len(s.mu.containers)
+	return len(s.mu.containers) + len(s.mu.sandboxes)
 }
 
 // namespaceOf is the namespace a request is made in.

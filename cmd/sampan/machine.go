@@ -87,6 +87,9 @@ func (m *machine) startNode(g *daemon.Group, s *seat, show *steps) error {
 		return err
 	}
 	show.done("container runtime", m.began, m.runtime)
+	if m.cfg.RuntimeEndpoint == "" {
+		spreadPodDirs(m.paths)
+	}
 	if err := m.startKubelet(g, s, name, services); err != nil {
 		return err
 	}

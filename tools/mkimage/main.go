@@ -28,27 +28,26 @@ func (l *listFlag) String() string     { return strings.Join(*l, ",") }
 func (l *listFlag) Set(s string) error { *l = append(*l, s); return nil }
 
 func main() {
-	var files, empty listFlag
+	var files listFlag
 	out := flag.String("o", "", "tar to write")
 	tag := flag.String("tag", "", "full image name")
 	entrypoint := flag.String("entrypoint", "", "entrypoint, words separated by spaces")
 	cmd := flag.String("cmd", "", "command, words separated by spaces")
 	dir := flag.String("dir", "", "directory whose content is the root file system")
 	flag.Var(&files, "file", "SOURCE=/DEST, an executable to add; may be repeated")
-	flag.Var(&empty, "empty", "an empty file, or with a slash at its end a directory, to add; may be repeated")
 	flag.Parse()
 	if *out == "" || *tag == "" {
 		flag.Usage()
 		os.Exit(2)
 	}
-	if err := build(*out, *tag, strings.Fields(*entrypoint), strings.Fields(*cmd), *dir, files, empty); err != nil {
+	if err := build(*out, *tag, strings.Fields(*entrypoint), strings.Fields(*cmd), *dir, files); err != nil {
 		fmt.Fprintln(os.Stderr, "mkimage:", err)
 		os.Exit(1)
 	}
 }
 
-func build(out, tag string, entrypoint, cmd []string, dir string, files, empty []string) error {
-	layer, err := makeLayer(dir, files, empty)
+func build(out, tag string, entrypoint, cmd []string, dir string, files []string) error {
+	layer, err := makeLayer(dir, files)
 	if err != nil {
 		return err
 	}
@@ -106,20 +105,11 @@ func build(out, tag string, entrypoint, cmd []string, dir string, files, empty [
 	return f.Close()
 }
 
-func makeLayer(dir string, files, empty []string) ([]byte, error) {
+func makeLayer(dir string, files []string) ([]byte, error) {
 	var b bytes.Buffer
 	w := tar.NewWriter(&b)
 	if dir != "" {
 		if err := addTree(w, dir); err != nil {
-			return nil, err
-		}
-	}
-	for _, e := range empty {
-		h := &tar.Header{Name: strings.TrimPrefix(e, "/"), Mode: 0o644, Typeflag: tar.TypeReg}
-		if strings.HasSuffix(e, "/") {
-			h.Mode, h.Typeflag = 0o755, tar.TypeDir
-		}
-		if err := w.WriteHeader(h); err != nil {
 			return nil, err
 		}
 	}

@@ -1,7 +1,9 @@
 package runtime
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -59,8 +61,10 @@ func (c *Containerd) config() string {
 	p("    default_runtime_name = 'runc'")
 	p("    [plugins.'io.containerd.cri.v1.runtime'.containerd.runtimes.runc]")
 	p("      runtime_type = 'io.containerd.runc.v2'")
-	if shim := filepath.Join(filepath.Dir(c.Bin), "sampan-shim"); isFile(shim) {
+	if shim := c.shim(); shim != "" {
 		p("      runtime_path = %q", shim) // one monitor for all pods instead of a shim for each
+		p("      sandboxer = 'shim'")      // which makes sandboxes too, without a container or an image
+		p("      disable_pause_image_pull = true")
 	}
 	p("      [plugins.'io.containerd.cri.v1.runtime'.containerd.runtimes.runc.options]")
 	p("        BinaryName = %q", c.Runc)
@@ -84,6 +88,33 @@ func (c *Containerd) config() string {
 // maxSocketDir is the longest directory that containerd takes for its shims' sockets: their names are hashes, and a socket's
 // path has at most 107 characters. With a longer one they are in /run/containerd/s.
 const maxSocketDir = 42
+
+// shim is the launcher of our monitor; "" if it is not there, and then there is a stock shim for each pod.
+func (c *Containerd) shim() string {
+	dir := filepath.Dir(c.Bin)
+	if shim := filepath.Join(dir, "sampan-shim"); isFile(shim) && isFile(filepath.Join(dir, "sampan-monitor")) && isFile(filepath.Join(dir, "pause")) {
+		return shim
+	}
+	return ""
+}
+
+// shimDir makes a directory in which the launcher has the name of the stock shim: by that name, in PATH, the part of containerd
+// that starts sandboxes looks for one. It returns "" when there is no launcher.
+func (c *Containerd) shimDir() (string, error) {
+	shim := c.shim()
+	if shim == "" {
+		return "", nil
+	}
+	dir := filepath.Join(c.State, "bin")
+	link := filepath.Join(dir, "containerd-shim-runc-v2")
+	if err := os.MkdirAll(dir, 0o711); err != nil {
+		return "", err
+	}
+	if err := os.Remove(link); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return "", err
+	}
+	return dir, os.Symlink(shim, link)
+}
 
 func isFile(path string) bool {
 	st, err := os.Stat(path)

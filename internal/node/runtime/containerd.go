@@ -194,7 +194,15 @@ func (c *Containerd) start() (*process, error) {
 	cmd := exec.Command(c.Bin, "--config", c.configFile(), "--log-level", "warn")
 	// Its own session: a signal to our process group must not reach it. The shims are found through PATH.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
-	cmd.Env = append(os.Environ(), "PATH="+filepath.Dir(c.Bin)+":"+os.Getenv("PATH"))
+	shims, err := c.shimDir()
+	if err != nil {
+		return nil, fmt.Errorf("start containerd: %w", err)
+	}
+	path := filepath.Dir(c.Bin) + ":" + os.Getenv("PATH")
+	if shims != "" {
+		path = shims + ":" + path
+	}
+	cmd.Env = append(os.Environ(), "PATH="+path)
 	cmd.Stdout, cmd.Stderr = log, log
 	if err := cmd.Start(); err != nil {
 		return nil, fmt.Errorf("start containerd %s: %w", c.Bin, err)

@@ -1,0 +1,73 @@
+package main
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/containerd/cgroups/v3"
+	"golang.org/x/sys/unix"
+)
+
+const cgroupRoot = "/sys/fs/cgroup"
+
+// ownCgroup makes a cgroup for a process below parent, in version 2, where only the leaves of the tree have processes. In
+// version 1 the process goes into parent's itself: it returns "" and nil then, and where there is no parent.
+func ownCgroup(parent, name string) (string, *os.File, error) {
+	if parent == "" || cgroups.Mode() != cgroups.Unified {
+		return "", nil, nil
+	}
+	dir := filepath.Join(cgroupRoot, parent, name)
+	if err := os.Mkdir(dir, 0o755); err != nil && !errors.Is(err, os.ErrExist) {
+		return "", nil, err
+	}
+	f, err := os.OpenFile(dir, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		removeCgroup(dir)
+		return "", nil, err
+	}
+	return dir, f, nil
+}
+
+// joinCgroups puts a process into the cgroup of each hierarchy of version 1 that has one of that name.
+func joinCgroups(name string, pid int) error {
+	if name == "" || cgroups.Mode() == cgroups.Unified {
+		return nil
+	}
+	entries, err := os.ReadDir(cgroupRoot)
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		procs := filepath.Join(cgroupRoot, e.Name(), name, "cgroup.procs")
+		f, err := os.OpenFile(procs, os.O_WRONLY, 0)
+		switch {
+		case errors.Is(err, os.ErrNotExist), errors.Is(err, unix.ENOTDIR):
+			continue
+		case err != nil:
+			return err
+		}
+		_, err = f.WriteString(strconv.Itoa(pid))
+		f.Close()
+		if err != nil && !strings.Contains(e.Name(), "unified") {
+			return err
+		}
+	}
+	return nil
+}
+
+// removeCgroup removes a cgroup whose process has ended, or was never there. "" is none.
+func removeCgroup(dir string) {
+	if dir == "" {
+		return
+	}
+	for range 10 { // the kernel may still be at it
+		if err := os.Remove(dir); err == nil || errors.Is(err, os.ErrNotExist) {
+			return
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
+}
