@@ -110,9 +110,6 @@ func (c *container) create(r *taskAPI.CreateTaskRequest) (err error) {
 		IO: &events.TaskIO{Stdin: r.Stdin, Stdout: r.Stdout, Stderr: r.Stderr, Terminal: r.Terminal},
 	})
 	go c.awaitFirst(lib, privatePIDs(spec)) // ends with the container
-	if isSandbox(spec) {
-		return nil // it does nothing, and a watch is a thread
-	}
 	if oom, err := lib.NotifyOOM(); err != nil {
 		c.svc.log.Warn("out of memory will not be noticed", "container", c.key.id, "error", err)
 	} else {
@@ -471,11 +468,6 @@ func (c *container) readSpec() (*specs.Spec, error) {
 	p.Terminal = c.first.io.terminal
 	c.first.spec = p
 	return spec, nil
-}
-
-// isSandbox reports whether the container holds a pod's namespaces.
-func isSandbox(spec *specs.Spec) bool {
-	return spec.Annotations["io.kubernetes.cri.container-type"] == "sandbox"
 }
 
 // config makes libcontainer's configuration of a specification.

@@ -88,9 +88,12 @@ static void set_sysctl(char *setting) {
 }
 
 static void enter(char **argv) {
-	char *empty = argv[1], *netns = argv[2], *hostname = argv[3];
-	int fd;
+	char *empty = argv[1], *netns = argv[2], *hostname = argv[3], *end;
+	int fd, n = 3;
 
+	while (argv[n + 1])
+		n++;
+	end = argv[n] + strlen(argv[n]);
 	prctl(PR_SET_NAME, "pause");
 	if (*netns) {
 		fd = open(netns, O_RDONLY | O_CLOEXEC);
@@ -106,8 +109,7 @@ static void enter(char **argv) {
 	    mount("none", empty, "tmpfs", MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC, "mode=0555,size=4k") < 0 ||
 	    chdir(empty) < 0 || syscall(SYS_pivot_root, ".", ".") < 0 || umount2(".", MNT_DETACH) < 0 || chdir("/") < 0)
 		die("root on ", empty);
-	for (char **a = argv + 1; *a; a++) /* whoever sees the process in a shared pid namespace has no use for them */
-		memset(*a, 0, strlen(*a));
+	memset(argv[1], 0, end - argv[1]); /* whoever sees the process in a shared pid namespace has no use for its arguments */
 	if (setgroups(0, NULL) < 0 || setresgid(NOBODY, NOBODY, NOBODY) < 0 || setresuid(NOBODY, NOBODY, NOBODY) < 0)
 		die("become nobody", "");
 }
@@ -122,7 +124,7 @@ static void tie(void) {
 	if (fcntl(LIFELINE, F_SETOWN, getpid()) < 0 || fcntl(LIFELINE, F_SETFL, O_ASYNC) < 0)
 		die("lifeline", "");
 	if (write(LIFELINE, ".", 1) != 1 || cut())
-		exit(1);
+		exit(0);
 }
 
 int main(int argc, char **argv) {
