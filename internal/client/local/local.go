@@ -40,6 +40,9 @@ func New(cfg Config, user api.User, userAgent string) *Door {
 	return &Door{cfg: cfg, user: user, userAgent: userAgent}
 }
 
+// Near implements client.Near.
+func (d *Door) Near() {}
+
 // request authorizes a call and returns what the verbs are told, and a function to tell the audit how it ended.
 func (d *Door) request(ctx context.Context, v string, ref client.Ref, sel *metav1.ListOptions) (*verb.Request, func(error), error) {
 	k := d.cfg.Kinds.Resource(ref.Resource)

@@ -150,6 +150,17 @@ func (w *writer) write(ctx context.Context, pod *corev1.Pod, status *corev1.PodS
 		return nil
 	}
 	next := merge(cur, status, running)
+	if client.IsNear(w.door) && !equality.Semantic.DeepEqual(&cur.Status, &next) {
+		obj := cur.DeepCopy()
+		next.DeepCopyInto(&obj.Status)
+		_, err := client.UpdateStatus(ctx, w.door, client.Pods, obj)
+		if apierrors.IsNotFound(err) {
+			return nil
+		}
+		if !apierrors.IsConflict(err) { // somebody else wrote meanwhile, and a patch says only what is ours
+			return err
+		}
+	}
 	patch, err := statusPatch(cur, &next)
 	if err != nil || patch == nil {
 		return err
