@@ -51,7 +51,9 @@ func run(cfg config, log *slog.Logger) error {
 		return err
 	}
 	taskAPI.RegisterTTRPCTaskService(server, svc)
-	sandboxAPI.RegisterTTRPCSandboxService(server, &sandboxes{service: svc, pause: filepath.Join(filepath.Dir(self), "pause"), state: cfg.dir})
+	boxes := &sandboxes{service: svc, pause: filepath.Join(filepath.Dir(self), "pause"), state: cfg.dir}
+	boxes.sweep()
+	sandboxAPI.RegisterTTRPCSandboxService(server, boxes)
 	tasks, err := listen(filepath.Join(cfg.dir, taskSocket))
 	if err != nil {
 		return err

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -44,12 +45,10 @@ type sandbox struct {
 
 	mu struct {
 		sync.Mutex
-		cmd             *exec.Cmd // nil before it is started
-		lifeline        *os.File
-		cgroup          string // one of its own, to be removed
-		begun, ended    time.Time
-		code            uint32
-		stopped, forgot bool
+		cmd          *exec.Cmd // nil before it is started
+		lifeline     *os.File  // kept open, for the process ends when it is closed
+		begun, ended time.Time
+		code         uint32
 	}
 }
 
@@ -167,13 +166,13 @@ func (s *sandboxes) hold(b *sandbox) error {
 		ours.Close()
 		removeCgroup(group)
 		if err == nil {
-			err = errors.New(cmpOr(string(said[:n]), "pause ended at once"))
+			err = errors.New(cmp.Or(string(said[:n]), "pause ended at once"))
 		}
 		return err
 	}
 	lowerScore(cmd.Process.Pid)
 	b.mu.Lock()
-	b.mu.cmd, b.mu.lifeline, b.mu.cgroup, b.mu.begun = cmd, ours, group, time.Now()
+	b.mu.cmd, b.mu.lifeline, b.mu.begun = cmd, ours, time.Now()
 	b.mu.Unlock()
 	go func() { // ends with the process
 		_ = cmd.Wait()
@@ -185,13 +184,6 @@ func (s *sandboxes) hold(b *sandbox) error {
 		close(b.done)
 	}()
 	return nil
-}
-
-func cmpOr(s, other string) string {
-	if s == "" {
-		return other
-	}
-	return s
 }
 
 // socketpair returns the two ends of the lifeline of a process, neither of which another process inherits.
@@ -206,6 +198,16 @@ func socketpair() (ours, its *os.File, err error) {
 // lowerScore keeps the process from being killed for want of memory before others, where we may.
 func lowerScore(pid int) {
 	_ = os.WriteFile(fmt.Sprintf("/proc/%d/oom_score_adj", pid), []byte("-998"), 0)
+}
+
+// sweep takes away the memory of sandboxes that ended with another monitor.
+func (s *sandboxes) sweep() {
+	dirs, _ := filepath.Glob(filepath.Join(s.state, "io.containerd.grpc.v1.cri", "sandboxes", "*"))
+	for _, dir := range dirs {
+		_ = unix.Unmount(filepath.Join(dir, "shm"), unix.MNT_DETACH|unix.UMOUNT_NOFOLLOW)
+		_ = os.Remove(filepath.Join(dir, "shm"))
+		_ = os.Remove(dir)
+	}
 }
 
 // The directories of a sandbox, which containerd makes the containers' mounts of.

@@ -288,6 +288,11 @@ func TestSandboxEndsWithTheMonitor(t *testing.T) {
 	if w.ExitStatus != 0 {
 		t.Errorf("ended with %d", w.ExitStatus)
 	}
+	volatile := r.svc.volatile(b)
+	r.svc.sweep() // as the next monitor does
+	if _, err := os.Stat(volatile); !os.IsNotExist(err) {
+		t.Errorf("its memory is still there: %v", err)
+	}
 	_, err = r.svc.ShutdownSandbox(r.ctx, &sandboxAPI.ShutdownSandboxRequest{SandboxID: "s"})
 	r.must(err)
 }
