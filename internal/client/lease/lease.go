@@ -27,9 +27,9 @@ type Config struct {
 	Duration, Deadline, Retry time.Duration
 
 	// Quiet is for a candidate that is alone while it runs: it takes the lease, so that those who look find a holder, and
-	// from then on only looks twice in Deadline whether it still has it, instead of renewing every Retry; nor does it give it up in the end. Its
-	// Identity must be the same at each start. Somebody else who stands for the lease takes it after Duration, as from a leader
-	// that has died, and the candidate finds that out.
+	// from then on only looks twice in Deadline whether it still has it, instead of renewing every Retry; nor does it give it up
+	// in the end. Its Identity must be the same at each start. Somebody else who stands for the lease takes it after Duration,
+	// as from a leader that has died, and the candidate finds that out.
 	Quiet bool
 
 	Log *slog.Logger
