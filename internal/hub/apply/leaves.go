@@ -155,6 +155,8 @@ type structField struct {
 	name     string // in JSON; empty when the fields of it are those of the whole
 	left     bool   // it has no name and is no part of JSON as we know it
 	mergeKey string
+	class    class // of the shape of it
+	scalar   bool  // it is a scalar or points to one
 }
 
 var structFields sync.Map // reflect.Type -> []structField
@@ -167,7 +169,7 @@ func fieldsOf(t reflect.Type) []structField {
 	for i := range out {
 		f := t.Field(i)
 		name, options, _ := strings.Cut(f.Tag.Get("json"), ",")
-		out[i] = structField{kind: f.Type, name: name, left: name == "" && options != "inline" && !f.Anonymous, mergeKey: f.Tag.Get("patchMergeKey")}
+		out[i] = structField{kind: f.Type, name: name, left: name == "" && options != "inline" && !f.Anonymous, mergeKey: f.Tag.Get("patchMergeKey"), class: classOf(f.Type), scalar: isScalar(f.Type)}
 	}
 	structFields.Store(t, out)
 	return out

@@ -19,49 +19,77 @@ func appendShape(b []byte, obj api.Object) ([]byte, error) {
 
 var marshalerType = reflect.TypeFor[json.Marshaler]()
 
-// shape appends the shape of a value; listed says that it is directly an element of a list.
-func shape(b []byte, v reflect.Value, listed bool) ([]byte, error) {
-	t := v.Type()
+// class is how the shape of a type is made.
+type class uint8
+
+const (
+	ofScalar  class = iota + 1
+	ofPointer       // to anything
+	ofStruct
+	ofSlice
+	ofMap
+	ofContent // all of it
+)
+
+func classOf(t reflect.Type) class {
 	switch {
 	case scalars[t]:
-		return scalarShape(b, v, listed)
+		return ofScalar
 	case t.Implements(marshalerType) || reflect.PointerTo(t).Implements(marshalerType):
-		return contentShape(b, v)
+		return ofContent
 	}
-	switch v.Kind() {
+	switch t.Kind() {
 	case reflect.String, reflect.Bool, reflect.Int32, reflect.Int64, reflect.Float64:
-		return scalarShape(b, v, listed)
+		return ofScalar
 	case reflect.Pointer:
+		return ofPointer
+	case reflect.Struct:
+		return ofStruct
+	case reflect.Slice:
+		return ofSlice
+	case reflect.Map:
+		return ofMap
+	}
+	return ofContent
+}
+
+// shape appends the shape of a value; listed says that it is directly an element of a list.
+func shape(b []byte, v reflect.Value, listed bool) ([]byte, error) {
+	return shapeOf(b, v, classOf(v.Type()), listed)
+}
+
+func shapeOf(b []byte, v reflect.Value, c class, listed bool) ([]byte, error) {
+	switch c {
+	case ofScalar:
+		return scalarShape(b, v, listed)
+	case ofPointer:
 		if v.IsNil() {
 			return append(b, '0'), nil
 		}
 		return shape(append(b, '*'), v.Elem(), listed)
-	case reflect.Struct:
+	case ofStruct:
 		var err error
-		fields := fieldsOf(t)
+		fields := fieldsOf(v.Type())
 		for i := range fields {
-			inline := fields[i].name == ""
-			if b, err = shape(b, v.Field(i), listed && (inline || isScalar(fields[i].kind))); err != nil {
+			f := &fields[i]
+			if b, err = shapeOf(b, v.Field(i), f.class, listed && (f.name == "" || f.scalar)); err != nil {
 				return b, err
 			}
 		}
 		return b, nil
-	case reflect.Slice:
+	case ofSlice:
 		return sliceShape(b, v)
-	case reflect.Map:
+	case ofMap:
 		return mapShape(b, v)
 	}
 	return contentShape(b, v)
 }
 
 func isScalar(t reflect.Type) bool {
-	switch t.Kind() {
-	case reflect.String, reflect.Bool, reflect.Int32, reflect.Int64, reflect.Float64:
-		return true
-	case reflect.Pointer:
+	if t.Kind() == reflect.Pointer {
 		return isScalar(t.Elem())
 	}
-	return scalars[t]
+	return classOf(t) == ofScalar
 }
 
 func scalarShape(b []byte, v reflect.Value, listed bool) ([]byte, error) {
