@@ -5,7 +5,6 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/containerd/cgroups/v3"
@@ -52,7 +51,7 @@ func joinCgroups(name string, pid int) error {
 		}
 		_, err = f.WriteString(strconv.Itoa(pid))
 		f.Close()
-		if err != nil && !strings.Contains(e.Name(), "unified") {
+		if err != nil && e.Name() != "unified" {
 			return err
 		}
 	}

@@ -169,7 +169,10 @@ func fieldsOf(t reflect.Type) []structField {
 	for i := range out {
 		f := t.Field(i)
 		name, options, _ := strings.Cut(f.Tag.Get("json"), ",")
-		out[i] = structField{kind: f.Type, name: name, left: name == "" && options != "inline" && !f.Anonymous, mergeKey: f.Tag.Get("patchMergeKey"), class: classOf(f.Type), scalar: isScalar(f.Type)}
+		out[i] = structField{
+			kind: f.Type, name: name, left: name == "" && options != "inline" && !f.Anonymous,
+			mergeKey: f.Tag.Get("patchMergeKey"), class: classOf(f.Type), scalar: isScalar(f.Type),
+		}
 	}
 	structFields.Store(t, out)
 	return out

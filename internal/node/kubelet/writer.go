@@ -150,7 +150,10 @@ func (w *writer) write(ctx context.Context, pod *corev1.Pod, status *corev1.PodS
 		return nil
 	}
 	next := merge(cur, status, running)
-	if client.IsNear(w.door) && !equality.Semantic.DeepEqual(&cur.Status, &next) {
+	if equality.Semantic.DeepEqual(&cur.Status, &next) {
+		return nil
+	}
+	if client.IsNear(w.door) {
 		obj := cur.DeepCopy()
 		next.DeepCopyInto(&obj.Status)
 		_, err := client.UpdateStatus(ctx, w.door, client.Pods, obj)
@@ -162,7 +165,7 @@ func (w *writer) write(ctx context.Context, pod *corev1.Pod, status *corev1.PodS
 		}
 	}
 	patch, err := statusPatch(cur, &next)
-	if err != nil || patch == nil {
+	if err != nil {
 		return err
 	}
 	ref.Subresource = "status"
@@ -213,11 +216,8 @@ func merge(cur *corev1.Pod, ours *corev1.PodStatus, running bool) corev1.PodStat
 	return next
 }
 
-// statusPatch returns the strategic merge patch from cur's status to next, nil when they are equal.
+// statusPatch returns the strategic merge patch from cur's status to next, which differs.
 func statusPatch(cur *corev1.Pod, next *corev1.PodStatus) ([]byte, error) {
-	if equality.Semantic.DeepEqual(&cur.Status, next) {
-		return nil, nil
-	}
 	before, err := json.Marshal(corev1.Pod{Status: cur.Status})
 	if err != nil {
 		return nil, err
