@@ -161,22 +161,6 @@ func TestWatch(t *testing.T) {
 	})
 }
 
-// TestWatchTooOld: history is gone, so the stream is one 410.
-func TestWatchTooOld(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		h := start(t, nil)
-		makeMaps(t, h, 1)
-		w := startWatch(t, h, cms+"?watch=1&resourceVersion=1")
-		if w.code != 200 {
-			t.Fatalf("%d", w.code)
-		}
-		got := w.next()
-		if got != "ERROR Expired" && got != "ADDED kube-root-ca.crt" && got != "ADDED m00" {
-			t.Errorf("%s", got)
-		}
-	})
-}
-
 func TestWatchTable(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := start(t, nil)

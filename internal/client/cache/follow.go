@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"net"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -19,7 +20,11 @@ import (
 const (
 	retryFirst = 100 * time.Millisecond
 	retryLast  = 30 * time.Second
-	// calm is how long a watch must have lasted for the next wait to be the first one again.
+	// retryAway is the longest wait while nobody answers: to ask costs a hub that is not there nothing, and what happens once
+	// it is back must not wait for us.
+	retryAway = time.Second
+	// calm is how long a watch must have lasted for the next wait to be the first one again. One that ends sooner, without a
+	// word, is taken for one that the hub does not want to go on with.
 	calm = 10 * time.Second
 	// watchFor is the least time after which the hub ends a watch by itself; it is stretched likewise.
 	watchFor = 5 * time.Minute
@@ -27,6 +32,9 @@ const (
 
 // errRelist says that the watch cannot be resumed.
 var errRelist = errors.New("watch cannot be resumed")
+
+// errMute says that a watch ended at once and told nothing, as one does from a revision that some hubs no longer know.
+var errMute = errors.New("watch ended at once without an event")
 
 // Run lists, watches and relists (with backoff and jitter) until ctx ends.
 func (i *Informer[T]) Run(ctx context.Context) error {
@@ -56,19 +64,25 @@ func (i *Informer[T]) Run(ctx context.Context) error {
 		if expired(err) || apierrors.IsTimeout(err) || apierrors.IsInvalid(err) {
 			from = "" // the newest, whatever that is: the hub may have been restored from a backup
 		}
-		wait = i.pause(ctx, wait)
+		wait = i.pause(ctx, wait, err)
 	}
 	return nil
 }
 
-// pause sleeps for about wait, serving late handlers meanwhile, and returns the next one.
-func (i *Informer[T]) pause(ctx context.Context, wait time.Duration) time.Duration {
+// pause sleeps for about wait, or less if err says that nobody answers, serving late handlers meanwhile, and returns the next
+// wait.
+func (i *Informer[T]) pause(ctx context.Context, wait time.Duration, err error) time.Duration {
+	last := retryLast
+	if unanswered(err) {
+		last = retryAway
+	}
+	wait = min(wait, last)
 	t := time.NewTimer(wait + rand.N(wait))
 	defer t.Stop()
 	for {
 		select {
 		case <-t.C:
-			return min(2*wait, retryLast)
+			return min(2*wait, last)
 		case <-ctx.Done():
 			return wait
 		case <-i.late:
@@ -113,27 +127,33 @@ func (i *Informer[T]) listOptions() metav1.ListOptions {
 	return metav1.ListOptions{FieldSelector: i.opts.FieldSelector, LabelSelector: i.opts.LabelSelector}
 }
 
-// watch follows the resource from the view's revision on, over as many watches as it takes, until one cannot be resumed.
+// watch follows the resource from the view's revision on, over as many watches as it takes, until one cannot be resumed: it
+// was answered by an error, or by nothing. Whatever the reason, to ask for the same again would get the same answer.
 func (i *Informer[T]) watch(ctx context.Context) error {
 	wait := retryFirst
 	for {
-		began := time.Now()
+		began, from := time.Now(), i.Revision()
 		err := i.stream(ctx)
+		lasted := time.Since(began)
+		if err == nil && lasted < calm && i.Revision() == from {
+			err = errMute
+		}
 		switch {
 		case ctx.Err() != nil:
 			return nil
-		case expired(err):
-			return fmt.Errorf("%w: %w", errRelist, err)
-		case err != nil:
-			i.log.Debug("watch broke off", "error", err)
-		}
-		if time.Since(began) > calm {
+		case err == nil && lasted >= calm:
 			wait = retryFirst
-			if err == nil {
-				continue
-			}
+			continue
+		case err == nil:
+		case busy(err):
+			i.log.Debug("watch broke off", "error", err)
+		default:
+			return fmt.Errorf("%w: %w", errRelist, err)
 		}
-		wait = i.pause(ctx, wait)
+		if lasted >= calm {
+			wait = retryFirst
+		}
+		wait = i.pause(ctx, wait, err)
 	}
 }
 
@@ -244,4 +264,15 @@ func (i *Informer[T]) apply(events []watch.Event, changes *[]change[T]) error {
 // expired reports whether err says that the history asked for is gone.
 func expired(err error) bool {
 	return apierrors.IsResourceExpired(err) || apierrors.IsGone(err)
+}
+
+// unanswered reports whether nobody was there to answer.
+func unanswered(err error) bool {
+	var network net.Error // a *url.Error is one
+	return errors.As(err, &network)
+}
+
+// busy reports whether the request was not looked at, so that the same one may be answered later.
+func busy(err error) bool {
+	return unanswered(err) || apierrors.IsTooManyRequests(err) || apierrors.IsServiceUnavailable(err)
 }

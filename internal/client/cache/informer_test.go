@@ -7,9 +7,11 @@ import (
 	"io"
 	"log/slog"
 	"maps"
+	"net/url"
 	"slices"
 	"strconv"
 	"sync"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -32,9 +34,10 @@ type hub struct {
 	rev     int
 	objs    map[string]*corev1.ConfigMap
 	watches map[*feed]struct{}
-	lists   []string // the resourceVersions that were asked for
-	fail    error    // what list and watch answer
-	tooOld  int      // watches from before it are expired
+	lists   []string          // the resourceVersions that were asked for
+	fail    error             // what list and watch answer
+	tooOld  int               // watches from before it are expired
+	answer  func(*feed) error // how watches are answered until the next list; nil: well
 	page    int
 }
 
@@ -65,6 +68,7 @@ func (h *hub) List(ctx context.Context, ref client.Ref, opts metav1.ListOptions)
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.lists = append(h.lists, opts.ResourceVersion)
+	h.answer = nil
 	if h.fail != nil {
 		return nil, h.fail
 	}
@@ -95,6 +99,12 @@ func (h *hub) Watch(ctx context.Context, ref client.Ref, opts metav1.ListOptions
 		f.ch <- watch.Event{Type: watch.Error, Object: &st}
 	}
 	h.watches[f] = struct{}{}
+	if h.answer != nil {
+		if err := h.answer(f); err != nil {
+			h.endLocked(f)
+			return nil, err
+		}
+	}
 	return f, nil
 }
 
@@ -240,14 +250,46 @@ func TestBookmarkAndResume(t *testing.T) {
 	})
 }
 
+// TestRelistTellsTheDifference has watches end in every way that says, or lets one guess, that they cannot be resumed.
 func TestRelistTellsTheDifference(t *testing.T) {
-	for name, expire := range map[string]func(h *hub){
-		"in the stream": func(h *hub) { h.drop(apierrors.NewResourceExpired("gone")) },
-		"at the start": func(h *hub) {
-			h.set(func() { h.tooOld = 1000 })
+	// refuse has the watches that are open end with nothing, and the next ones answered by how, until a list was asked for.
+	refuse := func(how func(f *feed) error) func(h *hub) {
+		return func(h *hub) {
+			h.set(func() { h.answer = how })
 			h.drop(nil)
-			time.Sleep(time.Second)
-			h.set(func() { h.tooOld = 0 })
+		}
+	}
+	say := func(events ...watch.Event) func(h *hub) {
+		return refuse(func(f *feed) error {
+			for _, ev := range events {
+				f.ch <- ev
+			}
+			f.h.endLocked(f)
+			return nil
+		})
+	}
+	gone := func(reason metav1.StatusReason, code int32) *metav1.Status {
+		return &metav1.Status{Status: metav1.StatusFailure, Code: code, Reason: reason}
+	}
+	fail := func(err error) func(h *hub) { return refuse(func(*feed) error { return err }) }
+	future := apierrors.NewTimeoutError("Too large resource version", 1)
+	for name, expire := range map[string]func(h *hub){
+		"expired in the middle of a stream":     func(h *hub) { h.drop(apierrors.NewResourceExpired("gone")) },
+		"expired as the first event":            say(watch.Event{Type: watch.Error, Object: gone(metav1.StatusReasonExpired, 410)}),
+		"gone as the first event":               say(watch.Event{Type: watch.Error, Object: gone(metav1.StatusReasonGone, 410)}),
+		"a code without a reason":               say(watch.Event{Type: watch.Error, Object: gone("", 410)}),
+		"an error that is no status":            say(watch.Event{Type: watch.Error, Object: &corev1.ConfigMap{}}),
+		"an internal error":                     say(watch.Event{Type: watch.Error, Object: gone(metav1.StatusReasonInternalError, 500)}),
+		"an object of another kind":             say(watch.Event{Type: watch.Added, Object: &corev1.Pod{}}),
+		"a stream that is empty":                say(),
+		"a stream that is empty, after a while": refuse(func(f *feed) error { time.AfterFunc(calm/2, f.Stop); return nil }),
+		"refused as expired":                    fail(apierrors.NewResourceExpired("gone")),
+		"refused as gone":                       fail(apierrors.NewGone("gone")), //nolint:staticcheck // what some servers send
+		"refused as of the future":              fail(future),
+		"refused as an internal error":          fail(apierrors.NewInternalError(errors.New("x"))),
+		"refused as invalid":                    fail(apierrors.NewBadRequest("x")),
+		"nobody there, and then a stream of 410s": func(h *hub) {
+			awayThen(h, say(watch.Event{Type: watch.Error, Object: gone(metav1.StatusReasonExpired, 410)}))
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -262,9 +304,40 @@ func TestRelistTellsTheDifference(t *testing.T) {
 				p.want(t, true, "+a/2", "+c/1", "-a/1", "-b/1")
 				h.put("d", "1", true)
 				p.want(t, false, "+d/1")
+				if len(h.lists) != 2 {
+					t.Errorf("lists %v, want one more than the first", h.lists)
+				}
 			})
 		})
 	}
+}
+
+// awayThen has the hub go for a while and come back otherwise.
+func awayThen(h *hub, then func(h *hub)) {
+	h.set(func() { h.fail = &url.Error{Op: "Get", Err: syscall.ECONNREFUSED} })
+	h.drop(nil)
+	time.Sleep(20 * time.Second)
+	then(h)
+	h.set(func() { h.fail = nil })
+}
+
+// TestHubThatIsAwayIsFoundSoon: however long nobody answered, who answers again is asked within moments; one that answers that
+// it is busy is given time.
+func TestHubThatIsAwayIsFoundSoon(t *testing.T) {
+	inBubble(t, func(h *hub, i *Informer[*corev1.ConfigMap], p *tape) {
+		h.set(func() { h.fail = &url.Error{Op: "Get", Err: syscall.ECONNREFUSED} })
+		h.drop(nil)
+		for n := range 5 {
+			time.Sleep(10 * time.Minute)
+			h.set(func() { h.fail, h.tooOld = nil, h.rev })
+			name := fmt.Sprint("c", n)
+			h.put(name, "1", false)
+			time.Sleep(2*retryAway + retryAway)
+			p.want(t, false, "+"+name+"/1")
+			h.set(func() { h.fail = &url.Error{Op: "Get", Err: syscall.ECONNREFUSED} })
+			h.drop(apierrors.NewResourceExpired("gone"))
+		}
+	})
 }
 
 func TestBackoffWhileHubIsAway(t *testing.T) {

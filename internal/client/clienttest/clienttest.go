@@ -14,7 +14,8 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 )
 
-// Run runs the suite. open makes a door to a hub that is ready; the hub may be the same for all calls.
+// Run runs the suite. open makes a door to a hub that is ready; the hub may be the same for all calls. Its store must have
+// been written to, more than once, before the hub was started: what came before is history that the hub does not have.
 func Run(t *testing.T, open func(t *testing.T) client.Interface) {
 	for _, c := range []struct {
 		name string
@@ -43,6 +44,7 @@ func Run(t *testing.T, open func(t *testing.T) client.Interface) {
 		{"watch with initial events", watchInitial},
 		{"watch ends", watchEnds},
 		{"watch of lost history", watchExpired},
+		{"watch of the future", watchFuture},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)

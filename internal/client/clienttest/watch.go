@@ -2,6 +2,8 @@ package clienttest
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"strconv"
 	"time"
 
@@ -10,6 +12,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/watch"
 )
 
@@ -175,23 +178,53 @@ func watchEnds(v *visit) {
 	}
 }
 
-// watchExpired asks for what happened before anything did. A hub over an empty store may remember it all; then there is
-// nothing to see.
+// watchExpired begins before everything that the hub knows, in the ways that the hub keeps its log for: the error is told, as
+// an error of the call or as the one event of the stream.
 func watchExpired(v *visit) {
-	w, err := v.Watch(v.ctx, v.ref(client.ConfigMaps, ""), metav1.ListOptions{ResourceVersion: "1"})
-	if err == nil {
-		defer w.Stop()
-		select {
-		case ev := <-w.ResultChan():
-			if ev.Type != watch.Error {
-				v.Skip("this hub remembers everything since its first revision")
-			}
-			err = apierrors.FromObject(ev.Object)
-		case <-time.After(time.Second):
-			v.Skip("this hub remembers everything since its first revision")
+	for name, opts := range map[string]metav1.ListOptions{
+		"whole": {}, "by name": {FieldSelector: "metadata.name=a"}, "by label": {LabelSelector: "a=b"}, "with bookmarks": {AllowWatchBookmarks: true},
+		"without initial events": {SendInitialEvents: new(false), ResourceVersionMatch: metav1.ResourceVersionMatchNotOlderThan},
+		"for a while":            {TimeoutSeconds: new(int64(60))},
+	} {
+		opts.ResourceVersion = "1"
+		err := v.refused(client.ConfigMaps, opts)
+		if !apierrors.IsResourceExpired(err) {
+			v.Errorf("%s: a watch from the beginning of time: %v", name, err)
 		}
 	}
-	if !apierrors.IsResourceExpired(err) {
-		v.Errorf("a watch from the beginning of time: %v", err)
+	if err := v.refused(client.Pods, metav1.ListOptions{ResourceVersion: "1", FieldSelector: "spec.nodeName=n"}); !apierrors.IsResourceExpired(err) {
+		v.Errorf("pods of a node: a watch from the beginning of time: %v", err)
 	}
+}
+
+// watchFuture asks for initial events of a time to come, which is refused after a while.
+func watchFuture(v *visit) {
+	a := v.put("a", nil)
+	err := v.refused(client.ConfigMaps, metav1.ListOptions{
+		ResourceVersion: strconv.FormatInt(number(v, a.ResourceVersion)+1e6, 10), SendInitialEvents: new(true),
+		ResourceVersionMatch: metav1.ResourceVersionMatchNotOlderThan, AllowWatchBookmarks: true,
+	})
+	if !apierrors.IsTimeout(err) || !apierrors.HasStatusCause(err, metav1.CauseTypeResourceVersionTooLarge) {
+		v.Errorf("a watch from the future: %v", err)
+	}
+}
+
+// refused is what a watch is answered instead of events; the stream must end with it.
+func (v *visit) refused(res schema.GroupVersionResource, opts metav1.ListOptions) error {
+	v.Helper()
+	w, err := v.Watch(v.ctx, v.ref(res, ""), opts)
+	if err != nil {
+		return err
+	}
+	defer w.Stop()
+	open := &watching{v, w}
+	ev, ok := open.next()
+	if !ok {
+		return errors.New("the stream ended without a word")
+	}
+	if ev.Type != watch.Error {
+		return fmt.Errorf("event %s %+v", ev.Type, ev.Object)
+	}
+	open.ends()
+	return apierrors.FromObject(ev.Object)
 }

@@ -26,9 +26,10 @@ func (d *Door) Watch(ctx context.Context, ref client.Ref, opts metav1.ListOption
 		done(err)
 		return nil, err
 	}
-	ctx, cancel := context.WithCancel(ctx)
-	w := &watcher{metadata: ref.Metadata, batches: make(chan []watch.Event, 1), ended: ctx.Done(), cancel: cancel}
+	w := &watcher{metadata: ref.Metadata, batches: make(chan []watch.Event, 1), given: ctx.Done(), stopped: make(chan struct{})}
 	w.single = sync.OnceValue(w.split)
+	ctx, cancel := context.WithCancel(ctx)
+	w.stop = sync.OnceFunc(func() { close(w.stopped); cancel() })
 	go func() {
 		defer cancel()
 		defer close(w.batches)
@@ -43,8 +44,9 @@ type watcher struct {
 	metadata bool // see client.Ref
 	batches  chan []watch.Event
 	single   func() <-chan watch.Event
-	ended    <-chan struct{}
-	cancel   context.CancelFunc
+	given    <-chan struct{} // closed with the context of the caller
+	stopped  chan struct{}   // closed by Stop
+	stop     func()
 }
 
 // Batches is closed when the watch has ended.
@@ -54,9 +56,10 @@ func (w *watcher) Batches() <-chan []watch.Event { return w.batches }
 func (w *watcher) ResultChan() <-chan watch.Event { return w.single() }
 
 // Stop ends the watch; it does not wait for it.
-func (w *watcher) Stop() { w.cancel() }
+func (w *watcher) Stop() { w.stop() }
 
-// split hands the events over one by one.
+// split hands the events over one by one. When the stream has ended by itself what it said last, perhaps why, is still to be
+// heard: only the owner ends this sooner.
 func (w *watcher) split() <-chan watch.Event {
 	events := make(chan watch.Event, 32)
 	go func() {
@@ -65,7 +68,9 @@ func (w *watcher) split() <-chan watch.Event {
 			for _, ev := range batch {
 				select {
 				case events <- ev:
-				case <-w.ended:
+				case <-w.given:
+					return
+				case <-w.stopped:
 					return
 				}
 			}
@@ -84,8 +89,8 @@ func (w *watcher) pump(ctx context.Context, s *verb.Stream) error {
 		if err != nil {
 			events = []verb.Event{{Type: watch.Error, Item: verb.Made(wire.StatusOf(err))}}
 		}
-		batch := make([]watch.Event, len(events))
-		for i, ev := range events {
+		batch := make([]watch.Event, 0, len(events))
+		for _, ev := range events {
 			var obj runtime.Object
 			var oerr error
 			if w.metadata && ev.Item.Entry() != nil {
@@ -93,10 +98,11 @@ func (w *watcher) pump(ctx context.Context, s *verb.Stream) error {
 			} else {
 				obj, oerr = ev.Item.Object() // bookmarks and errors among them
 			}
-			if oerr != nil {
-				return oerr
+			if oerr != nil { // the stream ends here, and says why
+				batch, err = append(batch, watch.Event{Type: watch.Error, Object: wire.StatusOf(oerr)}), oerr
+				break
 			}
-			batch[i] = watch.Event{Type: ev.Type, Object: obj}
+			batch = append(batch, watch.Event{Type: ev.Type, Object: obj})
 		}
 		select {
 		case w.batches <- batch:

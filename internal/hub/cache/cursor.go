@@ -35,8 +35,22 @@ type Cursor struct {
 	closed  bool
 }
 
-// Watch returns a cursor that will yield every event of scope with a revision above after. It fails with
-// store.ErrCompacted when the log no longer reaches back that far.
+// TooOldError says that a watch asks for events that the log no longer holds. It is store.ErrCompacted.
+type TooOldError struct {
+	Prefix string
+	After  int64 // what was asked for
+	Floor  int64 // the oldest revision that a watch can begin after
+}
+
+func (e *TooOldError) Error() string {
+	return fmt.Sprintf("watch %s after %d: %v, the log begins after %d", e.Prefix, e.After, store.ErrCompacted, e.Floor)
+}
+
+// Unwrap makes errors.Is work with store.ErrCompacted.
+func (e *TooOldError) Unwrap() error { return store.ErrCompacted }
+
+// Watch returns a cursor that will yield every event of scope with a revision above after. It fails with a *TooOldError
+// when the log no longer reaches back that far.
 func (c *Cache) Watch(scope Scope, after int64) (*Cursor, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -44,7 +58,7 @@ func (c *Cache) Watch(scope Scope, after int64) (*Cursor, error) {
 		return nil, fmt.Errorf("watch %s: %w", c.prefix, store.ErrUnready)
 	}
 	if after < c.mu.log.floor {
-		return nil, fmt.Errorf("watch %s after %d: %w", c.prefix, after, store.ErrCompacted)
+		return nil, &TooOldError{Prefix: c.prefix, After: after, Floor: c.mu.log.floor}
 	}
 	cu := &Cursor{c: c, scope: scope, after: after, seen: after}
 	if scope.Key == "" && scope.Node == "" {

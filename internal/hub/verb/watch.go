@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"net/http"
 	"strconv"
 	"time"
 
@@ -47,10 +48,12 @@ type Stream struct {
 	bookmarks bool
 	deadline  time.Time // zero: none
 	nextMark  time.Time
+	failed    error // to be told as an ERROR event, which is the last
 	last      error // to be returned next
 }
 
-// Watch starts a watch. A resourceVersion that is too old makes a stream of one ERROR event, as upstream does.
+// Watch starts a watch. One that has been understood and cannot be served, because its resourceVersion is too old or has
+// not come yet, is a stream of one ERROR event, as upstream's: a client that was let in learns in the stream why it ends.
 func (e *Engine) Watch(ctx context.Context, req *Request, opts metav1.ListOptions) (*Stream, error) {
 	opts.Watch = true
 	legacy := opts.ResourceVersion == "" || opts.ResourceVersion == "0"
@@ -81,7 +84,10 @@ func (e *Engine) Watch(ctx context.Context, req *Request, opts metav1.ListOption
 	}
 	initial := opts.SendInitialEvents != nil && *opts.SendInitialEvents
 	if err := s.begin(ctx, opts.ResourceVersion, rev, initial); err != nil {
-		return nil, err
+		if apierrors.IsServiceUnavailable(err) {
+			return nil, err // there is nothing yet to be let in to
+		}
+		s.fail(err)
 	}
 	return s, nil
 }
@@ -110,23 +116,15 @@ func (s *Stream) begin(ctx context.Context, asked string, rev int64, initial boo
 	}
 	s.sent = s.after
 	cursor, err := t.cache.Watch(s.sel.scope(), s.after)
-	if errors.Is(err, store.ErrCompacted) {
-		s.expire(fmt.Sprintf("too old resource version: %d (%d)", s.after, s.oldest(ctx)))
-		return nil
+	var old *cache.TooOldError
+	if errors.As(err, &old) {
+		return apierrors.NewResourceExpired(fmt.Sprintf("too old resource version: %d (%d)", old.After, old.Floor))
 	}
 	if err != nil {
 		return storeError(err)
 	}
 	s.cursor = cursor
 	return nil
-}
-
-// oldest is a figure for the error text: what the cache is at.
-func (s *Stream) oldest(ctx context.Context) int64 {
-	if snap, err := s.sel.t.cache.Snapshot(ctx, 0); err == nil {
-		return snap.Revision
-	}
-	return 0
 }
 
 // Close lets go of the stream's place in the log.
@@ -151,6 +149,8 @@ func (s *Stream) Next(ctx context.Context) ([]Event, error) {
 		}
 		var err error
 		switch {
+		case s.failed != nil:
+			s.tell()
 		case len(s.initial) > 0:
 			err = s.sendInitial()
 		case s.endMark:
@@ -189,7 +189,7 @@ func (s *Stream) follow(ctx context.Context) error {
 	stop()
 	if err != nil {
 		if errors.Is(err, store.ErrCompacted) {
-			s.expire(watchExpired)
+			s.fail(apierrors.NewResourceExpired(watchExpired))
 			return nil
 		}
 		return err
@@ -313,10 +313,20 @@ func (s *Stream) bookmark(rev int64, end bool) error {
 	return nil
 }
 
-// expire ends the stream with a 410.
-func (s *Stream) expire(message string) {
-	st := apierrors.NewResourceExpired(message).Status()
+// fail ends the stream with err: nothing but the event that tells of it is still to be sent.
+func (s *Stream) fail(err error) {
+	s.failed = err
+	s.initial, s.endMark = nil, false
+}
+
+// tell makes the event of what has failed.
+func (s *Stream) tell() {
+	st := metav1.Status{Status: metav1.StatusFailure, Code: http.StatusInternalServerError, Reason: metav1.StatusReasonInternalError, Message: s.failed.Error()}
+	var known apierrors.APIStatus
+	if errors.As(s.failed, &known) {
+		st = known.Status()
+	}
 	st.TypeMeta = metav1.TypeMeta{APIVersion: "v1", Kind: "Status"}
 	s.out = append(s.out, Event{Type: watch.Error, Item: Made(&st)})
-	s.initial, s.endMark, s.last = nil, false, io.EOF
+	s.failed, s.last = nil, io.EOF
 }
