@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"sampan.dev/internal/api"
+	"sampan.dev/internal/api/unbuilt"
 	"sampan.dev/internal/client"
 	"sampan.dev/internal/client/cache"
 	"sampan.dev/internal/client/record"
@@ -61,7 +62,10 @@ func New(cfg Config) (*Manager, error) {
 		cfg.UserAgent = fmt.Sprintf("kube-controller-manager/v1.37.1 (%s/%s) kubernetes/sampan", runtime.GOOS, runtime.GOARCH)
 	}
 	m := &Manager{cfg: cfg}
-	known := slices.Clone(absent)
+	var known []string
+	for _, c := range unbuilt.Controllers {
+		known = append(known, c.Name, c.Alias)
+	}
 	for _, d := range m.list() {
 		known = append(known, d.name, d.alias)
 	}
@@ -100,8 +104,18 @@ func enabled(d descriptor, selection []string) bool {
 	return star && !d.off
 }
 
+// warnOfUnbuilt tells of controllers that were asked for by name and do not exist.
+func (m *Manager) warnOfUnbuilt() {
+	for _, c := range unbuilt.Controllers {
+		if slices.Contains(m.cfg.Controllers, c.Name) || slices.Contains(m.cfg.Controllers, c.Alias) {
+			m.cfg.Log.Warn("controller is not implemented yet and does nothing", "controller", c.Name)
+		}
+	}
+}
+
 // Run runs the selected controllers until ctx ends.
 func (m *Manager) Run(ctx context.Context) error {
+	m.warnOfUnbuilt()
 	shared := m.cfg.Doors(api.User{Name: api.UserControllers, Groups: []string{api.GroupAuthenticated}}, m.cfg.UserAgent+"/shared-informers")
 	m.informers = cache.NewSet(shared, m.cfg.Log)
 	collector := m.cfg.Doors(account("generic-garbage-collector"), m.agent("generic-garbage-collector"))

@@ -11,6 +11,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"sampan.dev/internal/api"
+	"sampan.dev/internal/api/unbuilt"
 	"sampan.dev/internal/client"
 	"sampan.dev/internal/client/cache"
 	"sampan.dev/internal/control/scheduler/plugin"
@@ -277,6 +278,9 @@ func (s *Scheduler) bindingDone(w *waiting, node string, err error) {
 	if err == nil {
 		s.cfg.Events.Event(w.pod.Pod, corev1.EventTypeNormal, "Scheduled",
 			"Successfully assigned "+w.pod.Namespace+"/"+w.pod.Name+" to "+node)
+		for _, f := range unbuilt.ForActor(&w.pod.Spec, unbuilt.Scheduler) {
+			s.cfg.Events.Event(w.pod.Pod, corev1.EventTypeWarning, unbuilt.Reason, f.String())
+		}
 		return
 	}
 	s.cfg.Log.Info("binding failed", "pod", w.pod.Namespace+"/"+w.pod.Name, "node", node, "error", err)

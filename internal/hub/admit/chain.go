@@ -37,12 +37,14 @@ func New(cfg Config) Chain {
 		taintNodes{},
 		&priority{look},
 		newDefaultTolerations(cfg.NotReadySeconds, cfg.UnreachableSeconds),
+		runtimeClass{},
 		csrRequester{},
 		&certificateApproval{cfg.Authorizer},
 		&certificateSigning{cfg.Authorizer},
 		certificateSubject{},
 		&podTopologyLabels{look},
 		&escalation{look, cfg.Authorizer, cfg.RBAC},
+		notYet{},
 	}
 	if cfg.DenyExternalIPs {
 		all = append(all, denyExternalIPs{})

@@ -13,6 +13,7 @@ import (
 	discoveryv1 "k8s.io/api/discovery/v1"
 	schedulingv1 "k8s.io/api/scheduling/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
@@ -262,4 +263,17 @@ func TestNodePublishesItsDNSOnly(t *testing.T) {
 	}
 	wantError(t, "delete", client.Delete(ctx, h.As(api.Node("n1")), client.EndpointSlices, "kube-system", "other", ""),
 		`endpointslices.discovery.k8s.io "other" is forbidden: node "n1" can only access its own EndpointSlice of the DNS service`)
+}
+
+// A pod must not be run by the ordinary runtime when it asks for another, nor bring an overhead that no class defines.
+func TestRuntimeClass(t *testing.T) {
+	h := newHub(t)
+	p := simplePod("p")
+	p.Spec.RuntimeClassName = new("gvisor")
+	_, err := client.Create(t.Context(), h.Root, client.Pods, p)
+	wantError(t, "unknown class", err, `pods "p" is forbidden: pod rejected: RuntimeClass "gvisor" not found`)
+	p = simplePod("p")
+	p.Spec.Overhead = corev1.ResourceList{corev1.ResourceCPU: resource.MustParse("1")}
+	_, err = client.Create(t.Context(), h.Root, client.Pods, p)
+	wantError(t, "overhead of its own", err, `pods "p" is forbidden: pod rejected: Pod Overhead set without corresponding RuntimeClass defined Overhead`)
 }

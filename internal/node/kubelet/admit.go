@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 
+	"sampan.dev/internal/api/unbuilt"
+
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/component-helpers/resource"
 	"k8s.io/component-helpers/scheduling/corev1/nodeaffinity"
@@ -19,11 +21,31 @@ func (k *Kubelet) admit(pod *corev1.Pod, others []*corev1.Pod) *rejection {
 		r = k.admitSysctls(pod)
 	}
 	if r == nil {
+		r = k.admitUnbuilt(pod)
+	}
+	if r == nil {
 		return nil
 	}
 	k.cfg.Log.Info("pod rejected", "pod", podDesc(pod), "reason", r.reason, "message", r.message)
 	k.events.pod(pod, "", corev1.EventTypeWarning, r.reason, "%s", r.message)
 	return &rejection{r.reason, "Pod was rejected: " + r.message}
+}
+
+// admitUnbuilt refuses a pod that would be less isolated than it asks to be, and tells of everything else that this kubelet
+// does not act upon.
+func (k *Kubelet) admitUnbuilt(pod *corev1.Pod) *rejection {
+	var refused []string
+	for _, f := range unbuilt.ForActor(&pod.Spec, unbuilt.Kubelet) {
+		if f.Gap.Refused {
+			refused = append(refused, f.String())
+			continue
+		}
+		k.events.pod(pod, "", corev1.EventTypeWarning, unbuilt.Reason, "%s", f)
+	}
+	if refused == nil {
+		return nil
+	}
+	return &rejection{"PodFeatureUnsupported", strings.Join(refused, "; ")}
 }
 
 // admission is the node's own check of a pod that was bound to it, in upstream's order and words.

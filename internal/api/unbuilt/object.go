@@ -1,0 +1,103 @@
+package unbuilt
+
+import (
+	"maps"
+	"slices"
+	"strings"
+
+	"sampan.dev/internal/api"
+
+	corev1 "k8s.io/api/core/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
+	schedulingv1 "k8s.io/api/scheduling/v1"
+)
+
+// objectGap is a part of another kind, or a subresource, that nobody acts upon.
+type objectGap struct {
+	Feature, Effect string
+	sub             string // the subresource through which it is asked for
+	// uses returns the paths where obj asks for it.
+	uses func(obj api.Object) []string
+}
+
+const podSecurityPrefix = "pod-security.kubernetes.io/"
+
+// objectGaps is the literal list for everything but pod specs.
+var objectGaps = []objectGap{
+	{
+		Feature: "pod security admission", Effect: "pods of the namespace are not checked",
+		uses: func(obj api.Object) (out []string) {
+			ns, ok := obj.(*corev1.Namespace)
+			if !ok {
+				return nil
+			}
+			for _, key := range slices.Sorted(maps.Keys(ns.Labels)) {
+				mode, _ := strings.CutPrefix(key, podSecurityPrefix)
+				if mode != key && !strings.HasSuffix(mode, "-version") && ns.Labels[key] != "privileged" {
+					out = append(out, "metadata.labels["+key+"]")
+				}
+			}
+			return out
+		},
+	},
+	{
+		Feature: "tokens in Secrets", Effect: "no token is put into it; use the TokenRequest API (kubectl create token)",
+		uses: func(obj api.Object) []string {
+			s, ok := obj.(*corev1.Secret)
+			return at(ok && s.Type == corev1.SecretTypeServiceAccountToken && len(s.Data[corev1.ServiceAccountTokenKey]) == 0, "type")
+		},
+	},
+	{
+		Feature: "preemption", Effect: "pods of this class are ahead in the queue and push no others out",
+		uses: func(obj api.Object) []string {
+			c, ok := obj.(*schedulingv1.PriorityClass)
+			return at(ok && !strings.HasPrefix(c.Name, "system-") && (c.PreemptionPolicy == nil || *c.PreemptionPolicy == corev1.PreemptLowerPriority), "preemptionPolicy")
+		},
+	},
+	{
+		Feature: "load balancers", Effect: "the Service gets no address of its own; it is reached at its node ports",
+		uses: func(obj api.Object) []string {
+			s, ok := obj.(*corev1.Service)
+			return at(ok && s.Spec.Type == corev1.ServiceTypeLoadBalancer, "spec.type")
+		},
+	},
+	{
+		Feature: "topology aware hints", Effect: "traffic goes to all endpoints; use spec.trafficDistribution",
+		uses: func(obj api.Object) []string {
+			s, ok := obj.(*corev1.Service)
+			return at(ok && strings.EqualFold(s.Annotations[corev1.AnnotationTopologyMode], "auto"), "metadata.annotations["+corev1.AnnotationTopologyMode+"]")
+		},
+	},
+	{
+		Feature: "constrained impersonation", Effect: "such a verb grants nothing",
+		uses: func(obj api.Object) []string {
+			var rules []rbacv1.PolicyRule
+			switch o := obj.(type) {
+			case *rbacv1.Role:
+				rules = o.Rules
+			case *rbacv1.ClusterRole:
+				rules = o.Rules
+			}
+			return at(slices.ContainsFunc(rules, func(r rbacv1.PolicyRule) bool {
+				return slices.ContainsFunc(r.Verbs, func(v string) bool {
+					return strings.HasPrefix(v, "impersonate:") || strings.HasPrefix(v, "impersonate-on:")
+				})
+			}), "rules.verbs")
+		},
+	},
+	{
+		Feature: "in-place resize", Effect: "running containers keep the resources that they were started with", sub: "resize",
+		uses: func(obj api.Object) []string {
+			_, ok := obj.(*corev1.Pod)
+			return at(ok, "spec.containers.resources")
+		},
+	},
+}
+
+// at returns the one path if on.
+func at(on bool, path string) []string {
+	if !on {
+		return nil
+	}
+	return []string{path}
+}

@@ -1,0 +1,229 @@
+package unbuilt
+
+import (
+	"sampan.dev/internal/api"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+)
+
+// podGaps is the literal list for pods and the templates of workloads.
+var podGaps = []PodGap{
+	{
+		Feature: "inter-pod affinity", Effect: "the pod is placed as if it asked for none", Actor: Scheduler,
+		Fields: []string{"Affinity.PodAffinity", "Affinity.PodAntiAffinity", "PodAffinityTerm.TopologyKey"},
+		uses: func(path *field.Path, s *corev1.PodSpec) (out []*field.Path) {
+			if s.Affinity == nil {
+				return nil
+			}
+			if a := s.Affinity.PodAffinity; a != nil && len(a.RequiredDuringSchedulingIgnoredDuringExecution)+len(a.PreferredDuringSchedulingIgnoredDuringExecution) > 0 {
+				out = append(out, path.Child("affinity", "podAffinity"))
+			}
+			if a := s.Affinity.PodAntiAffinity; a != nil && len(a.RequiredDuringSchedulingIgnoredDuringExecution)+len(a.PreferredDuringSchedulingIgnoredDuringExecution) > 0 {
+				out = append(out, path.Child("affinity", "podAntiAffinity"))
+			}
+			return out
+		},
+	},
+	{
+		Feature: "topology spread", Effect: "the pod is placed as if it asked for none", Actor: Scheduler,
+		Fields: []string{"PodSpec.TopologySpreadConstraints", "TopologySpreadConstraint.MaxSkew", "TopologySpreadConstraint.WhenUnsatisfiable"},
+		uses: func(path *field.Path, s *corev1.PodSpec) []*field.Path {
+			return when(len(s.TopologySpreadConstraints) > 0, path, "topologySpreadConstraints")
+		},
+	},
+	{
+		Feature: "user namespaces", Effect: "the node refuses the pod", Actor: Kubelet, Refused: true,
+		Fields: []string{"PodSpec.HostUsers"},
+		uses: func(path *field.Path, s *corev1.PodSpec) []*field.Path {
+			return when(s.HostUsers != nil && !*s.HostUsers, path, "hostUsers")
+		},
+	},
+	{
+		Feature: "dynamic resource allocation", Effect: "the node refuses the pod", Actor: Kubelet, Refused: true,
+		Fields: []string{"PodSpec.ResourceClaims", "PodResourceClaim.ResourceClaimName", "ResourceRequirements.Claims"},
+		uses: func(path *field.Path, s *corev1.PodSpec) []*field.Path {
+			return when(len(s.ResourceClaims) > 0, path, "resourceClaims")
+		},
+	},
+	{
+		Feature: "the size limit of an emptyDir on disk", Effect: "the volume may grow until the disk is full", Actor: Kubelet,
+		uses: func(path *field.Path, s *corev1.PodSpec) []*field.Path {
+			return volumes(path, s, func(v *corev1.Volume) string {
+				if e := v.EmptyDir; e != nil && e.SizeLimit != nil && e.Medium != corev1.StorageMediumMemory {
+					return "emptyDir.sizeLimit"
+				}
+				return ""
+			})
+		},
+	},
+	{
+		Feature: "the limit of ephemeral storage", Effect: "the container may write until the disk is full", Actor: Kubelet,
+		uses: func(path *field.Path, s *corev1.PodSpec) []*field.Path {
+			return containers(path, s, func(c *corev1.Container) string {
+				if _, ok := c.Resources.Limits[corev1.ResourceEphemeralStorage]; ok {
+					return "resources.limits[ephemeral-storage]"
+				}
+				return ""
+			})
+		},
+	},
+	{
+		Feature: "volumes of this type", Effect: "the pod waits for it and does not start", Actor: Kubelet,
+		Fields: []string{
+			"ImageVolumeSource.Reference", "PersistentVolumeClaimVolumeSource.ClaimName", "EphemeralVolumeSource.VolumeClaimTemplate",
+			"VolumeSource.CSI", "VolumeSource.NFS", "VolumeSource.ISCSI", "VolumeSource.FC",
+		},
+		uses: func(path *field.Path, s *corev1.PodSpec) []*field.Path { return volumes(path, s, unmountable) },
+	},
+	{
+		Feature: "this projection", Effect: "the pod waits for it and does not start", Actor: Kubelet,
+		Fields: []string{"VolumeProjection.ClusterTrustBundle", "VolumeProjection.PodCertificate"},
+		uses: func(path *field.Path, s *corev1.PodSpec) []*field.Path {
+			return volumes(path, s, func(v *corev1.Volume) string {
+				if v.Projected == nil {
+					return ""
+				}
+				for i := range v.Projected.Sources {
+					switch src := &v.Projected.Sources[i]; {
+					case src.ClusterTrustBundle != nil:
+						return "projected.sources.clusterTrustBundle"
+					case src.PodCertificate != nil:
+						return "projected.sources.podCertificate"
+					}
+				}
+				return ""
+			})
+		},
+	},
+	{
+		Feature: "block devices from claims", Effect: "the container gets no device", Actor: Kubelet,
+		Fields: []string{"Container.VolumeDevices", "VolumeDevice.DevicePath"},
+		uses: func(path *field.Path, s *corev1.PodSpec) []*field.Path {
+			return containers(path, s, func(c *corev1.Container) string {
+				if len(c.VolumeDevices) > 0 {
+					return "volumeDevices"
+				}
+				return ""
+			})
+		},
+	},
+	{
+		Feature: "fsGroupChangePolicy", Effect: "ownership is changed at every start", Actor: Kubelet,
+		Fields: []string{"PodSecurityContext.FSGroupChangePolicy"},
+		uses: func(path *field.Path, s *corev1.PodSpec) []*field.Path {
+			sc := s.SecurityContext
+			on := sc != nil && sc.FSGroupChangePolicy != nil && *sc.FSGroupChangePolicy != corev1.FSGroupChangeAlways
+			return when(on, path, "securityContext", "fsGroupChangePolicy")
+		},
+	},
+	{
+		Feature: "seLinuxChangePolicy", Effect: "volumes are labelled file by file", Actor: Kubelet,
+		Fields: []string{"PodSecurityContext.SELinuxChangePolicy"},
+		uses: func(path *field.Path, s *corev1.PodSpec) []*field.Path {
+			sc := s.SecurityContext
+			on := sc != nil && sc.SELinuxChangePolicy != nil && *sc.SELinuxChangePolicy != corev1.SELinuxChangePolicyRecursive
+			return when(on, path, "securityContext", "seLinuxChangePolicy")
+		},
+	},
+	{
+		Feature: "huge pages", Effect: "no node offers any, so the pod stays pending", Actor: Scheduler,
+		uses: func(path *field.Path, s *corev1.PodSpec) []*field.Path {
+			return containers(path, s, func(c *corev1.Container) string {
+				for name := range c.Resources.Limits {
+					if isHugePages(name) {
+						return "resources.limits[" + string(name) + "]"
+					}
+				}
+				return ""
+			})
+		},
+	},
+}
+
+// unmountable names the source of a volume that the kubelet has no plugin for, as the field under the volume.
+func unmountable(v *corev1.Volume) string {
+	switch {
+	case v.Image != nil:
+		return "image"
+	case v.PersistentVolumeClaim != nil:
+		return "persistentVolumeClaim"
+	case v.Ephemeral != nil:
+		return "ephemeral"
+	case v.CSI != nil:
+		return "csi"
+	case v.NFS != nil:
+		return "nfs"
+	case v.ISCSI != nil:
+		return "iscsi"
+	case v.FC != nil:
+		return "fc"
+	}
+	return ""
+}
+
+func isHugePages(name corev1.ResourceName) bool {
+	return len(name) > len(corev1.ResourceHugePagesPrefix) && string(name[:len(corev1.ResourceHugePagesPrefix)]) == corev1.ResourceHugePagesPrefix
+}
+
+// when returns the one path if on.
+func when(on bool, path *field.Path, name string, more ...string) []*field.Path {
+	if !on {
+		return nil
+	}
+	return []*field.Path{path.Child(name, more...)}
+}
+
+// volumes returns the paths of the volumes in which find names something.
+func volumes(path *field.Path, s *corev1.PodSpec, find func(*corev1.Volume) string) []*field.Path {
+	var out []*field.Path
+	for i := range s.Volumes {
+		if name := find(&s.Volumes[i]); name != "" {
+			out = append(out, path.Child("volumes").Index(i).Child(name))
+		}
+	}
+	return out
+}
+
+// containers returns the paths of what find names, as a field under the container, in init containers and containers.
+func containers(path *field.Path, s *corev1.PodSpec, find func(*corev1.Container) string) []*field.Path {
+	return append(inList(path, "initContainers", s.InitContainers, find), inList(path, "containers", s.Containers, find)...)
+}
+
+func inList(path *field.Path, name string, list []corev1.Container, find func(*corev1.Container) string) []*field.Path {
+	var out []*field.Path
+	for i := range list {
+		c := &list[i]
+		if len(c.Resources.Limits)+len(c.VolumeDevices) == 0 {
+			continue // what is looked for is in these
+		}
+		if sub := find(c); sub != "" {
+			out = append(out, path.Child(name).Index(i).Child(sub))
+		}
+	}
+	return out
+}
+
+// template returns the pod spec inside obj and its path; nil when it has none.
+func template(obj api.Object) (*field.Path, *corev1.PodSpec) {
+	of := func(t *corev1.PodTemplateSpec) (*field.Path, *corev1.PodSpec) {
+		if t == nil {
+			return nil, nil
+		}
+		return templatePath, &t.Spec
+	}
+	switch o := obj.(type) {
+	case *corev1.Pod:
+		return specPath, &o.Spec
+	case *corev1.ReplicationController:
+		return of(o.Spec.Template)
+	case *appsv1.ReplicaSet:
+		return of(&o.Spec.Template)
+	case *appsv1.Deployment:
+		return of(&o.Spec.Template)
+	}
+	return nil, nil
+}
+
+var templatePath = field.NewPath("spec", "template", "spec")

@@ -1,0 +1,161 @@
+package unbuilt_test
+
+import (
+	"slices"
+	"strings"
+	"testing"
+
+	"sampan.dev/internal/api"
+	"sampan.dev/internal/api/unbuilt"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
+	schedulingv1 "k8s.io/api/scheduling/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// asks is one way to ask for each thing that is not built, with what is said of it.
+var asks = []struct {
+	name string
+	obj  api.Object
+	sub  string
+	want string // the beginning of each sentence, joined by "|"; "" for silence
+}{
+	{name: "plain pod", obj: pod(func(s *corev1.PodSpec) {
+		yes, always := true, corev1.FSGroupChangeAlways
+		s.HostUsers, s.SecurityContext = &yes, &corev1.PodSecurityContext{FSGroupChangePolicy: &always}
+		s.Volumes = []corev1.Volume{{VolumeSource: corev1.VolumeSource{EmptyDir: &corev1.EmptyDirVolumeSource{Medium: corev1.StorageMediumMemory, SizeLimit: resource.NewQuantity(1, resource.BinarySI)}}}}
+		s.Affinity = &corev1.Affinity{PodAntiAffinity: &corev1.PodAntiAffinity{}}
+	})},
+	{name: "required anti-affinity", obj: pod(func(s *corev1.PodSpec) {
+		s.Affinity = &corev1.Affinity{PodAntiAffinity: &corev1.PodAntiAffinity{RequiredDuringSchedulingIgnoredDuringExecution: []corev1.PodAffinityTerm{{TopologyKey: "zone"}}}}
+	}), want: "spec.affinity.podAntiAffinity: inter-pod affinity not implemented yet; "},
+	{name: "preferred affinity", obj: pod(func(s *corev1.PodSpec) {
+		s.Affinity = &corev1.Affinity{PodAffinity: &corev1.PodAffinity{PreferredDuringSchedulingIgnoredDuringExecution: []corev1.WeightedPodAffinityTerm{{Weight: 1}}}}
+	}), want: "spec.affinity.podAffinity: "},
+	{name: "spread", obj: pod(func(s *corev1.PodSpec) {
+		s.TopologySpreadConstraints = []corev1.TopologySpreadConstraint{{MaxSkew: 1}}
+	}), want: "spec.topologySpreadConstraints: topology spread not implemented yet; "},
+	{name: "user namespace", obj: pod(func(s *corev1.PodSpec) { s.HostUsers = new(false) }), want: "spec.hostUsers: user namespaces not implemented yet; the node refuses the pod"},
+	{name: "claims of devices", obj: pod(func(s *corev1.PodSpec) { s.ResourceClaims = []corev1.PodResourceClaim{{Name: "c"}} }), want: "spec.resourceClaims: "},
+	{name: "disk", obj: pod(func(s *corev1.PodSpec) {
+		s.Volumes = []corev1.Volume{{}, {VolumeSource: corev1.VolumeSource{EmptyDir: &corev1.EmptyDirVolumeSource{SizeLimit: resource.NewQuantity(1, resource.BinarySI)}}}}
+		s.InitContainers = []corev1.Container{{Resources: corev1.ResourceRequirements{Limits: corev1.ResourceList{"ephemeral-storage": resource.MustParse("1Gi")}}}}
+	}), want: "spec.volumes[1].emptyDir.sizeLimit: |spec.initContainers[0].resources.limits[ephemeral-storage]: "},
+	{name: "volumes", obj: pod(func(s *corev1.PodSpec) {
+		s.Volumes = []corev1.Volume{
+			{VolumeSource: corev1.VolumeSource{Image: &corev1.ImageVolumeSource{}}}, {VolumeSource: corev1.VolumeSource{PersistentVolumeClaim: &corev1.PersistentVolumeClaimVolumeSource{}}},
+			{VolumeSource: corev1.VolumeSource{Ephemeral: &corev1.EphemeralVolumeSource{}}}, {VolumeSource: corev1.VolumeSource{CSI: &corev1.CSIVolumeSource{}}},
+			{VolumeSource: corev1.VolumeSource{NFS: &corev1.NFSVolumeSource{}}}, {VolumeSource: corev1.VolumeSource{ISCSI: &corev1.ISCSIVolumeSource{}}},
+			{VolumeSource: corev1.VolumeSource{FC: &corev1.FCVolumeSource{}}},
+		}
+	}), want: "spec.volumes[0].image: |spec.volumes[1].persistentVolumeClaim: |spec.volumes[2].ephemeral: |spec.volumes[3].csi: |spec.volumes[4].nfs: |spec.volumes[5].iscsi: |spec.volumes[6].fc: "},
+	{name: "projections", obj: pod(func(s *corev1.PodSpec) {
+		s.Volumes = []corev1.Volume{
+			{VolumeSource: corev1.VolumeSource{Projected: &corev1.ProjectedVolumeSource{Sources: []corev1.VolumeProjection{{}, {ClusterTrustBundle: &corev1.ClusterTrustBundleProjection{}}}}}},
+			{VolumeSource: corev1.VolumeSource{Projected: &corev1.ProjectedVolumeSource{Sources: []corev1.VolumeProjection{{PodCertificate: &corev1.PodCertificateProjection{}}}}}},
+		}
+	}), want: "spec.volumes[0].projected.sources.clusterTrustBundle: |spec.volumes[1].projected.sources.podCertificate: "},
+	{name: "block device", obj: pod(func(s *corev1.PodSpec) {
+		s.Containers[0].VolumeDevices = []corev1.VolumeDevice{{DevicePath: "/dev/x"}}
+	}), want: "spec.containers[0].volumeDevices: "},
+	{name: "policies of volumes", obj: pod(func(s *corev1.PodSpec) {
+		root, mount := corev1.FSGroupChangeOnRootMismatch, corev1.SELinuxChangePolicyMountOption
+		s.SecurityContext = &corev1.PodSecurityContext{FSGroupChangePolicy: &root, SELinuxChangePolicy: &mount}
+	}), want: "spec.securityContext.fsGroupChangePolicy: |spec.securityContext.seLinuxChangePolicy: "},
+	{name: "huge pages", obj: pod(func(s *corev1.PodSpec) {
+		s.Containers[0].Resources.Limits = corev1.ResourceList{"hugepages-2Mi": resource.MustParse("2Mi")}
+	}), want: "spec.containers[0].resources.limits[hugepages-2Mi]: "},
+	{name: "deployment", obj: &appsv1.Deployment{Spec: appsv1.DeploymentSpec{Template: corev1.PodTemplateSpec{Spec: corev1.PodSpec{HostUsers: new(false)}}}},
+		want: "spec.template.spec.hostUsers: "},
+	{name: "replica set", obj: &appsv1.ReplicaSet{Spec: appsv1.ReplicaSetSpec{Template: corev1.PodTemplateSpec{Spec: corev1.PodSpec{HostUsers: new(false)}}}},
+		want: "spec.template.spec.hostUsers: "},
+	{name: "replication controller", obj: &corev1.ReplicationController{Spec: corev1.ReplicationControllerSpec{Template: &corev1.PodTemplateSpec{Spec: corev1.PodSpec{HostUsers: new(false)}}}},
+		want: "spec.template.spec.hostUsers: "},
+	{name: "replication controller without a template", obj: &corev1.ReplicationController{}},
+	{name: "resize", obj: pod(func(*corev1.PodSpec) {}), sub: "resize", want: "spec.containers.resources: in-place resize not implemented yet; "},
+	{name: "status of a pod that asks", obj: pod(func(s *corev1.PodSpec) { s.HostUsers = new(false) }), sub: "status"},
+	{name: "pod security", obj: &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Labels: map[string]string{
+		"pod-security.kubernetes.io/enforce": "restricted", "pod-security.kubernetes.io/enforce-version": "latest", "pod-security.kubernetes.io/warn": "privileged",
+		"pod-security.kubernetes.io/audit": "baseline"}}},
+		want: "metadata.labels[pod-security.kubernetes.io/audit]: |metadata.labels[pod-security.kubernetes.io/enforce]: pod security admission not implemented yet; "},
+	{name: "token in a Secret", obj: &corev1.Secret{Type: corev1.SecretTypeServiceAccountToken}, want: "type: tokens in Secrets"},
+	{name: "token brought along", obj: &corev1.Secret{Type: corev1.SecretTypeServiceAccountToken, Data: map[string][]byte{"token": []byte("x")}}},
+	{name: "preemption", obj: &schedulingv1.PriorityClass{}, want: "preemptionPolicy: preemption"},
+	{name: "no preemption", obj: &schedulingv1.PriorityClass{PreemptionPolicy: new(corev1.PreemptNever)}},
+	{name: "system class", obj: &schedulingv1.PriorityClass{ObjectMeta: metav1.ObjectMeta{Name: "system-node-critical"}}},
+	{name: "load balancer", obj: &corev1.Service{Spec: corev1.ServiceSpec{Type: corev1.ServiceTypeLoadBalancer}}, want: "spec.type: load balancers"},
+	{name: "hints", obj: &corev1.Service{ObjectMeta: metav1.ObjectMeta{Annotations: map[string]string{"service.kubernetes.io/topology-mode": "Auto"}}}, want: "metadata.annotations[service.kubernetes.io/topology-mode]: "},
+	{name: "constrained impersonation", obj: &rbacv1.ClusterRole{Rules: []rbacv1.PolicyRule{{Verbs: []string{"get"}}, {Verbs: []string{"impersonate:user-info"}}}}, want: "rules.verbs: "},
+	{name: "impersonation on", obj: &rbacv1.Role{Rules: []rbacv1.PolicyRule{{Verbs: []string{"impersonate-on:user-info:list"}}}}, want: "rules.verbs: "},
+	{name: "impersonation as ever", obj: &rbacv1.Role{Rules: []rbacv1.PolicyRule{{Verbs: []string{"impersonate", "*"}}}}},
+}
+
+func pod(change func(*corev1.PodSpec)) *corev1.Pod {
+	p := &corev1.Pod{Spec: corev1.PodSpec{Containers: []corev1.Container{{Name: "c"}}}}
+	change(&p.Spec)
+	return p
+}
+
+func TestWarnings(t *testing.T) {
+	for _, tc := range asks {
+		t.Run(tc.name, func(t *testing.T) {
+			got := unbuilt.Warnings(tc.obj, nil, tc.sub)
+			var want []string
+			if tc.want != "" {
+				want = strings.Split(tc.want, "|")
+			}
+			if len(got) != len(want) {
+				t.Fatalf("%q, want %q", got, want)
+			}
+			for i := range got {
+				if !strings.HasPrefix(got[i], want[i]) {
+					t.Errorf("%q, want %q", got[i], want[i])
+				}
+			}
+			if sub := tc.sub; sub == "" {
+				if again := unbuilt.Warnings(tc.obj, tc.obj, sub); len(again) > 0 {
+					t.Errorf("told again on an update that changes nothing: %q", again)
+				}
+			}
+		})
+	}
+}
+
+// What nobody uses costs nothing: pods are made by the thousand.
+func TestPlainPodCostsNothing(t *testing.T) {
+	p := pod(func(s *corev1.PodSpec) {
+		s.Containers[0].Resources.Limits = corev1.ResourceList{"cpu": resource.MustParse("1")}
+		s.Volumes = []corev1.Volume{{VolumeSource: corev1.VolumeSource{Projected: &corev1.ProjectedVolumeSource{Sources: []corev1.VolumeProjection{{ServiceAccountToken: &corev1.ServiceAccountTokenProjection{}}}}}}}
+	})
+	if n := testing.AllocsPerRun(100, func() { unbuilt.ForActor(&p.Spec, unbuilt.Scheduler) }); n > 0 {
+		t.Errorf("%v allocations", n)
+	}
+}
+
+// Every kind that a gap can be in is one that admission looks at.
+func TestResources(t *testing.T) {
+	plurals := map[string]string{
+		"*v1.Pod": "pods", "*v1.Deployment": "deployments", "*v1.ReplicaSet": "replicasets", "*v1.ReplicationController": "replicationcontrollers",
+		"*v1.Namespace": "namespaces", "*v1.Secret": "secrets", "*v1.Service": "services", "*v1.PriorityClass": "priorityclasses",
+		"*v1.ClusterRole": "clusterroles", "*v1.Role": "roles",
+	}
+	var used []string
+	for _, tc := range asks {
+		if tc.want == "" {
+			continue
+		}
+		name := plurals[typeName(tc.obj)]
+		if !unbuilt.Resources[name] {
+			t.Errorf("%s: %s (%q) is not among the resources", tc.name, typeName(tc.obj), name)
+		}
+		used = append(used, name)
+	}
+	for name := range unbuilt.Resources {
+		if !slices.Contains(used, name) {
+			t.Errorf("%s has no gap that is tested", name)
+		}
+	}
+}

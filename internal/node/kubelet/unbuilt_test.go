@@ -1,0 +1,51 @@
+package kubelet
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"sampan.dev/internal/api/unbuilt"
+	"sampan.dev/internal/client"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// A pod that asks for an isolation that the node cannot give is refused, and nothing of it runs; of what harms less there is an
+// event.
+func TestVirtualUnbuiltIsRefusedOrTold(t *testing.T) {
+	inVirtualTime(t, func(v *virtual) {
+		t := v.T
+		refused := parsePod(t, strings.Fields("Always main:a"))
+		refused.Name, refused.Spec.HostUsers = "refused", new(false)
+		uid := v.create(refused)
+		told := parsePod(t, strings.Fields("Always main:a"))
+		told.Name = "told"
+		told.Spec.Volumes = []corev1.Volume{{Name: "v", VolumeSource: corev1.VolumeSource{EmptyDir: &corev1.EmptyDirVolumeSource{SizeLimit: resource.NewQuantity(1<<20, resource.BinarySI)}}}}
+		v.create(told)
+		time.Sleep(10 * time.Second)
+
+		p := v.get("refused")
+		if p.Status.Phase != corev1.PodFailed || p.Status.Reason != "PodFeatureUnsupported" || !strings.Contains(p.Status.Message, "spec.hostUsers") {
+			t.Errorf("%s %s %q", p.Status.Phase, p.Status.Reason, p.Status.Message)
+		}
+		if pod, _ := v.rt.Pod(t.Context(), uid); pod != nil && len(pod.Containers) > 0 {
+			t.Errorf("%d containers of it were made", len(pod.Containers))
+		}
+		if p := v.get("told"); p.Status.Phase != corev1.PodRunning {
+			t.Errorf("%s", p.Status.Phase)
+		}
+		events, err := client.ListAll[*corev1.Event](t.Context(), v.hub.Own(), client.Events, "default", metav1.ListOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, e := range events {
+			if e.InvolvedObject.Name == "told" && e.Reason == unbuilt.Reason && strings.Contains(e.Message, "spec.volumes[0].emptyDir.sizeLimit") {
+				return
+			}
+		}
+		t.Error("no event tells of the size limit")
+	})
+}
