@@ -52,6 +52,7 @@ func run(cfg config, log *slog.Logger) error {
 	}
 	taskAPI.RegisterTTRPCTaskService(server, svc)
 	boxes := &sandboxes{service: svc, pause: filepath.Join(filepath.Dir(self), "pause"), state: cfg.dir}
+	sweep(cfg.dir, monitorsOf(cfg.dir), log)
 	boxes.sweep()
 	sandboxAPI.RegisterTTRPCSandboxService(server, boxes)
 	tasks, err := listen(filepath.Join(cfg.dir, taskSocket))

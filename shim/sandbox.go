@@ -200,8 +200,11 @@ func lowerScore(pid int) {
 	_ = os.WriteFile(fmt.Sprintf("/proc/%d/oom_score_adj", pid), []byte("-998"), 0)
 }
 
-// sweep takes away the memory of sandboxes that ended with another monitor.
+// sweep takes away the memory of sandboxes that ended with another monitor, as they do: their processes hold its lifeline.
 func (s *sandboxes) sweep() {
+	if len(monitorsOf(s.state)) > 0 {
+		return // some may be another's that lives
+	}
 	dirs, _ := filepath.Glob(filepath.Join(s.state, "io.containerd.grpc.v1.cri", "sandboxes", "*"))
 	for _, dir := range dirs {
 		_ = unix.Unmount(filepath.Join(dir, "shm"), unix.MNT_DETACH|unix.UMOUNT_NOFOLLOW)

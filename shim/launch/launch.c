@@ -1,6 +1,6 @@
 /* sampan-shim is what containerd starts for every pod: it tells where the monitor is, and starts it when there is none.
- * It answers as well when there is nothing to clean up. All else it is asked (cleaning up after a monitor that died, runc's
- * features) goes to the stock shim beside it.
+ * It answers as well when there is nothing to clean up. What a monitor that died has left is cleaned up by the next one, which
+ * is started for this too. All else it is asked (what a monitor cannot clean up, runc's features) goes to the stock shim beside it.
  * It is in C because it starts once per pod, and so small a program starts in a twentieth of the time of one in Go. */
 #include <errno.h>
 #include <fcntl.h>
@@ -12,10 +12,13 @@
 #include <sys/file.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/time.h>
 #include <sys/un.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
+
+enum { PATIENCE = 60, IMPATIENCE = 2 }; /* seconds in which a monitor answers */
 
 static void die(const char *what)
 {
@@ -31,9 +34,10 @@ static void join(char *out, const char *dir, const char *name)
 	}
 }
 
-/* promised asks the monitor to stay for a container that is about to come. */
-static int promised(const char *dir)
+/* promised asks the monitor to stay for a container that is about to come, and waits so many seconds for the answer. */
+static int promised(const char *dir, int seconds)
 {
+	struct timeval limit = {.tv_sec = seconds};
 	struct sockaddr_un a = {.sun_family = AF_UNIX};
 	char path[PATH_MAX], byte;
 	int fd, ok;
@@ -47,12 +51,20 @@ static int promised(const char *dir)
 	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	if (fd < 0)
 		die("socket");
+	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
+	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit);
+	errno = 0;
 	ok = connect(fd, (struct sockaddr *)&a, sizeof a) == 0 && read(fd, &byte, 1) == 1;
+	if (!ok && (errno == EAGAIN || errno == EINPROGRESS)) { /* it is there: a second one beside it would be worse than none */
+		errno = ETIMEDOUT;
+		die("the monitor does not answer");
+	}
 	close(fd);
 	return ok;
 }
 
-/* start_monitor returns when the monitor's sockets are there. It lives on in a session of its own. */
+/* start_monitor returns when the monitor's sockets are there, and what another one had left is not there any more. It lives on in
+ * a session of its own. */
 static void start_monitor(const char *self, const char *dir, const char *events)
 {
 	char bin[PATH_MAX], path[PATH_MAX], byte;
@@ -94,6 +106,40 @@ static void start_monitor(const char *self, const char *dir, const char *events)
 		exit(1);
 	}
 	close(ready[0]);
+}
+
+/* ensure_monitor returns when there is a monitor that stays for a while yet. */
+static void ensure_monitor(const char *self, const char *dir, const char *events, int seconds)
+{
+	char path[PATH_MAX];
+	int lock;
+
+	if (promised(dir, seconds))
+		return;
+	join(path, dir, "monitor.lock");
+	lock = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	if (lock < 0 || flock(lock, LOCK_EX) < 0)
+		die(path);
+	if (!promised(dir, seconds)) /* nobody else was quicker */
+		start_monitor(self, dir, events);
+	close(lock);
+}
+
+/* ensure_monitor_apart tries the same and comes back in any case. */
+static void ensure_monitor_apart(const char *self, const char *dir, const char *events)
+{
+	pid_t pid = fork();
+	int null;
+
+	if (pid == 0) {
+		null = open("/dev/null", O_RDWR | O_CLOEXEC);
+		dup2(null, 1); /* containerd waits until nobody has its pipes */
+		dup2(null, 2);
+		ensure_monitor(self, dir, events, IMPATIENCE);
+		_exit(0);
+	}
+	if (pid > 0)
+		waitpid(pid, NULL, 0);
 }
 
 /* field writes a length-delimited field of a protobuf message. */
@@ -150,10 +196,9 @@ static int deleted(const char *dir, const char *ns, const char *id, const char *
 int main(int argc, char **argv)
 {
 	char self[PATH_MAX], dir[PATH_MAX], path[PATH_MAX + 64], out[2 * PATH_MAX], *events;
-	const char *address;
+	const char *address, *ns, *id, *bundle;
 	ssize_t n;
 	size_t len = 0;
-	int lock;
 
 	n = readlink("/proc/self/exe", self, sizeof self - 1);
 	if (n < 0)
@@ -161,13 +206,30 @@ int main(int argc, char **argv)
 	self[n] = 0;
 	dirname(self);
 	address = option(argc, argv, "-address");
-	if (address && !strcmp(argv[argc - 1], "delete")) {
-		if (strlen(address) < sizeof dir) {
-			strcpy(dir, address);
-			dirname(dir);
-			if (deleted(dir, option(argc, argv, "-namespace"), option(argc, argv, "-id"), option(argc, argv, "-bundle")))
-				return 0;
+	if (address) {
+		if (strlen(address) >= sizeof dir) {
+			errno = ENAMETOOLONG;
+			die("-address");
 		}
+		strcpy(dir, address);
+		dirname(dir);
+		events = getenv("TTRPC_ADDRESS");
+		if (!events || !*events) {
+			snprintf(path, sizeof path, "%s.ttrpc", address);
+			events = strdup(path);
+		}
+	}
+	if (address && !strcmp(argv[argc - 1], "delete")) {
+		ns = option(argc, argv, "-namespace");
+		id = option(argc, argv, "-id");
+		bundle = option(argc, argv, "-bundle");
+		if (deleted(dir, ns, id, bundle))
+			return 0;
+		/* Containerd gives all that a dead monitor has left five seconds at once. One monitor has done it sooner than as many
+		 * runcs, and goes on with it when we are killed. */
+		ensure_monitor_apart(self, dir, events);
+		if (deleted(dir, ns, id, bundle))
+			return 0;
 	}
 	if (argc < 2 || strcmp(argv[argc - 1], "start") || !address) {
 		join(path, self, "containerd-shim-runc-v2");
@@ -175,26 +237,7 @@ int main(int argc, char **argv)
 		execv(path, argv);
 		die(path);
 	}
-	if (strlen(address) >= sizeof dir) {
-		errno = ENAMETOOLONG;
-		die("-address");
-	}
-	strcpy(dir, address);
-	dirname(dir);
-	events = getenv("TTRPC_ADDRESS");
-	if (!events || !*events) {
-		snprintf(path, sizeof path, "%s.ttrpc", address);
-		events = strdup(path);
-	}
-	if (!promised(dir)) {
-		join(path, dir, "monitor.lock");
-		lock = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-		if (lock < 0 || flock(lock, LOCK_EX) < 0)
-			die(path);
-		if (!promised(dir)) /* nobody else was quicker */
-			start_monitor(self, dir, events);
-		close(lock);
-	}
+	ensure_monitor(self, dir, events, PATIENCE);
 	/* containerd.runtime.bootstrap.v1.BootstrapResult: version 3, address, protocol */
 	out[len++] = 1 << 3;
 	out[len++] = 3;

@@ -194,6 +194,13 @@ func (w *worker) startContainer(ctx context.Context, pod *corev1.Pod, c *corev1.
 		}
 	}
 	if s := lastExited(obs, c.Name); s != nil {
+		if found, left := k.cgroups.KillContainer(cgroupPod(pod), s.ID); found > 0 {
+			k.cfg.Log.Warn("killed processes of a container that had ended", "pod", podDesc(pod), "container", c.Name, "processes", found, "left", left)
+			if left > 0 {
+				w.holdOff(c)
+				return false
+			}
+		}
 		w.crash.next(c.Name+"\x00"+c.Image, s.FinishedAt, time.Now())
 	}
 	ref, wait := w.ensureImage(ctx, pod, c, sb.cfg)

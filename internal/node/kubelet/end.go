@@ -50,7 +50,11 @@ func (w *worker) dismantle(ctx context.Context, pod *corev1.Pod, obs *runtime.Po
 	w.start(ctx, func(ctx context.Context) {
 		k := w.k
 		var err error
-		if !k.cfg.Hollow {
+		switch {
+		case k.cfg.Hollow:
+		case !w.killRest(pod): // volumes are not taken from under what still runs
+			err = errors.New("processes are left in its control group")
+		default:
 			err = errors.Join(k.volumes.Unmount(w.uid), k.cgroups.Remove(cgroupPod(pod)))
 		}
 		if err != nil {

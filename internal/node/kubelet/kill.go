@@ -46,7 +46,18 @@ func (w *worker) killAll(ctx context.Context, pod *corev1.Pod, obs *runtime.Pod,
 			ok = false
 		}
 	}
-	return ok
+	return ok && w.killRest(pod)
+}
+
+// killRest kills what still runs in the pod's control group although the runtime has stopped all it knows of: a container whose
+// monitor was killed with it unseen. Its successor must not find it on the same volumes and ports, and nobody else a volume
+// that is still written. It reports whether nothing is left.
+func (w *worker) killRest(pod *corev1.Pod) bool {
+	found, left := w.k.cgroups.Kill(cgroupPod(pod))
+	if found > 0 {
+		w.k.cfg.Log.Warn("killed processes of a pod that the runtime did not know", "pod", podDesc(pod), "processes", found, "left", left)
+	}
+	return left == 0
 }
 
 // kill stops one container: its preStop hook, its turn, the stop signal, and after the grace SIGKILL. A grace period never

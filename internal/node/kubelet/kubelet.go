@@ -340,6 +340,14 @@ func (k *Kubelet) adopt(ctx context.Context) {
 	if k.cfg.Hollow {
 		return
 	}
+	// With their processes, which may have the volumes open.
+	for _, g := range k.cgroups.Pods() {
+		if uid := types.UID(g.UID); !known(uid) && !kept[uid] {
+			if err := k.cgroups.Remove(g); err != nil {
+				k.cfg.Log.Warn("orphaned control group stays", "uid", uid, "error", err)
+			}
+		}
+	}
 	dirs, err := os.ReadDir(k.cfg.podsDir())
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
 		k.cfg.Log.Warn("pod directories not listed", "error", err)
@@ -348,13 +356,6 @@ func (k *Kubelet) adopt(ctx context.Context) {
 		if uid := types.UID(d.Name()); !known(uid) && !kept[uid] {
 			if err := k.removeDirs(uid); err != nil {
 				k.cfg.Log.Warn("orphaned pod directory stays", "uid", uid, "error", err)
-			}
-		}
-	}
-	for _, g := range k.cgroups.Pods() {
-		if uid := types.UID(g.UID); !known(uid) && !kept[uid] {
-			if err := k.cgroups.Remove(g); err != nil {
-				k.cfg.Log.Warn("orphaned control group stays", "uid", uid, "error", err)
 			}
 		}
 	}
