@@ -17,8 +17,9 @@
 // them. User namespaces of pods are refused.
 //
 // The state of a container is kept as runc keeps it, in the same place, and the bundle has the files the stock shim writes:
-// what is rare (changing limits, cleaning up after a monitor that died) is left to runc and the stock shim, which find all
-// they need.
+// what is rare (changing limits) is left to runc and the stock shim, which find all they need.
 //
-// The monitor outlives sampan and containerd, and ends with its last container.
+// The monitor outlives sampan and containerd, and ends with its last container. One that was killed leaves containers whose end
+// nobody would see: containerd's clean-up has the launcher start the next monitor, and that kills and removes them before it
+// serves (sweep.go), so that none lives on beside its successor.
 package main
