@@ -119,6 +119,7 @@ func (m *machine) startNetwork(g *daemon.Group, s *seat, name string, nodes *cac
 		ClusterCIDR: pods,
 		ConfDir:     m.cniConf(),
 		ForeignDir:  foreignCNI(m.cfg),
+		Bridge:      sharedBridge(m.cfg),
 		Door:        s.door,
 		Nodes:       nodes,
 		Log:         m.log.With("component", "network"),

@@ -107,6 +107,14 @@ func nodeAddr(cfg config.Config, index int) netip.Addr {
 
 func bridgeName(cfg config.Config) string { return "smpb" + cfg.Instance() }
 
+// sharedBridge is the bridge of a cluster that has one.
+func sharedBridge(cfg config.Config) string {
+	if cfg.Nodes > 1 {
+		return bridgeName(cfg)
+	}
+	return ""
+}
+
 // makeBridge makes the link that the nodes share and gives the host its address on it.
 func makeBridge(cfg config.Config) error {
 	name := bridgeName(cfg)

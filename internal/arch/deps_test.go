@@ -49,13 +49,14 @@ var rooms = map[string][]string{
 	"internal/control/scheduler":        {"internal/control/scheduler/...", "internal/control/loop", "internal/client/...", "internal/api/..."},
 	"internal/control/scheduler/plugin": {"internal/control/scheduler/...", "internal/api/..."},
 
-	"internal/node/kubelet": {"internal/node/...", "internal/client/...", "internal/api/...", "internal/pki"},
-	"internal/node/serve":   {"internal/client/...", "internal/api", "internal/stream", "internal/pki", "internal/node/stats", "internal/node/runtime"},
-	"internal/node/proxy":   {"internal/node/proxy/...", "internal/node/nft", "internal/client/...", "internal/api"}, // nft: one vocabulary of packet filter rules for both
-	"internal/node/network": {"internal/client/...", "internal/api", "internal/node/network/...", "internal/node/nft"},
-	"internal/node/nft":     {},
-	"internal/node/dns":     {"internal/client/...", "internal/api"},
-	"internal/node/":        {"internal/node/...", "internal/api", "internal/client/..."}, // leaves; they never import kubelet, see below
+	"internal/node/kubelet":  {"internal/node/...", "internal/client/...", "internal/api/...", "internal/pki"},
+	"internal/node/serve":    {"internal/client/...", "internal/api", "internal/stream", "internal/pki", "internal/node/stats", "internal/node/runtime"},
+	"internal/node/proxy":    {"internal/node/proxy/...", "internal/node/nft", "internal/client/...", "internal/api"}, // nft: one vocabulary of packet filter rules for both
+	"internal/node/network":  {"internal/client/...", "internal/api", "internal/node/network/...", "internal/node/nft", "internal/node/firewall"},
+	"internal/node/firewall": {"internal/node/nft"},
+	"internal/node/nft":      {},
+	"internal/node/dns":      {"internal/client/...", "internal/api"},
+	"internal/node/":         {"internal/node/...", "internal/api", "internal/client/..."}, // leaves; they never import kubelet, see below
 
 	"internal/stream":  {},
 	"internal/pki":     {},

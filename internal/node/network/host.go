@@ -70,18 +70,8 @@ func gatewayLink(h *netlink.Handle, name string) (netlink.Link, error) {
 
 // uplinkMTU is the MTU of the default route's link, or Ethernet's.
 func uplinkMTU(h *netlink.Handle) int {
-	routes, err := whole(func() ([]netlink.Route, error) {
-		return h.RouteListFiltered(netlink.FAMILY_V4, &netlink.Route{Table: unix.RT_TABLE_MAIN}, netlink.RT_FILTER_TABLE)
-	})
-	if err == nil {
-		for _, r := range routes {
-			if r.Dst != nil && r.Dst.IP != nil && !r.Dst.IP.IsUnspecified() {
-				continue
-			}
-			if l, err := h.LinkByIndex(r.LinkIndex); err == nil && l.Attrs().MTU > 0 {
-				return l.Attrs().MTU
-			}
-		}
+	if l, ok := uplink(h); ok && l.Attrs().MTU > 0 {
+		return l.Attrs().MTU
 	}
 	return 1500
 }

@@ -29,6 +29,7 @@ type Config struct {
 	ClusterCIDR netip.Prefix
 	ConfDir     string // the CNI configuration folder that the runtime is told of; ours alone
 	ForeignDir  string // a configuration found here is used instead of ours; "" never
+	Bridge      string // a further link whose traffic the packet filters of others must let pass; "" none
 
 	Door  client.Writer // may patch the node's status
 	Nodes *cache.Informer[*corev1.Node]
@@ -43,6 +44,10 @@ type Network struct {
 	rules   *rules
 	remover *remover
 	ready   chan struct{}
+	changed chan struct{} // something that follow looks at
+	filters chan struct{} // something that the packet filters of others hang on
+
+	lookAgain time.Duration // for what is dropped in spite of us
 
 	h      *netlink.Handle // set by Run before anything else uses them
 	leases *ledger
@@ -52,8 +57,9 @@ type Network struct {
 
 	mu struct {
 		sync.Mutex
-		cidr netip.Prefix
-		mtu  int
+		cidr    netip.Prefix
+		mtu     int
+		blocked string // what others' packet filters drop, for people; "" nothing
 	}
 }
 
@@ -61,7 +67,8 @@ type Network struct {
 func New(cfg Config) *Network {
 	n := names{cfg.Instance}
 	return &Network{cfg: cfg, names: n, log: cfg.Log.With("component", "network"), rules: newRules(n),
-		remover: newRemover(), ready: make(chan struct{})}
+		remover: newRemover(), ready: make(chan struct{}), changed: make(chan struct{}, 1), filters: make(chan struct{}, 1),
+		lookAgain: 30 * time.Second}
 }
 
 // Ready is closed once pods can be attached. Gateway is valid from then on.
@@ -137,13 +144,7 @@ func (n *Network) dir() string { return filepath.Join(n.cfg.DataDir, "network") 
 
 // follow applies what the nodes say. It also runs when nothing changed, rarely, to collect what others broke or left.
 func (n *Network) follow(ctx context.Context) {
-	changed := make(chan struct{}, 1)
-	poke := func() {
-		select {
-		case changed <- struct{}{}:
-		default:
-		}
-	}
+	poke := func() { signal(n.changed) }
 	n.cfg.Nodes.Handle(cache.Handler[*corev1.Node]{
 		Add: func(*corev1.Node) { poke() },
 		Update: func(old, now *corev1.Node) {
@@ -165,9 +166,10 @@ func (n *Network) follow(ctx context.Context) {
 		select {
 		case <-ctx.Done():
 			return
-		case <-changed:
+		case <-n.changed:
 		case <-tick.C:
 			n.sweep()
+			signal(n.filters) // the legacy iptables gives no notice of what it changes
 		}
 	}
 }
@@ -229,6 +231,7 @@ func (n *Network) setup(cidr netip.Prefix) error {
 	if !n.isReady() {
 		close(n.ready)
 	}
+	signal(n.filters)
 	n.log.Info("network is up", "range", cidr, "mtu", mtu, "took", time.Since(start))
 	return nil
 }

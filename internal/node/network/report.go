@@ -13,19 +13,25 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 )
 
-// report sets the node's NetworkUnavailable condition to False, unless it is already.
+// report sets the node's NetworkUnavailable condition, unless it is as it should be: False, or True while the packet filter of
+// somebody else drops what pods send or receive.
 func (n *Network) report(ctx context.Context, self *corev1.Node) error {
+	want := corev1.NodeCondition{Type: corev1.NodeNetworkUnavailable, Status: corev1.ConditionFalse,
+		Reason: "RoutesReady", Message: "sampan routes the pods of this node"}
+	n.mu.Lock()
+	blocked := n.mu.blocked
+	n.mu.Unlock()
+	if blocked != "" {
+		want.Status, want.Reason, want.Message = corev1.ConditionTrue, reasonBlocked, blocked
+	}
 	for _, c := range self.Status.Conditions {
-		if c.Type == corev1.NodeNetworkUnavailable && c.Status == corev1.ConditionFalse {
+		if c.Type == want.Type && c.Status == want.Status && (want.Status == corev1.ConditionFalse || c.Message == want.Message) {
 			return nil
 		}
 	}
 	now := metav1.NewTime(time.Now())
-	patch, err := json.Marshal(map[string]any{"status": map[string]any{"conditions": []corev1.NodeCondition{{
-		Type: corev1.NodeNetworkUnavailable, Status: corev1.ConditionFalse,
-		Reason: "RoutesReady", Message: "sampan routes the pods of this node",
-		LastHeartbeatTime: now, LastTransitionTime: now,
-	}}}})
+	want.LastHeartbeatTime, want.LastTransitionTime = now, now
+	patch, err := json.Marshal(map[string]any{"status": map[string]any{"conditions": []corev1.NodeCondition{want}}})
 	if err != nil {
 		return err
 	}

@@ -2,7 +2,6 @@ package nft
 
 import (
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"slices"
@@ -13,7 +12,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Watch tells when somebody else takes something out of a table of ours. Changes by its own batches do not count.
+// Watch tells when somebody else takes something out of a table of ours, and if asked to, when somebody changes a table of
+// others. Changes by its own batches do not count.
 //
 // Its batches share a socket. To close one after something was removed waits for the kernel to have let go of that, some
 // 10 ms, twenty times what the change itself takes.
@@ -21,16 +21,25 @@ type Watch struct {
 	table  string
 	family nftables.TableFamily
 
-	mu   sync.Mutex
-	idle *nftables.Conn // for the next batch
-	own  [16]uint32     // the netlink ports of the last sockets for batches
-	next int
-	made bool // a batch has been sent, so there is something to lose
+	ours    func(table string) bool // see Foreign
+	changed func()                  // nil: nobody asks
+
+	mu    sync.Mutex
+	idle  *nftables.Conn // for the next batch
+	ports [16]uint32     // the netlink ports of the last sockets for batches
+	next  int
+	made  bool // a batch has been sent, so there is something to lose
 }
 
 // NewWatch makes a watch over one table.
 func NewWatch(table string, family nftables.TableFamily) *Watch {
 	return &Watch{table: table, family: family}
+}
+
+// Foreign has changed called, which must not block, when somebody changes a rule, a chain or a whole table that is none of
+// ours. It must come before Run. What changes in a set is not told: lists of addresses that are refused change all the time.
+func (w *Watch) Foreign(ours func(table string) bool, changed func()) {
+	w.ours, w.changed = ours, changed
 }
 
 // Batch makes an empty batch of our own.
@@ -81,7 +90,7 @@ func (w *Watch) sawPort(c *netlink.Conn) error {
 		addr, err := unix.Getsockname(int(fd))
 		if nl, ok := addr.(*unix.SockaddrNetlink); ok {
 			w.mu.Lock()
-			w.own[w.next%len(w.own)] = nl.Pid
+			w.ports[w.next%len(w.ports)] = nl.Pid
 			w.next++
 			w.mu.Unlock()
 		}
@@ -122,41 +131,69 @@ func (w *Watch) Run(ctx context.Context, lost func()) error {
 			if !w.intact() {
 				lost()
 			}
+			if w.changed != nil {
+				w.changed()
+			}
 		case err != nil:
 			return fmt.Errorf("watch nftables: %w", err)
-		case slices.ContainsFunc(msgs, w.harms):
-			lost()
+		default:
+			if slices.ContainsFunc(msgs, w.harms) {
+				lost()
+			}
+			if w.changed != nil && slices.ContainsFunc(msgs, w.foreign) {
+				w.changed()
+			}
 		}
 	}
 }
 
 // harms tells whether a notice is of something taken out of our table by others.
 func (w *Watch) harms(m netlink.Message) bool {
-	if m.Header.Type>>8 != unix.NFNL_SUBSYS_NFTABLES || len(m.Data) < 4 || nftables.TableFamily(m.Data[0]) != w.family {
+	if !isNotice(m) || nftables.TableFamily(m.Data[0]) != w.family {
 		return false
 	}
-	switch m.Header.Type & 0xff { // of each the first attribute is the table's name
+	switch m.Header.Type & 0xff {
 	case unix.NFT_MSG_DELTABLE, unix.NFT_MSG_DELCHAIN, unix.NFT_MSG_DELRULE, unix.NFT_MSG_DELSET, unix.NFT_MSG_DELSETELEM:
-	default:
-		return false
-	}
-	ad, err := netlink.NewAttributeDecoder(m.Data[4:])
-	if err != nil {
-		return false
-	}
-	ad.ByteOrder = binary.BigEndian
-	for ad.Next() {
-		if ad.Type() == unix.NFTA_TABLE_NAME {
-			return ad.String() == w.table && !w.ours(m.Header.PID)
-		}
+		return tableOf(m) == w.table && !w.own(m.Header.PID)
 	}
 	return false
 }
 
-func (w *Watch) ours(port uint32) bool {
+// foreign tells whether a notice is of a change of the rules of others.
+func (w *Watch) foreign(m netlink.Message) bool {
+	if !isNotice(m) {
+		return false
+	}
+	switch m.Header.Type & 0xff {
+	case unix.NFT_MSG_NEWTABLE, unix.NFT_MSG_DELTABLE, unix.NFT_MSG_NEWCHAIN, unix.NFT_MSG_DELCHAIN, unix.NFT_MSG_NEWRULE, unix.NFT_MSG_DELRULE:
+		return !w.ours(tableOf(m)) && !w.own(m.Header.PID)
+	}
+	return false
+}
+
+func isNotice(m netlink.Message) bool {
+	return m.Header.Type>>8 == unix.NFNL_SUBSYS_NFTABLES && len(m.Data) >= 4
+}
+
+// tableOf is the name of the table that a notice is about: of all sorts that we look at it has the same number.
+func tableOf(m netlink.Message) string {
+	ad, err := netlink.NewAttributeDecoder(m.Data[4:])
+	if err != nil {
+		return ""
+	}
+	for ad.Next() {
+		if ad.Type() == unix.NFTA_TABLE_NAME {
+			return ad.String()
+		}
+	}
+	return ""
+}
+
+// own tells whether a socket is one of our batches'.
+func (w *Watch) own(port uint32) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return slices.Contains(w.own[:], port)
+	return slices.Contains(w.ports[:], port)
 }
 
 // intact tells whether the table is there and has rules. One that was not made yet is.
