@@ -10,6 +10,7 @@ import (
 
 	"sampan.dev/internal/config"
 	"sampan.dev/internal/daemon"
+	"sampan.dev/internal/memlimit"
 	"sampan.dev/internal/obs"
 	"sampan.dev/internal/pki"
 
@@ -67,6 +68,7 @@ func runAgent(ctx context.Context, cfg config.Config, log *slog.Logger) error {
 	if err != nil {
 		return err
 	}
+	memlimit.Apply()
 	g := daemon.NewGroup(ctx)
 	show := newSteps(os.Stderr)
 	m := startMachine(g, cfg, paths, show, log)

@@ -37,6 +37,8 @@ func clusterFlags(f *pflag.FlagSet, c *config.Config) {
 	f.StringVar(&c.KubeletCAFile, "kubelet-certificate-authority", "", "authority (PEM file) of the kubelets' certificates instead of the cluster's own")
 	f.BoolVar(&c.InsecureKubeletTLS, "insecure-kubelet-tls", false, "do not verify the kubelets' certificates, as a stock API server without --kubelet-certificate-authority")
 	f.StringSliceVar(&c.EtcdServers, "etcd-servers", nil, "URLs of an etcd cluster to use instead of the embedded member")
+	f.IntVar(&c.MaxReads, "max-requests-inflight", c.MaxReads, "requests that read which are served at a time; 0: any number")
+	f.IntVar(&c.MaxWrites, "max-mutating-requests-inflight", c.MaxWrites, "requests that write which are served at a time; 0: any number")
 	f.StringVar(&c.EtcdCAFile, "etcd-cafile", "", "CA of that etcd")
 	f.StringVar(&c.EtcdCertFile, "etcd-certfile", "", "client certificate for that etcd")
 	f.StringVar(&c.EtcdKeyFile, "etcd-keyfile", "", "client key for that etcd")

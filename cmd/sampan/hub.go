@@ -19,6 +19,7 @@ import (
 	"sampan.dev/internal/daemon"
 	"sampan.dev/internal/hub"
 	"sampan.dev/internal/hub/connect"
+	"sampan.dev/internal/memlimit"
 	"sampan.dev/internal/pki"
 )
 
@@ -131,9 +132,20 @@ func (p *plane) hubConfig(cfg config.Config, st *state, listener net.Listener, l
 			KubeletTLS: p.kubeletTLS(),
 			Log:        log.With("component", "connect"),
 		}),
-		Version: hub.Version{Git: config.Version, Commit: config.Build},
+		MaxReads:  anyNumber(cfg.MaxReads),
+		MaxWrites: anyNumber(cfg.MaxWrites),
+		Memory:    memlimit.Apply(),
+		Version:   hub.Version{Git: config.Version, Commit: config.Build},
 	}
 	return c
+}
+
+// anyNumber tells the hub, for which 0 is the default, what the flag's 0 means.
+func anyNumber(n int) int {
+	if n == 0 {
+		return -1
+	}
+	return n
 }
 
 // kubeletTLS shows kubelets the API server's client certificate and believes only those that the cluster's authority

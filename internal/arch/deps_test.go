@@ -29,6 +29,7 @@ var rooms = map[string][]string{
 	"internal/hub/store":     {},
 	"internal/hub/store/":    {"internal/hub/store/..."},
 	"internal/hub/deflate":   {},
+	"internal/hub/flow":      {},
 	"internal/hub/cache":     {"internal/hub/store", "internal/hub/deflate", "internal/api"},     // deflate: entries keep their compressed forms
 	"internal/hub/wire":      {"internal/api/...", "internal/hub/cache", "internal/hub/deflate"}, // cache: streamed lists are made of its entries
 	"internal/hub/verb":      {"internal/hub/cache", "internal/hub/deflate", "internal/hub/store", "internal/hub/wire", "internal/hub/admit", "internal/hub/authz", "internal/hub/apply", "internal/api/...", "internal/client"},
@@ -58,15 +59,16 @@ var rooms = map[string][]string{
 	"internal/node/dns":      {"internal/client/...", "internal/api"},
 	"internal/node/":         {"internal/node/...", "internal/api", "internal/client/..."}, // leaves; they never import kubelet, see below
 
-	"internal/stream":  {},
-	"internal/pki":     {},
-	"internal/config":  {},
-	"internal/daemon":  {},
-	"internal/obs":     {},
-	"internal/sim":     {"internal/client/...", "internal/api/...", "internal/node/runtime"},
-	"internal/testkit": {"internal/..."},
-	"internal/arch":    {},
-	"e2e":              {},
+	"internal/stream":   {},
+	"internal/pki":      {},
+	"internal/config":   {},
+	"internal/daemon":   {},
+	"internal/memlimit": {},
+	"internal/obs":      {},
+	"internal/sim":      {"internal/client/...", "internal/api/...", "internal/node/runtime"},
+	"internal/testkit":  {"internal/..."},
+	"internal/arch":     {},
+	"e2e":               {},
 }
 
 // forbidden is what nothing of the product imports, and why.

@@ -49,6 +49,9 @@ type Config struct {
 	// DurableLeasesAndEvents has every write of a lease or an event reach the embedded member before it returns.
 	DurableLeasesAndEvents bool
 
+	// How many requests the API server takes on at a time; 0 is any number.
+	MaxReads, MaxWrites int
+
 	// A node's own.
 	RuntimeEndpoint string // a CRI socket instead of the bundled containerd
 	StaticPodPath   string
@@ -87,6 +90,8 @@ func Default() Config {
 		Nodes:                  1,
 		ClusterDomain:          "cluster.local",
 		EtcdPrefix:             "/registry",
+		MaxReads:               400,
+		MaxWrites:              200,
 		RegisterNode:           true,
 		MaxPods:                110,
 		Controllers:            "*",

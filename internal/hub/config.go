@@ -64,15 +64,27 @@ type Config struct {
 
 	Audit   audit.Sink // nil: nothing is recorded
 	Connect Connector  // nil: no streams
-	Flow    Flow       // nil: every request goes on
 	OpenAPI http.Handler
 	Version Version
+
+	// How many requests may be under way; zero is upstream's figure, negative any number.
+	MaxReads, MaxWrites int
+	// Memory is how many bytes the process may use; what there is no memory for is refused. Zero: not known.
+	Memory int64
 
 	// Handlers and Hooks join those of the hub.
 	Handlers map[string]verb.Handler
 
 	// Ready is asked, beside the hub's own checks, by /readyz and /livez.
 	Checks []Check
+}
+
+// under is the limit that a number of Config means.
+func under(n, otherwise int) int64 {
+	if n == 0 {
+		n = otherwise
+	}
+	return int64(max(0, n))
 }
 
 // PortRange is a range of ports, both ends included.

@@ -19,6 +19,7 @@ import (
 	"sampan.dev/internal/hub/authz"
 	"sampan.dev/internal/hub/bootstrap"
 	"sampan.dev/internal/hub/cache"
+	"sampan.dev/internal/hub/flow"
 	"sampan.dev/internal/hub/openapi"
 	"sampan.dev/internal/hub/review"
 	"sampan.dev/internal/hub/store"
@@ -43,10 +44,11 @@ type Hub struct {
 	chain admit.Chain
 	keys  *authn.Keys
 
-	docs     *documents
-	metrics  *metrics
-	inflight inflight
-	checks   checks
+	docs    *documents
+	metrics *metrics
+	gate    flow.Gate
+	memory  *flow.Memory
+	checks  checks
 
 	ready    chan struct{} // closed when everything is loaded and bootstrapped
 	stopping context.Context
@@ -66,6 +68,8 @@ func New(cfg Config) (*Hub, error) {
 	}
 	cfg.Version = cfg.Version.withDefaults()
 	h := &Hub{cfg: cfg, log: cfg.Log.With("component", "hub"), ready: make(chan struct{})}
+	h.gate.Reads.Limit, h.gate.Writes.Limit = under(cfg.MaxReads, flow.DefaultReads), under(cfg.MaxWrites, flow.DefaultWrites)
+	h.memory = flow.NewMemory(cfg.Memory)
 	h.stopping, h.stop = context.WithCancel(context.Background())
 	if cfg.OpenAPI == nil {
 		h.cfg.OpenAPI = openapi.New(openapi.Config{Kinds: cfg.Kinds, Version: cfg.Version.Git})

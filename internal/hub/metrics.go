@@ -6,10 +6,6 @@ import (
 	"strconv"
 	"time"
 
-	"sampan.dev/internal/api"
-
-	"k8s.io/apimachinery/pkg/runtime/schema"
-
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
@@ -22,7 +18,6 @@ type metrics struct {
 	seconds  *prometheus.HistogramVec
 	sizes    *prometheus.HistogramVec
 	handler  http.Handler
-	kinds    *api.Kinds
 }
 
 var labels = []string{"verb", "group", "version", "resource", "subresource", "scope", "component"}
@@ -30,7 +25,6 @@ var labels = []string{"verb", "group", "version", "resource", "subresource", "sc
 func newMetrics(h *Hub) *metrics {
 	m := &metrics{
 		registry: prometheus.NewRegistry(),
-		kinds:    h.cfg.Kinds,
 		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "apiserver_request_total",
 			Help: "Counter of apiserver requests broken out for each verb, dry run value, group, version, resource, scope, component, and HTTP response code.",
@@ -52,10 +46,10 @@ func newMetrics(h *Hub) *metrics {
 	}
 	const current = "apiserver_current_inflight_requests"
 	const help = "Maximal number of currently used inflight request limit of this apiserver per request kind in last second."
-	gauge(current, help, prometheus.Labels{"request_kind": "readOnly"}, func() float64 { return float64(h.inflight.reading.Load()) })
-	gauge(current, help, prometheus.Labels{"request_kind": "mutating"}, func() float64 { return float64(h.inflight.writing.Load()) })
+	gauge(current, help, prometheus.Labels{"request_kind": "readOnly"}, func() float64 { return float64(h.gate.Reads.Under()) })
+	gauge(current, help, prometheus.Labels{"request_kind": "mutating"}, func() float64 { return float64(h.gate.Writes.Under()) })
 	gauge("apiserver_longrunning_requests", "Gauge of all active long-running apiserver requests.", nil,
-		func() float64 { return float64(h.inflight.long.Load()) })
+		func() float64 { return float64(h.gate.Long.Load()) })
 	m.registry.MustRegister(objects{h})
 	m.handler = promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{})
 	return m
@@ -66,16 +60,16 @@ func (m *metrics) serve(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// observe counts a finished request.
+// observe counts a finished request for something that is served. What else a client writes must not become a label: series
+// stay for good.
 func (m *metrics) observe(x *exchange, w *recorder, took time.Duration) {
+	if !x.served {
+		return
+	}
 	rt := &x.route
-	v := map[string]string{"get": "GET", "list": "LIST", "watch": "WATCH", "create": "POST", "update": "PUT", "patch": "PATCH",
-		"delete": "DELETE", "deletecollection": "DELETECOLLECTION"}[rt.Verb]
+	v := verbLabels[rt.Verb]
 	if v == "" {
 		v = "other"
-	}
-	if rt.Resource && m.kinds.Resource(schema.GroupVersionResource{Group: rt.Group, Version: rt.Version, Resource: rt.Plural}) == nil {
-		return // what is not there must not become a label
 	}
 	group, version, resource, sub, scope := rt.Group, rt.Version, rt.Plural, rt.Subresource, ""
 	if rt.Resource {
@@ -91,7 +85,7 @@ func (m *metrics) observe(x *exchange, w *recorder, took time.Duration) {
 			v = "CONNECT"
 		}
 	}
-	m.requests.WithLabelValues(strconv.Itoa(w.status()), "", v, group, version, resource, sub, scope, "apiserver").Inc()
+	m.requests.WithLabelValues(codeLabel(w.status()), "", v, group, version, resource, sub, scope, "apiserver").Inc()
 	if rt.long() {
 		return
 	}
@@ -99,6 +93,17 @@ func (m *metrics) observe(x *exchange, w *recorder, took time.Duration) {
 	if v == "GET" || v == "LIST" {
 		m.sizes.WithLabelValues(v, group, version, resource, sub, scope, "apiserver").Observe(float64(w.bytes))
 	}
+}
+
+var verbLabels = map[string]string{"get": "GET", "list": "LIST", "watch": "WATCH", "create": "POST", "update": "PUT", "patch": "PATCH",
+	"delete": "DELETE", "deletecollection": "DELETECOLLECTION"}
+
+// codeLabel is the label of a status; what a pod behind the proxy makes up counts as the first of its class.
+func codeLabel(code int) string {
+	if http.StatusText(code) == "" {
+		code = code / 100 * 100
+	}
+	return strconv.Itoa(code)
 }
 
 // objects counts what is stored, when asked.

@@ -16,6 +16,7 @@ func (h *Hub) path(w *recorder, r *http.Request, x *exchange) error {
 	if r.Method != http.MethodGet && (trimmed == "/version" || h.docs.byPath[trimmed] != nil || strings.HasPrefix(p, "/.well-known/") || strings.HasPrefix(p, "/openid/")) {
 		return notAllowed(r) // the others do not look at the method
 	}
+	x.served = true
 	switch {
 	case healthPath(p):
 		return h.health(w, r)
@@ -38,6 +39,7 @@ func (h *Hub) path(w *recorder, r *http.Request, x *exchange) error {
 	case p == "/", p == "/index.html":
 		return h.index(w)
 	}
+	x.served = false
 	http.NotFound(w, r)
 	return nil
 }

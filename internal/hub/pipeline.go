@@ -31,7 +31,10 @@ type exchange struct {
 	caller api.User // before impersonation
 	id     string
 	came   time.Time
+	served bool  // it asks for something that there is, and may
 	err    error // what it was refused with
+	held   int64 // bytes of memory taken for its body
+	answer int64 // and for its answer
 }
 
 // ServeHTTP takes a request through the stages.
@@ -43,6 +46,7 @@ func (h *Hub) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 	defer func() {
 		if p := recover(); p != nil {
 			if p == http.ErrAbortHandler { //nolint:errorlint // net/http's own sentinel
+				h.finish(w, r, x)
 				panic(p)
 			}
 			h.log.Error("panic while serving", "path", r.URL.Path, "panic", p, "stack", string(debug.Stack()))
@@ -65,7 +69,6 @@ func (h *Hub) serve(w *recorder, r *http.Request, x *exchange) error {
 	if x.route, err = parseRoute(r); err != nil {
 		return apierrors.NewInternalError(err)
 	}
-	defer h.inflight.enter(&x.route)()
 	if x.user, err = h.authenticate(r); err != nil {
 		return err
 	}
@@ -78,6 +81,12 @@ func (h *Hub) serve(w *recorder, r *http.Request, x *exchange) error {
 	if as != nil {
 		x.user = *as
 	}
+	leave, err := h.takeOn(x)
+	if err != nil {
+		return err
+	}
+	defer leave()
+	defer x.letGo(h)
 	if !x.route.long() {
 		ctx, cancel, err := deadline(r)
 		if err != nil {
@@ -85,13 +94,6 @@ func (h *Hub) serve(w *recorder, r *http.Request, x *exchange) error {
 		}
 		defer cancel()
 		r = r.WithContext(ctx)
-		if h.cfg.Flow != nil {
-			release, err := h.cfg.Flow.Admit(r, x.user, x.route.Verb)
-			if err != nil {
-				return err
-			}
-			defer release()
-		}
 	}
 	if err := h.verbs.Authorize(r.Context(), attributes(&x.route, x.user, r)); err != nil {
 		w.Header().Set("X-Content-Type-Options", "nosniff") // the message repeats what the client sent
@@ -179,6 +181,9 @@ func (h *Hub) finish(w *recorder, r *http.Request, x *exchange) {
 
 // writeError sends a refusal as a Status, in the encoding the client accepts or else in JSON.
 func (h *Hub) writeError(w http.ResponseWriter, r *http.Request, err error) {
+	if tooMany(w, err) {
+		return
+	}
 	out, nerr := wire.Negotiate(r, nil) // a refusal has no other form
 	if nerr != nil {
 		out = wire.Output{}

@@ -33,6 +33,7 @@ func (h *Hub) resource(w *recorder, r *http.Request, x *exchange) error {
 	if !routed(k, rt) || r.Method == http.MethodHead && !streams[rt.Subresource] {
 		return notAllowed(r)
 	}
+	x.served = true
 	req := &verb.Request{
 		User: x.user, UserAgent: r.UserAgent(), Verb: rt.Verb, Kind: k, Warn: newWarnings(w).add,
 		Ref: client.Ref{Resource: k.GVR(), Namespace: rt.Namespace, Name: rt.Name, Subresource: rt.Subresource},
@@ -55,7 +56,7 @@ func (h *Hub) resource(w *recorder, r *http.Request, x *exchange) error {
 	if err != nil {
 		return err
 	}
-	c := call{h: h, w: w, r: r, out: out, req: req}
+	c := call{h: h, w: w, r: r, x: x, out: out, req: req}
 	if r.URL.RawQuery != "" {
 		c.query = r.URL.Query()
 		c.out.IncludeObject = metav1.IncludeObjectPolicy(c.query.Get("includeObject"))
@@ -121,6 +122,7 @@ type call struct {
 	h     *Hub
 	w     *recorder
 	r     *http.Request
+	x     *exchange
 	out   wire.Output
 	req   *verb.Request
 	query url.Values
@@ -183,8 +185,16 @@ func (c *call) list() error {
 }
 
 func (c *call) sendList(l *verb.Listing) error {
+	if err := c.x.holdAnswer(c.h, c.r, l.Size(), c.out.Whole()); err != nil {
+		return err
+	}
 	meta := metav1.ListMeta{ResourceVersion: l.ResourceVersion, Continue: l.Continue, RemainingItemCount: l.Remaining}
 	return c.out.WriteList(c.w, c.r, c.req.Kind, meta, len(l.Items), func(i int) wire.Item { return &l.Items[i] })
+}
+
+// read reads the request's body, once there is memory for it.
+func (c *call) read() ([]byte, error) {
+	return wire.ReadBody(c.r, func(n int64) error { return c.x.hold(c.h, c.r, n) })
 }
 
 // body reads and decodes the request's body into the type that the resource or subresource takes.
@@ -193,7 +203,7 @@ func (c *call) body(validation string) (runtime.Object, error) {
 	if err != nil {
 		return nil, err
 	}
-	data, err := wire.ReadBody(c.r)
+	data, err := c.read()
 	if err != nil {
 		return nil, err
 	}
@@ -264,7 +274,7 @@ func (c *call) patch() error {
 	if err := optionErrors("PatchOptions", metav1validation.ValidatePatchOptions(&opts, pt)); err != nil {
 		return err
 	}
-	data, err := wire.ReadBody(c.r)
+	data, err := c.read()
 	if err != nil {
 		return err
 	}
@@ -278,7 +288,7 @@ func (c *call) patch() error {
 // deleteOptions come in the body, or else as parameters.
 func (c *call) deleteOptions() (metav1.DeleteOptions, error) {
 	var opts metav1.DeleteOptions
-	data, err := wire.ReadBody(c.r)
+	data, err := c.read()
 	if err != nil {
 		return opts, err
 	}

@@ -135,5 +135,8 @@ var streams = map[string]bool{"log": true, "exec": true, "attach": true, "portfo
 
 // long reports whether the request may take as long as it likes.
 func (rt *route) long() bool {
-	return rt.Resource && (rt.Verb == "watch" || rt.Verb == "proxy" || streams[rt.Subresource])
+	if !rt.Resource {
+		return strings.HasPrefix(rt.Path, "/debug/pprof/")
+	}
+	return rt.Verb == "watch" || rt.Verb == "proxy" || streams[rt.Subresource]
 }

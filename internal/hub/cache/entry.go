@@ -118,8 +118,8 @@ func tombstone(prev *Entry, revision int64) *Entry {
 	return e
 }
 
-// size is how many bytes the object takes as a message, or as the store's bytes where there is none.
-func (e *Entry) size() int { return max(len(e.msg), len(e.stored)) }
+// Size is how many bytes the object takes as a message, or as the store's bytes where there is none.
+func (e *Entry) Size() int { return max(len(e.msg), len(e.stored)) }
 
 func (e *Entry) resourceVersion() string { return strconv.FormatInt(e.Revision, 10) }
 

@@ -68,10 +68,10 @@ func (j *journal) append(e Event, now time.Time) {
 	}
 	tail.events[n] = e
 	tail.last = now
-	tail.bytes += e.Entry.size()
+	tail.bytes += e.Entry.Size()
 	tail.n.Store(n + 1)
 	j.count++
-	j.bytes += e.Entry.size()
+	j.bytes += e.Entry.Size()
 }
 
 // trim drops what need not be kept.

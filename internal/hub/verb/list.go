@@ -22,6 +22,23 @@ type Listing struct {
 	Items           []Result
 }
 
+// Size is how many bytes the objects are as messages; for those of a view, which were made for this list, what they take at
+// least.
+func (l *Listing) Size() int64 {
+	size := int64(0)
+	for i := range l.Items {
+		if en := l.Items[i].entry; en != nil {
+			size += int64(en.Size())
+		} else {
+			size += viewed
+		}
+	}
+	return size
+}
+
+// viewed is what an object of a view is counted as, in bytes.
+const viewed = 1 << 10
+
 // List returns the selected objects in key order.
 func (e *Engine) List(ctx context.Context, req *Request, opts metav1.ListOptions) (*Listing, error) {
 	if err := checkListOptions(&opts); err != nil {
@@ -42,7 +59,7 @@ func (e *Engine) List(ctx context.Context, req *Request, opts metav1.ListOptions
 	if opts.ResourceVersion == "0" && opts.Continue == "" {
 		opts.Limit = 0 // upstream's cache answers "any state" whole, whatever the limit
 	}
-	return v.page(&s, opts.Limit)
+	return v.page(ctx, &s, opts.Limit)
 }
 
 // view is a state of a kind to list from, and where to begin.
@@ -122,7 +139,7 @@ func (e *Engine) continued(ctx context.Context, s *selection, opts metav1.ListOp
 }
 
 // page takes up to limit (0: all) selected objects.
-func (v view) page(s *selection, limit int64) (*Listing, error) {
+func (v view) page(ctx context.Context, s *selection, limit int64) (*Listing, error) {
 	l := &Listing{Kind: s.t.kind, ResourceVersion: strconv.FormatInt(v.revision, 10)}
 	if limit == 0 && s.all() {
 		l.Items = make([]Result, 0, v.snap.Len(s.prefix))
@@ -130,7 +147,7 @@ func (v view) page(s *selection, limit int64) (*Listing, error) {
 	var last string
 	var left int64
 	var failed error
-	err := s.each(v.snap, v.from, func(en *cache.Entry) bool {
+	err := s.each(ctx, v.snap, v.from, func(en *cache.Entry) bool {
 		if limit > 0 && int64(len(l.Items)) >= limit {
 			left++
 			return s.all() // without selectors the rest is only counted

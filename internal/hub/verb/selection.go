@@ -1,6 +1,7 @@
 package verb
 
 import (
+	"context"
 	"fmt"
 	"slices"
 	"strings"
@@ -153,12 +154,21 @@ func (s *selection) scope() cache.Scope {
 	return cache.Scope{Prefix: s.prefix}
 }
 
-// each calls fn for every selected entry of a snapshot from key from on, in key order, until it returns false.
-func (s *selection) each(snap *cache.Snapshot, from string, fn func(*cache.Entry) bool) error {
+// lookUp is how many entries are looked at between two looks at whether anybody still waits.
+const lookUp = 256
+
+// each calls fn for every selected entry of a snapshot from key from on, in key order, until it returns false or ctx ends:
+// to look into every object of a large kind takes seconds.
+func (s *selection) each(ctx context.Context, snap *cache.Snapshot, from string, fn func(*cache.Entry) bool) error {
 	var failed error
+	looked := 0
 	visit := func(en *cache.Entry) bool {
 		if en == nil || en.Key < from {
 			return true
+		}
+		if looked++; looked%lookUp == 0 && ctx.Err() != nil {
+			failed = storeError(ctx.Err())
+			return false
 		}
 		ok, err := s.matches(en)
 		if err != nil {

@@ -102,7 +102,7 @@ func (s *Stream) begin(ctx context.Context, asked string, rev int64, initial boo
 		}
 		s.after = snap.Revision
 		if initial {
-			err = s.sel.each(snap, "", func(en *cache.Entry) bool {
+			err = s.sel.each(ctx, snap, "", func(en *cache.Entry) bool {
 				s.initial = append(s.initial, en)
 				return true
 			})

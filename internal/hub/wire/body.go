@@ -27,8 +27,9 @@ import (
 // MaxBody is the largest body that is read, in bytes.
 const MaxBody = 3 << 20
 
-// ReadBody reads a body of at most MaxBody bytes.
-func ReadBody(r *http.Request) ([]byte, error) {
+// ReadBody reads a body of at most MaxBody bytes. Before it holds n bytes altogether it asks hold for them, which may wait
+// or refuse.
+func ReadBody(r *http.Request, hold func(n int64) error) ([]byte, error) {
 	if r.Body == nil || r.Body == http.NoBody {
 		return nil, nil
 	}
@@ -37,25 +38,34 @@ func ReadBody(r *http.Request) ([]byte, error) {
 	if r.ContentLength > MaxBody {
 		return nil, tooLarge
 	}
-	lr := &io.LimitedReader{R: r.Body, N: MaxBody + 1}
+	size := r.ContentLength
+	if size <= 0 {
+		size = firstRead
+	}
 	var data []byte
-	var err error
-	if r.ContentLength > 0 {
-		data = make([]byte, r.ContentLength)
-		var n int
-		n, err = io.ReadFull(lr, data)
-		data = data[:n]
-	} else {
-		data, err = io.ReadAll(lr)
+	for {
+		if err := hold(size); err != nil {
+			return nil, err
+		}
+		data = slices.Grow(data, int(size)-len(data))
+		n, err := io.ReadFull(r.Body, data[len(data):size])
+		data = data[:len(data)+n]
+		switch {
+		case errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) && r.ContentLength <= 0:
+			return data, nil
+		case err != nil:
+			return nil, apierrors.NewBadRequest("reading the body: " + err.Error())
+		case r.ContentLength > 0:
+			return data, nil
+		case size > MaxBody:
+			return nil, tooLarge
+		}
+		size = min(4*size, MaxBody+1)
 	}
-	if err != nil {
-		return nil, apierrors.NewBadRequest("reading the body: " + err.Error())
-	}
-	if lr.N <= 0 {
-		return nil, tooLarge
-	}
-	return data, nil
 }
+
+// firstRead is how much of a body of unknown length is read first, in bytes.
+const firstRead = 4 << 10
 
 // decoders by format; the strict ones also refuse what they do not know.
 type decoders struct{ lax, strict []runtime.Decoder }

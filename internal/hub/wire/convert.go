@@ -1,6 +1,7 @@
 package wire
 
 import (
+	stdjson "encoding/json"
 	"fmt"
 	"net/http"
 	"time"
@@ -163,17 +164,39 @@ func cell(c any, now time.Time) any {
 	return duration.HumanDuration(now.Sub(at))
 }
 
+// writeTable sends a table, row by row: the rows of a large kind are many times what the cache holds of it.
 func (o Output) writeTable(w http.ResponseWriter, r *http.Request, k *api.Kind, list metav1.ListMeta, n int, at func(int) Item) error {
 	t := o.table(k, list)
-	t.Rows = make([]metav1.TableRow, 0, n)
 	now := time.Now()
-	if n == 0 && (k == nil || k.Row == nil) {
-		t.Rows = nil // as upstream's table of kinds without columns
-	}
-	for i := range n {
-		if err := o.row(t, k, at(i), now); err != nil {
-			return err
+	if n == 0 || o.whole() {
+		if n == 0 && (k == nil || k.Row == nil) {
+			t.Rows = nil // as upstream's table of kinds without columns
 		}
+		for i := range n {
+			if err := cancelled(r, i); err != nil {
+				return err
+			}
+			if err := o.row(t, k, at(i), now); err != nil {
+				return err
+			}
+		}
+		return o.WriteValue(w, r, http.StatusOK, t)
 	}
-	return o.WriteValue(w, r, http.StatusOK, t)
+	head, err := stdjson.Marshal(t)
+	if err != nil {
+		return err
+	}
+	return o.sendElements(w, r, head, n, func(i int) ([]byte, error) {
+		t.Rows = t.Rows[:0]
+		if err := o.row(t, k, at(i), now); err != nil {
+			return nil, err
+		}
+		return stdjson.Marshal(t.Rows[0])
+	})
 }
+
+// whole reports whether a list has a form that is made of all of it at once.
+func (o Output) whole() bool { return o.Format == YAML || o.Pretty }
+
+// Whole reports whether all of a list is in memory, beside the cache, before it is sent.
+func (o Output) Whole() bool { return o.whole() || o.Format == Proto && o.Convert.Kind != "" }

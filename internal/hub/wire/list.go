@@ -31,7 +31,7 @@ func (o Output) WriteList(w http.ResponseWriter, r *http.Request, k *api.Kind, m
 		return l.send(w, r, protoList{&l})
 	}
 	if o.Format == YAML || o.Pretty {
-		data, err := l.document()
+		data, err := l.document(r)
 		if err != nil {
 			return err
 		}
@@ -66,6 +66,9 @@ type shape interface {
 func (l *listing) send(w http.ResponseWriter, r *http.Request, s shape) error {
 	items := 0
 	for i := range l.n {
+		if err := cancelled(r, i); err != nil {
+			return err
+		}
 		lead, body, err := s.item(i, l.buf[:0])
 		if err != nil {
 			return err
@@ -94,6 +97,9 @@ func (l *listing) send(w http.ResponseWriter, r *http.Request, s shape) error {
 	out := errWriter{w: w}
 	out.write(head)
 	for i := 0; i < l.n && out.err == nil; i++ {
+		if cancelled(r, i) != nil {
+			panic(http.ErrAbortHandler) // less has come than was announced
+		}
 		lead, body, err := s.item(i, l.buf[:0])
 		if err != nil {
 			return err // unheard of: it could be made a moment ago
@@ -212,13 +218,16 @@ func (jsonList) tail() []byte { return jsonTail }
 var jsonTail = []byte("]}\n")
 
 // document is the whole list as one piece of JSON, for forms that are made of that.
-func (l *listing) document() ([]byte, error) {
+func (l *listing) document(r *http.Request) ([]byte, error) {
 	s := jsonList{l}
 	all, err := s.head(0)
 	if err != nil {
 		return nil, err
 	}
 	for i := range l.n {
+		if err := cancelled(r, i); err != nil {
+			return nil, err
+		}
 		lead, body, err := s.item(i, l.buf[:0])
 		if err != nil {
 			return nil, err
@@ -262,18 +271,34 @@ func (o Output) writePartialList(w http.ResponseWriter, r *http.Request, k *api.
 	if o.Convert.Kind == "PartialObjectMetadata" {
 		return notAcceptable(fmt.Sprintf("you requested PartialObjectMetadata, but the requested object is a list (*%s.%sList)", groupName(k.Group), k.Kind))
 	}
-	gvk := o.Convert
 	list := &metav1.PartialObjectMetadataList{ListMeta: meta} // without items it says null, as upstream's does
+	list.GetObjectKind().SetGroupVersionKind(o.Convert)
+	if n > 0 && o.Format != Proto && !o.whole() {
+		list.Items = []metav1.PartialObjectMetadata{}
+		head, err := stdjson.Marshal(list)
+		if err != nil {
+			return err
+		}
+		return o.sendElements(w, r, head, n, func(i int) ([]byte, error) {
+			p, err := o.partial(at(i))
+			if err != nil {
+				return nil, err
+			}
+			return stdjson.Marshal(p)
+		})
+	}
 	if n > 0 {
 		list.Items = make([]metav1.PartialObjectMetadata, 0, n)
 	}
 	for i := range n {
+		if err := cancelled(r, i); err != nil {
+			return err
+		}
 		p, err := o.partial(at(i))
 		if err != nil {
 			return err
 		}
 		list.Items = append(list.Items, *p)
 	}
-	list.GetObjectKind().SetGroupVersionKind(gvk)
 	return o.WriteValue(w, r, http.StatusOK, list)
 }
