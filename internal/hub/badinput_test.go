@@ -49,6 +49,9 @@ func badInput(t *testing.T) {
 		{"wrong uid", "PUT", cms + "/there", `{"metadata":{"name":"there","uid":"other"}}`, nil, 409, "Conflict",
 			`Operation cannot be fulfilled on configmaps "there": StorageError: invalid object, Code: 4, Key: /registry/configmaps/default/there, ResourceVersion: 0, AdditionalErrorMsg: Precondition failed: UID in precondition: other, UID in object meta: …`},
 		{"resourceVersion on create", "POST", cms, `{"metadata":{"name":"rv","resourceVersion":"1"}}`, nil, 500, "", "resourceVersion should not be set on objects to be created"},
+		{"resourceVersion on create, already there", "POST", cms + "?dryRun=All", `{"metadata":{"name":"there","resourceVersion":"1"}}`, nil, 409, "AlreadyExists", `configmaps "there" already exists`},
+		{"wrong uid, dry run", "PUT", cms + "/there?dryRun=All", `{"metadata":{"name":"there","uid":"other"}}`, nil, 409, "Conflict",
+			`Operation cannot be fulfilled on configmaps "there": StorageError: invalid object, Code: 4, Key: /configmaps/default/there, ResourceVersion: 0, AdditionalErrorMsg: Precondition failed: UID in precondition: other, UID in object meta: …`},
 		{"already there", "POST", cms, `{"metadata":{"name":"there"}}`, nil, 409, "AlreadyExists", `configmaps "there" already exists`},
 		{"not there", "GET", cms + "/none", "", nil, 404, "NotFound", `configmaps "none" not found`},
 		{"update of nothing", "PUT", cms + "/none", `{"metadata":{"name":"none"}}`, nil, 404, "NotFound", `configmaps "none" not found`},
@@ -182,5 +185,66 @@ func TestUnknownGroup(t *testing.T) {
 		if a := do(h, "GET", path, ""); a.code != code {
 			t.Errorf("%s: %d %s", path, a.code, a.body)
 		}
+	}
+}
+
+// TestResourceVersionOnCreate: the store refuses a revision on what is to be created; what is no number is none, and a dry run
+// does not get as far as the store.
+func TestResourceVersionOnCreate(t *testing.T) {
+	h := start(t, nil)
+	const cms = "/api/v1/namespaces/default/configmaps"
+	for _, c := range []struct {
+		version, query string
+		code           int
+		back           string // resourceVersion in the answer; "" for a new one
+	}{
+		{"1", "", 500, ""}, {"0", "", 201, ""}, {"abc", "", 201, ""}, {"-1", "", 201, ""}, {"18446744073709551616", "", 201, ""},
+		{"1", "?dryRun=All", 201, "1"}, {"0", "?dryRun=All", 201, "0"}, {"abc", "?dryRun=All", 201, "abc"},
+	} {
+		a := do(h, "POST", cms+c.query, `{"metadata":{"generateName":"rv-","resourceVersion":"`+c.version+`"}}`)
+		if a.code != c.code {
+			t.Errorf("%s%s: %d %s", c.version, c.query, a.code, a.body)
+			continue
+		}
+		if a.code != 201 {
+			continue
+		}
+		got, _ := dig(a.object(t), "metadata.resourceVersion").(string)
+		if c.back != "" && got != c.back || c.back == "" && got == c.version {
+			t.Errorf("%s%s: answered with %q", c.version, c.query, got)
+		}
+	}
+}
+
+// TestNilAndEmpty: every answer about an object shows what its stored bytes hold, the one to the request that wrote it too.
+func TestNilAndEmpty(t *testing.T) {
+	h := start(t, nil)
+	for _, c := range []struct{ path, name, body, want string }{
+		{"/api/v1/namespaces/default/secrets", "s", `{"metadata":{"name":"s"},"data":{"a":null,"b":""}}`, `"data":{"a":"","b":""}`},
+		{"/api/v1/namespaces/default/configmaps", "c", `{"metadata":{"name":"c"},"binaryData":{"a":null}}`, `"binaryData":{"a":""}`},
+		{"/apis/rbac.authorization.k8s.io/v1/clusterroles", "r", `{"metadata":{"name":"r"},"rules":[]}`, `"rules":null`},
+		{"/apis/discovery.k8s.io/v1/namespaces/default/endpointslices", "e", `{"metadata":{"name":"e"},"addressType":"IPv4","endpoints":[],"ports":[]}`, `"endpoints":null,"ports":null`},
+	} {
+		for _, r := range []struct{ method, path, body string }{
+			{"POST", c.path + "?dryRun=All", c.body}, {"POST", c.path, c.body}, {"GET", c.path + "/" + c.name, ""}, {"GET", c.path, ""},
+		} {
+			if a := do(h, r.method, r.path, r.body); a.code > 201 || !strings.Contains(string(a.body), c.want) {
+				t.Errorf("%s %s: %d %s", r.method, r.path, a.code, a.body)
+			}
+		}
+	}
+}
+
+// TestAnyStateHasNoPages: a token does not bring the limit back.
+func TestAnyStateHasNoPages(t *testing.T) {
+	h := start(t, nil)
+	const cms = "/api/v1/namespaces/default/configmaps"
+	for _, name := range []string{"a", "b", "c"} {
+		do(h, "POST", cms, `{"metadata":{"name":"`+name+`"}}`)
+	}
+	token := dig(do(h, "GET", cms+"?limit=1", "").object(t), "metadata.continue").(string)
+	a := do(h, "GET", cms+"?limit=1&resourceVersion=0&continue="+token, "")
+	if items, _ := dig(a.object(t), "items").([]any); len(items) != 2 {
+		t.Errorf("%d items: %s", len(items), a.body)
 	}
 }

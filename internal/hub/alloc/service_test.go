@@ -71,7 +71,7 @@ func TestClusterIPs(t *testing.T) {
 	w.create(service("b", named("10.96.0.77")), "")
 	w.create(service("c", named("10.96.0.77")), `Service "c" is invalid: spec.clusterIPs: Invalid value: ["10.96.0.77"]: failed to allocate IP 10.96.0.77: provided IP is already allocated`)
 	w.create(service("c", named("10.96.0.1")), `Service "c" is invalid: spec.clusterIPs: Invalid value: ["10.96.0.1"]: failed to allocate IP 10.96.0.1: provided IP is already allocated`)
-	w.create(service("c", named("192.0.2.1")), `Service "c" is invalid: spec.clusterIPs: Invalid value: ["192.0.2.1"]: failed to allocate IP 192.0.2.1: the provided network does not match the current range`)
+	w.create(service("c", named("192.0.2.1")), `Service "c" is invalid: spec.clusterIPs: Invalid value: ["192.0.2.1"]: failed to allocate IP 192.0.2.1: the provided IP (192.0.2.1) is not in the valid range. The range of valid IPs is 10.96.0.0/16`)
 	if h := w.create(service("headless", named("None")), ""); h.Spec.ClusterIP != "None" || h.Spec.ClusterIPs[0] != "None" {
 		t.Errorf("%v", h.Spec)
 	}

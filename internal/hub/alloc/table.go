@@ -13,8 +13,8 @@ import (
 var (
 	errFull        = errors.New("range is full")
 	errIPTaken     = errors.New("provided IP is already allocated")
-	errIPForeign   = errors.New("the provided network does not match the current range")
 	errPortTaken   = errors.New("provided port is already allocated")
+	errIPForeign   = "the provided IP (%s) is not in the valid range. The range of valid IPs is %s"
 	errPortForeign = "provided port is not in the valid range. The range of valid ports is %d-%d"
 )
 
@@ -55,7 +55,7 @@ func (a *addresses) contains(ip netip.Addr) bool {
 
 func (a *addresses) take(ip netip.Addr, owner types.UID) error {
 	if !a.contains(ip) {
-		return errIPForeign
+		return fmt.Errorf(errIPForeign, ip, a.prefix)
 	}
 	if _, taken := a.used[ip]; taken {
 		return errIPTaken

@@ -31,7 +31,7 @@ func (i identity) ConvertToVersion(in runtime.Object, _ runtime.GroupVersioner) 
 		return nil, err
 	}
 	if err := runtime.DefaultUnstructuredConverter.FromUnstructured(u.UnstructuredContent(), out); err != nil {
-		return nil, err
+		return nil, fmt.Errorf("unable to convert unstructured object to %v: %w", i.gvk(), err)
 	}
 	return out, nil
 }

@@ -31,6 +31,11 @@ func (e *Engine) apply(t target, old api.Object, data []byte, o Options) (api.Ob
 	if err := yaml.Unmarshal(data, &patch.Object); err != nil {
 		return nil, apierrors.NewBadRequest(fmt.Sprintf("error decoding patch: %v", err))
 	}
+	if into, err := t.empty(); err != nil {
+		return nil, err
+	} else if err := fits(patch.Object, into); err != nil {
+		return nil, invalid(fmt.Sprintf("%+v", patch.Object), err)
+	}
 	merged, err := m.Apply(live, patch, o.Manager, o.Force)
 	if err != nil {
 		return nil, err

@@ -34,6 +34,9 @@ func strategic(t target, old api.Object, data []byte, o Options) (api.Object, er
 	if err != nil {
 		return nil, err
 	}
+	if err := fits(patch, into); err != nil {
+		return nil, invalid(fmt.Sprintf("%+v", patch), err)
+	}
 	merged, err := strategicpatch.StrategicMergeMapPatch(doc, patch, into)
 	if err != nil {
 		return nil, strategicError(err)

@@ -66,7 +66,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	switch {
 	case r.URL.Path == "/openapi/v2":
 		h.serve(w, r, "", "v2")
-	case v3 && (rest == "" || rest == "/"):
+	case v3 && rest == "":
 		h.index(w, r)
 	case v3 && strings.HasPrefix(rest, "/"):
 		h.document(w, r, strings.TrimPrefix(rest, "/"))
@@ -145,7 +145,7 @@ func (h *Handler) document(w http.ResponseWriter, r *http.Request, name string) 
 		h.serve(w, r, name, "v3")
 		return
 	}
-	http.NotFound(w, r)
+	w.WriteHeader(http.StatusNotFound) // without a word, as upstream
 }
 
 // serve writes the document in the encoding that the client likes best.
@@ -212,11 +212,11 @@ func (h *Handler) render(name string) ([]byte, error) {
 		return nil, err
 	}
 	if name == "" {
-		return renderV2(docs, defs.V3, defs.V2, h.cfg.Version)
+		return renderV2(docs, defs.V3, defs.V2, release(h.cfg.Version))
 	}
 	for _, d := range docs {
 		if d.name == name {
-			return renderV3(d, defs.V3, h.cfg.Version)
+			return renderV3(d, defs.V3, release(h.cfg.Version))
 		}
 	}
 	return nil, fmt.Errorf("no such document")
@@ -235,4 +235,14 @@ func encodeProto(name string, data []byte) ([]byte, error) {
 		return nil, err
 	}
 	return proto.MarshalOptions{Deterministic: true}.Marshal(m)
+}
+
+// release is the version that documents carry: "1.37" for "v1.37.1+sampan1".
+func release(version string) string {
+	v := strings.TrimPrefix(version, "v")
+	if major, rest, ok := strings.Cut(v, "."); ok {
+		minor, _, _ := strings.Cut(rest, ".")
+		return major + "." + minor
+	}
+	return v
 }

@@ -113,9 +113,6 @@ func (e *Engine) insert(ctx context.Context, t target, req *Request, o api.Objec
 	if err := chain.Validate(ctx, attrs); err != nil {
 		return Result{}, err
 	}
-	if o.GetResourceVersion() != "" {
-		return Result{}, unknownError("resourceVersion should not be set on objects to be created")
-	}
 	key := t.stored.Key(o.GetNamespace(), o.GetName())
 	if attrs.DryRun {
 		snap, err := t.newest(ctx)
@@ -125,7 +122,12 @@ func (e *Engine) insert(ctx context.Context, t target, req *Request, o api.Objec
 		if snap.Get(key) != nil {
 			return Result{}, e.alreadyExists(ctx, t, key, o)
 		}
-		return Made(t.outward(o)), nil
+		api.Settle(o)
+		return Made(t.outward(o)), nil // with the resourceVersion that was sent: upstream's store, which refuses one, is not asked
+	}
+	// What is no number is no revision, to upstream either; it is overwritten.
+	if rev, err := strconv.ParseUint(o.GetResourceVersion(), 10, 64); err == nil && rev != 0 {
+		return Result{}, unknownError("resourceVersion should not be set on objects to be created")
 	}
 	stored, err := encode(o)
 	if err != nil {
@@ -203,7 +205,7 @@ func (f effect) end(stored bool) {
 // encode makes the stored bytes: no resourceVersion in them. o, which the cache may get to hold, is afterwards what they
 // decode to.
 func encode(o api.Object) ([]byte, error) {
-	api.RoundTimes(o)
+	api.Settle(o)
 	rv := o.GetResourceVersion()
 	o.SetResourceVersion("")
 	stored, err := api.EncodeStored(o)

@@ -56,8 +56,8 @@ func (e *Engine) List(ctx context.Context, req *Request, opts metav1.ListOptions
 	if err != nil {
 		return nil, err
 	}
-	if opts.ResourceVersion == "0" && opts.Continue == "" {
-		opts.Limit = 0 // upstream's cache answers "any state" whole, whatever the limit
+	if opts.ResourceVersion == "0" {
+		opts.Limit = 0 // upstream's cache answers "any state" whole, whatever the limit, and also the rest after a token
 	}
 	return v.page(ctx, &s, opts.Limit)
 }

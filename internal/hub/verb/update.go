@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"strconv"
+	"strings"
 
 	"sampan.dev/internal/api"
 	"sampan.dev/internal/hub/admit"
@@ -68,6 +69,10 @@ type writing struct {
 
 func (w *writing) run(ctx context.Context) (Result, bool, error) {
 	key := w.t.stored.Key(w.req.Ref.Namespace, w.req.Ref.Name)
+	named := key // in messages
+	if w.dry {
+		named = strings.TrimPrefix(key, "/registry") // upstream's dry run ends before the store adds its prefix
+	}
 	creating := false
 	send := w.req.Warn
 	req := *w.req
@@ -79,7 +84,7 @@ func (w *writing) run(ctx context.Context) (Result, bool, error) {
 		if old == nil && !w.allowCreate {
 			return plan{}, apierrors.NewNotFound(w.t.kind.GR(), w.req.Ref.Name)
 		}
-		if err := checkPreconditions(w.t.kind, key, w.req.Ref.Name, w.uid, old); err != nil {
+		if err := checkPreconditions(w.t.kind, named, w.req.Ref.Name, w.uid, old); err != nil {
 			return plan{}, err
 		}
 		if old == nil {

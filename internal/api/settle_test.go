@@ -16,7 +16,7 @@ import (
 )
 
 // What was written in process is equal to what others read.
-func TestRoundTimes(t *testing.T) {
+func TestSettledTimes(t *testing.T) {
 	at := metav1.NewTime(time.Unix(1e9, 123456789))
 	micro := metav1.NewMicroTime(at.Time)
 	node := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "n", CreationTimestamp: at, DeletionTimestamp: &at,
@@ -30,7 +30,7 @@ func TestRoundTimes(t *testing.T) {
 		DisruptedPods: map[string]metav1.Time{"p": at}}}
 	for _, obj := range []api.Object{node, pod, lease, budget} {
 		obj := obj.DeepCopyObject().(api.Object)
-		api.RoundTimes(obj)
+		api.Settle(obj)
 		for name, back := range map[string]api.Object{"JSON": viaJSON(t, obj), "protobuf": viaStored(t, obj)} {
 			back.GetObjectKind().SetGroupVersionKind(obj.GetObjectKind().GroupVersionKind())
 			if !equality.Semantic.DeepEqual(obj, back) {
@@ -38,16 +38,16 @@ func TestRoundTimes(t *testing.T) {
 			}
 		}
 	}
-	api.RoundTimes(lease)
+	api.Settle(lease)
 	if got := lease.Spec.RenewTime.Nanosecond(); got != 123456000 {
 		t.Errorf("the lease was renewed at %d ns of a second", got)
 	}
 }
 
-func TestRoundTimesCostsLittle(t *testing.T) {
+func TestSettleCostsLittle(t *testing.T) {
 	pod := &corev1.Pod{Status: corev1.PodStatus{Conditions: make([]corev1.PodCondition, 5)}}
-	api.RoundTimes(pod)
-	if n := testing.AllocsPerRun(100, func() { api.RoundTimes(pod) }); n > 0 {
+	api.Settle(pod)
+	if n := testing.AllocsPerRun(100, func() { api.Settle(pod) }); n > 0 {
 		t.Errorf("%v allocations", n)
 	}
 }
@@ -74,4 +74,11 @@ func viaStored(t *testing.T, obj api.Object) api.Object {
 		t.Fatal(err)
 	}
 	return back
+}
+
+func BenchmarkSettle(b *testing.B) {
+	pod := &corev1.Pod{Spec: corev1.PodSpec{Containers: make([]corev1.Container, 2), Volumes: make([]corev1.Volume, 2)}, Status: corev1.PodStatus{Conditions: make([]corev1.PodCondition, 5)}}
+	for b.Loop() {
+		api.Settle(pod)
+	}
 }
