@@ -28,8 +28,8 @@ const (
 var ownLabels = []string{corev1.LabelHostname, corev1.LabelOSStable, corev1.LabelArchStable, "beta.kubernetes.io/os", "beta.kubernetes.io/arch",
 	corev1.LabelInstanceTypeStable, corev1.LabelTopologyZone, corev1.LabelTopologyRegion}
 
-// runNode registers the node and keeps its status up to date: computed every StatusEvery and whenever the node changes,
-// written when it differs or ReportEvery has passed.
+// runNode registers the node and keeps its status and its own labels as they should be: computed every StatusEvery and whenever
+// somebody changes the node, written when the hub has something else or ReportEvery has passed.
 func (k *Kubelet) runNode(ctx context.Context) {
 	if k.cfg.Register {
 		if !k.register(ctx) {
@@ -49,7 +49,7 @@ func (k *Kubelet) runNode(ctx context.Context) {
 	k.node.Handle(cache.Handler[*corev1.Node]{
 		Add: func(n *corev1.Node) { poke() },
 		Update: func(old, n *corev1.Node) {
-			if n.Spec.PodCIDR != old.Spec.PodCIDR || n.UID != old.UID {
+			if n.Spec.PodCIDR != old.Spec.PodCIDR || n.UID != old.UID || !maps.Equal(n.Labels, old.Labels) || statusDiffers(&old.Status, &n.Status) {
 				poke()
 			}
 			if n.Spec.Unschedulable != old.Spec.Unschedulable {
@@ -86,6 +86,9 @@ func (k *Kubelet) runNode(ctx context.Context) {
 			var written bool
 			if written, err = k.report(ctx, n, time.Since(reported) >= k.cfg.ReportEvery); written {
 				reported = time.Now()
+			}
+			if err == nil && k.cfg.Register {
+				err = k.reconcileNode(ctx, n, k.identity())
 			}
 		}
 		wait := k.cfg.StatusEvery
@@ -234,38 +237,36 @@ func (k *Kubelet) tryRegister(ctx context.Context) error {
 	if gerr != nil {
 		return err
 	}
-	return k.reconcileNode(ctx, old, old.DeepCopy(), n)
+	return k.reconcileNode(ctx, old, n)
 }
 
-// reconcileNode brings the labels that are the kubelet's to say into line with the machine. Those of --node-labels count at
-// registration only: what an administrator has changed since stays.
-func (k *Kubelet) reconcileNode(ctx context.Context, old, next, want *corev1.Node) error {
-	if next.Labels == nil {
-		next.Labels = map[string]string{}
-	}
-	if next.Annotations == nil {
-		next.Annotations = map[string]string{}
-	}
-	for _, key := range ownLabels {
-		if v, ok := want.Labels[key]; ok {
-			next.Labels[key] = v
-		}
-	}
-	for _, key := range []string{annAttachDetach, annCRISocket} {
-		if v, ok := want.Annotations[key]; ok {
-			next.Annotations[key] = v
-		}
-	}
-	if maps.Equal(old.Labels, next.Labels) && maps.Equal(old.Annotations, next.Annotations) {
+// reconcileNode brings the labels and annotations of old that are the kubelet's to say into line with want. Others of
+// --node-labels count at registration only: what an administrator has changed since stays.
+func (k *Kubelet) reconcileNode(ctx context.Context, old, want *corev1.Node) error {
+	labels := missing(old.Labels, want.Labels, ownLabels)
+	annotations := missing(old.Annotations, want.Annotations, []string{annAttachDetach, annCRISocket})
+	if len(labels) == 0 && len(annotations) == 0 {
 		return nil
 	}
 	_, err := client.MergePatch(ctx, k.cfg.Door, client.Ref{Resource: client.Nodes, Name: k.cfg.NodeName},
-		map[string]any{"metadata": map[string]any{"labels": next.Labels, "annotations": next.Annotations}})
+		map[string]any{"metadata": map[string]any{"labels": labels, "annotations": annotations}})
 	return err
 }
 
-// initialNode is the node as it is registered: everything at once, capacity too.
-func (k *Kubelet) initialNode(ctx context.Context) *corev1.Node {
+// missing is what of want's keys have does not say.
+func missing(have, want map[string]string, keys []string) map[string]string {
+	out := map[string]string{}
+	for _, key := range keys {
+		v, wanted := want[key]
+		if is, ok := have[key]; wanted && (!ok || is != v) {
+			out[key] = v
+		}
+	}
+	return out
+}
+
+// identity is what the node says of itself apart from its state: name, labels and annotations.
+func (k *Kubelet) identity() *corev1.Node {
 	n := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: k.cfg.NodeName,
 		Labels: map[string]string{
 			corev1.LabelHostname: k.cfg.Hostname, corev1.LabelOSStable: "linux", corev1.LabelArchStable: goArch,
@@ -278,6 +279,12 @@ func (k *Kubelet) initialNode(ctx context.Context) *corev1.Node {
 	}
 	maps.Copy(n.Labels, k.cfg.Labels)
 	maps.Copy(n.Annotations, k.cfg.Annotations)
+	return n
+}
+
+// initialNode is the node as it is registered: everything at once, capacity too.
+func (k *Kubelet) initialNode(ctx context.Context) *corev1.Node {
+	n := k.identity()
 	n.Spec.Taints = slices.Clone(k.cfg.Taints)
 	n.Spec.Unschedulable = k.cfg.Unschedulable
 	if k.cfg.Unschedulable {

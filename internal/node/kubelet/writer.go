@@ -13,13 +13,16 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/resourceversion"
 	"k8s.io/apimachinery/pkg/util/strategicpatch"
 )
 
-// writer brings pod statuses to the hub. A status that is overtaken by a newer one before it was written is never
-// written. One goroutine per pod that has something to write, none otherwise.
+// writer brings pod statuses to the hub, and keeps them there: one that somebody else has changed, as the node controller does
+// when a node is silent, is written again. A status that is overtaken by a newer one before it was written is never written.
+// One goroutine per pod that has something to write, none otherwise.
 type writer struct {
 	door client.Interface
 	log  *slog.Logger
@@ -35,10 +38,14 @@ type outgoing struct {
 	pod     *corev1.Pod // where to write: name, namespace, uid
 	status  *corev1.PodStatus
 	written *corev1.PodStatus
-	finish  bool // the pod is done with: delete it when its deletion was asked for
+	at      string // resourceVersion of the hub's pod when it was last known to hold written; "" before
+	finish  bool   // the pod is done with: delete it when its deletion was asked for
 	busy    bool
 	running bool // containers may still run, so that no terminal phase may be told
 }
+
+// retryStatus is the longest wait after a write that failed: a node that was cut off must not look dead for long afterwards.
+const retryStatus = 5 * time.Second
 
 func newWriter(door client.Interface, log *slog.Logger) *writer {
 	w := &writer{door: door, log: log}
@@ -46,16 +53,30 @@ func newWriter(door client.Interface, log *slog.Logger) *writer {
 	return w
 }
 
-// set hands over a status. running says that containers of the pod may still run.
+// set hands over a status, and the pod as it was last seen in the hub. running says that containers of the pod may still run.
 func (w *writer) set(ctx context.Context, pod *corev1.Pod, s *corev1.PodStatus, running bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	o := w.outLocked(pod)
-	if o.status != nil && equality.Semantic.DeepEqual(o.status, s) && o.running == running && o.written == o.status {
+	if o.status != nil && equality.Semantic.DeepEqual(o.status, s) && o.running == running && o.written == o.status && !o.astray() {
 		return
 	}
 	o.status, o.running = s, running
 	w.kickLocked(ctx, o)
+}
+
+// astray reports whether the hub's pod, as last seen, no longer says what was written to it. One that was seen before the
+// write says nothing about that.
+func (o *outgoing) astray() bool {
+	if n, err := resourceversion.CompareResourceVersion(o.pod.ResourceVersion, o.at); err == nil && n <= 0 {
+		return false
+	}
+	next := merge(o.pod, o.status, o.running)
+	if !equality.Semantic.DeepEqual(&o.pod.Status, &next) {
+		return true
+	}
+	o.at = o.pod.ResourceVersion
+	return false
 }
 
 // finish says that nothing of the pod is left on the node: it may vanish from the hub once its deletion was asked for.
@@ -108,13 +129,13 @@ func (w *writer) drain(ctx context.Context, o *outgoing) {
 			return
 		}
 		w.mu.Unlock()
-		err := w.write(ctx, pod, status, running)
+		at, err := w.write(ctx, pod, status, running)
 		if err == nil && finish && pod.DeletionTimestamp != nil {
 			err = w.remove(ctx, pod)
 		}
 		if err == nil {
 			w.mu.Lock()
-			o.written = status
+			o.written, o.at = status, at
 			if finish && pod.DeletionTimestamp != nil {
 				o.busy = false
 				w.mu.Unlock()
@@ -129,51 +150,60 @@ func (w *writer) drain(ctx context.Context, o *outgoing) {
 		case <-ctx.Done():
 		case <-time.After(delay):
 		}
-		delay = min(2*delay, 10*time.Second)
+		delay = min(2*delay, retryStatus)
 	}
 }
 
-// write patches the difference between the hub's status and ours. A pod that is gone or is another one by now is fine.
-func (w *writer) write(ctx context.Context, pod *corev1.Pod, status *corev1.PodStatus, running bool) error {
+// write patches the difference between the hub's status and ours, and returns the resourceVersion at which the hub has ours. A
+// pod that is gone or is another one by now is fine.
+func (w *writer) write(ctx context.Context, pod *corev1.Pod, status *corev1.PodStatus, running bool) (at string, err error) {
 	if status == nil {
-		return nil
+		return "", nil
 	}
-	ref := client.Ref{Resource: client.Pods, Namespace: pod.Namespace, Name: pod.Name}
 	cur, err := client.Get[*corev1.Pod](ctx, w.door, client.Pods, pod.Namespace, pod.Name)
 	if apierrors.IsNotFound(err) {
-		return nil
+		return "", nil
 	}
 	if err != nil {
-		return err
+		return "", err
 	}
 	if cur.UID != pod.UID {
-		return nil
+		return "", nil
 	}
 	next := merge(cur, status, running)
 	if equality.Semantic.DeepEqual(&cur.Status, &next) {
-		return nil
+		return cur.ResourceVersion, nil
 	}
+	out, err := w.put(ctx, cur, &next)
+	if apierrors.IsNotFound(err) {
+		return "", nil
+	}
+	if err != nil {
+		return "", err
+	}
+	return out.GetResourceVersion(), nil
+}
+
+// put writes next, which differs from cur's status.
+func (w *writer) put(ctx context.Context, cur *corev1.Pod, next *corev1.PodStatus) (metav1.Object, error) {
 	if client.IsNear(w.door) {
 		obj := cur.DeepCopy()
 		next.DeepCopyInto(&obj.Status)
-		_, err := client.UpdateStatus(ctx, w.door, client.Pods, obj)
-		if apierrors.IsNotFound(err) {
-			return nil
-		}
+		out, err := client.UpdateStatus(ctx, w.door, client.Pods, obj)
 		if !apierrors.IsConflict(err) { // somebody else wrote meanwhile, and a patch says only what is ours
-			return err
+			return out, err
 		}
 	}
-	patch, err := statusPatch(cur, &next)
+	patch, err := statusPatch(cur, next)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	ref.Subresource = "status"
-	_, err = w.door.Patch(ctx, ref, types.StrategicMergePatchType, patch, metav1.PatchOptions{})
-	if apierrors.IsNotFound(err) {
-		return nil
+	ref := client.Ref{Resource: client.Pods, Namespace: cur.Namespace, Name: cur.Name, Subresource: "status"}
+	out, err := w.door.Patch(ctx, ref, types.StrategicMergePatchType, patch, metav1.PatchOptions{})
+	if err != nil {
+		return nil, err
 	}
-	return err
+	return meta.Accessor(out)
 }
 
 // merge keeps what others own in the hub's status, and holds back a terminal phase while containers may run.

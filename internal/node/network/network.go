@@ -162,17 +162,25 @@ func (n *Network) follow(ctx context.Context) {
 	tick := time.NewTicker(15 * time.Minute)
 	defer tick.Stop()
 	for {
-		n.look(ctx)
+		var again <-chan time.Time
+		if err := n.look(ctx); err != nil && ctx.Err() == nil {
+			n.log.Warn("cannot report the network's state", "err", err)
+			again = time.After(retryReport)
+		}
 		select {
 		case <-ctx.Done():
 			return
 		case <-n.changed:
+		case <-again:
 		case <-tick.C:
 			n.sweep()
 			signal(n.filters) // the legacy iptables gives no notice of what it changes
 		}
 	}
 }
+
+// retryReport is the wait after a state that could not be reported: nothing else would tell that it is still to be.
+const retryReport = 5 * time.Second
 
 // concerns tells whether a change of another node may change routes: heartbeats do not.
 func concerns(old, now *corev1.Node) bool {
@@ -181,28 +189,27 @@ func concerns(old, now *corev1.Node) bool {
 	return a != b || okA != okB || old.Spec.PodCIDR != now.Spec.PodCIDR || len(old.Spec.PodCIDRs) != len(now.Spec.PodCIDRs)
 }
 
-func (n *Network) look(ctx context.Context) {
+// look brings the machine into line with what the nodes say, and reports. The error is of the report.
+func (n *Network) look(ctx context.Context) error {
 	self, ok := n.cfg.Nodes.Get("", n.cfg.NodeName)
 	if !ok {
-		return
+		return nil
 	}
 	cidr, _ := n.current()
 	if own := podCIDRs(self); len(own) > 0 && own[0] != cidr {
 		if err := n.setup(own[0]); err != nil {
 			n.log.Error("cannot set up the network", "err", err)
-			return
+			return nil
 		}
 		cidr = own[0]
 	}
 	if !n.isReady() {
-		return
+		return nil
 	}
 	if err := applyRoutes(n.h, n.names, cidr, planRoutes(n.cfg.NodeName, n.cfg.Nodes.List(""))); err != nil {
 		n.log.Warn("not all nodes' pods are reachable", "err", err)
 	}
-	if err := n.report(ctx, self); err != nil {
-		n.log.Warn("cannot report the network's state", "err", err)
-	}
+	return n.report(ctx, self)
 }
 
 // setup makes the node's part for a range, and then tells the runtime that pods can come.
