@@ -333,6 +333,60 @@ func TestPodsOfDeletedNode(t *testing.T) {
 	})
 }
 
+// Each pod that is named onto a node that is not there has the whole quarantine, however often that name was collected before.
+func TestEveryPodOfAnAbsentNodeIsWaitedFor(t *testing.T) {
+	inBubble(t, control.Config{}, func(b *bench) {
+		b.addNode("other", nil)
+		lives := func(name string, finalizers ...string) time.Duration {
+			b.Helper()
+			pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: name, Finalizers: finalizers}}
+			pod.Spec = corev1.PodSpec{NodeName: "absent", Containers: []corev1.Container{{Name: "c", Image: "i"}}}
+			if _, err := client.Create(b.Context(), b.door, client.Pods, pod); err != nil {
+				b.Fatal(err)
+			}
+			return b.since(name+" collected", 5*time.Minute, func() bool {
+				p, err := client.Get[*corev1.Pod](b.Context(), b.door, client.Pods, "default", name)
+				return err != nil || p.DeletionTimestamp != nil
+			})
+		}
+		for round, pause := range []time.Duration{0, time.Second, 20 * time.Second, 3 * time.Minute} {
+			time.Sleep(pause)
+			if d := lives(fmt.Sprint("p", round)); d < 40*time.Second || d > 61*time.Second {
+				b.Errorf("pod %d was collected after %v", round, d)
+			}
+		}
+		if d := lives("held", "example.com/held"); d < 40*time.Second {
+			b.Errorf("the held pod was collected after %v", d)
+		}
+		time.Sleep(2 * time.Minute) // it lingers
+		if d := lives("beside"); d < 40*time.Second || d > 61*time.Second {
+			b.Errorf("the pod beside one that lingers was collected after %v", d)
+		}
+	})
+}
+
+// A node that is made anew under a name starts anew: what was due of the one before it, or heard of it, is not its own.
+func TestNodeMadeAnew(t *testing.T) {
+	inBubble(t, control.Config{}, func(b *bench) {
+		b.addNode("other", nil)
+		b.addNode("n1", nil)
+		b.settle(time.Minute)
+		if err := client.Delete(b.Context(), b.door, client.Nodes, "", "n1", ""); err != nil {
+			b.Fatal(err)
+		}
+		b.settle(15 * time.Second) // its agent goes on to renew the lease
+		b.setSilent(true, "n1")
+		b.settle(3 * time.Minute)
+		if _, err := client.Create(b.Context(), b.door, client.Nodes, &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "n1"}}); err != nil {
+			b.Fatal(err)
+		}
+		d := b.since("unknown", 2*time.Minute, func() bool { return ready(b.node("n1")).Status == corev1.ConditionUnknown })
+		if d < 59*time.Second || d > 66*time.Second {
+			b.Errorf("a node that never reported was given up after %v", d)
+		}
+	})
+}
+
 func TestNoExecuteTaintByHand(t *testing.T) {
 	inBubble(t, control.Config{}, func(b *bench) {
 		b.addNode("n0", nil)

@@ -5,7 +5,8 @@ import (
 	"time"
 )
 
-// absences remembers since when nodes have been missing.
+// absences remembers since when nodes have been missing, for as long as there are pods that this is about: whoever comes to the
+// name later counts anew.
 type absences struct {
 	mu    sync.Mutex
 	since map[string]time.Time
@@ -21,8 +22,8 @@ func (a *absences) gone(node string) {
 	a.since[node] = time.Now()
 }
 
-// back notes that a node is there.
-func (a *absences) back(node string) {
+// forget drops what is known of a node: it is there, or nothing names it any more.
+func (a *absences) forget(node string) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	delete(a.since, node)

@@ -17,7 +17,7 @@ func TestAbsence(t *testing.T) {
 			}
 		}
 		left(40 * time.Second) // a pod was seen before its node
-		a.back("n")
+		a.forget("n")
 		time.Sleep(30 * time.Second)
 		a.gone("n")
 		time.Sleep(15 * time.Second)

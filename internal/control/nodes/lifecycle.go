@@ -99,9 +99,14 @@ func NewLifecycle(env loop.Env, cfg LifecycleConfig) loop.Runner {
 	podQueue := loop.NewQueue()
 	c.leases.Handle(cache.Handler[*coordinationv1.Lease]{
 		Add: c.leaseSeen, Update: func(_, l *coordinationv1.Lease) { c.leaseSeen(l) },
+		Delete: func(l *coordinationv1.Lease) {
+			if _, ok := c.nodes.Get("", l.Name); !ok {
+				c.silence(l.Name)
+			}
+		},
 	})
 	c.nodes.Handle(cache.Handler[*corev1.Node]{
-		Add: func(n *corev1.Node) { c.nodeSeen(n); c.queue.Add(n.Name); c.queue.Add(zonesKey) },
+		Add: func(n *corev1.Node) { c.appeared(n); c.nodeSeen(n); c.queue.Add(n.Name); c.queue.Add(zonesKey) },
 		Update: func(old, n *corev1.Node) {
 			c.nodeSeen(n)
 			c.queue.Add(n.Name)
@@ -149,6 +154,16 @@ func (c *lifecycle) nodeSeen(n *corev1.Node) {
 		b.status, b.heard = ready.LastHeartbeatTime, time.Now()
 	}
 	c.mu.beats[n.Name] = b
+}
+
+// appeared drops a sign of life from before the node was made: one of its name had a lease, and may have gone on to renew it.
+func (c *lifecycle) appeared(n *corev1.Node) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if b, ok := c.mu.beats[n.Name]; ok && b.heard.Before(n.CreationTimestamp.Time) {
+		b.heard = time.Time{}
+		c.mu.beats[n.Name] = b
+	}
 }
 
 // podBound makes a pod due that has come to a node: it must not look ready on one that is not.

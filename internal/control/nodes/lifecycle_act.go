@@ -27,6 +27,9 @@ func (c *lifecycle) announce(node *corev1.Node) {
 	c.mu.Lock()
 	old, had := c.mu.known[node.Name]
 	c.mu.known[node.Name] = node.UID
+	if had && old != node.UID { // made anew, unseen: what was due of the old one is not this one's
+		c.dropLocked(node.Name)
+	}
 	c.mu.Unlock()
 	if had && old != node.UID {
 		c.farewell(node.Name, old)
@@ -43,14 +46,19 @@ func (c *lifecycle) forget(name string) {
 	c.mu.Lock()
 	uid, known := c.mu.known[name]
 	delete(c.mu.known, name)
-	delete(c.mu.unready, name)
-	for _, line := range c.mu.lines {
-		line.leave(name)
-	}
+	c.dropLocked(name)
 	c.mu.Unlock()
 	c.ledger.Forget(name)
 	if known {
 		c.farewell(name, uid)
+	}
+}
+
+// dropLocked takes back what was due of a node.
+func (c *lifecycle) dropLocked(name string) {
+	delete(c.mu.unready, name)
+	for _, line := range c.mu.lines {
+		line.leave(name)
 	}
 }
 

@@ -61,10 +61,15 @@ func NewPodGC(env loop.Env, threshold int) loop.Runner {
 			queue.AddAfter(countKey, terminatedPause)
 		}
 	}
-	c.pods.Handle(cache.Handler[*corev1.Pod]{Add: changed, Update: func(_, p *corev1.Pod) { changed(p) }})
+	gone := func(p *corev1.Pod) {
+		if p.Spec.NodeName != "" && len(c.pods.ByIndex(nodeIndex, p.Spec.NodeName)) == 0 {
+			c.absent.forget(p.Spec.NodeName)
+		}
+	}
+	c.pods.Handle(cache.Handler[*corev1.Pod]{Add: changed, Update: func(_, p *corev1.Pod) { changed(p) }, Delete: gone})
 	c.nodes.Handle(cache.Handler[*corev1.Node]{
 		Add: func(n *corev1.Node) {
-			c.absent.back(n.Name)
+			c.absent.forget(n.Name)
 			c.outOfService(queue, n)
 		},
 		Update: func(_, n *corev1.Node) { c.outOfService(queue, n) },
@@ -136,7 +141,11 @@ func (c *podGC) removeOrphans(ctx context.Context, node string) (time.Duration, 
 			Reason: "DeletionByPodGC", Message: "PodGC: node no longer exists",
 		}))
 	}
-	return 0, errors.Join(errs...)
+	if err := errors.Join(errs...); err != nil {
+		return 0, err
+	}
+	c.absent.forget(node) // a pod that comes to it from now on has a quarantine of its own
+	return 0, nil
 }
 
 // removeEnded removes the oldest of the ended pods, evicted ones first, when there are too many.
