@@ -29,11 +29,13 @@ func takeClaim(paths config.Paths) (*claim, error) {
 		f.Close()
 		return nil, held(paths, claimPID(paths))
 	}
-	if err := f.Truncate(0); err != nil {
+	// In this order a file that has a block of the disk keeps it: there may be no other.
+	pid := strconv.Itoa(os.Getpid())
+	if _, err := f.WriteAt([]byte(pid), 0); err != nil {
 		f.Close()
 		return nil, err
 	}
-	if _, err := f.WriteAt([]byte(strconv.Itoa(os.Getpid())), 0); err != nil {
+	if err := f.Truncate(int64(len(pid))); err != nil {
 		f.Close()
 		return nil, err
 	}

@@ -42,6 +42,7 @@ func clusterFlags(f *pflag.FlagSet, c *config.Config) {
 	f.StringVar(&c.EtcdCAFile, "etcd-cafile", "", "CA of that etcd")
 	f.StringVar(&c.EtcdCertFile, "etcd-certfile", "", "client certificate for that etcd")
 	f.StringVar(&c.EtcdKeyFile, "etcd-keyfile", "", "client key for that etcd")
+	f.Int64Var(&c.EtcdQuota, "quota-backend-bytes", c.EtcdQuota, "bytes that the embedded etcd's database may take (default 8 GiB)")
 	f.BoolVar(&c.DurableLeasesAndEvents, "durable-leases-and-events", false, "do not let events and renewals of leases reach the embedded etcd late; a crash then undoes none of them")
 	f.StringVar(&c.EtcdPrefix, "etcd-prefix", c.EtcdPrefix, "prefix of all keys in etcd")
 }

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"sampan.dev/internal/config"
+	"sampan.dev/internal/pki"
 
 	"k8s.io/client-go/tools/clientcmd"
 	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
@@ -98,6 +99,9 @@ func writeKubeconfig(c *clientcmdapi.Config, path string, owner *user.User) erro
 	data, err := clientcmd.Write(*c)
 	if err != nil {
 		return err
+	}
+	if pki.Unchanged(path, data, 0o600) {
+		return nil
 	}
 	tmp := path + ".sampan-tmp"
 	if err := os.WriteFile(tmp, data, 0o600); err != nil {

@@ -42,11 +42,13 @@ func openState(ctx context.Context, cfg config.Config, kinds *api.Kinds, keys *p
 	tlsConfig := pki.ServerTLS(keys.EtcdServer)
 	tlsConfig.ClientAuth = tls.RequireAndVerifyClientCert
 	tlsConfig.ClientCAs = keys.EtcdCA.Pool()
-	st, err := etcd.Embedded(ctx, etcd.EmbeddedConfig{Dir: cfg.DataDir, Listen: listen, TLS: tlsConfig, Log: log})
+	st, err := etcd.Embedded(ctx, etcd.EmbeddedConfig{Dir: cfg.DataDir, Listen: listen, TLS: tlsConfig, Quota: cfg.EtcdQuota, Log: log})
 	if err != nil {
 		return nil, err
 	}
 	s := &state{detail: "embedded etcd, clients at " + listen, main: st}
+	// Not of /livez: the store opens itself again, and what has been read is served meanwhile.
+	s.checks = []hub.Check{{Name: "store", Ready: true, Check: func(context.Context) error { return st.Healthy() }}}
 	if err := s.relax(ctx, cfg, kinds, st, log); err != nil {
 		st.Close()
 		return nil, err
@@ -73,7 +75,7 @@ func (s *state) relax(ctx context.Context, cfg config.Config, kinds *api.Kinds, 
 		s.apart[prefix] = s.fast
 	}
 	// Not of /livez: to be restarted for it would lose what waits to be written.
-	s.checks = []hub.Check{{Name: "write-behind", Ready: true, Check: func(context.Context) error { return s.fast.Healthy() }}}
+	s.checks = append(s.checks, hub.Check{Name: "write-behind", Ready: true, Check: func(context.Context) error { return s.fast.Healthy() }})
 	return nil
 }
 

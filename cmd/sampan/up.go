@@ -14,6 +14,7 @@ import (
 	"sampan.dev/internal/config"
 	"sampan.dev/internal/daemon"
 	"sampan.dev/internal/obs"
+	"sampan.dev/internal/pki"
 
 	"github.com/spf13/cobra"
 )
@@ -217,8 +218,10 @@ func finish(cfg config.Config, paths config.Paths, show *steps) error {
 		if err := os.MkdirAll(filepath.Dir(cfg.KubeconfigOut), 0o755); err != nil {
 			return fmt.Errorf("--kubeconfig-out: %w", err)
 		}
-		if err := os.WriteFile(cfg.KubeconfigOut, data, 0o600); err != nil {
-			return fmt.Errorf("--kubeconfig-out: %w", err)
+		if !pki.Unchanged(cfg.KubeconfigOut, data, 0o600) {
+			if err := os.WriteFile(cfg.KubeconfigOut, data, 0o600); err != nil {
+				return fmt.Errorf("--kubeconfig-out: %w", err)
+			}
 		}
 	}
 	show.say("ready after %s", millis(show.elapsed()))

@@ -46,6 +46,8 @@ type Config struct {
 	EtcdKeyFile  string
 	EtcdPrefix   string
 
+	EtcdQuota int64 // bytes that the embedded member's database may take; 0 means 8 GiB
+
 	// DurableLeasesAndEvents has every write of a lease or an event reach the embedded member before it returns.
 	DurableLeasesAndEvents bool
 
@@ -115,6 +117,9 @@ func (c *Config) Validate() error {
 		if *file, err = filepath.Abs(*file); err != nil {
 			return err
 		}
+	}
+	if c.EtcdQuota != 0 && c.EtcdQuota < 1<<20 {
+		return fmt.Errorf("--quota-backend-bytes %d: want a megabyte at least", c.EtcdQuota)
 	}
 	if abs == "/" {
 		return fmt.Errorf("--data-dir must not be the root directory")

@@ -1,6 +1,7 @@
 package pki
 
 import (
+	"bytes"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -60,8 +61,12 @@ func writeFiles(dir string, files map[string][]byte) error {
 	return nil
 }
 
-// WriteFile replaces a file by rename, so that a reader and a crash see the old or the new content.
+// WriteFile replaces a file by rename, so that a reader and a crash see the old or the new content. One that is as it should be
+// already is left alone: nothing need be written then, which matters where nothing can be.
 func WriteFile(path string, data []byte, mode os.FileMode) error {
+	if Unchanged(path, data, mode) {
+		return nil
+	}
 	dir := filepath.Dir(path)
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return err
@@ -80,6 +85,16 @@ func WriteFile(path string, data []byte, mode os.FileMode) error {
 		return err
 	}
 	return syncDir(dir)
+}
+
+// Unchanged reports whether a file holds data and has mode.
+func Unchanged(path string, data []byte, mode os.FileMode) bool {
+	st, err := os.Lstat(path)
+	if err != nil || st.Mode() != mode || st.Size() != int64(len(data)) {
+		return false
+	}
+	have, err := os.ReadFile(path)
+	return err == nil && bytes.Equal(have, data)
 }
 
 func writeSynced(path string, data []byte, mode os.FileMode) error {

@@ -49,6 +49,7 @@ var (
 	ErrFuture    = errors.New("revision is in the future")
 	ErrTooLarge  = errors.New("value is too large")
 	ErrUnready   = errors.New("store is not reachable")
+	ErrFull      = errors.New("the store takes no more values for now") // nothing was written; deletes and reads go on
 )
 
 // ConflictError says that the key is not at the expected revision; it is ErrConflict, or ErrNotFound when Current is nil.

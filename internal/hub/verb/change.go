@@ -161,6 +161,9 @@ func (e *Engine) commit(ctx context.Context, t target, key string, en *cache.Ent
 		}
 		return t.result(learn(t, key, rev, d.stored, d.obj))
 	}
+	if d.obj.GetDeletionTimestamp() != nil {
+		ctx = store.Vital(ctx) // it makes room in the end
+	}
 	rev, err := t.cache.Store().Update(ctx, key, d.stored, en.Revision, t.stored.TTLSeconds)
 	if err != nil {
 		return Result{}, err

@@ -34,10 +34,20 @@ func storeError(err error) error {
 		return apierrors.NewTimeoutError("request did not complete within the allowed duration", 0)
 	case errors.Is(err, context.Canceled):
 		return apierrors.NewTimeoutError("request was canceled", 0)
+	case errors.Is(err, store.ErrFull):
+		return full(err)
 	case errors.Is(err, store.ErrUnready):
 		return apierrors.NewServiceUnavailable(err.Error())
 	}
 	return apierrors.NewInternalError(err)
+}
+
+// full is the 503 of a write that the store has no room for. Nothing was written, so that clients may be told to try again,
+// which those on client-go do by themselves.
+func full(err error) error {
+	e := apierrors.NewServiceUnavailable(err.Error())
+	e.ErrStatus.Details = &metav1.StatusDetails{RetryAfterSeconds: 1}
+	return e
 }
 
 // unknownError is a 500 without a reason, as upstream sends errors that it has no class for.

@@ -182,8 +182,12 @@ func (c *Containerd) start() (*process, error) {
 			return nil, fmt.Errorf("start containerd: %w", err)
 		}
 	}
-	if err := os.WriteFile(c.configFile(), []byte(c.config()), 0o600); err != nil {
-		return nil, fmt.Errorf("start containerd: %w", err)
+	// On a disk that is full a file can be read and perhaps not be written again, even with the same content.
+	config := c.config()
+	if have, err := os.ReadFile(c.configFile()); err != nil || string(have) != config {
+		if err := os.WriteFile(c.configFile(), []byte(config), 0o600); err != nil {
+			return nil, fmt.Errorf("start containerd: %w", err)
+		}
 	}
 	log, err := os.OpenFile(c.logFile(), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o640)
 	if err != nil {

@@ -31,19 +31,30 @@ func (s *Store) Apply(ctx context.Context, writes []store.Write) error {
 }
 
 func (s *Store) transact(ctx context.Context, writes []store.Write) error {
-	ops := make([]clientv3.Op, len(writes))
-	for i, w := range writes {
-		if w.Value == nil {
-			ops[i] = clientv3.OpDelete(s.in(w.Key))
-			continue
-		}
-		var err error
-		if ops[i], err = s.put(ctx, w.Key, w.Value, w.TTLSeconds); err != nil {
-			return wrap(ctx, "write", w.Key, err)
+	size := nothing
+	for _, w := range writes {
+		if w.Value != nil {
+			size = max(size, 0) + len(w.Value)
 		}
 	}
-	if _, err := s.c.Txn(ctx).Then(ops...).Commit(); err != nil {
-		return wrap(ctx, "write", writes[0].Key, err)
+	var r *clientv3.TxnResponse
+	err := s.write(ctx, "write", writes[0].Key, size, func(ctx context.Context, ses *session) (err error) {
+		ops := make([]clientv3.Op, len(writes))
+		for i, w := range writes {
+			if w.Value == nil {
+				ops[i] = clientv3.OpDelete(s.in(w.Key))
+				continue
+			}
+			if ops[i], err = s.put(ctx, ses, w.Key, w.Value, w.TTLSeconds); err != nil {
+				return err
+			}
+		}
+		r, err = ses.c.Txn(ctx).Then(ops...).Commit()
+		return err
+	})
+	if err != nil {
+		return err
 	}
+	s.told(r.Header.Revision)
 	return nil
 }

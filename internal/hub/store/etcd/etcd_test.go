@@ -73,11 +73,11 @@ func TestExternalConformance(t *testing.T) {
 
 func TestPrefixIsTranslated(t *testing.T) {
 	m := embedded(t, EmbeddedConfig{Dir: t.TempDir()})
-	s := newStore(m.c, "/other")
+	s := newStore(m.now.Load(), "/other")
 	if _, err := s.Create(t.Context(), "/registry/pods/d/a", []byte("x"), 0); err != nil {
 		t.Fatal(err)
 	}
-	r, err := m.c.Get(t.Context(), "/other/pods/d/a")
+	r, err := m.now.Load().c.Get(t.Context(), "/other/pods/d/a")
 	if err != nil || len(r.Kvs) != 1 {
 		t.Fatalf("the key is not where it should be: %v %v", r, err)
 	}
@@ -201,7 +201,7 @@ func TestLeasesAreShared(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	r, err := s.c.Leases(t.Context())
+	r, err := s.now.Load().c.Leases(t.Context())
 	if err != nil || len(r.Leases) != 1 {
 		t.Errorf("%d leases for twenty keys, %v", len(r.Leases), err)
 	}

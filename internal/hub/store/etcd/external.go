@@ -55,8 +55,10 @@ func External(ctx context.Context, cfg ExternalConfig) (*Store, error) {
 	if cfg.Prefix == "" {
 		prefix = root
 	}
-	s := newStore(c, prefix)
+	over, end := context.WithCancel(context.Background())
+	s := newStore(newSession(c, nil, over), prefix)
 	s.close = sync.OnceValue(func() error {
+		end()
 		if err := c.Close(); err != nil && err != context.Canceled {
 			return fmt.Errorf("close etcd client: %w", err)
 		}

@@ -7,14 +7,9 @@ import (
 	"log/slog"
 	"net"
 	"net/url"
-	"os"
-	"path/filepath"
 	"reflect"
-	"sync"
 	"sync/atomic"
 	"time"
-
-	"sampan.dev/internal/hub/store"
 
 	"go.etcd.io/etcd/client/pkg/v3/types"
 	clientv3 "go.etcd.io/etcd/client/v3"
@@ -24,8 +19,11 @@ import (
 	"go.etcd.io/etcd/server/v3/etcdserver/api/v3rpc"
 	"go.etcd.io/etcd/server/v3/features"
 	"go.etcd.io/etcd/server/v3/storage/wal"
+	"go.uber.org/zap"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/keepalive"
+	"google.golang.org/grpc/status"
 )
 
 // EmbeddedConfig configures the member that runs in this process.
@@ -37,6 +35,9 @@ type EmbeddedConfig struct {
 	// reach etcd can do anything.
 	Listen string
 	TLS    *tls.Config
+
+	// Quota is how many bytes the database may take; zero means 8 GiB.
+	Quota int64
 
 	Log *slog.Logger
 }
@@ -60,7 +61,6 @@ const (
 )
 
 const (
-	quota      = 8 << 30
 	maxRequest = 1536 * 1024
 	readyIn    = time.Minute
 	// The raft log matters to followers that lag, of which there are none: it is memory.
@@ -74,64 +74,92 @@ const (
 	commitEvery = time.Second
 )
 
-// member is a running etcd server.
+// member is one life of the etcd server.
 type member struct {
 	srv  *etcdserver.EtcdServer
+	c    *clientv3.Client
+	fate *fate
 	log  *slog.Logger
 	grpc *grpc.Server // nil without a listener
 	done chan struct{}
+	end  context.CancelFunc // of the session
 
 	shown atomic.Int64 // bytes that scans have looked at since pages were last given back
 }
 
-// Embedded starts the member on its directory, new or used, and returns when it serves.
-func Embedded(ctx context.Context, cfg EmbeddedConfig) (*Store, error) {
-	dir := filepath.Join(cfg.Dir, "etcd")
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return nil, fmt.Errorf("make the etcd directory: %w", err)
-	}
-	log := cfg.Log.With("component", "etcd")
+// openMember starts a member on dir, new or used, and returns when it serves.
+func openMember(ctx context.Context, dir string, cfg EmbeddedConfig, log *slog.Logger) (*session, error) {
+	over, end := context.WithCancel(context.Background())
+	m := &member{log: log, end: end}
+	m.fate = newFate(func() {
+		seizeFiles(dir)
+		end()
+	})
 	wal.SegmentSizeBytes = walSegment
-	srv, err := etcdserver.NewServer(serverConfig(dir, cfg, log))
-	if err != nil {
-		return nil, fmt.Errorf("open the etcd directory %s: %w", dir, err)
+	if err := m.start(ctx, dir, cfg); err != nil {
+		m.fate.fail(err) // should part of it still run
+		return nil, err
 	}
-	m := &member{srv: srv, log: log}
-	tick(srv, firstTick, log)
-	srv.Cfg.TickMs = idleTickMs
-	srv.Start()
-	ctx, cancel := context.WithTimeout(ctx, readyIn)
-	defer cancel()
-	select {
-	case <-srv.ReadyNotify():
-	case <-srv.StopNotify():
-		return nil, fmt.Errorf("etcd in %s stopped while it started", dir)
-	case <-ctx.Done():
-		srv.HardStop()
-		return nil, fmt.Errorf("wait for etcd in %s: %w", dir, ctx.Err())
-	}
-	tick(srv, idleTickMs*time.Millisecond, log)
 	if cfg.Listen != "" {
 		if err := m.listen(cfg); err != nil {
-			srv.Stop()
+			m.close()
 			return nil, err
 		}
 	}
-	c := v3client.New(srv)
-	s := newStore(c, root)
-	s.member = m
-	s.close = sync.OnceValue(func() error { return m.close(c) })
-	return s, nil
+	m.c = v3client.New(m.srv)
+	return newSession(m.c, m, over), nil
 }
 
-func serverConfig(dir string, cfg EmbeddedConfig, log *slog.Logger) config.ServerConfig {
+// start has etcd read its files in a goroutine of its own, which does not come back when etcd finds one that it cannot read.
+func (m *member) start(ctx context.Context, dir string, cfg EmbeddedConfig) error {
+	type made struct {
+		srv *etcdserver.EtcdServer
+		err error
+	}
+	opened := make(chan made, 1)
+	go func() {
+		defer func() {
+			if p := recover(); p != nil {
+				opened <- made{err: fmt.Errorf("etcd cannot read its files: %v", p)}
+			}
+		}()
+		srv, err := etcdserver.NewServer(serverConfig(dir, cfg, memberLogger(m.log, m.fate)))
+		opened <- made{srv, err}
+	}()
+	select {
+	case r := <-opened:
+		if m.srv = r.srv; r.err != nil {
+			return fmt.Errorf("open the etcd directory %s: %w", dir, r.err)
+		}
+	case <-m.fate.failed:
+		return fmt.Errorf("open the etcd directory %s: %w", dir, m.fate.why)
+	}
+	tick(m.srv, firstTick, m.log)
+	m.srv.Cfg.TickMs = idleTickMs
+	m.srv.Start()
+	ctx, cancel := context.WithTimeout(ctx, readyIn)
+	defer cancel()
+	select {
+	case <-m.srv.ReadyNotify():
+	case <-m.fate.failed:
+		return fmt.Errorf("start etcd in %s: %w", dir, m.fate.why)
+	case <-m.srv.StopNotify():
+		return fmt.Errorf("etcd in %s stopped while it started", dir)
+	case <-ctx.Done():
+		m.stop()
+		return fmt.Errorf("wait for etcd in %s: %w", dir, ctx.Err())
+	}
+	tick(m.srv, idleTickMs*time.Millisecond, m.log)
+	return nil
+}
+
+func serverConfig(dir string, cfg EmbeddedConfig, lg *zap.Logger) config.ServerConfig {
 	peers := types.MustNewURLs([]string{peerURL})
 	// What the member tells clients to dial; without a listener the stock default, which nobody answers.
 	clients := types.MustNewURLs([]string{"http://localhost:2379"})
 	if cfg.Listen != "" {
 		clients = types.URLs{url.URL{Scheme: "https", Host: cfg.Listen}}
 	}
-	lg := zapLogger(log)
 	return config.ServerConfig{
 		Name:                       memberName,
 		ClientURLs:                 clients,
@@ -150,7 +178,7 @@ func serverConfig(dir string, cfg EmbeddedConfig, log *slog.Logger) config.Serve
 		InitialElectionTickAdvance: true,
 		PreVote:                    true,
 		AutoCompactionMode:         "periodic", // with no retention: the hub compacts
-		QuotaBackendBytes:          quota,
+		QuotaBackendBytes:          hardQuota(cfg.quota(), dir),
 		MaxTxnOps:                  128,
 		MaxRequestBytes:            maxRequest,
 		MaxConcurrentStreams:       1 << 20,
@@ -190,7 +218,7 @@ func (m *member) listen(cfg EmbeddedConfig) error {
 		m.log.Warn("etcd clients cannot be served", "error", err)
 		return nil
 	}
-	m.grpc = v3rpc.Server(m.srv, cfg.TLS, nil,
+	m.grpc = v3rpc.Server(m.srv, cfg.TLS, m.refuse,
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 5 * time.Second}),
 		grpc.KeepaliveParams(keepalive.ServerParameters{Time: 2 * time.Hour, Timeout: 20 * time.Second}))
 	m.done = make(chan struct{})
@@ -203,25 +231,65 @@ func (m *member) listen(cfg EmbeddedConfig) error {
 	return nil
 }
 
-// revision is the newest that a write has been acknowledged at: a lone member applies before it answers.
-func (m *member) revision() (int64, error) {
+// refuse keeps the answers of a failed member from clients elsewhere.
+func (m *member) refuse(ctx context.Context, req any, _ *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
+	resp, err := handler(ctx, req)
+	if m.fate.err() != nil {
+		return nil, status.Error(codes.Unavailable, "etcdserver: the member has failed")
+	}
+	return resp, err
+}
+
+// revision is the newest that a write has been acknowledged at: a lone member applies before it answers. A member that has
+// failed or stopped does not know.
+func (m *member) revision() (int64, bool) {
 	select {
+	case <-m.fate.failed:
+		return 0, false
 	case <-m.srv.StoppingNotify():
-		return 0, fmt.Errorf("revision: %w: etcd has stopped", store.ErrUnready)
+		return 0, false
 	default:
-		return m.srv.KV().Rev(), nil
+		rev := m.srv.KV().Rev()
+		return rev, m.fate.err() == nil
 	}
 }
 
-func (m *member) close(c *clientv3.Client) error {
+// stopIn is how long a member that has failed may take to stop. One that does not is left behind: it has no files any more.
+const stopIn = 5 * time.Second
+
+// close stops the member.
+func (m *member) close() error {
 	if m.grpc != nil {
 		m.grpc.Stop()
 		<-m.done
 	}
-	err := c.Close()
-	m.srv.Stop()
+	m.end()
+	var err error
+	if m.c != nil {
+		err = m.c.Close()
+	}
+	m.stop()
 	if err != nil && err != context.Canceled {
 		return fmt.Errorf("close etcd: %w", err)
 	}
 	return nil
+}
+
+// stop ends the server's goroutines. It waits for those of one that has failed for a while only.
+func (m *member) stop() {
+	stopped := make(chan struct{})
+	go func() {
+		defer close(stopped)
+		m.srv.HardStop()
+	}()
+	select {
+	case <-stopped:
+		return
+	case <-m.fate.failed:
+	}
+	select {
+	case <-stopped:
+	case <-time.After(stopIn):
+		m.log.Warn("a failed member does not stop and is left behind")
+	}
 }

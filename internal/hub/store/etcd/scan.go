@@ -2,6 +2,7 @@ package etcd
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -23,17 +24,18 @@ const scanChunk = 10000
 // Scan implements store.Scanner. The embedded member's values are shown where they lie in the mapped database. To list them
 // through etcd's own range costs a copy of each, and, since that counts what is left each time, a walk of the index per page.
 func (s *Store) Scan(ctx context.Context, prefix string, fn func([]store.KV) error) (int64, error) {
-	if s.member == nil {
+	ses := s.now.Load()
+	if ses.member == nil {
 		return store.Pages(ctx, s, prefix, 0, fn)
 	}
-	if _, err := s.member.revision(); err != nil {
-		return 0, err
+	if _, ok := ses.member.revision(); !ok {
+		return 0, fmt.Errorf("scan %s: %w: etcd has stopped", prefix, cmp.Or(ses.err(), store.ErrUnready))
 	}
 	// The index is read as of one revision, and values in a state of the database at that revision or just after. What has
 	// been overwritten and compacted between the two is found by etcd itself.
-	kv := s.member.srv.KV()
+	kv := ses.member.srv.KV()
 	rev := kv.Rev()
-	db := s.member.srv.Backend().ConcurrentReadTx()
+	db := ses.member.srv.Backend().ConcurrentReadTx()
 	db.RLock() // means nothing, but is what pairs with RUnlock
 	defer db.RUnlock()
 	from, end := []byte(s.in(prefix)), []byte(clientv3.GetPrefixRangeEnd(s.in(prefix)))
@@ -63,7 +65,7 @@ func (s *Store) Scan(ctx context.Context, prefix string, fn func([]store.KV) err
 		if err := fn(out); err != nil {
 			return 0, err
 		}
-		s.member.looked(size)
+		ses.member.looked(size)
 		if len(r.KVs) < scanChunk {
 			return rev, nil
 		}

@@ -41,8 +41,8 @@ func TestScanGivesPagesBack(t *testing.T) {
 	if err := s.Apply(t.Context(), writes); err != nil {
 		t.Fatal(err)
 	}
-	s.member.srv.Backend().ForceCommit()
-	path := s.member.srv.Cfg.BackendPath()
+	s.now.Load().member.srv.Backend().ForceCommit()
+	path := s.now.Load().member.srv.Cfg.BackendPath()
 	for range 2 {
 		n := 0
 		_, err := s.Scan(t.Context(), "/registry/things/", func(kvs []store.KV) error {

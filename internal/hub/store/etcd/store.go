@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync/atomic"
 
 	"sampan.dev/internal/hub/store"
 
@@ -18,22 +19,25 @@ import (
 // root is what all keys of the hub start with; External may keep them under another prefix.
 const root = "/registry"
 
-// Store implements store.Store over a client.
+// Store implements store.Store over a session, and over the next one when an embedded member has failed.
 type Store struct {
-	c      *clientv3.Client
 	prefix string // in place of root
-	leases leases
-	member *member      // nil for an external cluster
+	now    atomic.Pointer[session]
+	acked  atomic.Int64 // newest revision that anybody has been told of
+	keeper *keeper      // nil for an external cluster
 	close  func() error // may be called more than once
 }
 
 var (
 	_ store.Batcher = (*Store)(nil)
 	_ store.Scanner = (*Store)(nil)
+	_ store.Gauge   = (*Store)(nil)
 )
 
-func newStore(c *clientv3.Client, prefix string) *Store {
-	return &Store{c: c, prefix: prefix, leases: leases{c: c}}
+func newStore(first *session, prefix string) *Store {
+	s := &Store{prefix: prefix}
+	s.now.Store(first)
+	return s
 }
 
 // in turns a key of ours into etcd's, out back.
@@ -57,9 +61,13 @@ func (s *Store) kv(kv *mvccpb.KeyValue) store.KV {
 
 // Get implements store.Store.
 func (s *Store) Get(ctx context.Context, key string) (store.KV, int64, error) {
-	r, err := s.c.Get(ctx, s.in(key))
+	var r *clientv3.GetResponse
+	err := s.read(ctx, "get", key, func(ctx context.Context, ses *session) (err error) {
+		r, err = ses.c.Get(ctx, s.in(key), ses.reading()...)
+		return err
+	})
 	if err != nil {
-		return store.KV{}, 0, wrap(ctx, "get", key, err)
+		return store.KV{}, 0, err
 	}
 	if len(r.Kvs) == 0 {
 		return store.KV{}, r.Header.Revision, fmt.Errorf("get %s: %w", key, store.ErrNotFound)
@@ -69,13 +77,17 @@ func (s *Store) Get(ctx context.Context, key string) (store.KV, int64, error) {
 
 // List implements store.Store.
 func (s *Store) List(ctx context.Context, p store.Page) (store.Listing, error) {
-	opts := []clientv3.OpOption{clientv3.WithRange(clientv3.GetPrefixRangeEnd(s.in(p.Prefix))), clientv3.WithRev(p.Revision)}
-	if p.Limit > 0 {
-		opts = append(opts, clientv3.WithLimit(int64(p.Limit)))
-	}
-	r, err := s.c.Get(ctx, s.in(max(p.Prefix, p.From)), opts...)
+	var r *clientv3.GetResponse
+	err := s.read(ctx, "list", p.Prefix, func(ctx context.Context, ses *session) (err error) {
+		opts := append(ses.reading(), clientv3.WithRange(clientv3.GetPrefixRangeEnd(s.in(p.Prefix))), clientv3.WithRev(p.Revision))
+		if p.Limit > 0 {
+			opts = append(opts, clientv3.WithLimit(int64(p.Limit)))
+		}
+		r, err = ses.c.Get(ctx, s.in(max(p.Prefix, p.From)), opts...)
+		return err
+	})
 	if err != nil {
-		return store.Listing{}, wrap(ctx, "list", p.Prefix, err)
+		return store.Listing{}, err
 	}
 	l := store.Listing{Revision: r.Header.Revision, More: r.More, Count: r.Count, KVs: make([]store.KV, len(r.Kvs))}
 	if p.Revision > 0 {
@@ -89,59 +101,73 @@ func (s *Store) List(ctx context.Context, p store.Page) (store.Listing, error) {
 
 // Create implements store.Store.
 func (s *Store) Create(ctx context.Context, key string, value []byte, ttlSeconds int64) (int64, error) {
-	put, err := s.put(ctx, key, value, ttlSeconds)
+	var r *clientv3.TxnResponse
+	err := s.write(ctx, "create", key, len(value), func(ctx context.Context, ses *session) (err error) {
+		put, err := s.put(ctx, ses, key, value, ttlSeconds)
+		if err != nil {
+			return err
+		}
+		r, err = ses.c.Txn(ctx).If(clientv3.Compare(clientv3.ModRevision(s.in(key)), "=", 0)).Then(put).Commit()
+		return err
+	})
 	if err != nil {
-		return 0, wrap(ctx, "create", key, err)
-	}
-	r, err := s.c.Txn(ctx).If(clientv3.Compare(clientv3.ModRevision(s.in(key)), "=", 0)).Then(put).Commit()
-	if err != nil {
-		return 0, wrap(ctx, "create", key, err)
+		return 0, err
 	}
 	if !r.Succeeded {
 		return 0, fmt.Errorf("create %s: %w", key, store.ErrExists)
 	}
+	s.told(r.Header.Revision)
 	return r.Header.Revision, nil
 }
 
 // Update implements store.Store.
 func (s *Store) Update(ctx context.Context, key string, value []byte, expect, ttlSeconds int64) (int64, error) {
-	put, err := s.put(ctx, key, value, ttlSeconds)
-	if err != nil {
-		return 0, wrap(ctx, "update", key, err)
-	}
-	return s.swap(ctx, "update", key, expect, put)
+	return s.swap(ctx, "update", key, expect, len(value), func(ctx context.Context, ses *session) (clientv3.Op, error) {
+		return s.put(ctx, ses, key, value, ttlSeconds)
+	})
 }
 
 // Delete implements store.Store.
 func (s *Store) Delete(ctx context.Context, key string, expect int64) (int64, error) {
-	return s.swap(ctx, "delete", key, expect, clientv3.OpDelete(s.in(key)))
+	return s.swap(ctx, "delete", key, expect, nothing, func(context.Context, *session) (clientv3.Op, error) {
+		return clientv3.OpDelete(s.in(key)), nil
+	})
 }
 
-func (s *Store) put(ctx context.Context, key string, value []byte, ttlSeconds int64) (clientv3.Op, error) {
+func (s *Store) put(ctx context.Context, ses *session, key string, value []byte, ttlSeconds int64) (clientv3.Op, error) {
 	if ttlSeconds <= 0 {
 		return clientv3.OpPut(s.in(key), string(value)), nil
 	}
-	lease, err := s.leases.get(ctx, ttlSeconds)
+	lease, err := ses.leases.get(ctx, ttlSeconds)
 	if err != nil {
 		return clientv3.Op{}, err
 	}
 	return clientv3.OpPut(s.in(key), string(value), clientv3.WithLease(lease)), nil
 }
 
-// swap does op if key is at revision expect, which must be one: a key that is not there is a conflict.
-func (s *Store) swap(ctx context.Context, verb, key string, expect int64, op clientv3.Op) (int64, error) {
+// swap makes and does an op if key is at revision expect, which must be one: a key that is not there is a conflict.
+func (s *Store) swap(ctx context.Context, verb, key string, expect int64, size int, op func(context.Context, *session) (clientv3.Op, error)) (int64, error) {
 	if expect <= 0 {
 		expect = -1 // no key is there; 0 would match a missing one
 	}
-	r, err := s.c.Txn(ctx).
-		If(clientv3.Compare(clientv3.ModRevision(s.in(key)), "=", expect)).
-		Then(op).
-		Else(clientv3.OpGet(s.in(key))).
-		Commit()
+	var r *clientv3.TxnResponse
+	err := s.write(ctx, verb, key, size, func(ctx context.Context, ses *session) error {
+		do, err := op(ctx, ses)
+		if err != nil {
+			return err
+		}
+		r, err = ses.c.Txn(ctx).
+			If(clientv3.Compare(clientv3.ModRevision(s.in(key)), "=", expect)).
+			Then(do).
+			Else(clientv3.OpGet(s.in(key))).
+			Commit()
+		return err
+	})
 	if err != nil {
-		return 0, wrap(ctx, verb, key, err)
+		return 0, err
 	}
 	if r.Succeeded {
+		s.told(r.Header.Revision)
 		return r.Header.Revision, nil
 	}
 	conflict := &store.ConflictError{Key: key}
@@ -152,12 +178,20 @@ func (s *Store) swap(ctx context.Context, verb, key string, expect int64, op cli
 	return 0, conflict
 }
 
-// Revision implements store.Store.
+// Revision implements store.Store. While an embedded member has failed it is the newest that anybody has been told of: nobody
+// else can write, so that what has been read before is still true.
 func (s *Store) Revision(ctx context.Context) (int64, error) {
-	if s.member != nil {
-		return s.member.revision()
+	ses := s.now.Load()
+	if ses.member != nil {
+		if rev, ok := ses.member.revision(); ok {
+			return rev, nil
+		}
+		if ses.over.Err() != nil && s.keeper.closed() {
+			return 0, fmt.Errorf("revision: %w: etcd has stopped", store.ErrUnready)
+		}
+		return s.acked.Load(), nil
 	}
-	r, err := s.c.Get(ctx, s.in(root)) // no such key; the answer's header is what is wanted
+	r, err := ses.c.Get(ctx, s.in(root)) // no such key; the answer's header is what is wanted
 	if err != nil {
 		return 0, wrap(ctx, "revision", root, err)
 	}
@@ -166,10 +200,10 @@ func (s *Store) Revision(ctx context.Context) (int64, error) {
 
 // Compact implements store.Store.
 func (s *Store) Compact(ctx context.Context, revision int64) error {
-	if _, err := s.c.Compact(ctx, revision); err != nil {
-		return wrap(ctx, "compact", fmt.Sprint(revision), err)
-	}
-	return nil
+	return s.read(ctx, "compact", fmt.Sprint(revision), func(ctx context.Context, ses *session) error {
+		_, err := ses.c.Compact(ctx, revision)
+		return err
+	})
 }
 
 // Close implements store.Store.
@@ -188,6 +222,8 @@ func wrap(ctx context.Context, verb, key string, err error) error {
 		class = store.ErrFuture
 	case errors.Is(err, rpctypes.ErrRequestTooLarge), overLimit(err):
 		class = store.ErrTooLarge
+	case errors.Is(err, rpctypes.ErrNoSpace):
+		class = store.ErrFull
 	}
 	return fmt.Errorf("%s %s: %w: %w", verb, key, class, err)
 }

@@ -20,21 +20,49 @@ func stream(ctx context.Context, prefix string) context.Context {
 
 // RequestProgress implements store.Store.
 func (s *Store) RequestProgress(ctx context.Context, prefix string) error {
-	if err := s.c.RequestProgress(stream(ctx, prefix)); err != nil {
-		return wrap(ctx, "request progress of", prefix, err)
-	}
-	return nil
+	return s.read(stream(ctx, prefix), "request progress of", prefix, func(ctx context.Context, ses *session) error {
+		return ses.c.RequestProgress(ctx)
+	})
 }
 
-// Watch implements store.Store.
+// Watch implements store.Store. When an embedded member fails, it waits for the next and goes on where it was.
 func (s *Store) Watch(ctx context.Context, prefix string, after int64, fn func([]store.Event) error) error {
+	for {
+		next := s.keeper.next()
+		ses := s.now.Load()
+		err := ses.err()
+		if err == nil {
+			err = s.watch(ctx, ses, prefix, &after, fn)
+		}
+		switch {
+		case ctx.Err() != nil:
+			return nil
+		case ses.err() == nil || next == nil:
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-s.keeper.done():
+			return fmt.Errorf("watch %s: %w: the store was closed", prefix, store.ErrUnready)
+		case <-next:
+		}
+	}
+}
+
+// watch is Watch by one session; after moves on.
+func (s *Store) watch(ctx context.Context, ses *session, prefix string, after *int64, fn func([]store.Event) error) error {
 	wctx, cancel := context.WithCancel(stream(ctx, prefix))
 	defer cancel()
+	defer context.AfterFunc(ses.over, cancel)()
 	// Without WithFragment the server never splits what one transaction did.
-	responses := s.c.Watch(wctx, s.in(prefix), clientv3.WithPrefix(), clientv3.WithRev(after+1), clientv3.WithProgressNotify())
+	responses := ses.c.Watch(wctx, s.in(prefix), clientv3.WithPrefix(), clientv3.WithRev(*after+1), clientv3.WithProgressNotify())
 	for r := range responses {
+		if err := ses.err(); err != nil {
+			return err // and this may tell of what was never made durable
+		}
 		if r.CompactRevision != 0 {
-			return fmt.Errorf("watch %s after %d: %w (now %d)", prefix, after, store.ErrCompacted, r.CompactRevision)
+			return fmt.Errorf("watch %s after %d: %w (now %d)", prefix, *after, store.ErrCompacted, r.CompactRevision)
 		}
 		if err := r.Err(); err != nil {
 			if ctx.Err() != nil {
@@ -49,6 +77,8 @@ func (s *Store) Watch(ctx context.Context, prefix string, after int64, fn func([
 		if err := fn(events); err != nil {
 			return err
 		}
+		*after = max(*after, events[len(events)-1].Revision)
+		s.told(*after)
 	}
 	if ctx.Err() != nil {
 		return nil

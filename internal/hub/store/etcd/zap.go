@@ -12,6 +12,11 @@ import (
 // warnings stay what they are.
 func zapLogger(log *slog.Logger) *zap.Logger { return zap.New(core{log}) }
 
+// memberLogger is zapLogger for a member, which f ends instead of the process.
+func memberLogger(log *slog.Logger, f *fate) *zap.Logger {
+	return zap.New(core{log}, zap.WithFatalHook(f), zap.WithPanicHook(f))
+}
+
 type core struct{ log *slog.Logger }
 
 func level(l zapcore.Level) slog.Level {
@@ -47,6 +52,7 @@ var expected = map[string]bool{
 	"Failed to detect schema version":                           true,
 	"failed to update storage version":                          true,
 	"failed to lock file":                                       true,
+	"quota exceeds the maximum value":                           true, // the hub keeps a quota of its own
 }
 
 func (c core) Write(e zapcore.Entry, fields []zapcore.Field) error {

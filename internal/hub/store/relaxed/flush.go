@@ -1,8 +1,11 @@
 package relaxed
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"time"
 
@@ -40,7 +43,7 @@ func (s *Store) Close() error {
 		lost += len(s.mu.flying.changes)
 	}
 	if lost > 0 {
-		return fmt.Errorf("close the relaxed store: %d changes are lost: %w", lost, s.mu.err)
+		return fmt.Errorf("close the relaxed store: %d changes are lost: %w", lost, cmp.Or(s.mu.err, store.ErrFull))
 	}
 	return nil
 }
@@ -133,7 +136,16 @@ func (s *Store) write(ctx context.Context, b *batch) bool {
 	for _, c := range b.changes {
 		writes = append(writes, c.Write)
 	}
-	if !s.try(ctx, func() error { return s.cfg.Back.Apply(ctx, writes) }) {
+	// Deletions come first: a store that has no room for values takes them all the same.
+	slices.SortFunc(writes, func(a, b store.Write) int { return cmp.Compare(min(len(a.Value), 1), min(len(b.Value), 1)) })
+	apply := func() error {
+		err := s.cfg.Back.Apply(ctx, writes)
+		if errors.Is(err, store.ErrFull) {
+			writes, err = s.squeeze(ctx, b, writes, err)
+		}
+		return err
+	}
+	if !s.try(ctx, apply) {
 		return false
 	}
 	s.mu.Lock()
@@ -141,6 +153,37 @@ func (s *Store) write(ctx context.Context, b *batch) bool {
 	s.mu.flying = nil
 	close(b.done)
 	return true
+}
+
+// squeeze writes what a store without room takes of a batch, the deletions, and lets rest what can wait for room. It returns
+// what can do neither, with full, or nothing and nil.
+func (s *Store) squeeze(ctx context.Context, b *batch, writes []store.Write, full error) ([]store.Write, error) {
+	gone := 0
+	for gone < len(writes) && writes[gone].Value == nil {
+		gone++
+	}
+	if gone > 0 {
+		if err := s.cfg.Back.Apply(ctx, writes[:gone]); err != nil {
+			return writes, err
+		}
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	left := slices.DeleteFunc(writes[gone:], func(w store.Write) bool {
+		if b.changes[w.Key].urgency != idle {
+			return false
+		}
+		_, rests := s.mu.resting[w.Key]
+		if _, waits := s.mu.waiting.changes[w.Key]; !rests && !waits {
+			s.mu.resting[w.Key] = w
+		}
+		return true
+	})
+	s.mu.rested = time.Now()
+	if len(left) == 0 {
+		return nil, nil
+	}
+	return left, full
 }
 
 // try does f until it succeeds or ctx ends, and keeps account of how that goes.
@@ -193,7 +236,7 @@ func (s *Store) low() bool { return s.newest() >= s.mark.Load()-3*step/4 }
 
 // setMark persists that no revision above mark has been used.
 func (s *Store) setMark(ctx context.Context, mark int64) error {
-	err := s.cfg.Back.Apply(ctx, []store.Write{{Key: markKey, Value: strconv.AppendInt(nil, mark, 10)}})
+	err := s.cfg.Back.Apply(store.Vital(ctx), []store.Write{{Key: markKey, Value: strconv.AppendInt(nil, mark, 10)}})
 	if err != nil {
 		return fmt.Errorf("revision of the relaxed store: %w", err)
 	}

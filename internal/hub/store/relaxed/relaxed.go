@@ -206,6 +206,9 @@ func (s *Store) Create(ctx context.Context, key string, value []byte, ttlSeconds
 	if err := s.admit(ctx, "create", key, value); err != nil {
 		return 0, err
 	}
+	if err := s.room(ctx, "create", key, value); err != nil {
+		return 0, err
+	}
 	rev, err := s.image.Create(ctx, key, value, ttlSeconds)
 	if err != nil {
 		return 0, err
@@ -216,6 +219,9 @@ func (s *Store) Create(ctx context.Context, key string, value []byte, ttlSeconds
 // Update implements store.Store.
 func (s *Store) Update(ctx context.Context, key string, value []byte, expect, ttlSeconds int64) (int64, error) {
 	if err := s.admit(ctx, "update", key, value); err != nil {
+		return 0, err
+	}
+	if err := s.room(ctx, "update", key, value); err != nil {
 		return 0, err
 	}
 	rev, err := s.image.Update(ctx, key, value, expect, ttlSeconds)
@@ -275,6 +281,25 @@ func (s *Store) admit(ctx context.Context, verb, key string, value []byte) error
 			return fmt.Errorf("%s %s: wait for revisions: %w", verb, key, ctx.Err())
 		}
 	}
+}
+
+// room refuses a value that the store behind has no room for: to answer as if it were written would be a promise that nobody
+// keeps. A change of nothing that must last, such as the renewal of a lease, is taken: it takes no more room than what is
+// there, and nodes must not be lost for want of it.
+func (s *Store) room(ctx context.Context, verb, key string, value []byte) error {
+	err := store.Writable(s.cfg.Back)
+	if err == nil || store.IsVital(ctx) {
+		return nil
+	}
+	if p := s.prefix(key); p.Lasting != nil && !s.cfg.Durable {
+		s.mu.Lock()
+		before, had := s.mu.lasting[key]
+		s.mu.Unlock()
+		if had && before == p.Lasting(value) {
+			return nil
+		}
+	}
+	return fmt.Errorf("%s %s: %w", verb, key, err)
 }
 
 // changed is told of every change by the image, in order and under its lock.

@@ -1,0 +1,180 @@
+package etcd
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"sampan.dev/internal/hub/store"
+)
+
+// keeper owns the embedded member: it opens another when one has failed.
+type keeper struct {
+	s    *Store
+	cfg  EmbeddedConfig
+	dir  string
+	log  *slog.Logger
+	room *room
+	tend *tender
+
+	over context.Context // ends with the store
+	wg   sync.WaitGroup
+
+	mu struct {
+		sync.Mutex
+		turn chan struct{} // closed when there is another session
+	}
+}
+
+// Waits between attempts to open a member on a disk that was not well.
+const (
+	reopenFirst = 100 * time.Millisecond
+	reopenLast  = 2 * time.Second
+)
+
+// Embedded starts the member on its directory, new or used, and returns when it serves.
+func Embedded(ctx context.Context, cfg EmbeddedConfig) (*Store, error) {
+	dir := filepath.Join(cfg.Dir, "etcd")
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, fmt.Errorf("make the etcd directory: %w", err)
+	}
+	// The kernel's name, by which descriptors are found.
+	dir, err := filepath.EvalSymlinks(dir)
+	if err != nil {
+		return nil, fmt.Errorf("find the etcd directory: %w", err)
+	}
+	k := &keeper{cfg: cfg, dir: dir, log: cfg.Log.With("component", "etcd")}
+	k.room = newRoom(dir, k.log)
+	k.mu.turn = make(chan struct{})
+	ses, err := openMember(ctx, dir, cfg, k.log)
+	if err != nil {
+		return nil, err
+	}
+	s := newStore(ses, root)
+	s.keeper, k.s = k, s
+	k.tend = newTender(k)
+	if rev, ok := ses.member.revision(); ok {
+		s.told(rev)
+	}
+	over, end := context.WithCancel(context.Background())
+	k.over = over
+	k.tend.begin(ctx)
+	k.wg.Go(k.run)
+	s.close = sync.OnceValue(func() error {
+		end()
+		k.wg.Wait()
+		err := s.now.Load().member.close()
+		k.room.leave()
+		return err
+	})
+	return s, nil
+}
+
+// next is closed when there is another session than that of the moment; nil when there never will be.
+func (k *keeper) next() <-chan struct{} {
+	if k == nil {
+		return nil
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.mu.turn
+}
+
+func (k *keeper) done() <-chan struct{} { return k.over.Done() }
+
+func (k *keeper) closed() bool { return k.over.Err() != nil }
+
+// run puts another session in the place of each that fails, until the store is closed.
+func (k *keeper) run() {
+	for {
+		ses := k.s.now.Load()
+		select {
+		case <-k.over.Done():
+			return
+		case <-ses.member.fate.failed:
+		}
+		since := time.Now()
+		k.log.Error("the store has failed: nothing can be written until it has been opened again", "error", ses.member.fate.why)
+		k.room.yield()
+		if err := ses.member.close(); err != nil {
+			k.log.Debug("close what has failed", "error", err)
+		}
+		next := k.reopen()
+		if next == nil {
+			return
+		}
+		if rev, ok := next.member.revision(); ok {
+			k.s.told(rev)
+		}
+		k.mu.Lock()
+		k.s.now.Store(next)
+		close(k.mu.turn)
+		k.mu.turn = make(chan struct{})
+		k.mu.Unlock()
+		k.log.Warn("the store works again", "after", time.Since(since).Round(time.Millisecond))
+	}
+}
+
+// reopen opens a member as soon as the disk takes writes; nil when the store is closed first.
+func (k *keeper) reopen() *session {
+	said := ""
+	for wait := reopenFirst; ; wait = min(2*wait, reopenLast) {
+		err := k.try()
+		if err == nil {
+			ses, opened := openMember(k.over, k.dir, k.cfg, k.log)
+			if opened == nil {
+				return ses
+			}
+			err = opened
+		}
+		if err.Error() != said {
+			said = err.Error()
+			k.log.Warn("the store cannot be opened yet", "error", err)
+		}
+		t := time.NewTimer(wait)
+		select {
+		case <-k.over.Done():
+			t.Stop()
+			return nil
+		case <-t.C:
+		}
+	}
+}
+
+// try finds out whether the disk takes writes, and makes sure that what a failed member left is on it.
+func (k *keeper) try() error {
+	if err := k.room.probe(); err != nil {
+		return err
+	}
+	return rewrite(k.dir)
+}
+
+// Healthy says why the embedded member takes no writes at all. It is nil when merely room is short (see ErrFull).
+func (s *Store) Healthy() error { return s.now.Load().err() }
+
+// Writable says why values cannot be written for now; nil when they can. Deletions may be possible all the same.
+func (s *Store) Writable() error {
+	ses := s.now.Load()
+	if err := ses.err(); err != nil || s.keeper == nil {
+		return err
+	}
+	return s.keeper.admit(ses, 0, false)
+}
+
+// admit says whether size bytes of values may be written.
+func (k *keeper) admit(ses *session, size int, vital bool) error {
+	if err := k.room.admit(size != nothing && !vital); err != nil {
+		return fmt.Errorf("%w: %w", store.ErrFull, err)
+	}
+	if size == nothing || vital {
+		return nil
+	}
+	if err := k.tend.admit(ses, int64(size)); err != nil {
+		return fmt.Errorf("%w: %w", store.ErrFull, err)
+	}
+	return nil
+}

@@ -1,0 +1,27 @@
+package store
+
+import "context"
+
+type vital struct{}
+
+// Vital marks writes that a store with little room left must take all the same, from what it keeps free for them: those that
+// lead to a deletion, and the few bytes without which nothing goes on.
+func Vital(ctx context.Context) context.Context { return context.WithValue(ctx, vital{}, true) }
+
+// IsVital reports whether ctx is marked so.
+func IsVital(ctx context.Context) bool { return ctx.Value(vital{}) != nil }
+
+// Gauge is a Store that knows when it takes no values.
+type Gauge interface {
+	Store
+	// Writable says why values cannot be written for now: ErrFull, or ErrUnready when nothing can.
+	Writable() error
+}
+
+// Writable is Gauge.Writable for any store; those that do not know take everything.
+func Writable(s Store) error {
+	if g, ok := s.(Gauge); ok {
+		return g.Writable()
+	}
+	return nil
+}
