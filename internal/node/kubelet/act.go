@@ -31,7 +31,7 @@ func (w *worker) sync(ctx context.Context, pod *corev1.Pod, obs *runtime.Pod) {
 		w.again(w.nextTry)
 		return
 	}
-	if !w.prepared && isStatic(pod) && w.k.predecessor(pod) {
+	if !w.prepared && isStatic(pod) && w.k.predecessor(ctx, pod) {
 		w.again(now.Add(100 * time.Millisecond))
 		return
 	}

@@ -12,8 +12,6 @@ import (
 	"strings"
 	"time"
 
-	"sampan.dev/internal/client"
-
 	"golang.org/x/sys/unix"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -70,8 +68,14 @@ func (k *Kubelet) readStatic(ctx context.Context) {
 	for _, pod := range k.served {
 		found[pod.UID] = pod
 	}
-	var failed bool
-	for _, path := range staticFiles(k.cfg.StaticPods) {
+	files, err := staticFiles(k.cfg.StaticPods)
+	failed := err != nil
+	if err != nil {
+		k.cfg.Log.Warn("static pod folder not read", "path", k.cfg.StaticPods, "error", err)
+	} else {
+		k.source(func(s *sources) { s.folder = true })
+	}
+	for _, path := range files {
 		data, err := os.ReadFile(path)
 		if errors.Is(err, fs.ErrNotExist) {
 			continue
@@ -90,7 +94,6 @@ func (k *Kubelet) readStatic(ctx context.Context) {
 	old := k.mu.static
 	k.mu.static = found
 	var gone []*worker
-	var stale []*corev1.Pod // mirrors of what is gone
 	for uid, pod := range old {
 		if found[uid] != nil {
 			continue
@@ -102,19 +105,29 @@ func (k *Kubelet) readStatic(ctx context.Context) {
 		if w := k.mu.workers[uid]; w != nil {
 			gone = append(gone, w)
 		}
-		if m := k.mu.mirrors[mirrorKey(pod)]; m != nil {
-			stale = append(stale, m)
-		}
 	}
 	k.mu.Unlock()
 	for _, w := range gone {
 		w.update(w.current(), true)
 	}
-	for _, m := range stale {
-		k.go1(func() { _ = k.writer.remove(ctx, m) })
-	}
+	k.removeStale(ctx)
 	for _, pod := range found {
 		k.upsert(ctx, pod)
+	}
+}
+
+// sources are those of static pods that have been read at least once, or need not be. Until all have been, nothing is known to be
+// gone: neither what runs nor what is mirrored.
+type sources struct{ folder, url bool }
+
+// source notes that a source has been read.
+func (k *Kubelet) source(read func(*sources)) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	was := k.mu.sources
+	read(&k.mu.sources)
+	if all := (sources{true, true}); was != all && k.mu.sources == all {
+		close(k.sourced)
 	}
 }
 
@@ -127,22 +140,29 @@ func replaced(found map[types.UID]*corev1.Pod, pod *corev1.Pod) bool {
 	return false
 }
 
-func staticFiles(path string) []string {
+// staticFiles lists a folder, or is the single file. What is not there holds nothing.
+func staticFiles(path string) ([]string, error) {
 	info, err := os.Stat(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
 	if err != nil {
-		return nil
+		return nil, err
 	}
 	if !info.IsDir() {
-		return []string{path}
+		return []string{path}, nil
 	}
-	entries, _ := os.ReadDir(path)
+	entries, err := os.ReadDir(path)
+	if err != nil {
+		return nil, err
+	}
 	var out []string
 	for _, e := range entries {
 		if !e.IsDir() && !strings.HasPrefix(e.Name(), ".") {
 			out = append(out, filepath.Join(path, e.Name()))
 		}
 	}
-	return out
+	return out, nil
 }
 
 // readStaticPod reads a file. The UID is a hash of what it says.
@@ -197,112 +217,4 @@ func (k *Kubelet) takeStatic(pod *corev1.Pod, source, where string, data []byte)
 		}
 	}
 	return nil
-}
-
-// predecessor reports whether a static pod of the same name is still being stopped: a changed file is a new pod, which
-// waits for the old one as an update in place would.
-func (k *Kubelet) predecessor(pod *corev1.Pod) bool {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	for uid, w := range k.mu.workers {
-		if uid == pod.UID {
-			continue
-		}
-		if p, active := w.active(); active && isStatic(p) && p.Name == pod.Name && p.Namespace == pod.Namespace {
-			return true
-		}
-	}
-	return false
-}
-
-// mirrorKey finds the mirror of a static pod.
-func mirrorKey(pod *corev1.Pod) string { return pod.Namespace + "/" + pod.Name }
-
-// mirrorSeen takes a mirror pod as the hub has it. One that shows no static pod of ours, or is being deleted, goes at once.
-func (k *Kubelet) mirrorSeen(ctx context.Context, pod *corev1.Pod) {
-	k.mu.Lock()
-	k.mu.mirrors[mirrorKey(pod)] = pod
-	static := k.staticOfLocked(pod)
-	k.mu.Unlock()
-	if static == nil || pod.DeletionTimestamp != nil || pod.Annotations[annMirror] != static.Annotations[annHash] {
-		if k.staticRead() {
-			k.go1(func() { _ = k.writer.remove(ctx, pod) })
-		}
-		return
-	}
-	k.wake(static.UID)
-}
-
-// staticRead reports whether the folder was read, so that a mirror without a pod in it is known to be stale.
-func (k *Kubelet) staticRead() bool {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	return k.cfg.StaticPods == "" || len(k.mu.static) > 0 || k.mu.synced
-}
-
-func (k *Kubelet) mirrorGone(_ context.Context, pod *corev1.Pod) {
-	k.mu.Lock()
-	if m := k.mu.mirrors[mirrorKey(pod)]; m != nil && m.UID == pod.UID {
-		delete(k.mu.mirrors, mirrorKey(pod))
-	}
-	static := k.staticOfLocked(pod)
-	k.mu.Unlock()
-	k.writer.forget(pod.UID)
-	if static != nil {
-		k.wake(static.UID)
-	}
-}
-
-func (k *Kubelet) staticOfLocked(mirror *corev1.Pod) *corev1.Pod {
-	for _, p := range k.mu.static {
-		if p.Name == mirror.Name && p.Namespace == mirror.Namespace {
-			return p
-		}
-	}
-	return nil
-}
-
-// mirror shows a static pod's status on its mirror, which is made when there is none.
-func (k *Kubelet) mirror(ctx context.Context, pod *corev1.Pod, s *corev1.PodStatus, running bool) {
-	if k.cfg.Door == nil {
-		return
-	}
-	k.mu.Lock()
-	m := k.mu.mirrors[mirrorKey(pod)]
-	k.mu.Unlock()
-	if m != nil && m.Annotations[annMirror] == pod.Annotations[annHash] {
-		k.writer.set(ctx, m, s, running)
-		return
-	}
-	if m != nil || ctx.Err() != nil {
-		if m != nil {
-			k.go1(func() { _ = k.writer.remove(ctx, m) })
-		}
-		return
-	}
-	n, ok := k.node.Get("", k.cfg.NodeName)
-	if !ok {
-		time.AfterFunc(time.Second, func() { k.wake(pod.UID) })
-		return
-	}
-	yes := true
-	made := pod.DeepCopy()
-	made.UID, made.ResourceVersion, made.Status = "", "", corev1.PodStatus{}
-	made.Annotations[annMirror] = pod.Annotations[annHash]
-	made.OwnerReferences = []metav1.OwnerReference{{APIVersion: "v1", Kind: "Node", Name: n.Name, UID: n.UID, Controller: &yes}}
-	k.go1(func() {
-		if _, err := client.Create(ctx, k.cfg.Door, client.Pods, made); err != nil && ctx.Err() == nil {
-			k.cfg.Log.Debug("mirror pod not made", "pod", mirrorKey(pod), "error", err)
-			time.AfterFunc(5*time.Second, func() { k.wake(pod.UID) })
-		}
-	})
-}
-
-// go1 runs fn on a goroutine that Run waits for.
-func (k *Kubelet) go1(fn func()) {
-	k.wg.Add(1)
-	go func() {
-		defer k.wg.Done()
-		fn()
-	}()
 }

@@ -51,6 +51,7 @@ func (k *Kubelet) fetchStatic(ctx context.Context, last []byte) []byte {
 	k.reading.Lock()
 	k.served = pods
 	k.reading.Unlock()
+	k.source(func(s *sources) { s.url = true })
 	k.readStatic(ctx)
 	return data
 }
