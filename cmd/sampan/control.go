@@ -2,7 +2,9 @@ package main
 
 import (
 	"context"
+	"crypto/x509"
 	"log/slog"
+	"net"
 	"net/netip"
 	"strings"
 
@@ -20,6 +22,20 @@ import (
 // controllers is the selection of --controllers.
 func controllers(cfg config.Config) []string { return strings.Split(cfg.Controllers, ",") }
 
+// servingPolicy is what no kubelet's certificate names, and what the one in this process may.
+func servingPolicy(cfg config.Config, p *plane) identity.ServingPolicy {
+	s := identity.ServingPolicy{
+		Hub:    func() *x509.Certificate { return p.pki.APIServer.Certificate().Leaf },
+		Domain: cfg.ClusterDomain,
+		Never:  []netip.Prefix{netip.MustParsePrefix(cfg.ServiceCIDR), netip.MustParsePrefix(cfg.ClusterCIDR)},
+	}
+	if !cfg.NoNode {
+		s.Local, _ = cfg.Node() // checked when the keys were opened
+		s.LocalIPs = func() []net.IP { return nodeAddresses(cfg) }
+	}
+	return s
+}
+
 // startControl starts the controllers and the scheduler, each with the identity that upstream's have.
 func startControl(g *daemon.Group, cfg config.Config, p *plane, log *slog.Logger) error {
 	manager, err := control.New(control.Config{
@@ -28,7 +44,8 @@ func startControl(g *daemon.Group, cfg config.Config, p *plane, log *slog.Logger
 		Log:           log,
 		Controllers:   controllers(cfg),
 		NodeIPAM:      nodes.IPAMConfig{ClusterCIDRs: []netip.Prefix{netip.MustParsePrefix(cfg.ClusterCIDR)}, ServiceCIDRs: []netip.Prefix{netip.MustParsePrefix(cfg.ServiceCIDR)}},
-		Signer:        identity.SignerConfig{Authority: p.pki.CA},
+		Signer:        identity.SignerConfig{Authority: p.pki.CA, Kubelets: p.pki.KubeletCA},
+		Serving:       servingPolicy(cfg, p),
 		RootCA:        p.pki.CA.PEM(),
 		NodeLifecycle: nodes.LifecycleConfig{MonitorGrace: cfg.NodeMonitorGracePeriod},
 	})

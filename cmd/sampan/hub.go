@@ -10,6 +10,7 @@ import (
 	"net/netip"
 	"os"
 	"runtime/debug"
+	"sync/atomic"
 	"time"
 
 	"sampan.dev/internal/api"
@@ -19,6 +20,7 @@ import (
 	"sampan.dev/internal/daemon"
 	"sampan.dev/internal/hub"
 	"sampan.dev/internal/hub/connect"
+	"sampan.dev/internal/hub/egress"
 	"sampan.dev/internal/memlimit"
 	"sampan.dev/internal/pki"
 )
@@ -29,6 +31,8 @@ type plane struct {
 	kinds     *api.Kinds
 	pki       *pki.Store
 	advertise netip.AddrPort
+	own       []netip.AddrPort // what this process listens on and nobody is to be led to through it
+	kubelet   localKubelet
 
 	kubeletCA     *x509.CertPool // nil: the cluster's own
 	trustKubelets bool           // without verifying their certificates
@@ -80,6 +84,7 @@ func startHub(g *daemon.Group, cfg config.Config, paths config.Paths, listener n
 	port := listener.Addr().(*net.TCPAddr).Port
 	addr, _ := netip.AddrFromSlice(ip)
 	p := &plane{kinds: kinds, pki: keys, advertise: netip.AddrPortFrom(addr.Unmap(), uint16(port)), trustKubelets: cfg.InsecureKubeletTLS}
+	p.own = ownListeners(listener, st)
 	if cfg.KubeletCAFile != "" {
 		if p.kubeletCA, err = authorities(cfg.KubeletCAFile); err != nil {
 			st.close(log)
@@ -130,7 +135,13 @@ func (p *plane) hubConfig(cfg config.Config, st *state, listener net.Listener, l
 				return p.door(api.User{Name: api.UserAPIServer, Groups: []string{api.GroupMasters, api.GroupAuthenticated}}, "kube-apiserver/"+config.Version)
 			},
 			KubeletTLS: p.kubeletTLS(),
-			Log:        log.With("component", "connect"),
+			ByAddress:  p.kubeletCA != nil,
+			Egress: egress.New(egress.Config{
+				Never: []netip.Prefix{netip.MustParsePrefix(cfg.ServiceCIDR)},
+				Own:   func() []netip.AddrPort { return p.own },
+			}),
+			Local: p.kubelet.where,
+			Log:   log.With("component", "connect"),
 		}),
 		MaxReads:  anyNumber(cfg.MaxReads),
 		MaxWrites: anyNumber(cfg.MaxWrites),
@@ -148,16 +159,45 @@ func anyNumber(n int) int {
 	return n
 }
 
-// kubeletTLS shows kubelets the API server's client certificate and believes only those that the cluster's authority
-// vouches for.
+// kubeletTLS shows kubelets the API server's client certificate and believes only those that the authority of kubelets, or one
+// that the command line names, vouches for.
 func (p *plane) kubeletTLS() *tls.Config {
-	roots := p.pki.CA.Pool()
+	c := p.pki.KubeletTLS()
 	if p.kubeletCA != nil {
-		roots = p.kubeletCA
+		c = pki.ClientTLS(p.pki.KubeletClient, p.kubeletCA, "")
 	}
-	c := pki.ClientTLS(p.pki.KubeletClient, roots, "")
-	c.InsecureSkipVerify = p.trustKubelets
+	if p.trustKubelets {
+		c.InsecureSkipVerify, c.VerifyConnection = true, nil
+	}
 	return c
+}
+
+// ownListeners are the API server's port and etcd's, the latter on every address so that it does not depend on where it listens.
+func ownListeners(hub net.Listener, st *state) []netip.AddrPort {
+	own := []netip.AddrPort{hub.Addr().(*net.TCPAddr).AddrPort()}
+	if at, err := netip.ParseAddrPort(st.listen); err == nil {
+		own = append(own, netip.AddrPortFrom(netip.IPv4Unspecified(), at.Port()))
+	}
+	return own
+}
+
+// localKubelet is where the kubelet of this process serves, once it does.
+type localKubelet struct{ at atomic.Pointer[namedPort] }
+
+type namedPort struct {
+	node string
+	at   netip.AddrPort
+}
+
+func (l *localKubelet) serves(node string, port uint16) {
+	l.at.Store(&namedPort{node, netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), port)})
+}
+
+func (l *localKubelet) where() (string, netip.AddrPort) {
+	if p := l.at.Load(); p != nil {
+		return p.node, p.at
+	}
+	return "", netip.AddrPort{}
 }
 
 // authorities reads the certificates of a PEM file.

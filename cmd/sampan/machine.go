@@ -44,6 +44,8 @@ type machine struct {
 type seat struct {
 	door      client.Interface
 	authority []byte // PEM; whose client certificates the kubelet's server believes
+	// serves tells the hub of this process which port the node's kubelet listens on; nil when the hub is elsewhere.
+	serves func(node string, port uint16)
 }
 
 // startMachine starts the bundled runtime, which needs nobody, so that it comes up while the control plane does.
@@ -63,7 +65,7 @@ func startMachine(g *daemon.Group, cfg config.Config, paths config.Paths, _ *ste
 
 func (p *plane) nodeSeat(cfg config.Config) *seat {
 	name, _ := cfg.Node() // checked when the keys were opened
-	return &seat{door: p.door(api.Node(name), "kubelet/"+config.Version), authority: p.pki.CA.PEM()}
+	return &seat{door: p.door(api.Node(name), "kubelet/"+config.Version), authority: p.pki.CA.PEM(), serves: p.kubelet.serves}
 }
 
 // startNode runs the node's parts and returns when the node is Ready.
@@ -223,16 +225,20 @@ func (m *machine) startKubelet(g *daemon.Group, s *seat, name string, services *
 		return err
 	}
 	cfg.Port = int32(face.Addr().(*net.TCPAddr).Port)
+	if s.serves != nil {
+		s.serves(name, uint16(cfg.Port))
+	}
 	k, err := kubelet.New(cfg)
 	if err != nil {
 		cri.Close()
 		return err
 	}
-	serving := kubelet.ServingCredential(m.paths.KubeletRoot, name, name, m.addresses, func() client.Interface { return s.door }, cfg.Log)
-	serving.Load()
-	g.Go("serving certificate", serving.Run)
+	serving := kubelet.ServingCredential(m.paths.KubeletRoot, name, name, func() []net.IP { return nodeAddresses(m.cfg) }, func() client.Interface { return s.door }, cfg.Log)
 	roots := x509.NewCertPool()
 	roots.AppendCertsFromPEM(s.authority)
+	serving.Former = roots
+	serving.Load()
+	g.Go("serving certificate", serving.Run)
 	server := serve.New(serve.Config{
 		NodeName:       name,
 		GetCertificate: serving.GetCertificate,
@@ -250,9 +256,9 @@ func (m *machine) startKubelet(g *daemon.Group, s *seat, name string, services *
 	return nil
 }
 
-// addresses are those that the kubelet's serving certificate names.
-func (m *machine) addresses() []net.IP {
-	if ips, _ := nodeIPs(m.cfg.NodeIP); len(ips) > 0 {
+// nodeAddresses are those that the kubelet's serving certificate names.
+func nodeAddresses(cfg config.Config) []net.IP {
+	if ips, _ := nodeIPs(cfg.NodeIP); len(ips) > 0 {
 		return ips
 	}
 	ip, err := hostIP()

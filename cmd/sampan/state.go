@@ -19,6 +19,7 @@ import (
 // state is where the cluster's objects are.
 type state struct {
 	detail string // for people
+	listen string // of the embedded member, for clients; "" for an external one
 	main   store.Store
 	apart  map[string]store.Store // see hub.Config
 	checks []hub.Check
@@ -46,7 +47,7 @@ func openState(ctx context.Context, cfg config.Config, kinds *api.Kinds, keys *p
 	if err != nil {
 		return nil, err
 	}
-	s := &state{detail: "embedded etcd, clients at " + listen, main: st}
+	s := &state{detail: "embedded etcd, clients at " + listen, listen: listen, main: st}
 	// Not of /livez: the store opens itself again, and what has been read is served meanwhile.
 	s.checks = []hub.Check{{Name: "store", Ready: true, Check: func(context.Context) error { return st.Healthy() }}}
 	if err := s.relax(ctx, cfg, kinds, st, log); err != nil {

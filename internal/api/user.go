@@ -20,6 +20,14 @@ const (
 	UserControllers      = "system:kube-controller-manager"
 )
 
+// ExtraSourceAddress is the extra of a certificate request that says from which address its node connected to ask; the hub
+// writes it, so that it proves where the node is. A request made in this process has none.
+const ExtraSourceAddress = "sampan.dev/source-address"
+
+// AnnotationServingNames on a Node lists further names and addresses, separated by commas, that an administrator lets its
+// kubelet's serving certificate name. A node may not write it.
+const AnnotationServingNames = "sampan.dev/kubelet-serving-names"
+
 // ServiceAccount returns the user that stands for a service account.
 func ServiceAccount(namespace, name, uid string) User {
 	return User{

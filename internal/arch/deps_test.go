@@ -41,12 +41,13 @@ var rooms = map[string][]string{
 	"internal/hub/review":    {"internal/api/...", "internal/client/...", "internal/hub/authn", "internal/hub/authz", "internal/hub/verb"},
 	"internal/hub/alloc":     {"internal/api", "internal/client/...", "internal/hub/verb"},
 	"internal/hub/bootstrap": {"internal/api/...", "internal/client/...", "internal/pki"}, // the system's priority classes
-	"internal/hub/connect":   {"internal/api", "internal/client/...", "internal/hub/verb", "internal/stream", "internal/pki"},
+	"internal/hub/connect":   {"internal/api", "internal/client/...", "internal/hub/egress", "internal/hub/verb", "internal/stream", "internal/pki"},
+	"internal/hub/egress":    {"internal/addr"},
 
 	"internal/control":                  {"internal/control/...", "internal/client/...", "internal/api/...", "internal/pki"},
 	"internal/control/loop":             {"internal/client/...", "internal/api"},
 	"internal/control/":                 {"internal/control/loop", "internal/client/...", "internal/api/..."},
-	"internal/control/identity":         {"internal/control/loop", "internal/client/...", "internal/api/...", "internal/pki"},
+	"internal/control/identity":         {"internal/control/loop", "internal/client/...", "internal/api/...", "internal/pki", "internal/addr"},
 	"internal/control/scheduler":        {"internal/control/scheduler/...", "internal/control/loop", "internal/client/...", "internal/api/..."},
 	"internal/control/scheduler/plugin": {"internal/control/scheduler/...", "internal/api/..."},
 
@@ -60,6 +61,7 @@ var rooms = map[string][]string{
 	"internal/node/":         {"internal/node/...", "internal/api", "internal/client/..."}, // leaves; they never import kubelet, see below
 
 	"internal/stream":   {},
+	"internal/addr":     {},
 	"internal/pki":      {},
 	"internal/config":   {},
 	"internal/daemon":   {},

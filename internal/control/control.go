@@ -47,6 +47,8 @@ type Config struct {
 	RootCA []byte
 	// Signer has the authority that certificate requests are signed with; without its key nothing is signed.
 	Signer identity.SignerConfig
+	// Serving says which serving certificates kubelets get without an administrator.
+	Serving identity.ServingPolicy
 }
 
 // Manager runs controllers.

@@ -42,7 +42,9 @@ func (m *Manager) list() []descriptor {
 		{name: "certificatesigningrequest-signing-controller", alias: "csrsigning", account: "certificate-controller", make: func(env loop.Env) loop.Runner {
 			return identity.NewSigner(env, cfg.Signer)
 		}},
-		{name: "certificatesigningrequest-approving-controller", alias: "csrapproving", account: "certificate-controller", make: identity.NewApprover},
+		{name: "certificatesigningrequest-approving-controller", alias: "csrapproving", account: "certificate-controller", make: func(env loop.Env) loop.Runner {
+			return identity.NewApprover(env, cfg.Serving)
+		}},
 		{name: "certificatesigningrequest-cleaner-controller", alias: "csrcleaner", account: "certificate-controller", make: identity.NewCleaner},
 		{name: "ttl-controller", alias: "ttl", account: "ttl-controller", make: nodes.NewTTL},
 		// These two are off in upstream's binary and on in every cluster that kubeadm makes; ours joins nodes by tokens too.

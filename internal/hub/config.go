@@ -13,6 +13,7 @@ import (
 
 	"sampan.dev/internal/api"
 	"sampan.dev/internal/hub/audit"
+	"sampan.dev/internal/hub/authn"
 	"sampan.dev/internal/hub/authz"
 	"sampan.dev/internal/hub/store"
 	"sampan.dev/internal/hub/verb"
@@ -36,7 +37,7 @@ type Config struct {
 	ClientCA        func() *x509.CertPool // nil: no client certificates
 	FrontProxyCA    func() *x509.CertPool // nil: no front proxy
 	FrontProxyNames []string
-	AnonymousPaths  []string // nil: health checks and version
+	Anonymous       authn.AnonymousAccess
 	IssuerURL       string   // of service account tokens
 	Audiences       []string // of this server; nil: the issuer
 	SigningKey      crypto.Signer

@@ -2,6 +2,8 @@ package hub
 
 import (
 	"net/http"
+	"path"
+	"slices"
 	"strings"
 
 	"sampan.dev/internal/hub/admit"
@@ -22,8 +24,7 @@ func (h *Hub) connect(w http.ResponseWriter, r *http.Request, rt *route, req *ve
 	if h.cfg.Connect == nil {
 		return apierrors.NewServiceUnavailable("streams are not served here")
 	}
-	if rt.Verb == "get" && upgrades(r) && (rt.Subresource == "exec" || rt.Subresource == "attach" || rt.Subresource == "portforward") {
-		// A stream that writes asks for create, though a WebSocket begins with GET.
+	if rt.Verb != "create" && acts(rt) {
 		a := verb.AttributesOf(req)
 		a.Verb = "create"
 		if err := h.verbs.Authorize(r.Context(), a); err != nil {
@@ -46,6 +47,23 @@ func (h *Hub) connect(w http.ResponseWriter, r *http.Request, rt *route, req *ve
 	return h.cfg.Connect.Connect(w, r, req, rt.Rest)
 }
 
-func upgrades(r *http.Request) bool {
-	return strings.EqualFold(r.Header.Get("Upgrade"), "websocket")
+// acts tells whether a stream does something in a container. That asks for create, whatever carries it: a WebSocket begins with
+// GET, and nothing keeps SPDY from it. What a kubelet does for the paths that one may name through its node's proxy is the same.
+func acts(rt *route) bool {
+	switch rt.Subresource {
+	case "exec", "attach", "portforward":
+		return true
+	case "proxy":
+		return rt.Plural == "nodes" && kubeletActs(rt.Rest)
+	}
+	return false
+}
+
+// kubeletActs tells whether a path of a kubelet acts in a container or on it rather than telling of it. The case does not
+// matter, since who serves the path may be anybody's.
+func kubeletActs(p string) bool {
+	first, _, _ := strings.Cut(strings.TrimPrefix(path.Clean("/"+p), "/"), "/")
+	return slices.ContainsFunc([]string{"exec", "attach", "portForward", "run", "cri", "checkpoint"}, func(a string) bool {
+		return strings.EqualFold(first, a)
+	})
 }

@@ -24,6 +24,7 @@ import (
 	"sampan.dev/internal/hub/review"
 	"sampan.dev/internal/hub/store"
 	"sampan.dev/internal/hub/verb"
+	"sampan.dev/internal/pki"
 
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
@@ -62,9 +63,6 @@ func New(cfg Config) (*Hub, error) {
 	}
 	if cfg.Audit == nil {
 		cfg.Audit = audit.Discard{}
-	}
-	if cfg.AnonymousPaths == nil {
-		cfg.AnonymousPaths = authn.OpenPaths
 	}
 	cfg.Version = cfg.Version.withDefaults()
 	h := &Hub{cfg: cfg, log: cfg.Log.With("component", "hub"), ready: make(chan struct{})}
@@ -141,7 +139,7 @@ func (h *Hub) join(hooks map[schema.GroupResource]verb.Hook, handlers map[string
 	}
 	h.authn, err = authn.New(authn.Config{
 		ClientCA: cfg.ClientCA, FrontProxyCA: cfg.FrontProxyCA, FrontProxyNames: cfg.FrontProxyNames,
-		Tokens: tokens, AnonymousPaths: cfg.AnonymousPaths,
+		Tokens: tokens, Anonymous: cfg.Anonymous, Refused: []string{pki.KubeletClientName},
 	})
 	if err != nil {
 		return fmt.Errorf("hub: authentication: %w", err)

@@ -35,7 +35,7 @@ func (h *Hub) resource(w *recorder, r *http.Request, x *exchange) error {
 	}
 	x.served = true
 	req := &verb.Request{
-		User: x.user, UserAgent: r.UserAgent(), Verb: rt.Verb, Kind: k, Warn: newWarnings(w).add,
+		User: x.user, UserAgent: r.UserAgent(), Remote: r.RemoteAddr, Verb: rt.Verb, Kind: k, Warn: newWarnings(w).add,
 		Ref: client.Ref{Resource: k.GVR(), Namespace: rt.Namespace, Name: rt.Name, Subresource: rt.Subresource},
 	}
 	if !k.Namespaced {

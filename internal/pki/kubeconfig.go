@@ -6,6 +6,7 @@ import (
 	"crypto/x509"
 	"fmt"
 	"os"
+	"slices"
 	"time"
 
 	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
@@ -120,7 +121,7 @@ func (s *Store) goodKubeconfig(path string, id Identity, server string) bool {
 		return false
 	}
 	leaf, err := x509.ParseCertificate(pair.Certificate[0])
-	if err != nil || leaf.Subject.CommonName != id.User || leaf.CheckSignatureFrom(s.CA.Cert) != nil {
+	if err != nil || leaf.Subject.CommonName != id.User || !slices.Equal(leaf.Subject.Organization, id.Groups) || leaf.CheckSignatureFrom(s.CA.Cert) != nil {
 		return false
 	}
 	return time.Until(leaf.NotAfter) > leaf.NotAfter.Sub(leaf.NotBefore)/3

@@ -29,6 +29,9 @@ type Config struct {
 // Store is everything under Dir.
 type Store struct {
 	CA, FrontProxyCA, EtcdCA *Authority
+	// KubeletCA signs what kubelets serve with and nothing else. Only the hub trusts it: whatever a node gets out of it, to
+	// pods and to people it is nobody.
+	KubeletCA *Authority
 
 	APIServer        *Pair // serving
 	KubeletClient    *Pair // API server to kubelets
@@ -57,7 +60,7 @@ type leaf struct {
 var leaves = []leaf{
 	{"apiserver", theCA, func(s *Store) **Pair { return &s.APIServer }, apiServerRequest},
 	{"apiserver-kubelet-client", theCA, func(s *Store) **Pair { return &s.KubeletClient }, func(*Config) Request {
-		return Request{CommonName: "kube-apiserver-kubelet-client", Organization: []string{ClusterAdmins}, Client: true}
+		return Request{CommonName: KubeletClientName, Client: true}
 	}},
 	{"front-proxy-client", theFrontCA, func(s *Store) **Pair { return &s.FrontProxyClient }, func(*Config) Request {
 		return Request{CommonName: FrontProxyName, Client: true}
@@ -78,6 +81,9 @@ const (
 	ClusterAdmins = "kubeadm:cluster-admins"
 	// FrontProxyName is the only common name whose front-proxy headers are believed.
 	FrontProxyName = "front-proxy-client"
+	// KubeletClientName is whom kubelets take the hub for. It has no group, and bootstrap binds it to what kubelets ask for
+	// and no more; the hub itself lets nobody in by this name.
+	KubeletClientName = "kube-apiserver-kubelet-client"
 )
 
 func theCA(s *Store) *Authority      { return s.CA }
@@ -156,6 +162,7 @@ var authorities = []struct {
 	{"ca", "kubernetes", func(s *Store) **Authority { return &s.CA }},
 	{"front-proxy-ca", "front-proxy-ca", func(s *Store) **Authority { return &s.FrontProxyCA }},
 	{"etcd/ca", "etcd-ca", func(s *Store) **Authority { return &s.EtcdCA }},
+	{"kubelet-ca", "kubelet-ca", func(s *Store) **Authority { return &s.KubeletCA }},
 }
 
 // makeAuthorities makes those that the store does not have yet.
@@ -304,6 +311,9 @@ func (s *Store) stale(l leaf, c *tls.Certificate, now time.Time) string {
 		return "another authority signed it"
 	}
 	want := l.req(&s.cfg)
+	if x.Subject.CommonName != want.CommonName || !slices.Equal(x.Subject.Organization, want.Organization) {
+		return "it is for " + x.Subject.String()
+	}
 	for _, n := range want.DNSNames {
 		if !slices.Contains(x.DNSNames, n) {
 			return "it lacks the name " + n

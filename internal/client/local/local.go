@@ -24,6 +24,8 @@ type Config struct {
 	Verbs *verb.Engine
 	Audit audit.Sink
 	Log   *slog.Logger
+	// Remote is the ADDRESS:PORT that the caller is said to come from, in tests; a door in process has none.
+	Remote string
 }
 
 // Door is a client.Interface for one identity.
@@ -56,7 +58,7 @@ func (d *Door) request(ctx context.Context, v string, ref client.Ref, sel *metav
 	if !k.Namespaced {
 		ref.Namespace = ""
 	}
-	req := &verb.Request{User: d.user, UserAgent: d.userAgent, Verb: v, Kind: k, Ref: ref, Warn: d.warn}
+	req := &verb.Request{User: d.user, UserAgent: d.userAgent, Verb: v, Kind: k, Ref: ref, Warn: d.warn, Remote: d.cfg.Remote}
 	a := verb.AttributesOf(req)
 	if k.Group == "" && k.Resource == "namespaces" {
 		a.Namespace = ref.Name // a namespace counts as inside itself, as paths have it

@@ -4,11 +4,11 @@ import (
 	"context"
 	"crypto/x509"
 	"fmt"
-	"net"
 	"slices"
 	"strings"
 	"time"
 
+	"sampan.dev/internal/api"
 	"sampan.dev/internal/client"
 	"sampan.dev/internal/client/cache"
 	"sampan.dev/internal/control/loop"
@@ -20,23 +20,25 @@ import (
 )
 
 // approver decides on kubelets' requests: for client certificates by asking whether the requester may have one, for serving
-// certificates by what the cluster knows of the node's addresses.
+// certificates by what is known of the node and not said by it.
 type approver struct {
 	loop.Env
+	policy   ServingPolicy
 	requests *cache.Informer[*csr]
 	nodes    *cache.Informer[*corev1.Node]
 }
 
 // NewApprover makes the certificatesigningrequest-approving-controller. Account: certificate-controller.
-func NewApprover(env loop.Env) loop.Runner {
+func NewApprover(env loop.Env, policy ServingPolicy) loop.Runner {
 	queue := loop.NewQueue()
 	a := &approver{
 		Env:      env,
+		policy:   policy,
 		requests: cache.For[*csr](env.Informers, client.CSRs, cache.Options{}),
 		nodes:    cache.For[*corev1.Node](env.Informers, client.Nodes, cache.Options{}),
 	}
 	a.requests.Handle(loop.Enqueue[*csr](queue))
-	// A kubelet may ask before its node has addresses.
+	// A kubelet may ask before its node is there, and an administrator grant what it asked for.
 	again := func(n *corev1.Node) {
 		for _, c := range a.requests.List("") {
 			if c.Spec.SignerName == certificatesv1.KubeletServingSignerName && c.Spec.Username == "system:node:"+n.Name && len(c.Status.Conditions) == 0 {
@@ -45,7 +47,7 @@ func NewApprover(env loop.Env) loop.Runner {
 		}
 	}
 	a.nodes.Handle(cache.Handler[*corev1.Node]{Add: again, Update: func(old, n *corev1.Node) {
-		if !slices.Equal(old.Status.Addresses, n.Status.Addresses) {
+		if old.Annotations[api.AnnotationServingNames] != n.Annotations[api.AnnotationServingNames] {
 			again(n)
 		}
 	}})
@@ -116,9 +118,8 @@ func (a *approver) may(ctx context.Context, c *csr, sub string) (bool, error) {
 	return ok && answer.Status.Allowed, nil
 }
 
-// serving approves a serving certificate that a node asks for itself, when every name and address in it is one that the
-// Node has and no other Node claims. Upstream leaves these to an administrator; a node could still claim a free address, and
-// no more than that.
+// serving approves a serving certificate that a node asks for itself, when every name and address in it is proved to be the
+// node's. Upstream leaves all of these to an administrator, and so does this what is not proved.
 func (a *approver) serving(ctx context.Context, c *csr, req *x509.CertificateRequest) error {
 	if checkKubeletServing(req, c.Spec.Usages) != nil || c.Spec.Username != req.Subject.CommonName || !slices.Contains(c.Spec.Groups, "system:nodes") {
 		return nil
@@ -127,58 +128,12 @@ func (a *approver) serving(ctx context.Context, c *csr, req *x509.CertificateReq
 	if !ok {
 		return nil // its arrival queues the request again
 	}
-	if why := provable(node, a.nodes.List(""), req); why != "" {
-		a.Log.Info("not approving a serving certificate", "csr", c.Name, "node", node.Name, "why", why)
+	if why := a.policy.refuse(servedBy(node, c), req); why != "" {
+		a.Log.Info("not approving a serving certificate: an administrator may, or grant the name with an annotation of the node",
+			"csr", c.Name, "node", node.Name, "why", why, "annotation", api.AnnotationServingNames)
 		return nil
 	}
 	return a.approve(ctx, c, "Auto approving kubelet serving certificate: its names and addresses are those of the node.")
-}
-
-// provable returns why the names of a request are not surely the node's, or "".
-func provable(node *corev1.Node, all []*corev1.Node, req *x509.CertificateRequest) string {
-	names, ips := addressesOf(node)
-	for _, n := range req.DNSNames {
-		if !slices.Contains(names, n) {
-			return "the node has no name " + n
-		}
-	}
-	for _, ip := range req.IPAddresses {
-		if !slices.ContainsFunc(ips, ip.Equal) {
-			return "the node has no address " + ip.String()
-		}
-	}
-	for _, other := range all {
-		if other.Name == node.Name {
-			continue
-		}
-		names, ips := addressesOf(other)
-		for _, n := range req.DNSNames {
-			if slices.Contains(names, n) {
-				return n + " is also a name of node " + other.Name
-			}
-		}
-		for _, ip := range req.IPAddresses {
-			if slices.ContainsFunc(ips, ip.Equal) {
-				return ip.String() + " is also an address of node " + other.Name
-			}
-		}
-	}
-	return ""
-}
-
-func addressesOf(node *corev1.Node) (names []string, ips []net.IP) {
-	names = append(names, node.Name)
-	for _, a := range node.Status.Addresses {
-		switch a.Type {
-		case corev1.NodeHostName, corev1.NodeInternalDNS, corev1.NodeExternalDNS:
-			names = append(names, a.Address)
-		case corev1.NodeInternalIP, corev1.NodeExternalIP:
-			if ip := net.ParseIP(a.Address); ip != nil {
-				ips = append(ips, ip)
-			}
-		}
-	}
-	return names, ips
 }
 
 func (a *approver) approve(ctx context.Context, c *csr, message string) error {

@@ -46,6 +46,10 @@ func checkNode(req *x509.CertificateRequest) error {
 		return errors.New("URI subjectAltNames are not allowed")
 	case !strings.HasPrefix(req.Subject.CommonName, "system:node:"):
 		return errors.New("subject common name does not begin with system:node:")
+	case len(req.Subject.Names) != 2:
+		// The subject is signed as it is written. Of two common names some read the first and some the last, and other
+		// attributes may mean something too (a UID does).
+		return errors.New("subject has attributes other than one organization and one common name")
 	}
 	return nil
 }

@@ -107,9 +107,15 @@ func TestKubeletCertificates(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	kubelets, err := pki.NewAuthority("kubelet-ca")
+	if err != nil {
+		t.Fatal(err)
+	}
 	start(t, h, map[string]func(loop.Env) loop.Runner{
-		"certificate-controller/a": identity.NewApprover,
-		"certificate-controller/s": func(e loop.Env) loop.Runner { return identity.NewSigner(e, identity.SignerConfig{Authority: ca}) },
+		"certificate-controller/a": func(e loop.Env) loop.Runner { return identity.NewApprover(e, identity.ServingPolicy{}) },
+		"certificate-controller/s": func(e loop.Env) loop.Runner {
+			return identity.NewSigner(e, identity.SignerConfig{Authority: ca, Kubelets: kubelets})
+		},
 	})
 	const sig, enc, cl, srv = certificatesv1.UsageDigitalSignature, certificatesv1.UsageKeyEncipherment, certificatesv1.UsageClientAuth, certificatesv1.UsageServerAuth
 	const kubelet, serving = certificatesv1.KubeAPIServerClientKubeletSignerName, certificatesv1.KubeletServingSignerName
@@ -137,7 +143,11 @@ func TestKubeletCertificates(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := certs[0].CheckSignatureFrom(ca.Cert); err != nil {
+		signer := ca
+		if get(name).Spec.SignerName == serving {
+			signer = kubelets // whom pods do not believe
+		}
+		if err := certs[0].CheckSignatureFrom(signer.Cert); err != nil {
 			t.Error(err)
 		}
 		return certs[0]
@@ -182,7 +192,17 @@ func TestKubeletCertificates(t *testing.T) {
 	send(joiner, request(t, "masters", kubelet, "system:node:n1", []string{"system:nodes", "system:masters"}, nil, nil, sig, cl))
 	send(joiner, request(t, "names", kubelet, "system:node:n1", nodes, []string{"kubernetes"}, nil, sig, cl))
 	send(joiner, request(t, "usages", kubelet, "system:node:n1", nodes, nil, nil, sig, cl, srv))
-	send(n1, request(t, "early", serving, "system:node:n1", nodes, []string{"n1"}, []string{"192.0.2.11"}, sig, srv))
+	from := func(c *csr, at string) *csr {
+		c.Spec.Extra = map[string]certificatesv1.ExtraValue{api.ExtraSourceAddress: {at}}
+		return c
+	}
+	sendFrom := func(as api.User, at string, c *csr) {
+		t.Helper()
+		if _, err := client.Create(ctx, h.From(as, at), client.CSRs, c); err != nil {
+			t.Fatalf("%s: %v", c.Name, err)
+		}
+	}
+	sendFrom(n1, "192.0.2.11:55555", request(t, "early", serving, "system:node:n1", nodes, []string{"n1"}, []string{"192.0.2.11"}, sig, srv))
 	if _, err := client.Create(ctx, h.As(n1), client.CSRs, request(t, "other-node", kubelet, "system:node:n2", nodes, nil, nil, sig, cl)); err == nil ||
 		!strings.HasSuffix(err.Error(), "can only create a node CSR with CN=system:node:n1") {
 		t.Errorf("a node asked for another's certificate: %v", err)
@@ -204,10 +224,16 @@ func TestKubeletCertificates(t *testing.T) {
 	if c := issued("early"); c.VerifyHostname("192.0.2.11") != nil || c.VerifyHostname("n1") != nil {
 		t.Error("the serving certificate lacks its names")
 	}
-	send(n1, request(t, "foreign-ip", serving, "system:node:n1", nodes, nil, []string{"192.0.2.12"}, sig, srv))
+	sendFrom(n1, "192.0.2.11:5", request(t, "foreign-ip", serving, "system:node:n1", nodes, nil, []string{"192.0.2.12"}, sig, srv))
+	// What its Node says and what the request itself says of where it comes from is the node's own word.
+	sendFrom(n1, "192.0.2.99:5", request(t, "moved", serving, "system:node:n1", nodes, nil, []string{"192.0.2.11"}, sig, srv))
+	sendFrom(n1, "192.0.2.99:5", from(request(t, "forged-source", serving, "system:node:n1", nodes, nil, []string{"192.0.2.11"}, sig, srv), "192.0.2.11"))
+	send(n1, from(request(t, "forged-inside", serving, "system:node:n1", nodes, nil, []string{"192.0.2.11"}, sig, srv), "192.0.2.11"))
+	sendFrom(n1, "[::ffff:192.0.2.11]:5", request(t, "mapped", serving, "system:node:n1", nodes, nil, []string{"192.0.2.11"}, sig, srv))
+	issued("mapped") // a listener for both families writes the source so
 	send(n1, request(t, "foreign-name", serving, "system:node:n1", nodes, []string{"kubernetes.default.svc"}, nil, sig, srv))
 	time.Sleep(50 * time.Millisecond)
-	for _, name := range []string{"stranger", "masters", "names", "usages", "foreign-ip", "foreign-name"} {
+	for _, name := range []string{"stranger", "masters", "names", "usages", "foreign-ip", "foreign-name", "moved", "forged-source", "forged-inside"} {
 		if c := get(name); len(c.Status.Conditions) > 0 || len(c.Status.Certificate) > 0 {
 			t.Errorf("%s: %v", name, c.Status.Conditions)
 		}

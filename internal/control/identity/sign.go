@@ -19,7 +19,17 @@ import (
 // SignerConfig says what is signed with.
 type SignerConfig struct {
 	Authority *pki.Authority // nil, or without its key: nothing is signed
+	Kubelets  *pki.Authority // signs what kubelets serve with; nil: Authority does
 	Life      time.Duration  // longest life of a certificate; zero means a year
+}
+
+// authority is the one that signs for a signer. What kubelets serve with has one of its own, which only the hub trusts: a
+// certificate that a node gets out of it makes it nobody to pods.
+func (c *SignerConfig) authority(signer string) *pki.Authority {
+	if signer == certificatesv1.KubeletServingSignerName && c.Kubelets != nil {
+		return c.Kubelets
+	}
+	return c.Authority
 }
 
 const shortestLife = 10 * time.Minute
@@ -74,7 +84,7 @@ func (s *signer) reconcile(ctx context.Context, name string) (time.Duration, err
 			Type: certificatesv1.CertificateFailed, Status: corev1.ConditionTrue, Reason: "SignerValidationFailure",
 			Message: err.Error(), LastUpdateTime: metav1.Now(),
 		})
-	} else if c.Status.Certificate, err = s.cfg.Authority.SignRequest(req, c.Spec.Usages, s.life(c)); err != nil {
+	} else if c.Status.Certificate, err = s.cfg.authority(c.Spec.SignerName).SignRequest(req, c.Spec.Usages, s.life(c)); err != nil {
 		return 0, fmt.Errorf("error auto signing csr: %w", err)
 	}
 	if _, err := client.UpdateStatus(ctx, s.Door, client.CSRs, c); err != nil {

@@ -31,6 +31,7 @@ type Attributes struct {
 	Options     runtime.Object // *metav1.CreateOptions and so on
 	DryRun      bool
 	User        api.User
+	Remote      string       // ADDRESS:PORT that the caller connected from; "" when it did not
 	Warn        func(string) // adds a Warning header; never nil
 }
 

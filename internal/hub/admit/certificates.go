@@ -6,6 +6,7 @@ import (
 	"crypto/x509"
 	"encoding/pem"
 	"errors"
+	"net/netip"
 	"slices"
 	"strings"
 
@@ -35,7 +36,25 @@ func (csrRequester) Admit(_ context.Context, a *Attributes) error {
 		}
 		csr.Spec.Extra[k] = slices.Clone(v)
 	}
+	source(csr, a.Remote)
 	return nil
+}
+
+// source writes into a request for a kubelet's serving certificate where it comes from, over whatever is there: it decides
+// which address the certificate may name.
+func source(csr *certificatesv1.CertificateSigningRequest, remote string) {
+	delete(csr.Spec.Extra, api.ExtraSourceAddress)
+	if remote == "" || csr.Spec.SignerName != certificatesv1.KubeletServingSignerName {
+		return
+	}
+	from := "unknown" // and not nothing, which would mean this process
+	if at, err := netip.ParseAddrPort(remote); err == nil {
+		from = at.Addr().Unmap().String()
+	}
+	if csr.Spec.Extra == nil {
+		csr.Spec.Extra = map[string]certificatesv1.ExtraValue{}
+	}
+	csr.Spec.Extra[api.ExtraSourceAddress] = certificatesv1.ExtraValue{from}
 }
 
 // certificateApproval asks for the right to approve for a signer.

@@ -12,7 +12,6 @@ import (
 	authenticationv1 "k8s.io/api/authentication/v1"
 	certificatesv1 "k8s.io/api/certificates/v1"
 	corev1 "k8s.io/api/core/v1"
-	discoveryv1 "k8s.io/api/discovery/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -57,33 +56,7 @@ func (n *nodeRestriction) Admit(ctx context.Context, a *Attributes) error {
 	case csrGroup + "/" + csrResource:
 		return n.csr(node, a)
 	case "discovery.k8s.io/endpointslices":
-		return dnsSlice(node, a)
-	}
-	return nil
-}
-
-// dnsSlice holds a node to the one EndpointSlice that says where its own DNS answers (ours: upstream's nodes write none). It
-// must lead nobody elsewhere: only the DNS service, and only endpoints of the node itself, which the service's
-// internalTrafficPolicy keeps other nodes' pods from using.
-func dnsSlice(node string, a *Attributes) error {
-	name := a.Name
-	if o, ok := a.Object.(metav1.Object); ok && a.Operation == Create {
-		name = o.GetName()
-	}
-	if a.Namespace != metav1.NamespaceSystem || name != "kube-dns-"+node {
-		return forbidden(a, "node %q can only access its own EndpointSlice of the DNS service", node)
-	}
-	s, ok := a.Object.(*discoveryv1.EndpointSlice)
-	if !ok {
-		return nil
-	}
-	if s.Labels[discoveryv1.LabelServiceName] != "kube-dns" {
-		return forbidden(a, "node %q can only publish endpoints of the DNS service", node)
-	}
-	for _, e := range s.Endpoints {
-		if e.NodeName == nil || *e.NodeName != node {
-			return forbidden(a, "node %q can only publish endpoints with nodeName set to itself", node)
-		}
+		return n.dnsSlice(ctx, node, a)
 	}
 	return nil
 }
@@ -243,7 +216,7 @@ func (n *nodeRestriction) node(node string, a *Attributes) error {
 		if bad := forbiddenLabels(obj.Labels, nil); len(bad) > 0 {
 			return forbidden(a, "node %q is not allowed to set the following labels: %s", node, strings.Join(bad, ", "))
 		}
-		return nil
+		return notTheNodes(a, node, obj, &corev1.Node{})
 	}
 	old, ok := a.Old.(*corev1.Node)
 	if !ok {
@@ -261,7 +234,7 @@ func (n *nodeRestriction) node(node string, a *Attributes) error {
 	if bad := forbiddenLabels(obj.Labels, old.Labels); len(bad) > 0 {
 		return forbidden(a, "is not allowed to modify labels: %s", strings.Join(bad, ", "))
 	}
-	return nil
+	return notTheNodes(a, node, obj, old)
 }
 
 // forbiddenLabels are the keys that differ and are not a node's to set, sorted.

@@ -245,10 +245,21 @@ func TestNodePublishesItsDNSOnly(t *testing.T) {
 			AddressType: discoveryv1.AddressTypeIPv4, Endpoints: []discoveryv1.Endpoint{{Addresses: []string{"10.0.0.1"}, NodeName: &node}},
 		}
 	}
+	if _, err := client.Create(ctx, h.Root, client.Nodes, &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "n1"}, Spec: corev1.NodeSpec{PodCIDR: "10.0.0.0/24", PodCIDRs: []string{"10.0.0.0/24"}}}); err != nil {
+		t.Fatal(err)
+	}
+	at := func(address string) *discoveryv1.EndpointSlice {
+		s := slice("kube-dns-n1", "kube-dns", "n1")
+		s.Endpoints[0].Addresses[0] = address
+		return s
+	}
+	const elsewhere = `endpointslices.discovery.k8s.io "kube-dns-n1" is forbidden: node "n1" can only publish endpoints in its own pod range`
 	for _, c := range []struct {
 		s    *discoveryv1.EndpointSlice
 		want string
 	}{
+		{at("10.0.1.1"), elsewhere}, // another node's pods
+		{at("192.0.2.1"), elsewhere}, {at("10.96.0.1"), elsewhere}, {at("127.0.0.1"), elsewhere}, {at("::ffff:10.0.0.1"), elsewhere}, {at("010.0.0.1"), elsewhere},
 		{slice("kube-dns-n1", "kube-dns", "n1"), ""},
 		{slice("kube-dns-n2", "kube-dns", "n2"), `endpointslices.discovery.k8s.io "kube-dns-n2" is forbidden: node "n1" can only access its own EndpointSlice of the DNS service`},
 		{slice("kube-dns-n1", "metrics", "n1"), `endpointslices.discovery.k8s.io "kube-dns-n1" is forbidden: node "n1" can only publish endpoints of the DNS service`},
@@ -257,6 +268,14 @@ func TestNodePublishesItsDNSOnly(t *testing.T) {
 		_, err := client.Create(ctx, h.As(api.Node("n1")), client.EndpointSlices, c.s)
 		wantError(t, c.s.Name, err, c.want)
 	}
+	moved, err := client.Get[*discoveryv1.EndpointSlice](ctx, h.Root, client.EndpointSlices, "kube-system", "kube-dns-n1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	moved = moved.DeepCopy()
+	moved.Endpoints[0].Addresses = []string{"10.0.0.1", "192.0.2.1"}
+	_, err = client.Update(ctx, h.As(api.Node("n1")), client.EndpointSlices, moved)
+	wantError(t, "update", err, elsewhere)
 	other := slice("other", "other", "n2")
 	if _, err := client.Create(ctx, h.Root, client.EndpointSlices, other); err != nil {
 		t.Fatal(err)

@@ -42,7 +42,7 @@ func newWorld(t *testing.T) *world {
 	pool, frontPool := w.ca.Pool(), w.front.Pool()
 	w.chain, err = authn.New(authn.Config{
 		ClientCA: func() *x509.CertPool { return pool }, FrontProxyCA: func() *x509.CertPool { return frontPool }, FrontProxyNames: []string{"front-proxy-client"},
-		Tokens: w.Tokens, AnonymousPaths: authn.OpenPaths,
+		Tokens: w.Tokens, Refused: []string{"kube-apiserver-kubelet-client"},
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -85,6 +85,26 @@ func TestCertificates(t *testing.T) {
 	}
 }
 
+// The hub shows kubelets a certificate of a name of its own. Whoever has it, or makes a proxy say so, does not come in by it:
+// a hub that was led to its own door would otherwise open it to itself.
+func TestTheHubDoesNotAskItself(t *testing.T) {
+	w := newWorld(t)
+	const name = pki.KubeletClientName
+	proxied := w.request("/api", w.front, pki.Request{CommonName: "front-proxy-client"})
+	proxied.Header.Set("X-Remote-User", name)
+	proxied.Header.Set("X-Remote-Group", "system:masters")
+	for what, r := range map[string]*http.Request{
+		"now":         w.request("/livez", w.ca, pki.Request{CommonName: name}),
+		"as it was":   w.request("/api", w.ca, pki.Request{CommonName: name, Organization: []string{pki.ClusterAdmins}}),
+		"by a master": w.request("/api", w.ca, pki.Request{CommonName: name, Organization: []string{"system:masters"}}),
+		"proxied":     proxied,
+	} {
+		if u, ok, err := w.chain.Authenticate(r); ok || err == nil {
+			t.Errorf("%s: it came in as %v", what, u)
+		}
+	}
+}
+
 func TestFrontProxy(t *testing.T) {
 	w := newWorld(t)
 	ask := func(ca *pki.Authority, cn string) (*http.Request, string, error) {
@@ -116,10 +136,26 @@ func TestFrontProxy(t *testing.T) {
 
 func TestAnonymous(t *testing.T) {
 	w := newWorld(t)
-	for path, want := range map[string]bool{"/healthz": true, "/readyz": true, "/readyz/etcd": true, "/livez": true, "/version": true, "/": false, "/api": false, "/apis": false, "/metrics": false, "/healthzx": false} {
-		u, ok, err := w.chain.Authenticate(w.request(path, nil, pki.Request{}))
-		if ok != want || err != nil || ok && u.Name != "system:anonymous" {
-			t.Errorf("%s: %v %v %v", path, u, ok, err)
+	some := authn.AnonymousAccess{Paths: []string{"/livez", "/readyz"}}
+	for _, c := range []struct {
+		access authn.AnonymousAccess
+		path   string
+		want   bool
+	}{
+		{authn.AnonymousAccess{}, "/healthz", true}, {authn.AnonymousAccess{}, "/", true}, {authn.AnonymousAccess{}, "/metrics", true},
+		{authn.AnonymousAccess{}, "/api/v1/secrets", true}, // to be forbidden by authorization
+		{some, "/livez", true}, {some, "/readyz", true}, {some, "/readyz/etcd", false}, {some, "/healthz", false}, {some, "/livez/", false},
+		{some, "//livez", false}, {some, "/api", false}, {some, "/version", false},
+		{authn.AnonymousAccess{Paths: []string{}}, "/livez", false},
+		{authn.AnonymousAccess{Off: true}, "/livez", false}, {authn.AnonymousAccess{Off: true, Paths: []string{"/livez"}}, "/livez", false},
+	} {
+		chain, err := authn.New(authn.Config{Tokens: w.Tokens, Anonymous: c.access})
+		if err != nil {
+			t.Fatal(err)
+		}
+		u, ok, err := chain.Authenticate(w.request(c.path, nil, pki.Request{}))
+		if ok != c.want || err != nil || ok && (u.Name != "system:anonymous" || !slices.Equal(u.Groups, []string{"system:unauthenticated"})) {
+			t.Errorf("%+v %s: %v %v %v", c.access, c.path, u, ok, err)
 		}
 	}
 	r := w.request("/healthz", nil, pki.Request{})

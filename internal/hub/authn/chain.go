@@ -4,6 +4,7 @@ import (
 	"crypto/x509"
 	"encoding/base64"
 	"errors"
+	"fmt"
 	"net/http"
 	"net/textproto"
 	"slices"
@@ -23,24 +24,33 @@ type Config struct {
 
 	Tokens *Tokens // nil: no tokens
 
-	// AnonymousPaths are open to system:anonymous; a request without credentials for any other path is refused.
-	AnonymousPaths []string
+	// Anonymous says whether a request without credentials is system:anonymous's; what that may is authorization's to say.
+	Anonymous AnonymousAccess
+
+	// Refused are names under which nobody comes in, whoever vouches for them: identities that are shown to others.
+	Refused []string
 }
 
-// OpenPaths are those that anybody may read.
-var OpenPaths = []string{"/healthz", "/livez", "/readyz", "/version"}
+// AnonymousAccess is what an AuthenticationConfiguration says of anonymous requests. Its zero value lets all of them in.
+type AnonymousAccess struct {
+	Off   bool
+	Paths []string // nil: any; else these exactly, and no others
+}
+
+func (a *AnonymousAccess) admits(path string) bool {
+	return !a.Off && (a.Paths == nil || slices.Contains(a.Paths, path))
+}
 
 // Chain is the authenticator of the hub: front proxy, client certificate, bearer token, anonymous.
 type Chain struct {
-	front     *certificates
-	clients   *certificates
-	cfg       Config
-	anonymous map[string]bool
+	front   *certificates
+	clients *certificates
+	cfg     Config
 }
 
 // New makes it. It refuses a front proxy that any client certificate could pass for.
 func New(cfg Config) (*Chain, error) {
-	c := &Chain{cfg: cfg, anonymous: map[string]bool{}}
+	c := &Chain{cfg: cfg}
 	if cfg.ClientCA != nil {
 		c.clients = newCertificates(cfg.ClientCA)
 	}
@@ -49,9 +59,6 @@ func New(cfg Config) (*Chain, error) {
 			return nil, errors.New("the front proxy's authority signs client certificates too: name the certificates it may use (--requestheader-allowed-names)")
 		}
 		c.front = newCertificates(cfg.FrontProxyCA)
-	}
-	for _, p := range cfg.AnonymousPaths {
-		c.anonymous[p] = true
 	}
 	return c, nil
 }
@@ -66,6 +73,9 @@ func (c *Chain) Authenticate(r *http.Request) (api.User, bool, error) {
 		if err != nil {
 			errs = append(errs, err)
 		}
+		if ok && slices.Contains(c.cfg.Refused, user.Name) {
+			return api.User{}, false, fmt.Errorf("%s is what the API server is to others; it does not ask itself", user.Name)
+		}
 		if ok {
 			r.Header.Del("Authorization")
 			return authenticated(user), true, nil
@@ -74,18 +84,10 @@ func (c *Chain) Authenticate(r *http.Request) (api.User, bool, error) {
 	if len(errs) > 0 {
 		return api.User{}, false, errors.Join(errs...)
 	}
-	if c.anonymous[r.URL.Path] || c.anonymous[parent(r.URL.Path)] {
+	if c.cfg.Anonymous.admits(r.URL.Path) {
 		return Anonymous(), true, nil
 	}
 	return api.User{}, false, nil
-}
-
-// parent of a health check's own path: /readyz/etcd belongs to /readyz.
-func parent(path string) string {
-	if i := strings.IndexByte(path[min(1, len(path)):], '/'); i >= 0 {
-		return path[:i+1]
-	}
-	return path
 }
 
 // Anonymous is the caller without credentials.

@@ -10,6 +10,7 @@ import (
 	"sync"
 
 	"sampan.dev/internal/api"
+	"sampan.dev/internal/pki"
 
 	rbacv1 "k8s.io/api/rbac/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
@@ -100,6 +101,8 @@ func kubeadmRBAC() []api.Object {
 			ObjectMeta: metav1.ObjectMeta{Name: "kubeadm:get-nodes"},
 			Rules:      []rbacv1.PolicyRule{{Verbs: []string{"get"}, APIGroups: []string{""}, Resources: []string{"nodes"}}},
 		},
+		// Ours: whom the hub is to kubelets. Kubeadm makes it an administrator.
+		bind("sampan:kubelet-client", "system:kubelet-api-admin", rbacv1.Subject{Kind: rbacv1.UserKind, APIGroup: rbacv1.GroupName, Name: pki.KubeletClientName}),
 		bind("kubeadm:get-nodes", "kubeadm:get-nodes", group(BootstrapGroup)),
 		// Ours: the approving controller approves serving certificates too (internal/control/identity).
 		bind("sampan:kubelet-serving-approver", "system:certificates.k8s.io:kubelet-serving-approver",

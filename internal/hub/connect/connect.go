@@ -1,14 +1,14 @@
 package connect
 
 import (
-	"context"
 	"crypto/tls"
 	"fmt"
 	"log/slog"
-	"net"
 	"net/http"
+	"net/netip"
 
 	"sampan.dev/internal/client"
+	"sampan.dev/internal/hub/egress"
 	"sampan.dev/internal/hub/verb"
 	"sampan.dev/internal/stream"
 
@@ -20,11 +20,16 @@ type Config struct {
 	// Door reads pods, nodes, services and endpoint slices. It is asked for at each request, because the hub that makes it is
 	// made after this.
 	Door func() client.Reader
-	// KubeletTLS shows the API server's certificate to kubelets and verifies theirs.
+	// KubeletTLS shows the API server's certificate to kubelets and verifies theirs, by the name of their node.
 	KubeletTLS *tls.Config
-	// Dial replaces the network, for tunnels; nil is the network itself.
-	Dial func(ctx context.Context, network, address string) (net.Conn, error)
-	Log  *slog.Logger
+	// ByAddress has it verify them by the address that is dialled instead, for certificates that name nothing else.
+	ByAddress bool
+	// Egress makes every connection. Nil is one that keeps away from what no cluster has.
+	Egress *egress.Dialer
+	// Local is the node whose kubelet runs in this very process, and where that listens: known, not said by anybody, and on
+	// a machine without a network a loopback's. Nil, or an empty name: there is none (yet).
+	Local func() (node string, at netip.AddrPort)
+	Log   *slog.Logger
 }
 
 // Connector implements the hub's seam.
@@ -40,14 +45,19 @@ func New(cfg Config) *Connector {
 	if cfg.KubeletTLS == nil {
 		cfg.KubeletTLS = &tls.Config{}
 	}
-	noVerify := cfg.KubeletTLS.Clone()
-	noVerify.InsecureSkipVerify = true
-	return &Connector{
-		cfg:      cfg,
-		kubelets: stream.NewTransport(cfg.Dial, cfg.KubeletTLS),
-		trusting: stream.NewTransport(cfg.Dial, noVerify),
-		others:   stream.NewTransport(cfg.Dial, &tls.Config{InsecureSkipVerify: true}), // no client certificate, nothing verified: Q14
+	if cfg.Egress == nil {
+		cfg.Egress = egress.New(egress.Config{})
 	}
+	if cfg.Local == nil {
+		cfg.Local = func() (string, netip.AddrPort) { return "", netip.AddrPort{} }
+	}
+	noVerify := cfg.KubeletTLS.Clone()
+	noVerify.InsecureSkipVerify, noVerify.VerifyConnection = true, nil
+	c := &Connector{cfg: cfg}
+	c.kubelets = stream.NewTransport(c.dialKubelet, cfg.KubeletTLS)
+	c.trusting = stream.NewTransport(c.dialKubelet, noVerify)
+	c.others = stream.NewTransport(cfg.Egress.DialContext, &tls.Config{InsecureSkipVerify: true}) // no client certificate, nothing verified
+	return c
 }
 
 // Connect carries out one stream. It returns an error only while nothing has been written.

@@ -1,6 +1,7 @@
 package connect
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -8,6 +9,7 @@ import (
 	"strconv"
 	"time"
 
+	"sampan.dev/internal/hub/egress"
 	"sampan.dev/internal/hub/verb"
 
 	corev1 "k8s.io/api/core/v1"
@@ -56,6 +58,9 @@ func (c *Connector) log(w http.ResponseWriter, r *http.Request, req *verb.Reques
 		rt = c.trusting
 	}
 	res, err := rt.RoundTrip(ask)
+	if errors.Is(err, egress.ErrNotAllowed) {
+		return c.refused(host, err)
+	}
 	if err != nil {
 		return apierrors.NewInternalError(err)
 	}

@@ -2,17 +2,20 @@ package connect
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"net"
 	"net/http"
 	"net/http/httputil"
+	"net/netip"
 	"net/url"
 	"slices"
 	"strconv"
 	"strings"
 
 	"sampan.dev/internal/client"
+	"sampan.dev/internal/hub/egress"
 	"sampan.dev/internal/hub/verb"
 
 	corev1 "k8s.io/api/core/v1"
@@ -36,6 +39,10 @@ func (c *Connector) forward(w http.ResponseWriter, r *http.Request, loc *url.URL
 			pr.Out.Header.Del("Authorization")
 		},
 		ErrorHandler: func(w http.ResponseWriter, _ *http.Request, err error) {
+			if errors.Is(err, egress.ErrNotAllowed) { // a name that meant another address by then
+				writeStatus(w, apierrors.NewBadRequest(egress.ErrNotAllowed.Error()))
+				return
+			}
 			c.cfg.Log.Debug("proxy", "to", loc.Host, "error", err)
 			writeStatus(w, apierrors.NewServiceUnavailable(fmt.Sprintf("error trying to reach service: %v", err)))
 		},
@@ -77,11 +84,10 @@ func (c *Connector) proxyPod(w http.ResponseWriter, r *http.Request, req *verb.R
 			port = strconv.Itoa(int(ports[0].ContainerPort))
 		}
 	}
-	ip := net.ParseIP(pod.Status.PodIP)
-	if ip == nil || !ip.IsGlobalUnicast() {
-		return apierrors.NewBadRequest("address not allowed")
+	if _, err := netip.ParseAddr(pod.Status.PodIP); err != nil {
+		return apierrors.NewBadRequest(egress.ErrNotAllowed.Error())
 	}
-	return c.proxied(w, r, &url.URL{Scheme: orHTTP(scheme), Host: hostPort(pod.Status.PodIP, port)}, path, c.others)
+	return c.other(w, r, scheme, pod.Status.PodIP, port, path)
 }
 
 func (c *Connector) proxyNode(w http.ResponseWriter, r *http.Request, req *verb.Request, path string) error {
@@ -93,21 +99,31 @@ func (c *Connector) proxyNode(w http.ResponseWriter, r *http.Request, req *verb.
 	if err != nil {
 		return err
 	}
-	kubelet, err := c.kubelet(r.Context(), name)
-	if err != nil {
-		return err
-	}
 	host, err := address(n)
 	if err != nil {
 		return err
 	}
-	if ip := net.ParseIP(host); ip != nil && !ip.IsGlobalUnicast() {
-		return apierrors.NewBadRequest("address not allowed")
+	if port != "" && port != strconv.Itoa(int(kubeletPort(n))) {
+		return c.other(w, r, scheme, host, port, path)
 	}
-	if _, kubeletPort, _ := net.SplitHostPort(kubelet); port == "" || port == kubeletPort {
-		return c.proxied(w, r, &url.URL{Scheme: "https", Host: kubelet}, path, c.kubelets)
+	kubelet, err := c.kubelet(r.Context(), name)
+	if err != nil {
+		return err
 	}
-	return c.proxied(w, r, &url.URL{Scheme: orHTTP(scheme), Host: hostPort(host, port)}, path, c.others)
+	return c.proxied(w, r, &url.URL{Scheme: "https", Host: kubelet}, path, c.kubelets)
+}
+
+// other proxies to what is not a kubelet. Its address is looked at before anything is answered.
+func (c *Connector) other(w http.ResponseWriter, r *http.Request, scheme, host, port, path string) error {
+	scheme = orHTTP(scheme)
+	dialled := port
+	if dialled == "" {
+		dialled = map[string]string{"http": "80", "https": "443"}[scheme]
+	}
+	if err := c.cfg.Egress.Refused(net.JoinHostPort(host, dialled)); errors.Is(err, egress.ErrNotAllowed) {
+		return c.refused(net.JoinHostPort(host, dialled), err)
+	}
+	return c.proxied(w, r, &url.URL{Scheme: scheme, Host: hostPort(host, port)}, path, c.others)
 }
 
 func (c *Connector) proxyService(w http.ResponseWriter, r *http.Request, req *verb.Request, path string) error {
@@ -115,11 +131,15 @@ func (c *Connector) proxyService(w http.ResponseWriter, r *http.Request, req *ve
 	if !ok {
 		return apierrors.NewBadRequest(fmt.Sprintf("invalid service request %q", req.Ref.Name))
 	}
-	host, err := c.endpoint(r.Context(), req.Ref.Namespace, name, port)
+	to, err := c.endpoint(r.Context(), req.Ref.Namespace, name, port)
 	if err != nil {
 		return err
 	}
-	return c.proxied(w, r, &url.URL{Scheme: orHTTP(scheme), Host: host}, path, c.others)
+	host, number, err := net.SplitHostPort(to)
+	if err != nil {
+		return apierrors.NewInternalError(err)
+	}
+	return c.other(w, r, scheme, host, number, path)
 }
 
 // endpoint picks a ready endpoint of a service that is a pod, any one. port is the name or the number of a service port; ""

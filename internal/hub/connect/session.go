@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/url"
 
+	"sampan.dev/internal/hub/egress"
 	"sampan.dev/internal/hub/verb"
 	"sampan.dev/internal/stream"
 
@@ -93,6 +94,10 @@ func joined(run func(stream.Fail)) error {
 	var failed error
 	run(func(_ http.ResponseWriter, _ *http.Request, err error) {
 		var status apierrors.APIStatus
+		if errors.Is(err, egress.ErrNotAllowed) {
+			failed = apierrors.NewBadRequest(egress.ErrNotAllowed.Error())
+			return
+		}
 		if failed = err; !errors.As(err, &status) {
 			failed = fmt.Errorf("error dialing backend: %w", err)
 		}

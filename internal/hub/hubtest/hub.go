@@ -114,6 +114,13 @@ func New(t testing.TB) *Hub {
 // As returns a door for user.
 func (h *Hub) As(user api.User) client.Interface { return local.New(h.local, user, "hubtest") }
 
+// From returns a door for user as if it came over the network from ADDRESS:PORT.
+func (h *Hub) From(user api.User, remote string) client.Interface {
+	c := h.local
+	c.Remote = remote
+	return local.New(c, user, "hubtest")
+}
+
 // Boot writes the bootstrap objects and the default service accounts of their namespaces, and waits until the roles count.
 func (h *Hub) Boot(t testing.TB) {
 	t.Helper()

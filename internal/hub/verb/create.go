@@ -44,7 +44,7 @@ func (e *Engine) create(ctx context.Context, t target, req *Request, o api.Objec
 	opts.TypeMeta = metav1.TypeMeta{APIVersion: "meta.k8s.io/v1", Kind: "CreateOptions"}
 	attrs := &admit.Attributes{
 		Kind: t.stored, Operation: admit.Create, Namespace: admissionNamespace(t.stored, req.Ref.Namespace, o), Name: o.GetName(),
-		Object: o, Options: opts, DryRun: dryRun(opts.DryRun), User: req.User, Warn: req.Warn,
+		Object: o, Options: opts, DryRun: dryRun(opts.DryRun), User: req.User, Remote: req.Remote, Warn: req.Warn,
 	}
 	chain := e.admission()
 	if err := chain.Admit(ctx, attrs); err != nil {

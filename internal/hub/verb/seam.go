@@ -14,6 +14,7 @@ import (
 type Request struct {
 	User      api.User
 	UserAgent string // the part before "/" is the default field manager
+	Remote    string // ADDRESS:PORT that the connection comes from; "" for a door in process
 	Verb      string
 	Kind      *api.Kind
 	Ref       client.Ref

@@ -42,8 +42,16 @@ type Credential struct {
 	// certificate afterwards.
 	Door func() client.Interface
 	Log  *slog.Logger
+	// Former is an authority that signed such certificates once and does no more: one of its is in use until the first
+	// request is answered, which is made at once. May be nil.
+	Former *x509.CertPool
+	// Patience is how long a request that names addresses may wait; then names alone are asked for, which the hub goes by.
+	// Whether the node has an address may take an administrator to say. Zero waits.
+	Patience time.Duration
 
 	current atomic.Pointer[tls.Certificate]
+	asked   bool // a request was answered since the start; Run's
+	bare    bool // addresses are not asked for any more; Run's
 }
 
 // ClientCredential is the identity of a node.
@@ -57,7 +65,16 @@ func ClientCredential(root, node string, door func() client.Interface, log *slog
 func ServingCredential(root, node, hostname string, ips func() []net.IP, door func() client.Interface, log *slog.Logger) *Credential {
 	return &Credential{File: filepath.Join(root, "pki", "kubelet-server-current.pem"), Signer: certv1.KubeletServingSignerName,
 		Usages:     []certv1.KeyUsage{certv1.UsageDigitalSignature, certv1.UsageServerAuth},
-		CommonName: "system:node:" + node, Organization: "system:nodes", DNSNames: []string{hostname}, IPs: ips, Door: door, Log: log}
+		CommonName: "system:node:" + node, Organization: "system:nodes", DNSNames: names(hostname), IPs: ips, Door: door, Log: log,
+		Patience: 20 * time.Second}
+}
+
+// names are those of a host that is not called by an address.
+func names(hostname string) []string {
+	if net.ParseIP(hostname) != nil {
+		return nil
+	}
+	return []string{hostname}
 }
 
 // Load reads the file; it reports false when there is no certificate in it that is still valid for this subject.
@@ -99,7 +116,7 @@ func (c *Credential) Run(ctx context.Context) error {
 	backoff := time.Second
 	for {
 		wait := time.Duration(0)
-		if p := c.current.Load(); p != nil && c.covers(p.Leaf) {
+		if p := c.current.Load(); p != nil && c.covers(p.Leaf) && !c.former(p.Leaf) {
 			wait = time.Until(renewal(p.Leaf))
 		}
 		t := time.NewTimer(max(0, wait))
@@ -113,6 +130,9 @@ func (c *Credential) Run(ctx context.Context) error {
 			if ctx.Err() != nil {
 				return nil
 			}
+			if c.impatient(err) {
+				continue
+			}
 			c.Log.Warn("certificate not obtained, trying again", "signer", c.Signer, "error", err, "delay", backoff.String())
 			select {
 			case <-ctx.Done():
@@ -122,7 +142,7 @@ func (c *Credential) Run(ctx context.Context) error {
 			backoff = min(2*backoff, time.Minute)
 			continue
 		}
-		backoff = time.Second
+		backoff, c.asked = time.Second, true
 		if !c.covers(c.current.Load().Leaf) { // the signer left out a name: asking again at once would not help
 			select {
 			case <-ctx.Done():
@@ -140,13 +160,36 @@ func (c *Credential) covers(leaf *x509.Certificate) bool {
 			return false
 		}
 	}
-	if c.IPs != nil {
+	if c.IPs != nil && !c.bare {
 		for _, ip := range c.IPs() {
 			if leaf.VerifyHostname(ip.String()) != nil {
 				return false
 			}
 		}
 	}
+	return true
+}
+
+// former tells whether a certificate is to be replaced because of who signed it. It is asked for once only: a cluster may
+// still sign so.
+func (c *Credential) former(leaf *x509.Certificate) bool {
+	if c.Former == nil || c.asked {
+		return false
+	}
+	_, err := leaf.Verify(x509.VerifyOptions{Roots: c.Former, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageAny}})
+	return err == nil
+}
+
+// errUnanswered is a request that has waited for longer than its patience.
+var errUnanswered = errors.New("nobody has answered it")
+
+// impatient gives up asking for addresses when nobody says whether they are the node's.
+func (c *Credential) impatient(err error) bool {
+	if !errors.Is(err, errUnanswered) || c.bare || c.IPs == nil || len(c.DNSNames) == 0 {
+		return false
+	}
+	c.bare = true
+	c.Log.Info("certificate not approved with the node's addresses, asking for its name alone", "signer", c.Signer, "addresses", c.IPs())
 	return true
 }
 
@@ -164,8 +207,14 @@ func (c *Credential) Obtain(ctx context.Context) error {
 		return fmt.Errorf("make key: %w", err)
 	}
 	tmpl := &x509.CertificateRequest{Subject: pkix.Name{CommonName: c.CommonName, Organization: []string{c.Organization}}, DNSNames: c.DNSNames}
-	if c.IPs != nil {
+	waiting := ctx
+	if c.IPs != nil && !c.bare {
 		tmpl.IPAddresses = c.IPs()
+		if c.Patience > 0 {
+			var cancel context.CancelFunc
+			waiting, cancel = context.WithTimeoutCause(ctx, c.Patience, errUnanswered)
+			defer cancel()
+		}
 	}
 	der, err := x509.CreateCertificateRequest(rand.Reader, tmpl, key)
 	if err != nil {
@@ -179,7 +228,10 @@ func (c *Credential) Obtain(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("request a certificate of %s: %w", c.Signer, err)
 	}
-	cert, err := c.await(ctx, made.Name)
+	cert, err := c.await(waiting, made.Name)
+	if err != nil && ctx.Err() == nil && errors.Is(context.Cause(waiting), errUnanswered) {
+		err = errUnanswered
+	}
 	if err != nil {
 		return fmt.Errorf("certificate request %s: %w", made.Name, err)
 	}

@@ -157,6 +157,10 @@ func attributes(r *http.Request) (verb string, subresources []string) {
 		return false
 	}
 	switch {
+	case under("/exec", "/attach", "/portForward", "/run"):
+		// What acts in a container asks for create, whatever carries it: a WebSocket begins with GET, and who may only read the
+		// node's metrics by way of the proxy right is not to have a shell by it. Upstream goes by the method.
+		return "create", []string{"proxy"}
 	case under("/pods", "/runningpods"):
 		return verb, []string{"pods", "proxy"}
 	case under("/healthz"):

@@ -79,7 +79,7 @@ func TestGate(t *testing.T) {
 		{"GET", "/metrics/cadvisor", "Bearer good", 403},
 		{"GET", "/configz", "Bearer good", 403},
 		{"POST", "/exec/ns/p/c", "Bearer good", 418},
-		{"GET", "/exec/ns/p/c", "Bearer good", 403},
+		{"GET", "/exec/ns/p/c", "Bearer good", 418}, // who may create may by GET
 		{"GET", "/containerLogs/ns/p/c", "Bearer good", 403},
 		{"GET", "/podsx", "Bearer good", 403},
 		{"GET", "/healthz", "", 401},
@@ -100,6 +100,29 @@ func TestGate(t *testing.T) {
 	}
 	if got := do("GET", "/pods", "Bearer other"); got != 401 {
 		t.Errorf("without the hub, an unknown token: %d", got)
+	}
+}
+
+// Whoever may only read has no way into a container, by any method: the transports differ in it.
+func TestReadingOpensNoStream(t *testing.T) {
+	door := &reviewer{may: []string{"get stats", "get pods", "get proxy", "get log", "get metrics", "update proxy", "patch proxy", "delete proxy", " proxy"}}
+	h := newGate("n1", door, nil).wrap(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusTeapot) }))
+	do := func(method, path, auth string) int {
+		r := httptest.NewRequest(method, path, nil)
+		r.Header.Set("Authorization", auth)
+		rec := httptest.NewRecorder()
+		h.ServeHTTP(rec, r)
+		return rec.Code
+	}
+	for _, path := range []string{"/exec/ns/p/c", "/exec/ns/p/uid/c", "/exec", "/exec/", "/attach/ns/p/c", "/portForward/ns/p", "/portForward/ns/p/uid", "/run/ns/p/c"} {
+		for _, method := range []string{"GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS", "CONNECT"} {
+			if got := do(method, path, "Bearer good"); got != 403 {
+				t.Errorf("%s %s with every right but create: %d", method, path, got)
+			}
+		}
+	}
+	if got := do("GET", "/containerLogs/ns/p/c", "Bearer good"); got != 418 {
+		t.Errorf("a log: %d", got)
 	}
 }
 
