@@ -36,7 +36,7 @@ func TestGhosts(t *testing.T) {
 	c.kubectlIn(t, strings.NewReplacer("PORT", freePort(t), "REPLICAS", strconv.Itoa(replicas)).Replace(ghostsManifest), "apply", "-f", "-")
 	c.kubectl(t, "-n", "ghosts", "wait", "deployment", "--all", "--for=condition=Available", "--timeout=170s")
 	want := c.copies(t).pods()
-	busy(t, load)
+	rest := busy(t, load)
 
 	w := c.watchCopies(t)
 	victims := []string{"monitor", "containerd", "sampan"}
@@ -48,6 +48,7 @@ func TestGhosts(t *testing.T) {
 		}
 		time.Sleep(time.Duration(round%4) * time.Second) // the next blow falls at another moment of the recovery
 	}
+	rest()
 	until(t, 12*time.Minute, "one copy of each pod", func() error { // a back-off of five minutes may be due
 		return c.copies(t).same(want)
 	})
@@ -309,15 +310,24 @@ func killIf(t *testing.T, pid int, words ...string) {
 	}
 }
 
-// busy keeps n processes computing until the test ends, or for an hour should nobody be there to end them.
-func busy(t *testing.T, n int) {
+// busy keeps n processes computing until rest is called or the test ends, or for an hour should nobody be there to end them.
+func busy(t *testing.T, n int) (rest func()) {
 	t.Helper()
+	var all []*exec.Cmd
+	rest = sync.OnceFunc(func() {
+		for _, cmd := range all {
+			_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL)
+			_ = cmd.Wait()
+		}
+	})
+	t.Cleanup(rest)
 	for range n {
 		cmd := exec.Command("timeout", "-s", "KILL", "3600", "sh", "-c", "while :; do :; done")
 		cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 		if err := cmd.Start(); err != nil {
 			t.Fatal(err)
 		}
-		t.Cleanup(func() { _ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL); _ = cmd.Wait() })
+		all = append(all, cmd)
 	}
+	return rest
 }

@@ -43,6 +43,7 @@ type Kubelet struct {
 	netReady    atomic.Value // error text, "" when pods may be started on the pod network
 	lastLoop    atomic.Int64 // unix nanoseconds of the last event loop turn, for Healthy
 	hostIPs     atomic.Value // []string
+	health      health
 
 	rates        *stats.Rates
 	pressures    *evict.Watcher // nil for hollow nodes
@@ -50,7 +51,8 @@ type Kubelet struct {
 	capacityList corev1.ResourceList
 	infoOnce     sync.Once
 	info         corev1.NodeSystemInfo
-	registered   *corev1.Node // as this run has made it, until that is told; runNode's own
+	registered   *corev1.Node         // as this run has made it, until that is told; runNode's own
+	listing      map[types.UID]string // the pods of the last relist; runNode's own
 
 	sourced chan struct{} // closed when every source of static pods has been read
 
@@ -193,29 +195,6 @@ func (k *Kubelet) waitRuntime(ctx context.Context) error {
 		case <-time.After(delay):
 		}
 	}
-}
-
-// lookRuntime asks the runtime for its state and returns it, nil when it does not answer.
-func (k *Kubelet) lookRuntime(ctx context.Context) *runtime.Status {
-	st, err := k.rt.Status(ctx)
-	if err != nil {
-		return nil
-	}
-	for _, h := range st.Handlers {
-		if h.Name == "" && h.Features != nil {
-			k.rro.Store(optional(h.Features.RecursiveReadOnlyMounts))
-		}
-	}
-	was := k.netReady.Load().(string)
-	now := ""
-	if !st.NetworkReady {
-		now = fmt.Sprintf("container runtime network not ready: NetworkReady=false reason:%s message:%s", st.NetReason, st.NetMessage)
-	}
-	k.netReady.Store(now)
-	if was != "" && now == "" {
-		k.wakeAll()
-	}
-	return st
 }
 
 // fromRuntime takes an event of the runtime.

@@ -15,6 +15,10 @@ import (
 // leaseNamespace holds the heartbeats of all nodes.
 const leaseNamespace = "kube-node-lease"
 
+// heartbeatLimit bounds a call that tells the hub that the node is alive, as upstream's client for these is bounded: one that hangs
+// on a connection nobody answers must not keep the next from being made before the node counts as dead.
+const heartbeatLimit = 10 * time.Second
+
 // runLease renews the node's Lease every quarter of its duration.
 func (k *Kubelet) runLease(ctx context.Context) {
 	period := k.cfg.LeaseDuration / 4
@@ -47,6 +51,8 @@ func (k *Kubelet) runLease(ctx context.Context) {
 
 // renewLease writes the renew time; last is what was written before, nil when it has to be looked for.
 func (k *Kubelet) renewLease(ctx context.Context, last *coordv1.Lease) (*coordv1.Lease, error) {
+	ctx, cancel := context.WithTimeout(ctx, heartbeatLimit)
+	defer cancel()
 	name := k.cfg.NodeName
 	var err error
 	if last == nil {

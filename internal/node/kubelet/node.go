@@ -72,12 +72,14 @@ func (k *Kubelet) runNode(ctx context.Context) {
 		case <-kick:
 		case <-t.C:
 		}
-		n, err := client.Get[*corev1.Node](ctx, k.cfg.Door, client.Nodes, "", k.cfg.NodeName)
+		n, err := k.getNode(ctx)
 		if err == nil {
 			if n.Spec.PodCIDR != "" && n.Spec.PodCIDR != cidr {
-				if err := k.rt.SetPodCIDR(ctx, n.Spec.PodCIDR); err == nil {
+				cctx, cancel := context.WithTimeout(ctx, lookEvery)
+				if err := k.rt.SetPodCIDR(cctx, n.Spec.PodCIDR); err == nil {
 					cidr = n.Spec.PodCIDR
 				}
+				cancel()
 			}
 			if k.tooEarly(ctx, n) {
 				t.Reset(50 * time.Millisecond)
@@ -98,6 +100,7 @@ func (k *Kubelet) runNode(ctx context.Context) {
 			errDelay = min(2*errDelay, 10*time.Second)
 		} else {
 			errDelay = 100 * time.Millisecond
+			wait = k.health.due(time.Now(), wait)
 			if !k.ready() { // a node that is about to become ready is looked at more often
 				wait = min(wait, time.Second)
 				if time.Since(k.began) < startIn { // starting: the pod network is about to announce itself
@@ -107,6 +110,13 @@ func (k *Kubelet) runNode(ctx context.Context) {
 		}
 		t.Reset(wait)
 	}
+}
+
+// getNode reads the node from the hub, within the bound of a heartbeat.
+func (k *Kubelet) getNode(ctx context.Context) (*corev1.Node, error) {
+	ctx, cancel := context.WithTimeout(ctx, heartbeatLimit)
+	defer cancel()
+	return client.Get[*corev1.Node](ctx, k.cfg.Door, client.Nodes, "", k.cfg.NodeName)
 }
 
 // startIn is how long the runtime and its network may take to come up beside a kubelet that has just started.
@@ -179,6 +189,8 @@ func (k *Kubelet) patchNode(ctx context.Context, old, next *corev1.Node) error {
 			return err
 		}
 	}
+	ctx, cancel := context.WithTimeout(ctx, heartbeatLimit)
+	defer cancel()
 	_, err = k.cfg.Door.Patch(ctx, client.Ref{Resource: client.Nodes, Name: k.cfg.NodeName, Subresource: "status"}, types.StrategicMergePatchType, patch, metav1.PatchOptions{})
 	return err
 }

@@ -33,21 +33,37 @@ func (k *Kubelet) nodeStatus(ctx context.Context, n *corev1.Node) {
 	s.Capacity = k.capacity().DeepCopy()
 	s.Allocatable = k.allocatable()
 	s.DaemonEndpoints.KubeletEndpoint.Port = k.cfg.Port
-	s.NodeInfo = k.nodeInfo(ctx)
-	if imgs, err := k.rt.Images(ctx); err == nil {
-		s.Images = nil
-		slices.SortFunc(imgs, func(a, b runtime.Image) int { return cmp.Or(cmp.Compare(b.Size, a.Size), cmp.Compare(a.ID, b.ID)) })
-		for _, img := range imgs[:min(len(imgs), maxImages)] {
-			names := append(slices.Clone(img.Digests), img.Tags...)
-			if len(names) > 5 {
-				names = names[:5]
-			}
-			if len(names) > 0 {
-				s.Images = append(s.Images, corev1.ContainerImage{Names: names, SizeBytes: img.Size})
-			}
+	version := s.NodeInfo.ContainerRuntimeVersion
+	s.NodeInfo = k.nodeInfo()
+	s.NodeInfo.ContainerRuntimeVersion = version
+	if k.lookRuntime(ctx) != nil { // else all that it said before stays
+		k.relist(ctx, time.Now())
+		ctx, cancel := context.WithTimeout(ctx, lookEvery)
+		defer cancel()
+		if v, err := k.rt.Version(ctx); err == nil {
+			s.NodeInfo.ContainerRuntimeVersion = v.Name + "://" + strings.TrimPrefix(v.Version, "v")
+		}
+		if imgs, err := k.rt.Images(ctx); err == nil {
+			s.Images = nodeImages(imgs)
 		}
 	}
-	k.nodeConditions(ctx, s)
+	k.nodeConditions(s)
+}
+
+// nodeImages are the largest images, as a node's status names them.
+func nodeImages(imgs []runtime.Image) []corev1.ContainerImage {
+	slices.SortFunc(imgs, func(a, b runtime.Image) int { return cmp.Or(cmp.Compare(b.Size, a.Size), cmp.Compare(a.ID, b.ID)) })
+	var out []corev1.ContainerImage
+	for _, img := range imgs[:min(len(imgs), maxImages)] {
+		names := append(slices.Clone(img.Digests), img.Tags...)
+		if len(names) > 5 {
+			names = names[:5]
+		}
+		if len(names) > 0 {
+			out = append(out, corev1.ContainerImage{Names: names, SizeBytes: img.Size})
+		}
+	}
+	return out
 }
 
 func (k *Kubelet) addresses() []corev1.NodeAddress {
@@ -62,7 +78,7 @@ func (k *Kubelet) addresses() []corev1.NodeAddress {
 }
 
 // nodeConditions sets the conditions in upstream's order, Ready last: old control planes read them so.
-func (k *Kubelet) nodeConditions(ctx context.Context, s *corev1.NodeStatus) {
+func (k *Kubelet) nodeConditions(s *corev1.NodeStatus) {
 	now := metav1.NewTime(time.Now()).Rfc3339Copy()
 	set := func(t corev1.NodeConditionType, ok bool, reason, message string) {
 		c := corev1.NodeCondition{Type: t, Status: corev1.ConditionFalse, Reason: reason, Message: message, LastHeartbeatTime: now, LastTransitionTime: now}
@@ -93,20 +109,14 @@ func (k *Kubelet) nodeConditions(ctx context.Context, s *corev1.NodeStatus) {
 	either(p.Memory, corev1.NodeMemoryPressure, "KubeletHasInsufficientMemory", "kubelet has insufficient memory available", "KubeletHasSufficientMemory", "kubelet has sufficient memory available")
 	either(p.Disk, corev1.NodeDiskPressure, "KubeletHasDiskPressure", "kubelet has disk pressure", "KubeletHasNoDiskPressure", "kubelet has no disk pressure")
 	either(p.PID, corev1.NodePIDPressure, "KubeletHasInsufficientPID", "kubelet has insufficient PID available", "KubeletHasSufficientPID", "kubelet has sufficient PID available")
-	st := k.lookRuntime(ctx)
-	var trouble []string
-	if st == nil {
-		trouble = append(trouble, "container runtime is down")
-	} else {
+	if st, _ := k.health.status(); st != nil {
 		s.RuntimeHandlers = st.Handlers
 		groups := st.SupplementalGroupPolicy
 		s.Features = &corev1.NodeFeatures{SupplementalGroupsPolicy: &groups}
-		if !st.Ready {
-			trouble = append(trouble, "container runtime status check may not have completed yet: "+st.Message)
-		}
-		if !st.NetworkReady {
-			trouble = append(trouble, k.netReady.Load().(string))
-		}
+	}
+	var trouble []string
+	for _, err := range k.health.errors(time.Now()) {
+		trouble = append(trouble, err.Error())
 	}
 	if len(trouble) > 0 {
 		text := trouble[0]
@@ -185,7 +195,7 @@ func (k *Kubelet) capacity() corev1.ResourceList {
 	return k.capacityList
 }
 
-func (k *Kubelet) nodeInfo(ctx context.Context) corev1.NodeSystemInfo {
+func (k *Kubelet) nodeInfo() corev1.NodeSystemInfo {
 	k.infoOnce.Do(func() {
 		i := &k.info
 		i.OperatingSystem, i.Architecture, i.KubeletVersion = "linux", goArch, k.cfg.Version
@@ -199,11 +209,7 @@ func (k *Kubelet) nodeInfo(ctx context.Context) corev1.NodeSystemInfo {
 		}
 		i.SystemUUID = cmp.Or(trimmed("/sys/class/dmi/id/product_uuid"), i.MachineID)
 	})
-	info := k.info
-	if v, err := k.rt.Version(ctx); err == nil {
-		info.ContainerRuntimeVersion = v.Name + "://" + strings.TrimPrefix(v.Version, "v")
-	}
-	return info
+	return k.info
 }
 
 func trimmed(path string) string {

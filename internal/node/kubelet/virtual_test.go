@@ -23,16 +23,18 @@ import (
 // virtual is a hollow node on a hub in virtual time.
 type virtual struct {
 	*testing.T
-	hub *hub.Hub
-	rt  *runtime.Fake
-	k   *Kubelet
+	hub  *hub.Hub
+	rt   *runtime.Fake
+	k    *Kubelet
+	door *hanging // the node's
 }
 
 func inVirtualTime(t *testing.T, fn func(v *virtual)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		v := &virtual{T: t, hub: newHub(t), rt: runtime.NewFake()}
-		k, err := New(Config{NodeName: "n1", Runtime: v.rt, Door: v.hub.Door(api.Node("n1"), "kubelet"), Log: slog.New(slog.DiscardHandler),
+		v.door = &hanging{Interface: v.hub.Door(api.Node("n1"), "kubelet")}
+		k, err := New(Config{NodeName: "n1", Runtime: v.rt, Door: v.door, Log: slog.New(slog.DiscardHandler),
 			Hollow: true, Register: true, ResolvConf: "", ContainerLogs: "-"})
 		if err != nil {
 			t.Fatal(err)

@@ -224,6 +224,10 @@ func (c *Containerd) start() (*process, error) {
 	return p, nil
 }
 
+// startLimit is how long containerd may take to answer. It comes at once on a machine that has nothing else to do; on a busy one it may
+// have minutes' work, taking up the pods of an earlier run. That it died is seen without any limit.
+const startLimit = 5 * time.Minute
+
 // waitReady asks the CRI service until it answers. There is no event that tells: the socket is there before the CRI
 // plugin is.
 func (c *Containerd) waitReady(ctx context.Context, p *process) error {
@@ -232,7 +236,7 @@ func (c *Containerd) waitReady(ctx context.Context, p *process) error {
 		return err
 	}
 	defer cl.Close()
-	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, startLimit)
 	defer cancel()
 	for {
 		try, stop := context.WithTimeout(ctx, time.Second)

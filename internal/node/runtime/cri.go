@@ -135,6 +135,8 @@ func (c *CRI) Status(ctx context.Context) (*Status, error) {
 
 // SetPodCIDR implements Interface.
 func (c *CRI) SetPodCIDR(ctx context.Context, cidr string) error {
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
 	_, err := c.rt.UpdateRuntimeConfig(ctx, &cri.UpdateRuntimeConfigRequest{
 		RuntimeConfig: &cri.RuntimeConfig{NetworkConfig: &cri.NetworkConfig{PodCidr: cidr}}})
 	return err

@@ -75,7 +75,7 @@ func (c *CRI) relist(ctx context.Context, fn func(Event)) error {
 		if pods, err := c.List(ctx); err == nil {
 			now := map[types.UID]string{}
 			for _, p := range pods {
-				now[p.UID] = fingerprint(p)
+				now[p.UID] = p.Fingerprint()
 			}
 			for uid, f := range now {
 				if last[uid] != f {
@@ -97,7 +97,8 @@ func (c *CRI) relist(ctx context.Context, fn func(Event)) error {
 	}
 }
 
-func fingerprint(p *Pod) string {
+// Fingerprint differs when a sandbox or container of a listed pod has come, gone or changed its state.
+func (p *Pod) Fingerprint() string {
 	var b []byte
 	for _, s := range p.Sandboxes {
 		b = append(b, s.ID...)

@@ -1,11 +1,13 @@
 package runtime
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net/url"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"google.golang.org/grpc/codes"
@@ -24,6 +26,10 @@ type Fake struct {
 	// Fail may refuse a call by its name ("RunSandbox", "StartContainer", "Pull" …) and subject (pod uid, container name
 	// or image).
 	Fail func(call, subject string) error
+	// Says gives the runtime's own view of its health; nil means that all is well.
+	Says func() *Status
+	// Mute loses all events.
+	Mute atomic.Bool
 	// Absent lists images that have to be pulled; all others are there.
 	Absent map[string]bool
 
@@ -35,6 +41,7 @@ type Fake struct {
 		next   int
 		subs   map[int]chan Event
 		calls  []string
+		frozen chan struct{} // closed when it thaws; nil while it answers
 	}
 }
 
@@ -69,6 +76,46 @@ func (f *Fake) Calls() []string {
 	return out
 }
 
+// Freeze lets no call of the runtime be answered until thaw is called, as when its process is stopped: it hangs, and tells nothing.
+func (f *Fake) Freeze() (thaw func()) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	frozen := make(chan struct{})
+	f.mu.frozen = frozen
+	return func() {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		f.mu.frozen = nil
+		close(frozen)
+	}
+}
+
+// answer returns when the runtime answers, or an error when it does not within the bound that a call has.
+func (f *Fake) answer(ctx context.Context) error {
+	f.mu.Lock()
+	frozen := f.mu.frozen
+	f.mu.Unlock()
+	if frozen == nil {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	select {
+	case <-frozen:
+		return nil
+	case <-ctx.Done():
+		return status.FromContextError(ctx.Err()).Err()
+	}
+}
+
+// refuse asks Fail about a call that is not recorded.
+func (f *Fake) refuse(call string) error {
+	if f.Fail == nil {
+		return nil
+	}
+	return f.Fail(call, "")
+}
+
 // enter records a call and asks Fail.
 func (f *Fake) enter(call, subject string) error {
 	f.mu.Lock()
@@ -81,6 +128,9 @@ func (f *Fake) enter(call, subject string) error {
 }
 
 func (f *Fake) tellLocked(uid types.UID) {
+	if f.Mute.Load() {
+		return
+	}
 	for _, ch := range f.mu.subs {
 		select {
 		case ch <- Event{UID: uid}:
@@ -136,20 +186,35 @@ func (f *Fake) findLocked(id string) *Container {
 func notFound(id string) error { return status.Errorf(codes.NotFound, "%q not found", id) }
 
 // Version implements Interface.
-func (f *Fake) Version(context.Context) (Version, error) {
+func (f *Fake) Version(ctx context.Context) (Version, error) {
+	if err := f.answer(ctx); err != nil {
+		return Version{}, err
+	}
 	return Version{Name: "fake", Version: "1.0", API: "v1"}, f.enter("Version", "")
 }
 
 // Status implements Interface.
-func (f *Fake) Status(context.Context) (*Status, error) {
+func (f *Fake) Status(ctx context.Context) (*Status, error) {
+	if err := f.answer(ctx); err != nil {
+		return nil, err
+	}
+	if err := f.refuse("Status"); err != nil {
+		return nil, err
+	}
+	if f.Says != nil {
+		return f.Says(), nil
+	}
 	return &Status{Ready: true, NetworkReady: true}, nil
 }
 
 // SetPodCIDR implements Interface.
-func (f *Fake) SetPodCIDR(context.Context, string) error { return nil }
+func (f *Fake) SetPodCIDR(ctx context.Context, _ string) error { return f.answer(ctx) }
 
 // List implements Interface.
-func (f *Fake) List(context.Context) ([]*Pod, error) {
+func (f *Fake) List(ctx context.Context) ([]*Pod, error) {
+	if err := cmp.Or(f.answer(ctx), f.refuse("List")); err != nil {
+		return nil, err
+	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	var out []*Pod
@@ -160,7 +225,10 @@ func (f *Fake) List(context.Context) ([]*Pod, error) {
 }
 
 // Pod implements Interface.
-func (f *Fake) Pod(_ context.Context, uid types.UID) (*Pod, error) {
+func (f *Fake) Pod(ctx context.Context, uid types.UID) (*Pod, error) {
+	if err := f.answer(ctx); err != nil {
+		return nil, err
+	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if p := f.mu.pods[uid]; p != nil {
@@ -404,7 +472,7 @@ func (f *Fake) Image(_ context.Context, ref string) (*Image, error) {
 }
 
 // Images implements Interface.
-func (f *Fake) Images(context.Context) ([]Image, error) { return nil, nil }
+func (f *Fake) Images(ctx context.Context) ([]Image, error) { return nil, f.answer(ctx) }
 
 // Pull implements Interface.
 func (f *Fake) Pull(_ context.Context, ref string, _ *cri.AuthConfig, _ *cri.PodSandboxConfig) (string, error) {
