@@ -7,7 +7,7 @@ import (
 )
 
 // beside are the programs that sampan finds in its own folder.
-var beside = []string{"sampan", "sampan-cni", "containerd", "containerd-shim-runc-v2", "sampan-shim", "sampan-monitor", "runc", "kubectl", "pause", "pause.tar"}
+var beside = []string{"sampan", "sampan-cni", "sampan-keep", "containerd", "containerd-shim-runc-v2", "sampan-shim", "sampan-monitor", "runc", "kubectl", "pause", "pause.tar"}
 
 // Freeze gives the programs second names in a folder, so that a build meanwhile does not change what is measured, and returns
 // where sampan is there.

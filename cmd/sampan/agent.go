@@ -69,7 +69,7 @@ func runAgent(ctx context.Context, cfg config.Config, log *slog.Logger) error {
 		return err
 	}
 	memlimit.Apply()
-	g := daemon.NewGroup(ctx)
+	g := daemon.NewGroup(ctx, log)
 	show := newSteps(os.Stderr)
 	m := startMachine(g, cfg, paths, show, log)
 	if seat == nil {
@@ -82,6 +82,7 @@ func runAgent(ctx context.Context, cfg config.Config, log *slog.Logger) error {
 		g.Stop()
 		return errors.Join(err, g.Wait())
 	}
+	g.Settle()
 	log.Info("node is ready")
 	return g.Wait()
 }

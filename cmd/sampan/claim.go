@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+	"time"
 
 	"sampan.dev/internal/config"
 )
@@ -25,9 +26,12 @@ func takeClaim(paths config.Paths) (*claim, error) {
 	if err != nil {
 		return nil, fmt.Errorf("claim %s: %w", paths.Data, err)
 	}
-	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
-		f.Close()
-		return nil, held(paths, claimPID(paths))
+	for tries := 0; syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB) != nil; tries++ {
+		if tries == 10 {
+			f.Close()
+			return nil, held(paths, claimPID(paths))
+		}
+		time.Sleep(10 * time.Millisecond) // perhaps somebody only looks whether it is locked
 	}
 	// In this order a file that has a block of the disk keeps it: there may be no other.
 	pid := strconv.Itoa(os.Getpid())

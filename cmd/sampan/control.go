@@ -39,7 +39,7 @@ func servingPolicy(cfg config.Config, p *plane) identity.ServingPolicy {
 // startControl starts the controllers and the scheduler, each with the identity that upstream's have.
 func startControl(g *daemon.Group, cfg config.Config, p *plane, log *slog.Logger) error {
 	manager, err := control.New(control.Config{
-		Doors:         p.hub.Door,
+		Doors:         p.door,
 		Kinds:         p.kinds,
 		Log:           log,
 		Controllers:   controllers(cfg),
@@ -52,15 +52,21 @@ func startControl(g *daemon.Group, cfg config.Config, p *plane, log *slog.Logger
 	if err != nil {
 		return usageError{err}
 	}
-	g.Go("controllers", leading(p, cfg, api.UserControllers, "kube-controller-manager", log, manager.Run))
+	if manager.Any() {
+		g.Go("controllers", leading(p, api.UserControllers, "kube-controller-manager", manager.Run))
+	}
+	if cfg.Scheduler {
+		g.Go("scheduler", leading(p, api.UserScheduler, "kube-scheduler", func(ctx context.Context) error { return runScheduler(ctx, p) }))
+	}
+	return nil
+}
 
+// runScheduler makes a scheduler, with a view of the cluster that it has for as long as it leads, and runs it until ctx ends.
+func runScheduler(ctx context.Context, p *plane) error {
 	door := p.door(api.User{Name: api.UserScheduler, Groups: []string{api.GroupAuthenticated}}, "kube-scheduler/"+config.Version)
-	log = log.With("component", "scheduler")
+	log := p.log.With("component", "scheduler")
 	set := cache.NewSet(door, log)
 	events := record.New(door, "default-scheduler", "", log)
 	s := scheduler.New(scheduler.Config{Door: door, Informers: set, Events: events, Log: log})
-	g.Go("scheduler informers", set.Run)
-	g.Go("scheduler events", events.Run)
-	g.Go("scheduler", leading(p, cfg, api.UserScheduler, "kube-scheduler", log, func(ctx context.Context) error { return s.Run(ctx) }))
-	return nil
+	return beside(ctx, s.Run, set.Run, events.Run)
 }

@@ -22,7 +22,8 @@ const readyMark = "\x00ready"
 const stepsFD = 3
 
 // detach starts this program again with args in a session of its own, its log in a file, shows its steps until it says
-// that it is ready, and leaves it running. When it ends before that, its last log lines become the error.
+// that it is ready, and leaves it running, with a keeper that starts it again when it dies. When it ends before it is ready,
+// its last log lines become the error.
 func detach(ctx context.Context, cfg config.Config, args []string, out io.Writer) error {
 	paths := cfg.Paths()
 	if err := os.MkdirAll(paths.Data, 0o700); err != nil {
@@ -38,11 +39,10 @@ func detach(ctx context.Context, cfg config.Config, args []string, out io.Writer
 		return err
 	}
 	defer r.Close()
-	exe, err := os.Executable()
+	child, err := detached(paths, args)
 	if err != nil {
 		return err
 	}
-	child := exec.Command(exe, args...)
 	child.Env = append(os.Environ(), "SAMPAN_DETACHED=1")
 	child.Stdout, child.Stderr = log, log
 	child.ExtraFiles = []*os.File{w}
@@ -50,7 +50,7 @@ func detach(ctx context.Context, cfg config.Config, args []string, out io.Writer
 	err = child.Start()
 	w.Close()
 	if err != nil {
-		return fmt.Errorf("start %s: %w", filepath.Base(exe), err)
+		return fmt.Errorf("start %s: %w", filepath.Base(child.Path), err)
 	}
 	stop := context.AfterFunc(ctx, func() { _ = child.Process.Signal(syscall.SIGTERM) })
 	defer stop()
@@ -75,15 +75,45 @@ func orEnded(err error) error {
 	return err
 }
 
-// detachedSteps returns the pipe to the terminal when this process was started by detach.
-func detachedSteps() *os.File {
-	if os.Getenv("SAMPAN_DETACHED") == "" {
-		return nil
+// detached is the command that runs this program in the background: by its keeper, or alone where that is not installed.
+func detached(paths config.Paths, args []string) (*exec.Cmd, error) {
+	exe, err := os.Executable()
+	if err != nil {
+		return nil, err
 	}
-	os.Unsetenv("SAMPAN_DETACHED") // not for our own children
-	syscall.CloseOnExec(stepsFD)
-	return os.NewFile(stepsFD, "steps")
+	dir, err := os.Getwd()
+	if err != nil {
+		return nil, err
+	}
+	keeper := keeperProgram(paths)
+	if _, err := os.Stat(keeper); err != nil {
+		return exec.Command(exe, args...), nil
+	}
+	return exec.Command(keeper, append([]string{keeperFile(paths), readyFile(paths), paths.Log, dir, exe}, args...)...), nil
 }
+
+// background says how this process was put there: not at all, by detach, in whose terminal the steps are shown, or by the
+// keeper, after an earlier one had died.
+type background struct {
+	steps    *os.File // to the terminal; nil in the foreground, and when there is none
+	restarts string   // how many have died
+	ended    string   // how the last one did
+}
+
+// inBackground takes from the environment what was left there for this process alone.
+func inBackground() background {
+	b := background{restarts: os.Getenv("SAMPAN_RESTARTS"), ended: os.Getenv("SAMPAN_ENDED")}
+	if os.Getenv("SAMPAN_DETACHED") != "" {
+		syscall.CloseOnExec(stepsFD)
+		b.steps = os.NewFile(stepsFD, "steps")
+	}
+	for _, name := range []string{"SAMPAN_DETACHED", "SAMPAN_RESTARTS", "SAMPAN_ENDED"} {
+		os.Unsetenv(name) // not for our own children
+	}
+	return b
+}
+
+func (b background) yes() bool { return b.steps != nil || b.restarts != "" }
 
 // tail returns the last n lines of a file, as far as they are in its last 16 KiB.
 func tail(path string, n int) string {

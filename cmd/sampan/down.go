@@ -94,7 +94,7 @@ func ours(cfg config.Config) error {
 // link, table, route and cgroup that they had. Each part is done even when another failed; running it twice is fine.
 func down(ctx context.Context, cfg config.Config, log *slog.Logger) error {
 	paths := cfg.Paths()
-	if err := stopHolder(ctx, paths); err != nil {
+	if err := stopKept(ctx, paths); err != nil {
 		return err
 	}
 	var errs []error
@@ -125,16 +125,10 @@ func stopHolder(ctx context.Context, paths config.Paths) error {
 	if err := syscall.Kill(pid, syscall.SIGTERM); err != nil && !errors.Is(err, syscall.ESRCH) {
 		return fmt.Errorf("stop process %d: %w", pid, err)
 	}
-	f, err := os.Open(claimFile(paths))
+	free, err := freed(claimFile(paths))
 	if err != nil {
 		return err
 	}
-	free := make(chan struct{})
-	go func() { // ends when the lock is free: the holder's end frees it in any case
-		_ = syscall.Flock(int(f.Fd()), syscall.LOCK_SH)
-		close(free)
-		f.Close()
-	}()
 	select {
 	case <-free:
 		return nil

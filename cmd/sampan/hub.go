@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"fmt"
@@ -25,19 +24,6 @@ import (
 	"sampan.dev/internal/pki"
 )
 
-// plane is the running control plane, as far as the other parts of the process need it.
-type plane struct {
-	hub       *hub.Hub
-	kinds     *api.Kinds
-	pki       *pki.Store
-	advertise netip.AddrPort
-	own       []netip.AddrPort // what this process listens on and nobody is to be led to through it
-	kubelet   localKubelet
-
-	kubeletCA     *x509.CertPool // nil: the cluster's own
-	trustKubelets bool           // without verifying their certificates
-}
-
 // openListener takes the API server's port, on the bridge of the nodes if that is where it is to be.
 func openListener(cfg config.Config) (net.Listener, error) {
 	if cfg.Nodes > 1 {
@@ -55,8 +41,7 @@ func openListener(cfg config.Config) (net.Listener, error) {
 // startGC is the garbage collector's target while the API server starts, in percent of what is in use.
 const startGC = 400
 
-// startHub opens keys and state and starts the API server on listener, which it closes in the end; it is ready when startHub
-// returns.
+// startHub opens keys and state and starts the API server on listener; it is ready when startHub returns.
 func startHub(g *daemon.Group, cfg config.Config, paths config.Paths, listener net.Listener, show *steps, log *slog.Logger) (*plane, error) {
 	// Most of what a start allocates stays, and the rest is soon garbage: to look for it at every doubling of the heap would be
 	// a quarter of the work of reading a large state.
@@ -72,48 +57,31 @@ func startHub(g *daemon.Group, cfg config.Config, paths config.Paths, listener n
 	}
 	show.done("keys and certificates", since, paths.PKI)
 
-	since = time.Now()
-	kinds := all.Kinds()
-	st, err := openState(g.Context(), cfg, kinds, keys, log)
-	if err != nil {
-		return nil, fmt.Errorf("open the store: %w", err)
-	}
-	show.done("store", since, st.detail)
-
-	since = time.Now()
-	port := listener.Addr().(*net.TCPAddr).Port
+	p := &plane{cfg: cfg, kinds: all.Kinds(), pki: keys, log: log, trustKubelets: cfg.InsecureKubeletTLS}
 	addr, _ := netip.AddrFromSlice(ip)
-	p := &plane{kinds: kinds, pki: keys, advertise: netip.AddrPortFrom(addr.Unmap(), uint16(port)), trustKubelets: cfg.InsecureKubeletTLS}
-	p.own = ownListeners(listener, st)
+	port := listener.Addr().(*net.TCPAddr).Port
+	p.advertise = netip.AddrPortFrom(addr.Unmap(), uint16(port))
+	p.parts = hub.Check{Name: "parts", Told: true, Check: g.Check}
 	if cfg.KubeletCAFile != "" {
 		if p.kubeletCA, err = authorities(cfg.KubeletCAFile); err != nil {
-			st.close(log)
 			return nil, usageError{fmt.Errorf("--kubelet-certificate-authority: %w", err)}
 		}
 	}
-	if p.hub, err = hub.New(p.hubConfig(cfg, st, listener, log)); err != nil {
-		st.close(log)
-		return nil, err
-	}
-	g.Go("hub", func(ctx context.Context) error {
-		// The store outlives every reader and writer of it.
-		defer st.close(log)
-		return p.hub.Run(ctx)
-	})
-	if err := within(g, 60*time.Second, p.hub.Ready(), "API server"); err != nil {
+	if err := p.start(g, listener, show); err != nil {
 		return nil, err
 	}
 	g.Go("keys", keys.Run)
-	show.done("API server", since, "https://"+p.advertise.String())
 	return p, keys.EnsureKubeconfig(paths.Kubeconfig, pki.SuperAdmin, "https://"+localAddress(cfg, port), contextName(cfg))
 }
 
-func (p *plane) hubConfig(cfg config.Config, st *state, listener net.Listener, log *slog.Logger) hub.Config {
+func (p *plane) hubConfig(st *state, listener net.Listener) hub.Config {
+	cfg, log := p.cfg, p.log
+	own := ownListeners(listener, st)
 	c := hub.Config{
 		Kinds:           p.kinds,
 		Store:           st.main,
 		Apart:           st.apart,
-		Checks:          st.checks,
+		Checks:          append(st.checks, p.parts),
 		Log:             log.With("component", "hub"),
 		Listener:        listener,
 		TLS:             withAuthority(pki.ServerTLS(p.pki.APIServer), p.pki.CA.Cert),
@@ -138,7 +106,7 @@ func (p *plane) hubConfig(cfg config.Config, st *state, listener net.Listener, l
 			ByAddress:  p.kubeletCA != nil,
 			Egress: egress.New(egress.Config{
 				Never: []netip.Prefix{netip.MustParsePrefix(cfg.ServiceCIDR)},
-				Own:   func() []netip.AddrPort { return p.own },
+				Own:   func() []netip.AddrPort { return own },
 			}),
 			Local: p.kubelet.where,
 			Log:   log.With("component", "connect"),
@@ -146,6 +114,7 @@ func (p *plane) hubConfig(cfg config.Config, st *state, listener net.Listener, l
 		MaxReads:  anyNumber(cfg.MaxReads),
 		MaxWrites: anyNumber(cfg.MaxWrites),
 		Memory:    memlimit.Apply(),
+		Leases:    &p.leases,
 		Version:   hub.Version{Git: config.Version, Commit: config.Build},
 	}
 	return c
@@ -214,7 +183,7 @@ func authorities(file string) (*x509.CertPool, error) {
 }
 
 func (p *plane) door(user api.User, userAgent string) client.Interface {
-	return p.hub.Door(user, userAgent)
+	return &door{hub: &p.hub, user: user, userAgent: userAgent}
 }
 
 // openKeys opens the certificate store; the API server's certificate names every address that it may be reached at.

@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/sha256"
 	"fmt"
-	"log/slog"
 
 	"sampan.dev/internal/api"
 	"sampan.dev/internal/client/lease"
@@ -14,17 +13,19 @@ import (
 )
 
 // leading makes a part of the control plane run only while it holds its Lease in kube-system, where tools look for it. With
-// an etcd of its own nobody else can be there, so the lease costs one write at each start; others may use an external one too,
-// so there it is renewed. A run takes over at once from an earlier one on the same data directory.
-func leading(p *plane, cfg config.Config, user, name string, log *slog.Logger, run func(ctx context.Context) error) func(ctx context.Context) error {
-	host, _ := cfg.Node() // checked when the keys were opened
-	sum := sha256.Sum256([]byte(cfg.DataDir))
+// an etcd of its own nobody else is there but by coming through our API server, so the lease costs one write at each start, and
+// one whenever somebody looks; others may use an external one too, so there it is renewed all the time. A run takes over at once
+// from an earlier one on the same data directory. When another holds the lease, the part stands by.
+func leading(p *plane, user, name string, run func(ctx context.Context) error) func(ctx context.Context) error {
+	host, _ := p.cfg.Node() // checked when the keys were opened
+	sum := sha256.Sum256([]byte(p.cfg.DataDir))
 	c := lease.Config{
 		Door:     p.door(api.User{Name: user, Groups: []string{api.GroupAuthenticated}}, name+"/"+config.Version+" leader-election"),
 		Name:     name,
 		Identity: fmt.Sprintf("%s_%s", host, uuidOf(sum)),
-		Quiet:    len(cfg.EtcdServers) == 0,
-		Log:      log,
+		Quiet:    len(p.cfg.EtcdServers) == 0,
+		Audience: &p.leases,
+		Log:      p.log,
 	}
 	return func(ctx context.Context) error { return lease.Run(ctx, c, run) }
 }

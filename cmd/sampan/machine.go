@@ -2,29 +2,24 @@ package main
 
 import (
 	"context"
-	"crypto/x509"
 	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
 	"net/netip"
-	"os"
 	"path/filepath"
+	"sync"
 	"time"
 
 	"sampan.dev/internal/api"
-	"sampan.dev/internal/api/core"
 	"sampan.dev/internal/client"
 	"sampan.dev/internal/client/cache"
 	"sampan.dev/internal/config"
 	"sampan.dev/internal/daemon"
 	"sampan.dev/internal/node/dns"
-	"sampan.dev/internal/node/kubelet"
 	"sampan.dev/internal/node/network"
 	"sampan.dev/internal/node/proxy"
 	"sampan.dev/internal/node/proxy/nft"
-	"sampan.dev/internal/node/runtime"
-	"sampan.dev/internal/node/serve"
 
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
@@ -57,9 +52,8 @@ func startMachine(g *daemon.Group, cfg config.Config, paths config.Paths, _ *ste
 	}
 	c := containerdOf(paths, log)
 	m.runtime = c.Endpoint()
-	g.Go("containerd", func(ctx context.Context) error {
-		return c.Run(ctx, func() { close(m.up) })
-	})
+	up := sync.OnceFunc(func() { close(m.up) })
+	g.Go("containerd", func(ctx context.Context) error { return c.Run(ctx, up) })
 	return m
 }
 
@@ -158,104 +152,6 @@ func (m *machine) startNetwork(g *daemon.Group, s *seat, name string, nodes *cac
 	return nil
 }
 
-func (m *machine) startKubelet(g *daemon.Group, s *seat, name string, services *cache.Informer[*corev1.Service]) error {
-	cri, err := runtime.Dial(m.runtime, m.log.With("component", "runtime"))
-	if err != nil {
-		return err
-	}
-	labels, err := nodeLabels(m.cfg.NodeLabels)
-	if err != nil {
-		return usageError{err}
-	}
-	taints, err := nodeTaints(m.cfg.NodeTaints)
-	if err != nil {
-		return usageError{err}
-	}
-	reserved, err := nodeReserves(m.cfg)
-	if err != nil {
-		return usageError{err}
-	}
-	if m.cfg.CloudProvider == "" {
-		// A cloud would say what kind of machine it is.
-		labels = withDefault(labels, corev1.LabelInstanceTypeStable, "sampan")
-	}
-	if err := os.MkdirAll(m.paths.StaticPods, 0o700); err != nil {
-		return err
-	}
-	cfg := kubelet.Config{
-		NodeName:        name,
-		RootDir:         m.paths.KubeletRoot,
-		LogDir:          m.paths.PodLogs,
-		ContainerLogs:   m.paths.ContainerLogs,
-		Runtime:         cri,
-		RuntimeEndpoint: m.runtime,
-		Bundled:         m.cfg.RuntimeEndpoint == "",
-		Door:            s.door,
-		Services:        services,
-		Log:             m.log.With("component", "kubelet"),
-		ClusterDNS:      []string{m.cfg.DNSIP().String()},
-		ClusterDomain:   m.cfg.ClusterDomain,
-		Register:        m.cfg.RegisterNode,
-		Labels:          labels,
-		Taints:          taints,
-		CloudProvider:   m.cfg.CloudProvider,
-		NetworkReady:    true,
-		StaticPods:      m.paths.StaticPods,
-		CgroupRoot:      m.paths.CgroupRoot,
-		StatusEvery:     m.cfg.StatusFrequency,
-		ReportEvery:     m.cfg.StatusFrequency, // zero means each one's own default
-		SystemReserved:  reserved.system,
-		KubeReserved:    reserved.kube,
-		EvictionHard:    reserved.evictionHard,
-		MaxPods:         m.cfg.MaxPods,
-		ManifestURL:     m.cfg.ManifestURL,
-		MachineID:       m.cfg.MachineID,
-		PodKind:         core.Pods(),
-		Version:         config.Version,
-	}
-	if cfg.NodeIPs, err = nodeIPs(m.cfg.NodeIP); err != nil {
-		return usageError{err}
-	}
-	if m.cfg.NodeExternalIP != "" {
-		cfg.ExternalIP = net.ParseIP(m.cfg.NodeExternalIP)
-	}
-	face, health, err := kubeletListeners()
-	if err != nil {
-		cri.Close()
-		return err
-	}
-	cfg.Port = int32(face.Addr().(*net.TCPAddr).Port)
-	if s.serves != nil {
-		s.serves(name, uint16(cfg.Port))
-	}
-	k, err := kubelet.New(cfg)
-	if err != nil {
-		cri.Close()
-		return err
-	}
-	serving := kubelet.ServingCredential(m.paths.KubeletRoot, name, name, func() []net.IP { return nodeAddresses(m.cfg) }, func() client.Interface { return s.door }, cfg.Log)
-	roots := x509.NewCertPool()
-	roots.AppendCertsFromPEM(s.authority)
-	serving.Former = roots
-	serving.Load()
-	g.Go("serving certificate", serving.Run)
-	server := serve.New(serve.Config{
-		NodeName:       name,
-		GetCertificate: serving.GetCertificate,
-		ClientCA:       roots,
-		Door:           s.door,
-		Host:           k.Host(),
-		Metrics:        k.Metrics(),
-		Log:            m.log,
-	})
-	g.Go("kubelet server", func(ctx context.Context) error { return server.Serve(ctx, face, health) })
-	g.Go("kubelet", func(ctx context.Context) error {
-		defer cri.Close()
-		return k.Run(ctx)
-	})
-	return nil
-}
-
 // nodeAddresses are those that the kubelet's serving certificate names.
 func nodeAddresses(cfg config.Config) []net.IP {
 	if ips, _ := nodeIPs(cfg.NodeIP); len(ips) > 0 {
@@ -276,23 +172,18 @@ func serveBeside(g *daemon.Group, name, address string, h http.Handler) {
 		return
 	}
 	g.Go(name, func(ctx context.Context) error {
+		on := l
+		if l = nil; on == nil { // started again
+			var err error
+			if on, err = net.Listen("tcp", address); err != nil {
+				return err
+			}
+		}
 		srv := &http.Server{Handler: h, ReadHeaderTimeout: 10 * time.Second}
 		stop := context.AfterFunc(ctx, func() { srv.Close() })
 		defer stop()
-		return srv.Serve(l)
+		return srv.Serve(on)
 	})
-}
-
-// kubeletListeners opens the kubelet's usual ports, or free ones when another cluster of this machine has them: the hub
-// learns the port from the Node. Health has no such way to be found, so without its port it is not served.
-func kubeletListeners() (face, health net.Listener, err error) {
-	if face, err = net.Listen("tcp", ":10250"); err != nil {
-		if face, err = net.Listen("tcp", ":0"); err != nil {
-			return nil, nil, fmt.Errorf("kubelet server: %w", err)
-		}
-	}
-	health, _ = net.Listen("tcp", "127.0.0.1:10248")
-	return face, health, nil
 }
 
 func cniConf(paths config.Paths) string { return filepath.Join(paths.Run, "cni/net.d") }
@@ -312,16 +203,6 @@ func foreignCNI(cfg config.Config) string {
 		return ""
 	}
 	return usualCNIConf
-}
-
-func withDefault(m map[string]string, key, value string) map[string]string {
-	if m == nil {
-		m = map[string]string{}
-	}
-	if _, ok := m[key]; !ok {
-		m[key] = value
-	}
-	return m
 }
 
 // whenReady returns a channel that is closed once the named node says that it is Ready. What an earlier run has said before

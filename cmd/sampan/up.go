@@ -66,6 +66,13 @@ func startCluster(cmd *cobra.Command, cfg config.Config, show bool) error {
 	if err := mayRun(cfg); err != nil {
 		return err
 	}
+	back := inBackground()
+	if !back.yes() {
+		running, err := makeWay(cmd.Context(), cfg.Paths(), withoutDetach(os.Args[1:]), cmd.OutOrStdout())
+		if err != nil || running {
+			return err
+		}
+	}
 	if cfg.Detach {
 		// Found out here, the answer does not come with the log of the cluster that runs.
 		if pid, err := holder(cfg.Paths()); err == nil && pid != 0 {
@@ -73,23 +80,29 @@ func startCluster(cmd *cobra.Command, cfg config.Config, show bool) error {
 		}
 		return detach(cmd.Context(), cfg, withoutDetach(os.Args[1:]), cmd.OutOrStdout())
 	}
-	out := io.Discard
-	var detached *os.File
-	if show {
+	return runHere(cmd, cfg, show, back)
+}
+
+// runHere runs the cluster in this process until it is told to stop.
+func runHere(cmd *cobra.Command, cfg config.Config, show bool, back background) error {
+	out := io.Writer(io.Discard)
+	switch {
+	case back.steps != nil:
+		defer back.steps.Close()
+		out = back.steps
+	case show && !back.yes():
 		out = cmd.OutOrStdout()
-		if detached = detachedSteps(); detached != nil {
-			defer detached.Close()
-			out = detached
-			// Every path is absolute by now; the folder it was started in is not to be held.
-			if err := os.Chdir("/"); err != nil {
-				return err
-			}
+	}
+	if back.yes() {
+		// Every path is absolute by now; the folder it was started in is not to be held.
+		if err := os.Chdir("/"); err != nil {
+			return err
 		}
 	}
 	logTo := cmd.ErrOrStderr()
-	if show && detached == nil {
-		// The terminal is for the steps; the log goes where a detached cluster's goes.
-		f, err := openLog(cfg)
+	if show {
+		// The terminal is for the steps, if there is one at all.
+		f, err := openLog(cfg, back.yes())
 		if err != nil {
 			return err
 		}
@@ -100,9 +113,13 @@ func startCluster(cmd *cobra.Command, cfg config.Config, show bool) error {
 	if err != nil {
 		return usageError{err}
 	}
+	if back.restarts != "" {
+		log.Warn("started again after the server had died", "ended", back.ended, "restarts", back.restarts)
+	}
 	err = runCluster(cmd.Context(), cfg, newSteps(out), log, func() {
-		if detached != nil {
-			fmt.Fprintln(detached, readyMark)
+		sayUp(cfg.Paths())
+		if back.steps != nil {
+			fmt.Fprintln(back.steps, readyMark)
 		}
 	})
 	if err != nil {
@@ -131,12 +148,14 @@ func withoutDetach(args []string) []string {
 	return out
 }
 
-func openLog(cfg config.Config) (*os.File, error) {
+// openLog opens the log file; std makes it the place of what is written to standard output and error too, as what a dying
+// process says.
+func openLog(cfg config.Config, std bool) (*obs.File, error) {
 	paths := cfg.Paths()
 	if err := os.MkdirAll(paths.Data, 0o700); err != nil {
 		return nil, err
 	}
-	return os.OpenFile(paths.Log, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
+	return obs.OpenFile(paths.Log, std)
 }
 
 // runCluster runs everything until ctx ends or a part fails, and calls ready once, when the cluster can be used.
@@ -151,11 +170,12 @@ func runCluster(ctx context.Context, cfg config.Config, show *steps, log *slog.L
 		return err
 	}
 	show.say("sampan %s, Kubernetes %s", config.Build, config.Version)
-	g := daemon.NewGroup(ctx)
+	g := daemon.NewGroup(ctx, log)
 	begun := make(chan error, 1)
 	go func() {
 		err := begin(g, cfg, paths, show, log)
 		if err == nil {
+			g.Settle()
 			ready()
 		}
 		begun <- err

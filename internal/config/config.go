@@ -74,6 +74,7 @@ type Config struct {
 	Token           string // agent: id.secret, with an optional CA hash in front
 
 	Controllers            string
+	Scheduler              bool // run one
 	NodeMonitorGracePeriod time.Duration
 
 	// How the API server believes kubelets: by the cluster's own authority unless told otherwise.
@@ -97,6 +98,7 @@ func Default() Config {
 		RegisterNode:           true,
 		MaxPods:                110,
 		Controllers:            "*",
+		Scheduler:              true,
 		NodeMonitorGracePeriod: 50 * time.Second,
 		LogLevel:               "info",
 		LogFormat:              "text",

@@ -88,6 +88,11 @@ func (m *Manager) Names() []string {
 	return out
 }
 
+// Any reports whether the selection leaves any controller to run.
+func (m *Manager) Any() bool {
+	return slices.ContainsFunc(m.list(), func(d descriptor) bool { return enabled(d, m.cfg.Controllers) })
+}
+
 // enabled decides whether a controller runs: the first word about it counts, then "*".
 func enabled(d descriptor, selection []string) bool {
 	if selection == nil {

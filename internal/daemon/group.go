@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"sync"
 )
 
@@ -11,33 +12,46 @@ import (
 type Group struct {
 	ctx    context.Context // the life of the group; handed to every part
 	cancel context.CancelCauseFunc
+	log    *slog.Logger
 	wg     sync.WaitGroup
+
+	mu struct {
+		sync.Mutex
+		settled bool
+		parts   []*part
+	}
 }
 
-// NewGroup makes a group whose parts live until parent ends or one of them fails.
-func NewGroup(parent context.Context) *Group {
+// NewGroup makes a group whose parts live until parent ends or, before it has settled, one of them fails.
+func NewGroup(parent context.Context, log *slog.Logger) *Group {
 	ctx, cancel := context.WithCancelCause(parent)
-	return &Group{ctx: ctx, cancel: cancel}
+	return &Group{ctx: ctx, cancel: cancel, log: log.With("component", "daemon")}
 }
 
 // Context ends when the group is told to stop.
 func (g *Group) Context() context.Context { return g.ctx }
 
-// Go runs a part. An error from it, or its return before the group was told to stop, stops the group.
+// Go runs a part. It has failed when it returns before the group was told to stop, with an error or without, and when it
+// panics. Since a part that fails is run again, run makes what it works with anew each time, or leaves it as good as new.
 func (g *Group) Go(name string, run func(ctx context.Context) error) {
-	g.wg.Add(1)
-	go func() {
-		defer g.wg.Done()
-		err := run(g.ctx)
-		switch {
-		case g.ctx.Err() != nil:
-			return // told to stop; what it says now is an echo of that
-		case err == nil:
-			g.cancel(fmt.Errorf("%s: ended by itself", name))
-		default:
-			g.cancel(fmt.Errorf("%s: %w", name, err))
-		}
-	}()
+	p := &part{name: name}
+	g.mu.Lock()
+	g.mu.parts = append(g.mu.parts, p)
+	g.mu.Unlock()
+	g.wg.Go(func() { g.keep(p, run) })
+}
+
+// Settle says that all that was asked for is up: from now on a part that fails is started again instead of ending the group.
+func (g *Group) Settle() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.mu.settled = true
+}
+
+func (g *Group) settled() bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.mu.settled
 }
 
 // Stop tells every part to stop.
@@ -51,4 +65,31 @@ func (g *Group) Wait() error {
 		return err
 	}
 	return nil
+}
+
+// Check says which parts are down, or have been a moment ago, and why; nil when all have been running for a while. It is a
+// health check.
+func (g *Group) Check(context.Context) error {
+	g.mu.Lock()
+	parts := g.mu.parts[:len(g.mu.parts):len(g.mu.parts)]
+	g.mu.Unlock()
+	var errs []error
+	for _, p := range parts {
+		if err := p.trouble(); err != nil {
+			errs = append(errs, fmt.Errorf("%s: %w", p.name, err))
+		}
+	}
+	return joined(errs)
+}
+
+// joined is errors.Join on one line.
+func joined(errs []error) error {
+	if len(errs) == 0 {
+		return nil
+	}
+	all := errs[0]
+	for _, err := range errs[1:] {
+		all = fmt.Errorf("%w; %w", all, err)
+	}
+	return all
 }

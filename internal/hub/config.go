@@ -12,6 +12,7 @@ import (
 	"slices"
 
 	"sampan.dev/internal/api"
+	"sampan.dev/internal/client/lease"
 	"sampan.dev/internal/hub/audit"
 	"sampan.dev/internal/hub/authn"
 	"sampan.dev/internal/hub/authz"
@@ -63,8 +64,9 @@ type Config struct {
 	FrontCAPEM  []byte
 	ServerCAPEM []byte // published in cluster-info
 
-	Audit   audit.Sink // nil: nothing is recorded
-	Connect Connector  // nil: no streams
+	Leases  *lease.Audience // is told who looks at leases over the network; nil: nobody cares
+	Audit   audit.Sink      // nil: nothing is recorded
+	Connect Connector       // nil: no streams
 	OpenAPI http.Handler
 	Version Version
 

@@ -18,6 +18,10 @@ type Check struct {
 	Check func(ctx context.Context) error
 	Ready bool // only of /readyz
 	Live  bool // only of /livez and /healthz
+
+	// Told is for what people should see and nobody should act on: it is listed with its reason, and can be asked alone, but
+	// decides nothing. An API server is not taken out of service because the DNS server beside it is down.
+	Told bool
 }
 
 // mark is a check that something else sets.
@@ -141,6 +145,10 @@ func (h *Hub) health(w http.ResponseWriter, r *http.Request) error {
 			continue
 		}
 		if err := c.Check(r.Context()); err != nil {
+			if c.Told {
+				fmt.Fprintf(&out, "[-]%s failed: %s\n", c.Name, strings.ReplaceAll(err.Error(), "\n", " "))
+				continue
+			}
 			names = append(names, c.Name)
 			fmt.Fprintf(&out, "[-]%s failed: reason withheld\n", c.Name)
 			fmt.Fprintf(&failed, "%s: %v; ", c.Name, err)

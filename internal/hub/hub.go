@@ -180,7 +180,10 @@ func (h *Hub) authenticator() authn.Authenticator { return h.authn }
 
 // Door makes a door in process for an identity; it is a client.Factory.
 func (h *Hub) Door(user api.User, userAgent string) client.Interface {
-	return local.New(local.Config{Kinds: h.cfg.Kinds, Verbs: h.verbs, Audit: h.cfg.Audit, Log: h.log}, user, userAgent)
+	return local.New(local.Config{
+		Kinds: h.cfg.Kinds, Verbs: h.verbs, Audit: h.cfg.Audit, Log: h.log,
+		WhenEnded: func(f func()) func() bool { return context.AfterFunc(h.stopping, f) },
+	}, user, userAgent)
 }
 
 // Own is the hub's own door: system:apiserver, which may do everything.

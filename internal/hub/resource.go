@@ -61,6 +61,9 @@ func (h *Hub) resource(w *recorder, r *http.Request, x *exchange) error {
 		c.query = r.URL.Query()
 		c.out.IncludeObject = metav1.IncludeObjectPolicy(c.query.Get("includeObject"))
 	}
+	if h.cfg.Leases != nil && k.Resource == client.Leases.Resource && k.Group == client.Leases.Group {
+		defer h.looked(&c)()
+	}
 	switch rt.Verb {
 	case "get":
 		return c.get()

@@ -28,52 +28,58 @@ type Config struct {
 
 	// Quiet is for a candidate that is alone while it runs: it takes the lease, so that those who look find a holder, and
 	// from then on only looks twice in Deadline whether it still has it, instead of renewing every Retry; nor does it give it up
-	// in the end. Its Identity must be the same at each start. Somebody else who stands for the lease takes it after Duration,
-	// as from a leader that has died, and the candidate finds that out.
-	Quiet bool
+	// in the end. Its Identity must be the same at each start. Whoever looks at the lease must see that its holder lives: that is
+	// what Audience is for. Without one, somebody else who stands for the lease takes it after Duration. A quiet leader loses the
+	// lease to another holder only, never because it could not be read or written in time.
+	Quiet    bool
+	Audience *Audience // may be nil
 
 	Log *slog.Logger
 }
 
-// ErrLost says that leadership was lost against the leader's will. What it led has been stopped; usually the process
-// starts over.
-var ErrLost = errors.New("leadership lost")
+// errLost says that leadership was lost against the leader's will.
+var errLost = errors.New("leadership lost")
 
-// Run waits until the lease can be had, then runs lead with a context that ends when the lease is lost, renewing
-// meanwhile. It returns lead's error when lead ends by itself, nil when ctx ends, and ErrLost. The lease is given up in
-// the first two cases, so that the next leader need not wait.
+// Run waits until the lease can be had, then runs lead with a context that ends when the lease is lost, renewing meanwhile.
+// When it is lost and lead has returned, Run stands by and leads again once the lease is free: lead may be called many times.
+// Run returns lead's error when lead ends by itself, and nil when ctx ends. The lease is given up then, so that the next leader
+// need not wait.
 //
 // A candidate that waits only reads: it looks every Retry whether the lease has changed, since the roles that upstream
 // grants to its components do not let them watch leases. It trusts its own clock alone, for how long ago a change was
 // first seen.
 func Run(ctx context.Context, cfg Config, lead func(ctx context.Context) error) error {
 	e := newElector(cfg)
-	if !e.acquire(ctx) {
-		return nil
+	for e.acquire(ctx) {
+		e.log.Info("became leader")
+		ended, lost := e.reign(ctx, lead)
+		if lost != nil && ctx.Err() == nil {
+			e.log.Warn("leadership lost, standing by", "error", lost)
+			continue
+		}
+		if ctx.Err() != nil {
+			ended = nil
+		}
+		if !e.Quiet && lost == nil {
+			e.release(context.WithoutCancel(ctx))
+		}
+		return ended
 	}
-	e.log.Info("became leader")
+	return nil
+}
+
+// reign leads, in this goroutine, until lead ends by itself or because ctx has ended or the lease is lost.
+func (e *elector) reign(ctx context.Context, lead func(ctx context.Context) error) (ended, lost error) {
 	leading, stop := context.WithCancel(ctx)
-	defer stop()
-	var ended error
-	done := make(chan struct{})
+	defer stop() // lead may panic
+	renewing := make(chan error, 1)
 	go func() {
-		defer close(done)
-		ended = lead(leading)
+		defer stop()
+		renewing <- e.renew(leading)
 	}()
-	lost := e.renew(leading, done)
+	ended = lead(leading)
 	stop()
-	<-done
-	switch {
-	case lost != nil:
-		e.log.Warn("leadership lost")
-		return lost
-	case ctx.Err() != nil:
-		ended = nil
-	}
-	if !e.Quiet {
-		e.release(context.WithoutCancel(ctx))
-	}
-	return ended
+	return ended, <-renewing
 }
 
 // elector is one candidate's view of the lease.
@@ -121,43 +127,58 @@ func (e *elector) acquire(ctx context.Context) bool {
 	}
 }
 
-// renew keeps the lease until ctx ends or done is closed (nil), or renewing has failed for too long (ErrLost).
-func (e *elector) renew(ctx context.Context, done <-chan struct{}) error {
-	every := e.Retry
-	if e.Quiet {
-		every = e.Deadline / 2
-	}
-	t := time.NewTicker(every)
+// renew keeps the lease until ctx ends (nil), or it is another's or, for one that is not quiet, renewing has failed for too
+// long (errLost).
+func (e *elector) renew(ctx context.Context) error {
+	looks := e.Audience.hold(e.Namespace, e.Name)
+	defer e.Audience.leave(looks)
+	t := time.NewTimer(e.pace(looks))
 	defer t.Stop()
 	renewed := time.Now()
 	for {
+		var seen chan struct{}
 		select {
 		case <-ctx.Done():
 			return nil
-		case <-done:
-			return nil
 		case <-t.C:
+		case seen = <-looks.asked(): // somebody is about to look
 		}
 		attempt, cancel := context.WithDeadline(ctx, renewed.Add(e.Deadline))
-		held, err := e.keep(attempt)
+		if e.Quiet {
+			cancel()
+			attempt, cancel = context.WithTimeout(ctx, e.Deadline)
+		}
+		held, err := e.keep(attempt, seen != nil || looks.watched())
 		cancel()
+		if seen != nil {
+			close(seen)
+		}
 		switch {
 		case held:
 			renewed = time.Now()
 		case ctx.Err() != nil:
 			return nil
 		case errors.Is(err, errTaken):
-			return fmt.Errorf("%w: %s was %w", ErrLost, e.Name, err)
-		case time.Since(renewed) >= e.Deadline:
-			return fmt.Errorf("%w: %s not renewed for %v: %w", ErrLost, e.Name, e.Deadline, err)
+			return fmt.Errorf("%w: %s was %w", errLost, e.Name, err)
+		case !e.Quiet && time.Since(renewed) >= e.Deadline:
+			return fmt.Errorf("%w: %s not renewed for %v: %w", errLost, e.Name, e.Deadline, err)
 		default:
 			e.log.Debug("lease not renewed", "error", err)
 		}
+		t.Reset(e.pace(looks))
 	}
 }
 
-// keep makes sure that the lease is still ours: by renewing it, or by looking.
-func (e *elector) keep(ctx context.Context) (bool, error) {
+// pace is the time until the lease is to be renewed, or looked at.
+func (e *elector) pace(looks *looks) time.Duration {
+	if e.Quiet && !looks.watched() {
+		return e.Deadline / 2
+	}
+	return e.Retry
+}
+
+// keep makes sure that the lease is still ours: by renewing it, or by looking, which does where nobody sees it.
+func (e *elector) keep(ctx context.Context, visible bool) (bool, error) {
 	if !e.Quiet {
 		return e.try(ctx)
 	}
@@ -169,6 +190,10 @@ func (e *elector) keep(ctx context.Context) (bool, error) {
 		return false, err
 	case deref(now.Spec.HolderIdentity) != e.Identity:
 		return false, fmt.Errorf("%w by %s", errTaken, deref(now.Spec.HolderIdentity))
+	case visible && time.Since(deref(now.Spec.RenewTime).Time) >= e.Retry:
+		e.lease = now
+		err := e.write(ctx)
+		return err == nil, err
 	}
 	return true, nil
 }

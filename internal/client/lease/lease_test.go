@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -29,8 +30,9 @@ type hub struct {
 
 type door struct {
 	client.Interface
-	h   *hub
-	cut bool
+	h    *hub
+	cut  bool
+	look func(context.Context) // before each Get
 }
 
 func (d *door) enter(ctx context.Context) (func(), error) {
@@ -47,6 +49,9 @@ func (d *door) enter(ctx context.Context) (func(), error) {
 }
 
 func (d *door) Get(ctx context.Context, ref client.Ref, _ metav1.GetOptions) (runtime.Object, error) {
+	if d.look != nil {
+		d.look(ctx)
+	}
 	leave, err := d.enter(ctx)
 	if err != nil {
 		return nil, err
@@ -107,11 +112,24 @@ type candidate struct {
 	leading bool
 }
 
-func stand(t *testing.T, h *hub, id string) *candidate {
-	c := &candidate{door: &door{h: h}, ended: make(chan error, 1)}
+func stand(t *testing.T, h *hub, id string, change ...func(*door)) *candidate {
+	d := &door{h: h}
+	for _, f := range change {
+		f(d)
+	}
+	return standAs(t, Config{Door: d, Name: "x", Identity: id, Log: slog.New(slog.NewTextHandler(io.Discard, nil))})
+}
+
+func standQuiet(t *testing.T, h *hub, a *Audience) *candidate {
+	return standAs(t, Config{Door: &door{h: h}, Name: "x", Identity: "alone", Quiet: true, Audience: a, Log: slog.New(slog.DiscardHandler)})
+}
+
+func standAs(t *testing.T, cfg Config) *candidate {
+	d := cfg.Door.(*door)
+	h := d.h
+	c := &candidate{door: d, ended: make(chan error, 1)}
 	ctx, stop := context.WithCancel(t.Context())
 	c.stop = stop
-	cfg := Config{Door: c.door, Name: "x", Identity: id, Log: slog.New(slog.NewTextHandler(io.Discard, nil))}
 	go func() {
 		c.ended <- Run(ctx, cfg, func(ctx context.Context) error {
 			h.mu.Lock()
@@ -181,8 +199,8 @@ func TestCutOffLeaderStepsBackBeforeAnotherLeads(t *testing.T) {
 		h.mu.Lock()
 		a.door.cut = true
 		h.mu.Unlock()
-		if err := <-a.ended; !errors.Is(err, ErrLost) {
-			t.Errorf("the leader that was cut off ended with %v", err)
+		for a.leads() {
+			time.Sleep(100 * time.Millisecond)
 		}
 		if d := time.Since(cut); d < 8*time.Second || d > 12*time.Second {
 			t.Errorf("it stepped back after %v", d)
@@ -196,8 +214,22 @@ func TestCutOffLeaderStepsBackBeforeAnotherLeads(t *testing.T) {
 		if d := time.Since(cut); d > 22*time.Second {
 			t.Errorf("the other took over after %v", d)
 		}
+		h.mu.Lock()
+		a.door.cut = false
+		h.mu.Unlock()
+		time.Sleep(time.Minute)
+		if a.leads() || !b.leads() {
+			t.Error("who comes back does not stand by")
+		}
 		b.stop()
 		<-b.ended
+		for !a.leads() {
+			time.Sleep(100 * time.Millisecond)
+		}
+		a.stop()
+		if err := <-a.ended; err != nil {
+			t.Error(err)
+		}
 	})
 }
 
@@ -218,13 +250,16 @@ func TestQuiet(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := &hub{}
 		cfg := Config{Door: &door{h: h}, Name: "x", Identity: "alone", Quiet: true, Log: slog.New(slog.DiscardHandler)}
+		var led atomic.Bool
 		run := func() (leading chan struct{}, done chan error, stop context.CancelFunc) {
 			ctx, stop := context.WithCancel(t.Context())
-			leading, done = make(chan struct{}), make(chan error, 1)
+			leading, done = make(chan struct{}, 10), make(chan error, 1)
 			go func() {
 				done <- Run(ctx, cfg, func(ctx context.Context) error {
-					close(leading)
+					leading <- struct{}{}
+					led.Store(true)
 					<-ctx.Done()
+					led.Store(false)
 					return nil
 				})
 			}()
@@ -257,13 +292,136 @@ func TestQuiet(t *testing.T) {
 		h.mu.Unlock()
 		time.Sleep(5 * time.Second) // half of Deadline
 		synctest.Wait()
-		select {
-		case err := <-done:
-			if !errors.Is(err, ErrLost) {
-				t.Errorf("%v, want ErrLost", err)
-			}
-		default:
+		if led.Load() {
 			t.Error("still leads")
 		}
+		select {
+		case err := <-done:
+			t.Errorf("ended with %v instead of standing by", err)
+		default:
+		}
+		time.Sleep(20 * time.Second) // the other is not heard of again
+		synctest.Wait()
+		if !led.Load() || h.holder() != "alone" {
+			t.Errorf("does not lead again; held by %q", h.holder())
+		}
+	})
+}
+
+// A quiet leader whose hub does not answer, for however long, goes on: nobody else can have the lease.
+func TestQuietLeaderOutlivesItsHub(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := &hub{}
+		c := standQuiet(t, h, nil)
+		if !c.leads() {
+			t.Fatal("does not lead")
+		}
+		h.mu.Lock()
+		c.door.cut = true
+		h.mu.Unlock()
+		time.Sleep(time.Hour)
+		if !c.leads() {
+			t.Error("leadership was lost to nobody")
+		}
+		h.mu.Lock()
+		c.door.cut = false
+		h.mu.Unlock()
+		time.Sleep(time.Minute)
+		if !c.leads() || h.writes != 1 {
+			t.Errorf("leads: %v, %d writes", c.leads(), h.writes)
+		}
+	})
+}
+
+// Whoever looks at a lease that is held quietly finds it renewed, as a stock candidate does that stands for it: it stands by as
+// long as the holder lives and takes over when it does not. Nothing is written while nobody looks.
+func TestQuietLeaseIsRenewedWhereSomebodyLooks(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h, audience := &hub{}, &Audience{}
+		ours := standQuiet(t, h, audience)
+		time.Sleep(time.Hour)
+		if !ours.leads() || h.writes != 1 {
+			t.Fatalf("leads: %v, %d writes in an hour that nobody looked", ours.leads(), h.writes)
+		}
+		audience.Look(t.Context(), "kube-system", "x")
+		if d := time.Since(h.lease.Spec.RenewTime.Time); d > 2*time.Second {
+			t.Errorf("who looks finds a lease that was renewed %v ago", d)
+		}
+		for range 100 { // in the same moment
+			audience.Look(t.Context(), "", "")
+		}
+		audience.Look(t.Context(), "kube-system", "another")
+		audience.Look(t.Context(), "default", "x")
+		if h.writes != 2 {
+			t.Errorf("%d writes for one look", h.writes)
+		}
+
+		stock := stand(t, h, "stock", func(d *door) { d.look = func(ctx context.Context) { audience.Look(ctx, "kube-system", "x") } })
+		time.Sleep(10 * time.Minute)
+		if !ours.leads() || stock.leads() {
+			t.Fatalf("ours leads: %v, the other: %v", ours.leads(), stock.leads())
+		}
+		ours.stop()
+		<-ours.ended
+		dead := time.Now()
+		for !stock.leads() {
+			time.Sleep(time.Second)
+		}
+		if d := time.Since(dead); d > 22*time.Second {
+			t.Errorf("the other took over %v after ours had died", d)
+		}
+
+		// Ours comes again and stands by, and leads when the other has gone.
+		ours = standQuiet(t, h, audience)
+		time.Sleep(10 * time.Minute)
+		if ours.leads() || !stock.leads() {
+			t.Fatalf("ours leads: %v, the other: %v", ours.leads(), stock.leads())
+		}
+		stock.stop()
+		<-stock.ended
+		for !ours.leads() {
+			time.Sleep(time.Second)
+		}
+	})
+}
+
+// While somebody watches, the lease is renewed at the pace of others; not before and not after.
+func TestQuietLeaseIsRenewedWhileWatched(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for _, namespace := range []string{"kube-system", ""} {
+			h, audience := &hub{}, &Audience{}
+			ours := standQuiet(t, h, audience)
+			time.Sleep(time.Hour)
+			elsewhere := audience.Watch(t.Context(), "kube-node-lease")
+			time.Sleep(time.Minute)
+			before := h.writes
+			end := audience.Watch(t.Context(), namespace)
+			time.Sleep(time.Minute)
+			during := h.writes - before
+			end()
+			elsewhere()
+			time.Sleep(time.Hour)
+			if after := h.writes - before - during; before != 1 || during < 28 || during > 32 || after > 1 {
+				t.Errorf("watching %q: %d writes before, %d in a minute of it, %d after", namespace, before, during, after)
+			}
+			if n := len(audience.mu.watchers); n != 0 {
+				t.Errorf("%d namespaces are remembered", n)
+			}
+			ours.stop()
+			<-ours.ended
+		}
+	})
+}
+
+// A lead that panics leaves nobody renewing.
+func TestLeadPanics(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := &hub{}
+		func() {
+			defer func() { recover() }()
+			cfg := Config{Door: &door{h: h}, Name: "x", Identity: "a", Quiet: true, Audience: &Audience{}, Log: slog.New(slog.DiscardHandler)}
+			_ = Run(context.Background(), cfg, func(context.Context) error { panic("oh") })
+		}()
+		synctest.Wait() // the goroutine that renews has ended, or this test would not
 	})
 }

@@ -26,6 +26,10 @@ type Config struct {
 	Log   *slog.Logger
 	// Remote is the ADDRESS:PORT that the caller is said to come from, in tests; a door in process has none.
 	Remote string
+
+	// WhenEnded has f called when the hub ends, unless the function that it returns is called before; nil if no watch outlives
+	// the hub.
+	WhenEnded func(f func()) func() bool
 }
 
 // Door is a client.Interface for one identity.

@@ -30,7 +30,12 @@ func (d *Door) Watch(ctx context.Context, ref client.Ref, opts metav1.ListOption
 	w.single = sync.OnceValue(w.split)
 	ctx, cancel := context.WithCancel(ctx)
 	w.stop = sync.OnceFunc(func() { close(w.stopped); cancel() })
+	forget := func() bool { return true }
+	if d.cfg.WhenEnded != nil {
+		forget = d.cfg.WhenEnded(cancel)
+	}
 	go func() {
+		defer forget()
 		defer cancel()
 		defer close(w.batches)
 		defer s.Close()
