@@ -64,14 +64,15 @@ func (h *Hub) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 }
 
 // serve runs the stages after another; an error is sent by the caller.
-func (h *Hub) serve(w *recorder, r *http.Request, x *exchange) error {
-	var err error
+func (h *Hub) serve(w *recorder, r *http.Request, x *exchange) (err error) {
 	if x.route, err = parseRoute(r); err != nil {
 		return apierrors.NewInternalError(err)
 	}
 	if x.user, err = h.authenticate(r); err != nil {
+		dismiss(w, r, nil)
 		return err
 	}
+	dismiss(w, r, &x.user)
 	x.caller = x.user
 	as, err := h.impersonate(r.Context(), r, x.user)
 	if err != nil {
@@ -88,12 +89,14 @@ func (h *Hub) serve(w *recorder, r *http.Request, x *exchange) error {
 	defer leave()
 	defer x.letGo(h)
 	if !x.route.long() {
-		ctx, cancel, err := deadline(r)
-		if err != nil {
-			return err
+		ctx, cancel, bad := deadline(r)
+		if bad != nil {
+			return bad
 		}
 		defer cancel()
+		defer func() { err = late(ctx, w, r, err) }()
 		r = r.WithContext(ctx)
+		bound(ctx, w, r)
 	}
 	if err := h.verbs.Authorize(r.Context(), attributes(&x.route, x.user, r)); err != nil {
 		w.Header().Set("X-Content-Type-Options", "nosniff") // the message repeats what the client sent

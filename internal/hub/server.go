@@ -47,7 +47,7 @@ func (h *Hub) listen(ctx context.Context) error {
 			PingAfter: 30 * time.Second, PingTimeout: 15 * time.Second,
 		},
 		one: &http.Server{
-			Handler: h, MaxHeaderBytes: maxHeaderBytes, ReadHeaderTimeout: handshakeIn, IdleTimeout: idleAfter, Protocols: &onlyHTTP1,
+			Handler: upright{h}, MaxHeaderBytes: maxHeaderBytes, ReadHeaderTimeout: handshakeIn, IdleTimeout: idleAfter, Protocols: &onlyHTTP1,
 			ErrorLog:    log.New(serverLog{h.log}, "", 0),
 			BaseContext: func(net.Listener) context.Context { return base },
 		},

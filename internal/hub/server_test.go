@@ -10,13 +10,14 @@ import (
 	"testing"
 	"time"
 
+	"sampan.dev/internal/hub/audit"
 	"sampan.dev/internal/pki"
 
 	"golang.org/x/net/http2"
 )
 
 // served is a doorman on loopback, and what ends it.
-func served(t *testing.T) (addr string, stop func() <-chan error) {
+func served(t *testing.T, sinks ...audit.Sink) (addr string, stop func() <-chan error) {
 	t.Helper()
 	ca, err := pki.NewAuthority("test")
 	if err != nil {
@@ -29,7 +30,11 @@ func served(t *testing.T) (addr string, stop func() <-chan error) {
 	cfg := &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{ca.Cert.Raw}, PrivateKey: ca.Key}}}
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
-	h := start(t, nil)
+	h := start(t, func(c *Config) {
+		for _, s := range sinks {
+			c.Audit = s
+		}
+	})
 	h.cfg.Listener, h.cfg.TLS = l, cfg
 	go func() { done <- h.listen(ctx) }()
 	t.Cleanup(cancel)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"math/rand/v2"
+	"time"
 
 	"sampan.dev/internal/hub/verb"
 	"sampan.dev/internal/hub/wire"
@@ -24,6 +25,8 @@ func (c *call) watch() error {
 	if opts.TimeoutSeconds == nil || *opts.TimeoutSeconds == 0 {
 		opts.TimeoutSeconds = new(minWatch + rand.Int64N(minWatch))
 	}
+	// A client that reads nothing keeps its watch no longer than one that does.
+	boundAnswer(c.w, time.Now().Add(time.Duration(*opts.TimeoutSeconds)*time.Second+requestTimeout))
 	ctx, cancel := context.WithCancel(c.r.Context())
 	defer cancel()
 	defer context.AfterFunc(c.h.stopping, cancel)()

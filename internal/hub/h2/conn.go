@@ -7,7 +7,6 @@ import (
 	"crypto/tls"
 	"encoding/binary"
 	"errors"
-	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -33,9 +32,11 @@ type conn struct {
 	// The reader's own.
 	frames *http2.Framer
 	in     *bufio.Reader
+	meter  *meter
 
 	last  atomic.Uint32 // the newest stream that the client has opened; the reader raises it
 	heard atomic.Int64  // when the last frame came, in Unix nanoseconds
+	sent  atomic.Uint64 // writes that the kernel has taken
 
 	changed *sync.Cond // on mu: windows, buffer, or the end of streams
 	mu      struct {
@@ -49,25 +50,37 @@ type conn struct {
 		block   bytes.Buffer // what encoder writes to
 
 		window   int64 // what the client lets us send on all streams together
+		credit   int64 // what was sent and not yet set against window updates
 		initial  int64 // of new streams
 		maxFrame int
 		received int64 // what the client may still send on all streams together
 		owed     int64 // what was read of bodies and not yet given back to received
 
 		streams map[uint32]*stream
+		past    past
 		running int  // handlers
 		leaving bool // no more streams are taken
 		left    bool // and the client has been told
+		busy    bool // the client may be sending what is not wanted; closing at once would lose what it has not read
 		err     error
+
+		trifles, cancels budget
+
 		idle    time.Time // since when there are no streams
 		pinged  time.Time // zero when no answer is awaited
-		timer   *time.Timer
+		stuck   time.Time // when sent was stuckAt
+		stuckAt uint64
+		timer   *time.Timer // of lookAfter, which runs at wakes
+		wakes   time.Time
 	}
 }
 
 func newConn(s *Server, tc *tls.Conn) *conn {
 	c := &conn{srv: s, tls: tc, remote: tc.RemoteAddr().String(), in: bufio.NewReader(tc)}
-	c.cork, _ = tc.NetConn().(*cork)
+	c.meter = &meter{in: c.in}
+	if c.cork, _ = tc.NetConn().(*cork); c.cork != nil {
+		c.cork.sent = &c.sent
+	}
 	st := tc.ConnectionState()
 	c.state = &st
 	base := s.BaseContext
@@ -80,7 +93,7 @@ func newConn(s *Server, tc *tls.Conn) *conn {
 	c.mu.streams = map[uint32]*stream{}
 	c.mu.encoder = hpack.NewEncoder(&c.mu.block)
 	c.mu.idle = time.Now()
-	c.frames = http2.NewFramer(io.Discard, c.in)
+	c.frames = http2.NewFramer(io.Discard, c.meter)
 	c.frames.ReadMetaHeaders = hpack.NewDecoder(4096, nil)
 	c.frames.MaxHeaderListSize = s.maxHeader()
 	c.frames.SetMaxReadFrameSize(recvFrame)
@@ -157,6 +170,7 @@ func (c *conn) greet() error {
 // read takes frames until the connection ends.
 func (c *conn) read() error {
 	for {
+		c.meter.heads = 0
 		f, err := c.frames.ReadFrame()
 		c.heard.Store(time.Now().UnixNano())
 		if err == nil {
@@ -164,11 +178,7 @@ func (c *conn) read() error {
 		}
 		var bad http2.StreamError
 		if errors.As(err, &bad) {
-			c.mu.Lock()
-			c.last.Store(max(c.last.Load(), bad.StreamID)) // a request too broken to be one
-			c.resetLocked(bad.StreamID, bad.Code)
-			err = c.floodedLocked()
-			c.mu.Unlock()
+			err = c.refuse(bad)
 		}
 		if err != nil {
 			return err
@@ -176,159 +186,54 @@ func (c *conn) read() error {
 	}
 }
 
-func (c *conn) frame(f http2.Frame) error {
-	switch f := f.(type) {
-	case *http2.MetaHeadersFrame:
-		return c.headers(f)
-	case *http2.DataFrame:
-		return c.data(f)
-	case *http2.WindowUpdateFrame:
-		return c.windowUpdate(f)
-	case *http2.SettingsFrame:
-		return c.settings(f)
-	case *http2.PingFrame:
-		return c.ping(f)
-	case *http2.RSTStreamFrame:
-		return c.reset(f)
-	case *http2.PushPromiseFrame:
-		return http2.ConnectionError(http2.ErrCodeProtocol)
-	case *http2.GoAwayFrame:
-		c.mu.Lock()
-		defer c.mu.Unlock()
-		c.mu.leaving = true // it opens no more streams; what it has open goes on
+// refuse answers a frame that is wrong for its stream alone.
+func (c *conn) refuse(bad http2.StreamError) error {
+	if c.meter.kind == http2.FrameHeaders || c.meter.kind == http2.FrameContinuation {
+		if bad.StreamID%2 != 1 {
+			return http2.ConnectionError(http2.ErrCodeProtocol)
+		}
+		c.last.Store(max(c.last.Load(), bad.StreamID)) // a request too broken to be one
 	}
-	return nil
-}
-
-func (c *conn) settings(f *http2.SettingsFrame) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if f.IsAck() {
-		return nil
-	}
-	err := f.ForeachSetting(func(s http2.Setting) error {
-		if err := s.Valid(); err != nil {
-			return err
-		}
-		switch s.ID {
-		case http2.SettingHeaderTableSize:
-			c.mu.encoder.SetMaxDynamicTableSizeLimit(min(s.Val, 4096))
-		case http2.SettingMaxFrameSize:
-			c.mu.maxFrame = int(min(s.Val, sendFrame))
-		case http2.SettingInitialWindowSize:
-			grown := int64(s.Val) - c.mu.initial
-			c.mu.initial = int64(s.Val)
-			for _, st := range c.mu.streams {
-				if st.window += grown; st.window > maxWindow {
-					return http2.ConnectionError(http2.ErrCodeFlowControl)
-				}
-			}
-			c.changed.Broadcast()
-		}
-		return nil
-	})
-	if err != nil {
-		return err
-	}
-	c.frameLocked(http2.FrameSettings, http2.FlagSettingsAck, 0, 0)
-	return c.answerLocked()
-}
-
-func (c *conn) ping(f *http2.PingFrame) error {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if f.IsAck() {
-		c.mu.pinged = time.Time{}
-		return nil
-	}
-	c.frameLocked(http2.FramePing, http2.FlagPingAck, 0, len(f.Data))
-	c.mu.out = append(c.mu.out, f.Data[:]...)
-	return c.answerLocked()
-}
-
-// answerLocked has what was appended sent soon, without waiting for it.
-func (c *conn) answerLocked() error {
-	if err := c.floodedLocked(); err != nil {
-		return err
-	}
-	c.nudgeLocked()
-	return nil
-}
-
-// floodedLocked finds a client that makes us answer and does not read the answers.
-func (c *conn) floodedLocked() error {
-	if len(c.mu.out) > sendFlood {
-		return http2.ConnectionError(http2.ErrCodeEnhanceYourCalm)
-	}
-	return nil
-}
-
-const maxWindow = 1<<31 - 1
-
-func (c *conn) windowUpdate(f *http2.WindowUpdateFrame) error {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if f.StreamID == 0 {
-		if c.mu.window += int64(f.Increment); c.mu.window > maxWindow {
-			return http2.ConnectionError(http2.ErrCodeFlowControl)
-		}
-		c.changed.Broadcast()
-		return nil
-	}
-	s := c.mu.streams[f.StreamID]
-	if s == nil {
-		if f.StreamID > c.last.Load() {
-			return http2.ConnectionError(http2.ErrCodeProtocol) // of a stream that is not open yet
-		}
-		return nil
-	}
-	if s.window += int64(f.Increment); s.window > maxWindow {
-		return http2.StreamError{StreamID: f.StreamID, Code: http2.ErrCodeFlowControl}
-	}
-	c.changed.Broadcast()
-	return nil
-}
-
-// windowLocked lets the client send n bytes more, on a stream or (0) on all together.
-func (c *conn) windowLocked(id, n uint32) {
-	c.frameLocked(http2.FrameWindowUpdate, 0, id, 4)
-	c.mu.out = binary.BigEndian.AppendUint32(c.mu.out, n)
-}
-
-func (c *conn) reset(f *http2.RSTStreamFrame) error {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if s := c.mu.streams[f.StreamID]; s != nil {
-		c.closeLocked(s)
-	} else if f.StreamID > c.last.Load() {
-		return http2.ConnectionError(http2.ErrCodeProtocol)
-	}
-	return nil
+	c.resetLocked(bad.StreamID, bad.Code)
+	return c.trifleLocked(1)
 }
 
 // resetLocked ends a stream for the client as well as for its handler.
 func (c *conn) resetLocked(id uint32, code http2.ErrCode) {
 	if s := c.mu.streams[id]; s != nil {
-		c.closeLocked(s)
+		c.closeLocked(s, true)
+	} else {
+		c.mu.past.note(id, true)
 	}
 	c.frameLocked(http2.FrameRSTStream, 0, id, 4)
 	c.mu.out = binary.BigEndian.AppendUint32(c.mu.out, uint32(code))
 	c.nudgeLocked()
 }
 
-// closeLocked takes a stream off the connection. Its handler finds errGone when it writes, or reads what has not come.
-func (c *conn) closeLocked(s *stream) {
+// closeLocked takes a stream off the connection; broken says that we break it off, and that the client need not know yet.
+// Its handler finds an error when it writes, or reads what has not come.
+func (c *conn) closeLocked(s *stream, broken bool) {
 	if s.gone != nil {
 		return
 	}
 	s.gone = errGone
+	if s.late != nil {
+		s.gone = s.late
+	}
 	delete(c.mu.streams, s.id)
+	c.mu.past.note(s.id, broken)
+	c.mu.busy = c.mu.busy || broken && !s.ended
 	if len(c.mu.streams) == 0 {
 		c.mu.idle = time.Now()
 	}
 	c.giveBackLocked(int64(s.body.drop())) // nobody will read it
 	s.cancel()
 	c.changed.Broadcast()
+	if s.last && c.mu.err == nil {
+		c.farewellLocked()
+	}
 	if c.mu.leaving && len(c.mu.streams) == 0 {
 		go c.leave()
 	}
@@ -375,7 +280,7 @@ func (c *conn) failLocked(err error) {
 		c.mu.timer.Stop()
 	}
 	for _, s := range c.mu.streams {
-		c.closeLocked(s)
+		c.closeLocked(s, true)
 	}
 	c.changed.Broadcast()
 	c.cancel()
@@ -390,13 +295,19 @@ func (c *conn) goAwayLocked(code http2.ErrCode) {
 	c.mu.out = binary.BigEndian.AppendUint32(c.mu.out, uint32(code))
 }
 
-// leave tells the client to open no more streams here, and ends the connection when the last one has ended.
-func (c *conn) leave() {
-	c.mu.Lock()
+// farewellLocked tells the client to open no more streams here.
+func (c *conn) farewellLocked() {
 	if !c.mu.left {
 		c.mu.left = true
 		c.goAwayLocked(http2.ErrCodeNo)
+		c.nudgeLocked()
 	}
+}
+
+// leave does that, and ends the connection when the last stream has ended.
+func (c *conn) leave() {
+	c.mu.Lock()
+	c.farewellLocked()
 	c.mu.Unlock()
 	c.flush(false)
 	c.mu.Lock()
@@ -404,43 +315,14 @@ func (c *conn) leave() {
 	for c.mu.flushing && c.mu.err == nil {
 		c.changed.Wait()
 	}
-	if len(c.mu.streams) == 0 && c.mu.running == 0 {
-		c.failLocked(errShutdown)
-	}
-}
-
-// lookAfter runs now and then until the connection has failed: it asks a client that has been silent whether it is still
-// there, and lets go of one that is not or that has had nothing to ask for a long time.
-func (c *conn) lookAfter() {
-	now := time.Now()
-	silent := now.Sub(time.Unix(0, c.heard.Load()))
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.mu.err != nil {
+	if len(c.mu.streams) > 0 || c.mu.running > 0 {
 		return
 	}
-	next := c.srv.silent()
-	switch {
-	case !c.mu.pinged.IsZero() && silent >= c.srv.unheard():
-		c.failLocked(fmt.Errorf("no answer for %v", silent))
+	if c.mu.busy {
+		c.tls.NetConn().SetReadDeadline(time.Now().Add(linger)) //nolint:errcheck // then it has failed
 		return
-	case len(c.mu.streams) == 0 && now.Sub(c.mu.idle) >= c.srv.idle():
-		go c.leave()
-		return
-	case silent >= c.srv.silent():
-		c.mu.pinged = now
-		c.frameLocked(http2.FramePing, 0, 0, 8)
-		c.mu.out = append(c.mu.out, make([]byte, 8)...)
-		c.nudgeLocked()
-		next = c.srv.unheard()
-	default:
-		c.mu.pinged = time.Time{}
-		next -= silent
 	}
-	if len(c.mu.streams) == 0 {
-		next = min(next, c.srv.idle()-now.Sub(c.mu.idle))
-	}
-	c.mu.timer = time.AfterFunc(next, c.lookAfter)
+	c.failLocked(errShutdown)
 }
 
 // quiet reports whether a connection ended as connections do.

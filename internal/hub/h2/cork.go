@@ -3,12 +3,14 @@ package h2
 import (
 	"net"
 	"sync"
+	"sync/atomic"
 )
 
 // cork is the connection below TLS. While it is held it gathers the records that TLS writes, and sends them in one go.
 type cork struct {
 	net.Conn
-	mu struct {
+	sent *atomic.Uint64 // counts writes that the kernel has taken; set before the first
+	mu   struct {
 		sync.Mutex
 		held bool
 		buf  []byte
@@ -37,6 +39,9 @@ func (k *cork) Write(p []byte) (int, error) {
 func (k *cork) sendLocked() error {
 	_, err := k.Conn.Write(k.mu.buf)
 	k.mu.buf = k.mu.buf[:0]
+	if k.sent != nil {
+		k.sent.Add(1)
+	}
 	return err
 }
 

@@ -6,7 +6,9 @@
 // and whoever flushes first writes what all of them have appended (conn.flush). A hundred watchers of one connection that an
 // event wakes cost one record and one system call together.
 //
-// A connection has one goroutine that reads, which never waits for a write, and one per request. The buffer, the flow
-// control windows and the streams are guarded by conn.mu; see docs/locks.md. HTTP/1.1 stays with net/http. Only package
+// A connection has one goroutine that reads, which never waits for a write, one per request, and one timer, which is moved
+// only by those who wait: for a body or a window that has a deadline, or for the rest of a body that was answered before it
+// came. What clients may make the server do for nothing is bounded (calm.go). The buffer, the flow control
+// windows and the streams are guarded by conn.mu; see docs/locks.md. HTTP/1.1 stays with net/http. Only package
 // hub imports this one.
 package h2

@@ -61,6 +61,7 @@ func (c *conn) write(s *stream, p []byte) error {
 		if n > 0 {
 			s.window -= int64(n)
 			c.mu.window -= int64(n)
+			c.mu.credit = min(c.mu.credit+int64(n), sendCredit)
 			c.dataLocked(s, p[:n])
 			p = p[n:]
 		}
@@ -69,7 +70,7 @@ func (c *conn) write(s *stream, p []byte) error {
 		case len(c.mu.out) > 0 && !c.mu.flushing:
 			c.sendLocked(false)
 		case n <= 0:
-			c.changed.Wait()
+			c.awaitLocked(s)
 		}
 	}
 	return nil
@@ -149,6 +150,7 @@ func (c *conn) writeLocked(most int) {
 func (c *conn) transmit(buf []byte) error {
 	if c.cork == nil {
 		_, err := c.tls.Write(buf)
+		c.sent.Add(1)
 		return err
 	}
 	c.cork.hold()

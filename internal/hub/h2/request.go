@@ -2,14 +2,13 @@ package h2
 
 import (
 	"context"
-	"errors"
 	"io"
 	"net/http"
 	"net/textproto"
 	"net/url"
 	"strconv"
 	"strings"
-	"sync"
+	"time"
 
 	"golang.org/x/net/http/httpguts"
 	"golang.org/x/net/http2"
@@ -25,8 +24,19 @@ type stream struct {
 	// Guarded by conn.mu.
 	window int64 // what the client lets us send
 	gone   error // set when the stream is closed; the handler may still run
+	late   error // what gone is to be instead of errGone
+	last   bool  // the client is told to go elsewhere when this one has closed; before that, some lose the answer
 	ended  bool  // the client has sent all it will
 	want   int64 // bytes of the body that are still announced; -1 unknown
+
+	// When the body and the response must be whole, zero for never, and whether the handler waits for the client to do its part.
+	readBy, writeBy time.Time
+	reads, writes   bool
+
+	// Of a stream that is answered, but whose body goes on: when and after how much more it is broken off, and what of the
+	// body has not been given back to the window.
+	restBy         time.Time
+	rest, restOwed int64
 }
 
 // headers opens a stream, or ends the body of one that is open.
@@ -53,11 +63,11 @@ func (c *conn) headers(f *http2.MetaHeadersFrame) error {
 	case c.mu.leaving || c.mu.err != nil:
 		s.cancel()
 		c.resetLocked(id, http2.ErrCodeRefusedStream) // the client may try it elsewhere
-		return c.floodedLocked()
+		return c.trifleLocked(1)
 	case len(c.mu.streams) >= c.srv.maxStreams():
 		s.cancel()
 		c.resetLocked(id, http2.ErrCodeRefusedStream)
-		return c.floodedLocked()
+		return c.trifleLocked(1)
 	case c.mu.running >= 4*c.srv.maxStreams():
 		// It opens streams and resets them faster than their handlers end.
 		s.cancel()
@@ -76,18 +86,32 @@ func (c *conn) trailers(f *http2.MetaHeadersFrame) error {
 	defer c.mu.Unlock()
 	s := c.mu.streams[f.StreamID]
 	if s == nil {
-		return nil // closed by us before the client knew
+		switch c.mu.past.of(f.StreamID) {
+		case broken:
+			return c.trifleLocked(1)
+		case closed:
+			return http2.ConnectionError(http2.ErrCodeStreamClosed)
+		}
+		return http2.ConnectionError(http2.ErrCodeProtocol) // streams are opened in the order of their numbers
 	}
-	if s.ended || !f.StreamEnded() || len(f.PseudoFields()) > 0 {
-		return http2.StreamError{StreamID: f.StreamID, Code: http2.ErrCodeProtocol}
+	if s.ended {
+		return http2.StreamError{StreamID: f.StreamID, Code: http2.ErrCodeStreamClosed}
 	}
-	if s.want > 0 {
-		return http2.StreamError{StreamID: f.StreamID, Code: http2.ErrCodeProtocol}
+	bad := http2.StreamError{StreamID: f.StreamID, Code: http2.ErrCodeProtocol}
+	if !f.StreamEnded() || len(f.PseudoFields()) > 0 || s.want > 0 {
+		return bad
 	}
 	for _, h := range f.RegularFields() {
-		s.body.trailer(http.CanonicalHeaderKey(h.Name), h.Value)
+		key := http.CanonicalHeaderKey(h.Name)
+		if !httpguts.ValidHeaderFieldValue(h.Value) || hopByHop(key, h.Value) {
+			return bad
+		}
+		s.body.trailer(key, h.Value)
 	}
 	s.ended = true
+	if !s.restBy.IsZero() {
+		c.closeLocked(s, false)
+	}
 	s.body.end(io.EOF)
 	return nil
 }
@@ -110,10 +134,10 @@ func (c *conn) request(f *http2.MetaHeadersFrame, s *stream) (*http.Request, err
 	}
 	s.want = -1
 	for _, h := range f.RegularFields() {
-		if !httpguts.ValidHeaderFieldValue(h.Value) {
+		key := canonical(h.Name)
+		if !httpguts.ValidHeaderFieldValue(h.Value) || hopByHop(key, h.Value) {
 			return nil, bad
 		}
-		key := canonical(h.Name)
 		switch key {
 		case "Content-Length":
 			n, err := strconv.ParseUint(h.Value, 10, 63)
@@ -147,6 +171,17 @@ func (c *conn) request(f *http2.MetaHeadersFrame, s *stream) (*http.Request, err
 		return nil, bad
 	}
 	return r.WithContext(ctx), nil
+}
+
+// hopByHop reports whether a field speaks of the connection, which no field of HTTP/2 may (RFC 9113, 8.2.2).
+func hopByHop(key, value string) bool {
+	switch key {
+	case "Connection", "Proxy-Connection", "Keep-Alive", "Transfer-Encoding", "Upgrade":
+		return true
+	case "Te":
+		return value != "" && !strings.EqualFold(value, "trailers")
+	}
+	return false
 }
 
 func (c *conn) withBody(r *http.Request, s *stream) {
@@ -189,16 +224,21 @@ func (c *conn) data(f *http2.DataFrame) error {
 	c.mu.received -= n
 	s := c.mu.streams[f.StreamID]
 	if s == nil || s.ended {
-		if f.StreamID > c.last.Load() {
+		if c.idle(f.StreamID) {
 			return http2.ConnectionError(http2.ErrCodeProtocol)
 		}
 		c.giveBackLocked(n)
-		if s != nil {
-			return http2.StreamError{StreamID: f.StreamID, Code: http2.ErrCodeStreamClosed}
+		if s == nil && c.mu.past.of(f.StreamID) == broken {
+			return c.trifleLocked(1)
 		}
-		return nil
+		return http2.StreamError{StreamID: f.StreamID, Code: http2.ErrCodeStreamClosed}
 	}
 	payload := f.Data()
+	if len(payload) == 0 && !f.StreamEnded() {
+		if err := c.trifleLocked(1); err != nil {
+			return err
+		}
+	}
 	if s.want >= 0 {
 		if s.want -= int64(len(payload)); s.want < 0 || f.StreamEnded() && s.want > 0 {
 			c.giveBackLocked(n)
@@ -208,6 +248,10 @@ func (c *conn) data(f *http2.DataFrame) error {
 	if !s.body.add(payload, int(n)) {
 		c.giveBackLocked(n)
 		return http2.StreamError{StreamID: f.StreamID, Code: http2.ErrCodeFlowControl}
+	}
+	if !s.restBy.IsZero() {
+		c.restDataLocked(s, n, f.StreamEnded())
+		return nil
 	}
 	if padding := n - int64(len(payload)); padding > 0 {
 		c.giveBackLocked(padding)
@@ -232,128 +276,4 @@ func (c *conn) giveBackLocked(n int64) {
 	c.mu.received += c.mu.owed
 	c.mu.owed = 0
 	c.nudgeLocked()
-}
-
-// body is what comes of a request's body until the handler reads it.
-type body struct {
-	s        *stream
-	expects  bool // the client waits for a word before it sends
-	trailers http.Header
-
-	mu   sync.Mutex
-	more sync.Cond
-	buf  []byte
-	err  error // after buf
-	room int   // taken of the stream's window and not given back
-}
-
-var errBodyClosed = errors.New("http: read on closed body")
-
-// add takes a piece whose frame took n of the window; it reports whether the window allowed that.
-func (b *body) add(p []byte, n int) bool {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if b.room+n > recvStream {
-		return false
-	}
-	b.room += n
-	if b.err == nil {
-		b.buf = append(b.buf, p...)
-	}
-	b.more.Broadcast()
-	return true
-}
-
-func (b *body) returned(n int) {
-	b.mu.Lock()
-	b.room -= n
-	b.mu.Unlock()
-}
-
-func (b *body) end(err error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if b.err == nil {
-		b.err = err
-	}
-	b.more.Broadcast()
-}
-
-func (b *body) trailer(key, value string) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if _, announced := b.trailers[key]; announced {
-		b.trailers[key] = append(b.trailers[key], value)
-	}
-}
-
-// drop throws away what nobody will read and returns how much that was.
-func (b *body) drop() int {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	n := len(b.buf)
-	b.buf = nil
-	if b.err == nil {
-		b.err = errGone
-	}
-	b.more.Broadcast()
-	return n
-}
-
-// Read implements io.Reader.
-func (b *body) Read(p []byte) (int, error) {
-	if b.expects {
-		b.expects = false
-		b.s.c.goOn(b.s)
-	}
-	b.mu.Lock()
-	for len(b.buf) == 0 && b.err == nil {
-		b.more.Wait()
-	}
-	n := copy(p, b.buf)
-	if b.buf = b.buf[n:]; len(b.buf) == 0 {
-		b.buf = nil
-	}
-	var err error
-	if n == 0 && len(p) > 0 {
-		err = b.err
-	}
-	back := 0
-	if b.err == nil && b.room-len(b.buf) >= recvStream/4 {
-		back = b.room - len(b.buf)
-		b.room -= back
-	}
-	b.mu.Unlock()
-	if n > 0 {
-		b.s.c.taken(b.s, n, back)
-	}
-	return n, err
-}
-
-// Close implements io.Closer.
-func (b *body) Close() error {
-	n := 0
-	b.mu.Lock()
-	n = len(b.buf)
-	b.buf = nil
-	if b.err == nil || b.err == io.EOF {
-		b.err = errBodyClosed
-	}
-	b.more.Broadcast()
-	b.mu.Unlock()
-	if n > 0 {
-		b.s.c.taken(b.s, n, 0)
-	}
-	return nil
-}
-
-// taken gives n bytes that were read back to the connection's window and back to the stream's.
-func (c *conn) taken(s *stream, n, back int) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if back > 0 && s.gone == nil && !s.ended {
-		c.windowLocked(s.id, uint32(back))
-		c.nudgeLocked()
-	}
-	c.giveBackLocked(int64(n))
 }

@@ -56,13 +56,13 @@ func (c *conn) over(s *stream, done bool) {
 	case !done:
 		c.resetLocked(s.id, http2.ErrCodeInternal)
 	case !s.ended:
-		c.resetLocked(s.id, http2.ErrCodeNo) // the rest of the body is not wanted
+		c.restLocked(s)
 	default:
-		c.closeLocked(s)
+		c.closeLocked(s, false)
 	}
 	c.mu.running--
 	c.changed.Broadcast()
-	last := c.mu.leaving && c.mu.running == 0
+	last := c.mu.leaving && c.mu.running == 0 && len(c.mu.streams) == 0
 	c.mu.Unlock()
 	s.cancel()
 	if last {
@@ -221,6 +221,12 @@ func (w *response) trailers() http.Header {
 func (c *conn) respond(s *stream, status int, header http.Header, end bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if status >= 200 && httpguts.HeaderValuesContainsToken(header["Connection"], "close") {
+		c.mu.leaving, c.mu.busy = true, true
+		if s.last = true; s.gone != nil {
+			c.farewellLocked()
+		}
+	}
 	if s.gone == nil {
 		c.blockLocked(s.id, status, header, end)
 	}

@@ -21,6 +21,7 @@ type Server struct {
 	Idle           time.Duration // after which a connection without requests is closed; 90 s
 	PingAfter      time.Duration // without a frame from the client; 30 s
 	PingTimeout    time.Duration // without an answer, after which the client is taken for gone; 15 s
+	Stall          time.Duration // after which a client that takes nothing of what is being sent is taken for gone; 30 s
 
 	// BaseContext is what the contexts of requests derive from; nil means context.Background.
 	BaseContext context.Context
@@ -89,6 +90,7 @@ const (
 	sendAt     = 48 << 10  // a writer that has this much before it sends it
 	sendFull   = 128 << 10 // a writer waits while this much is on its way
 	sendFlood  = 4 << 20   // acknowledgements that a client asks for and does not read
+	sendCredit = 64 << 20  // of what was sent, what counts for window updates
 )
 
 const prefaceIn = 10 * time.Second // for the client to say what every connection begins with
@@ -100,6 +102,8 @@ func (s *Server) silent() time.Duration { return or(s.PingAfter, 30*time.Second)
 func (s *Server) unheard() time.Duration {
 	return or(s.PingTimeout, 15*time.Second)
 }
+
+func (s *Server) stall() time.Duration { return or(s.Stall, 30*time.Second) }
 
 func or[T comparable](v, otherwise T) T {
 	var zero T
