@@ -96,11 +96,12 @@ func New(cfg Config) (*Hub, error) {
 
 func (h *Hub) makeCaches() map[schema.GroupVersionResource]*cache.Cache {
 	out := map[schema.GroupVersionResource]*cache.Cache{}
+	bounds := cache.NewBounds(h.cfg.Memory)
 	for _, k := range h.cfg.Kinds.All() {
 		if k.Virtual || k.View != nil {
 			continue
 		}
-		c := cache.New(k, h.cfg.storeOf(k), h.log)
+		c := cache.New(k, h.cfg.storeOf(k), bounds, h.log)
 		h.caches = append(h.caches, c)
 		out[k.GVR()] = c
 	}

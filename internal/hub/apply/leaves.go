@@ -70,12 +70,17 @@ func (e *Engine) onlyLeaves(t target, obj, old api.Object, manager string) bool 
 type sets struct {
 	mu struct {
 		sync.Mutex
-		by map[string]*fieldpath.Set // by their JSON
+		by    map[string]*fieldpath.Set // by their JSON
+		bytes int                       // of that
 	}
 }
 
-// setsSize is how many are kept. When there are more, all are forgotten.
-const setsSize = 256
+// How many are kept, of how many bytes of JSON together; as sets they take several times that. When there are more, all are
+// forgotten.
+const (
+	setsSize  = 256
+	setsBytes = 1 << 20
+)
 
 // of returns the set, which is not to be changed; nil when it cannot be read.
 func (s *sets) of(f *metav1.FieldsV1) *fieldpath.Set {
@@ -91,8 +96,11 @@ func (s *sets) of(f *metav1.FieldsV1) *fieldpath.Set {
 	if set.FromJSON(bytes.NewReader(f.Raw)) != nil {
 		return nil
 	}
-	if s.mu.by == nil || len(s.mu.by) == setsSize {
-		s.mu.by = map[string]*fieldpath.Set{}
+	if len(f.Raw) > setsBytes/4 {
+		return set
+	}
+	if s.mu.bytes += len(f.Raw); s.mu.by == nil || len(s.mu.by) == setsSize || s.mu.bytes > setsBytes {
+		s.mu.by, s.mu.bytes = map[string]*fieldpath.Set{}, len(f.Raw)
 	}
 	s.mu.by[string(f.Raw)] = set
 	return set

@@ -27,7 +27,7 @@ func loaded(b *testing.B, pods_, nodes int) *world {
 			b.Fatal(err)
 		}
 	}
-	w.c = New(pods, w.st, quiet)
+	w.c = New(pods, w.st, nil, quiet)
 	done := make(chan struct{})
 	go func() { defer close(done); w.c.Run(w.ctx) }()
 	<-w.c.Ready()
@@ -42,7 +42,7 @@ func BenchmarkLoad(b *testing.B) {
 	for b.Loop() {
 		runtime.GC()
 		runtime.ReadMemStats(&before)
-		s, err := New(pods, w.st, quiet).read(w.ctx, 0)
+		s, err := New(pods, w.st, nil, quiet).read(w.ctx, 0)
 		if err != nil {
 			b.Fatal(err)
 		}

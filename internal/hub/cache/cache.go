@@ -22,6 +22,7 @@ type Cache struct {
 	log    *slog.Logger
 	node   func(*Entry) string // nil for kinds without a node
 	envs   atomic.Pointer[envelope]
+	bounds *Bounds
 
 	ready     chan struct{}
 	current   atomic.Pointer[Snapshot] // nil before the first load
@@ -44,10 +45,11 @@ type Cache struct {
 	}
 }
 
-// New makes the cache of kind over st. It does nothing until Run.
-func New(kind *api.Kind, st store.Store, log *slog.Logger) *Cache {
+// New makes the cache of kind over st, within bounds that it may share with others. It does nothing until Run.
+func New(kind *api.Kind, st store.Store, bounds *Bounds, log *slog.Logger) *Cache {
 	c := &Cache{
 		kind:   kind,
+		bounds: bounds,
 		prefix: kind.StoragePrefix(),
 		st:     st,
 		log:    log.With("component", "cache", "resource", kind.Resource),
@@ -158,7 +160,7 @@ func (c *Cache) advanced() <-chan struct{} {
 // away: Learn sets its resourceVersion, apiVersion and kind, and from then on it is frozen. The entry becomes visible only
 // when the store's watch reaches its revision; it is returned for the answer to the writer.
 func (c *Cache) Learn(key string, revision int64, stored []byte, obj api.Object) *Entry {
-	e := newEntry(c.kind, &c.envs, key, revision, stored)
+	e := newEntry(c.kind, &c.envs, c.bounds, key, revision, stored)
 	obj.SetResourceVersion(e.resourceVersion())
 	obj.GetObjectKind().SetGroupVersionKind(c.kind.GVK())
 	e.keep(obj)

@@ -62,7 +62,7 @@ func inWorld(t *testing.T, f func(w *world)) {
 	synctest.Test(t, func(t *testing.T) {
 		w := &world{t: t, st: memory.New()}
 		w.ctx, w.stop = context.WithCancel(t.Context())
-		w.c = New(pods, w.st, quiet)
+		w.c = New(pods, w.st, nil, quiet)
 		done := make(chan struct{})
 		go func() { defer close(done); w.c.Run(w.ctx) }()
 		<-w.c.Ready()
@@ -414,7 +414,7 @@ func TestReloadOnLostHistory(t *testing.T) {
 		st := &broken{memory.New(), make(chan error)}
 		w := &world{t: t, st: st.Store}
 		w.ctx, w.stop = context.WithCancel(t.Context())
-		w.c = New(pods, st, quiet)
+		w.c = New(pods, st, nil, quiet)
 		done := make(chan struct{})
 		go func() { defer close(done); w.c.Run(w.ctx) }()
 		<-w.c.Ready()
@@ -456,7 +456,7 @@ func TestLoadByPages(t *testing.T) {
 			w.create(fmt.Sprintf("p%05d", i), fmt.Sprintf("n%d", i%7))
 		}
 		w.st.Create(w.ctx, "/registry/podsecurity/x", []byte("x"), 0) // a neighbour by name
-		w.c = New(pods, w.st, quiet)
+		w.c = New(pods, w.st, nil, quiet)
 		done := make(chan struct{})
 		go func() { defer close(done); w.c.Run(w.ctx) }()
 		<-w.c.Ready()

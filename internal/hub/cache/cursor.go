@@ -73,7 +73,7 @@ func (c *Cache) Watch(scope Scope, after int64) (*Cursor, error) {
 	parts, name := c.partsLocked(scope)
 	p := parts[name]
 	if p == nil {
-		p = &partition{journal: newJournal(0)}
+		p = &partition{journal: newJournal(0, nil)}
 		parts[name] = p
 	}
 	p.readers++

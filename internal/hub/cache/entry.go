@@ -38,6 +38,9 @@ type Entry struct {
 	made atomic.Pointer[[]byte] // the message, when env is nil
 
 	runs [forms]atomic.Pointer[Run]
+
+	bounds *Bounds // nil: its forms stay
+	line   member  // guarded by bounds.mu
 }
 
 // Form is an encoding of lists whose compressed runs are kept.
@@ -61,7 +64,17 @@ type Run struct {
 func (e *Entry) Run(f Form) *Run { return e.runs[f].Load() }
 
 // KeepRun leaves a run that begins with the entry for others.
-func (e *Entry) KeepRun(f Form, r *Run) { e.runs[f].Store(r) }
+func (e *Entry) KeepRun(f Form, r *Run) {
+	before := e.runs[f].Swap(r)
+	e.bounds.add(e, r.size()-before.size())
+}
+
+func (r *Run) size() int {
+	if r == nil {
+		return 0
+	}
+	return len(r.Block.Data) + 8*len(r.Revisions)
+}
 
 // Begins reports whether a run should begin with the entry. It depends on the key alone, so that a change of one object
 // leaves the other runs of a list as they are.
@@ -85,8 +98,8 @@ type message interface {
 }
 
 // entry makes the Entry of a stored value. envs keeps the envelope that was seen last, to share it.
-func newEntry(kind *api.Kind, envs *atomic.Pointer[envelope], key string, revision int64, stored []byte) *Entry {
-	e := &Entry{Key: key, Revision: revision, kind: kind}
+func newEntry(kind *api.Kind, envs *atomic.Pointer[envelope], bounds *Bounds, key string, revision int64, stored []byte) *Entry {
+	e := &Entry{Key: key, Revision: revision, kind: kind, bounds: bounds}
 	env, raw, ok := open(stored)
 	if ok && (env.kind != kind.Kind || env.apiVersion != kind.GVK().GroupVersion().String()) {
 		ok = false
@@ -109,7 +122,7 @@ func newEntry(kind *api.Kind, envs *atomic.Pointer[envelope], key string, revisi
 
 // tombstone makes the entry of prev's deletion.
 func tombstone(prev *Entry, revision int64) *Entry {
-	e := &Entry{Key: prev.Key, Revision: revision, kind: prev.kind, prev: prev, stored: prev.stored}
+	e := &Entry{Key: prev.Key, Revision: revision, kind: prev.kind, prev: prev, stored: prev.stored, bounds: prev.bounds}
 	if prev.env != nil {
 		if msg, ok := splice(prev.msg, e.resourceVersion()); ok {
 			e.env, e.msg = prev.env, msg
@@ -168,7 +181,11 @@ func (e *Entry) keep(o api.Object) {
 	}
 	e.seal.close(o)
 	e.obj.Store(&o)
+	e.bounds.add(e, decodedSize*e.Size())
 }
+
+// decodedSize is how many times the size of its message an object takes, about.
+const decodedSize = 2
 
 // share lets o's managed fields be the part of the message that says them. They are often the largest part of an object
 // that nobody but a reader of the whole looks at, and the decoded object would hold them a second time.
@@ -261,6 +278,7 @@ func (e *Entry) JSON() ([]byte, error) {
 		return nil, fmt.Errorf("encode %s: %w", e.Key, err)
 	}
 	e.json.Store(&b)
+	e.bounds.add(e, len(b))
 	return b, nil
 }
 
@@ -294,6 +312,7 @@ func (e *Entry) Proto() ([]byte, error) {
 		return nil, fmt.Errorf("encode %s: %w", e.Key, err)
 	}
 	e.made.Store(&b)
+	e.bounds.add(e, len(b))
 	return b, nil
 }
 

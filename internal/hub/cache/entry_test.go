@@ -79,7 +79,7 @@ func FuzzSplice(f *testing.F) {
 }
 
 func entryOf(t *testing.T, stored []byte) *Entry {
-	return newEntry(pods, new(atomic.Pointer[envelope]), "/registry/pods/d/a", 42, stored)
+	return newEntry(pods, new(atomic.Pointer[envelope]), nil, "/registry/pods/d/a", 42, stored)
 }
 
 func TestEntryForms(t *testing.T) {
@@ -229,6 +229,6 @@ func BenchmarkNewEntry(b *testing.B) {
 	envs := new(atomic.Pointer[envelope])
 	b.ReportAllocs()
 	for b.Loop() {
-		newEntry(pods, envs, "/registry/pods/d/a", 42, stored)
+		newEntry(pods, envs, nil, "/registry/pods/d/a", 42, stored)
 	}
 }

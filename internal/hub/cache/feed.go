@@ -105,7 +105,7 @@ func (c *Cache) entry(have *Snapshot, kv *store.KV) *Entry {
 			return e
 		}
 	}
-	e := newEntry(c.kind, &c.envs, kv.Key, kv.Revision, kv.Value)
+	e := newEntry(c.kind, &c.envs, c.bounds, kv.Key, kv.Revision, kv.Value)
 	e.stored = bytes.Clone(e.stored) // everything else of it is a copy already
 	return e
 }
@@ -156,8 +156,12 @@ func (c *Cache) replace(s *Snapshot) {
 			}
 		}
 	}
+	if !first {
+		c.mu.byKey.Ascend(func(e *Entry) bool { c.bounds.succeed(nil, e); return true })
+	}
+	s.byKey.Ascend(func(e *Entry) bool { c.bounds.succeed(e, nil); return true })
 	c.mu.byKey, c.mu.byNode = s.byKey, s.byNode
-	c.mu.log = newJournal(s.Revision)
+	c.mu.log = newJournal(s.Revision, c.bounds)
 	c.retainLocked(s.Revision, time.Now())
 	c.forgetLocked(time.Now())
 	c.publishLocked(s.Revision)
@@ -211,8 +215,11 @@ func (c *Cache) apply(events []store.Event) error {
 	if reached > c.revision.Load() {
 		c.publishLocked(reached)
 	}
+	c.mu.log.trim(now, 0)
 	for j := range touched {
-		j.trim(now)
+		if j != c.mu.log {
+			j.trim(now, c.mu.log.floor)
+		}
 		j.notify()
 	}
 	c.forgetLocked(now)
@@ -232,15 +239,17 @@ func (c *Cache) applyLocked(ev *store.Event, now time.Time, touched map[*journal
 	case ev.Deleted:
 		out.Type, out.Entry = Deleted, tombstone(prev, ev.Revision)
 		c.mu.byKey.Delete(prev)
+		c.bounds.succeed(nil, prev)
 	default:
 		if out.Type = Modified; !had {
 			out.Type = Added
 		}
 		out.Entry = c.mu.learned[ev.Revision]
 		if out.Entry == nil || out.Entry.Key != ev.Key {
-			out.Entry = newEntry(c.kind, &c.envs, ev.Key, ev.Revision, ev.Value)
+			out.Entry = newEntry(c.kind, &c.envs, c.bounds, ev.Key, ev.Revision, ev.Value)
 		}
 		c.mu.byKey.ReplaceOrInsert(out.Entry)
+		c.bounds.succeed(out.Entry, out.Prev)
 	}
 	add := func(j *journal) {
 		j.append(out, now)
@@ -308,13 +317,13 @@ func (c *Cache) tidy(ctx context.Context) {
 		case now := <-t.C:
 			c.mu.Lock()
 			if c.mu.log != nil {
-				c.mu.log.trim(now)
+				c.mu.log.trim(now, 0)
 				c.forgetLocked(now)
 				c.mu.kept = slices.DeleteFunc(c.mu.kept, func(r retained) bool { return now.Sub(r.made) > keepAskedFor })
 			}
 			for _, parts := range []map[string]*partition{c.mu.keys, c.mu.nodes} {
 				for _, p := range parts {
-					p.trim(now)
+					p.trim(now, c.mu.log.floor)
 				}
 			}
 			c.mu.Unlock()

@@ -8,14 +8,16 @@ import (
 
 // How much history a journal keeps: events of the last keepFor, at least keepMin and at most keepMax of them. Upstream's
 // watch cache has the same bounds. They say nothing of objects of a megabyte, of which a minute's writes would be all of a
-// machine's memory, so objects that take more than keepBytes as messages go before keepMin and keepFor are reached; the
-// forms that were made of them may take several times that.
+// machine's memory, so objects that take more than keepBytes (or the process's share, see Bounds) as messages go before
+// keepMin and keepFor are reached. A segment ends early when its objects take segmentBytes, so that the last one, which always
+// stays, is no exception.
 const (
-	segmentSize = 64
-	keepMin     = 100
-	keepMax     = 100 * 1024
-	keepBytes   = 64 << 20
-	keepFor     = 75 * time.Second
+	segmentSize  = 64
+	segmentBytes = 1 << 20
+	keepMin      = 100
+	keepMax      = 100 * 1024
+	keepBytes    = 64 << 20
+	keepFor      = 75 * time.Second
 )
 
 // segment is a run of a journal. Its events are written once, before n is raised, by the one writer; readers look only
@@ -25,6 +27,7 @@ type segment struct {
 	events  [segmentSize]Event
 	n       atomic.Int32
 	next    atomic.Pointer[segment]
+	closed  atomic.Bool // no events are added any more, though there would be room
 	dropped atomic.Bool
 	last    time.Time // of the newest event; the writer's
 	bytes   int       // of the objects of its events; the writer's
@@ -36,12 +39,14 @@ type journal struct {
 	segments []*segment // oldest first, never empty
 	count    int
 	bytes    int
-	floor    int64 // revision up to which events have been dropped
+	written  int64   // bytes of all events that were ever appended
+	floor    int64   // revision up to which events have been dropped
+	bounds   *Bounds // nil for a partition, which has the events of the kind's journal
 	grown    atomic.Pointer[chan struct{}]
 }
 
-func newJournal(floor int64) *journal {
-	j := &journal{segments: []*segment{{}}, floor: floor}
+func newJournal(floor int64, bounds *Bounds) *journal {
+	j := &journal{segments: []*segment{{}}, floor: floor, bounds: bounds}
 	c := make(chan struct{})
 	j.grown.Store(&c)
 	return j
@@ -60,35 +65,59 @@ func (j *journal) notify() {
 func (j *journal) append(e Event, now time.Time) {
 	tail := j.segments[len(j.segments)-1]
 	n := tail.n.Load()
-	if n == segmentSize {
+	if n == segmentSize || tail.bytes >= segmentBytes {
 		s := &segment{}
 		j.segments = append(j.segments, s)
+		tail.closed.Store(true)
 		tail.next.Store(s)
 		tail, n = s, 0
 	}
 	tail.events[n] = e
 	tail.last = now
-	tail.bytes += e.Entry.Size()
+	size := e.Entry.Size()
+	if e.Prev != nil && e.Prev.Revision <= j.floor {
+		size += e.Prev.Size() // only this event holds it
+	}
+	tail.bytes += size
 	tail.n.Store(n + 1)
 	j.count++
-	j.bytes += e.Entry.Size()
+	j.bytes += size
+	j.written += int64(size)
 }
 
-// trim drops what need not be kept.
-func (j *journal) trim(now time.Time) {
+// most is how many bytes it may hold.
+func (j *journal) most() int {
+	if j.bounds == nil {
+		return keepBytes
+	}
+	return int(j.bounds.history)
+}
+
+// trim drops what need not be kept: what is too old or too much, and for a partition what the kind's journal has dropped,
+// whose floor is given.
+func (j *journal) trim(now time.Time, floor int64) {
 	drop := 0
 	for drop < len(j.segments)-1 {
 		s := j.segments[drop]
-		rest := j.count - segmentSize
-		if j.bytes <= keepBytes && (rest < keepMin || (rest < keepMax && now.Sub(s.last) < keepFor)) {
+		n := s.n.Load()
+		rest := j.count - int(n)
+		if j.bytes <= j.most() && s.events[n-1].Revision > floor && (rest < keepMin || (rest < keepMax && now.Sub(s.last) < keepFor)) {
 			break
 		}
-		j.floor = s.events[segmentSize-1].Revision
+		j.floor = s.events[n-1].Revision
 		j.count = rest
 		j.bytes -= s.bytes
 		s.dropped.Store(true)
 		s.next.Store(nil)
 		drop++
+		if j.bounds != nil {
+			for i := range s.events[:n] {
+				ev := &s.events[i]
+				if j.bounds.forget(ev.Prev); ev.Type == Deleted {
+					j.bounds.forget(ev.Entry)
+				}
+			}
+		}
 	}
 	if drop > 0 {
 		j.segments = slices.Delete(j.segments, 0, drop)
@@ -103,9 +132,6 @@ func (j *journal) fail() {
 	}
 	j.notify()
 }
-
-// trimmable reports whether time alone will let trim drop something.
-func (j *journal) trimmable() bool { return j.count-segmentSize >= keepMin }
 
 // place is a reader's position: the event at events[i] of seg comes next.
 type place struct {
@@ -140,6 +166,7 @@ func (j *journal) after(revision int64) place {
 // read calls fn with every event from p on, and returns the place after them; ok is false when p has been dropped.
 func (p place) read(fn func(*Event)) (_ place, ok bool) {
 	for {
+		closed := p.seg.closed.Load() // before n, which is final then
 		n := p.seg.n.Load()
 		for ; p.i < n; p.i++ {
 			fn(&p.seg.events[p.i])
@@ -147,7 +174,7 @@ func (p place) read(fn func(*Event)) (_ place, ok bool) {
 		if p.seg.dropped.Load() {
 			return p, false
 		}
-		if n < segmentSize {
+		if n < segmentSize && !closed {
 			return p, true
 		}
 		next := p.seg.next.Load()

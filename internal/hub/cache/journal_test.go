@@ -11,7 +11,7 @@ func fill(j *journal, count, size int) {
 	value := make([]byte, size)
 	for i := range count {
 		j.append(Event{Revision: int64(i + 1), Entry: &Entry{stored: value}}, now)
-		j.trim(now)
+		j.trim(now, 0)
 	}
 }
 
@@ -20,10 +20,10 @@ func TestJournalBounds(t *testing.T) {
 		"few and small":   {90, 1 << 10, 90, 90},
 		"many and small":  {5000, 1 << 10, 5000, 5000},
 		"many and large":  {1000, 512 << 10, keepBytes/(512<<10) - segmentSize, keepBytes / (512 << 10)},
-		"few and huge":    {100, 2 << 20, 1, segmentSize},
+		"few and huge":    {100, 2 << 20, 1, keepBytes / (2 << 20)},
 		"very many, tiny": {keepMax + 1000, 1, keepMax - segmentSize, keepMax + segmentSize},
 	} {
-		j := newJournal(0)
+		j := newJournal(0, nil)
 		fill(j, c.count, c.size)
 		seen := 0
 		if _, ok := j.after(j.floor).read(func(*Event) { seen++ }); !ok {
@@ -51,7 +51,7 @@ func TestLargeObjectsAreNotRetained(t *testing.T) {
 			at := rev + int64(i) + 1
 			w.c.mu.log.append(Event{Revision: at, Entry: &Entry{stored: make([]byte, 1<<20)}}, time.Now())
 			w.c.retainLocked(at, time.Now())
-			w.c.mu.log.trim(time.Now())
+			w.c.mu.log.trim(time.Now(), 0)
 			w.c.forgetLocked(time.Now())
 		}
 		if n := len(w.c.mu.retained); n > w.c.mu.log.count+2 || n < 2 {

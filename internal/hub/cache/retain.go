@@ -12,6 +12,11 @@ type retained struct {
 	*Snapshot
 	until int64
 	made  time.Time
+
+	// For one that is kept because it was asked for: what the journal had written by then, and the bytes of entries that
+	// nothing else holds, because the state was read from the store.
+	written int64
+	own     int64
 }
 
 // Every state is kept for as long as a client may take to come back for its second page, but not more of them than
@@ -45,8 +50,20 @@ func (c *Cache) At(ctx context.Context, revision int64) (*Snapshot, error) {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.keepLocked(s)
+	c.keepLocked(s, c.ownLocked(s))
 	return s, nil
+}
+
+// ownLocked is how many bytes the entries of s take that are not those of the newest state.
+func (c *Cache) ownLocked(s *Snapshot) int64 {
+	own := int64(0)
+	s.byKey.Ascend(func(e *Entry) bool {
+		if have, ok := c.mu.byKey.Get(e); !ok || have != e {
+			own += int64(e.Size())
+		}
+		return true
+	})
+	return own
 }
 
 // retainedAt looks the state of revision up, which cur has reached, and keeps it for longer.
@@ -68,19 +85,33 @@ func (c *Cache) retainedAt(cur *Snapshot, revision int64) *Snapshot {
 		}
 		if r.Revision <= revision && revision <= until {
 			s := &Snapshot{Revision: revision, byKey: r.byKey, byNode: r.byNode}
-			c.keepLocked(s)
+			c.keepLocked(s, 0)
 			return s
 		}
 	}
 	return nil
 }
 
-// keepLocked keeps s from now on. Asking for it again does not prolong that: a client that pages for ever must be told so.
-func (c *Cache) keepLocked(s *Snapshot) {
-	c.mu.kept = append(c.mu.kept, retained{Snapshot: s, until: s.Revision, made: time.Now()})
-	if n := len(c.mu.kept); n > keepAsked {
-		c.mu.kept = slices.Delete(c.mu.kept, 0, n-keepAsked)
+// keepLocked keeps s from now on, which has so many bytes of its own. Asking for it again does not prolong that: a client that
+// pages for ever must be told so.
+func (c *Cache) keepLocked(s *Snapshot, own int64) {
+	c.mu.kept = append(c.mu.kept, retained{Snapshot: s, until: s.Revision, made: time.Now(), written: c.mu.log.written, own: own})
+	c.forgetKeptLocked()
+}
+
+// forgetKeptLocked drops states that were asked for when there are too many, or when they hold too much that has changed since:
+// whoever comes back for one has it read from the store again. The newest stays, for the one who has just asked.
+func (c *Cache) forgetKeptLocked() {
+	most, held := int64(c.mu.log.most()), int64(0)
+	keep := len(c.mu.kept)
+	for keep > 0 && len(c.mu.kept)-keep < keepAsked {
+		r := &c.mu.kept[keep-1]
+		if held += r.own; c.mu.log.written-r.written+held > 2*most && keep < len(c.mu.kept) {
+			break
+		}
+		keep--
 	}
+	c.mu.kept = slices.Delete(c.mu.kept, 0, keep)
 }
 
 // retainLocked notes the trees' state, which is that of revision, as a snapshot.
@@ -104,4 +135,5 @@ func (c *Cache) forgetLocked(now time.Time) {
 		drop++
 	}
 	c.mu.retained = slices.Delete(c.mu.retained, 0, drop)
+	c.forgetKeptLocked()
 }

@@ -40,7 +40,7 @@ func TestLoadHoldsNothingThatIsLent(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	c := New(pods, st, slog.New(slog.DiscardHandler))
+	c := New(pods, st, nil, slog.New(slog.DiscardHandler))
 	go c.Run(ctx)
 	<-c.Ready()
 	snap, err := c.Snapshot(ctx, 0)

@@ -63,7 +63,7 @@ func New(t testing.TB) *Hub {
 		if k.Virtual || k.View != nil {
 			continue
 		}
-		c := cache.New(k, st, log)
+		c := cache.New(k, st, nil, log)
 		caches[k.GVR()] = c
 		running.Go(func() { _ = c.Run(ctx) })
 	}
