@@ -30,13 +30,14 @@ var rooms = map[string][]string{
 	"internal/hub/store/":    {"internal/hub/store/..."},
 	"internal/hub/deflate":   {},
 	"internal/hub/flow":      {},
-	"internal/hub/cache":     {"internal/hub/store", "internal/hub/deflate", "internal/api"},     // deflate: entries keep their compressed forms
-	"internal/hub/wire":      {"internal/api/...", "internal/hub/cache", "internal/hub/deflate"}, // cache: streamed lists are made of its entries
+	"internal/hub/cache":     {"internal/hub/store", "internal/hub/deflate", "internal/api"}, // deflate: entries keep their compressed forms
+	"internal/hub/price":     {},
+	"internal/hub/wire":      {"internal/api/...", "internal/hub/cache", "internal/hub/deflate", "internal/hub/price"}, // cache: streamed lists are made of its entries
 	"internal/hub/verb":      {"internal/hub/cache", "internal/hub/deflate", "internal/hub/store", "internal/hub/wire", "internal/hub/admit", "internal/hub/authz", "internal/hub/apply", "internal/api/...", "internal/client"},
 	"internal/hub/admit":     {"internal/api/...", "internal/client/...", "internal/hub/authz"}, // authz: NodeRestriction and RBAC escalation ask it
 	"internal/hub/authn":     {"internal/api", "internal/client/...", "internal/pki"},
 	"internal/hub/authz":     {"internal/api/...", "internal/client/..."},
-	"internal/hub/apply":     {"internal/api/...", "internal/hub/openapi"},
+	"internal/hub/apply":     {"internal/api/...", "internal/hub/openapi", "internal/hub/price"},
 	"internal/hub/openapi":   {"internal/api/..."},
 	"internal/hub/review":    {"internal/api/...", "internal/client/...", "internal/hub/authn", "internal/hub/authz", "internal/hub/verb"},
 	"internal/hub/alloc":     {"internal/api", "internal/client/...", "internal/hub/verb"},

@@ -6,6 +6,8 @@ import (
 	"strconv"
 	"strings"
 
+	"sampan.dev/internal/hub/verb"
+
 	"k8s.io/apimachinery/pkg/fields"
 )
 
@@ -85,16 +87,28 @@ func (rt *route) settleVerb(r *http.Request) {
 		if values, ok := q["watch"]; ok && watchWanted(values[0]) {
 			rt.Verb = "watch"
 		}
-		if sel, err := fields.ParseSelector(q.Get("fieldSelector")); err == nil {
-			if name, ok := sel.RequiresExactMatch("metadata.name"); ok && !strings.ContainsAny(name, "/%") && name != "." && name != ".." {
-				rt.Name = name
-			}
+		// Nobody knows yet who asks: what will be refused is not parsed for them.
+		if text := q.Get("fieldSelector"); text != "" && len(text) <= verb.MaxSelector {
+			rt.Name = soleName(text)
 		}
 	}
 	if rt.Name == "" && rt.Verb == "delete" {
 		rt.Verb = "deletecollection"
 	}
 	rt.Selectors = !rt.PathVerb && (rt.Verb == "list" || rt.Verb == "watch" || rt.Verb == "deletecollection")
+}
+
+// soleName is the only name that a field selector leaves, or "".
+func soleName(selector string) string {
+	sel, err := fields.ParseSelector(selector)
+	if err != nil {
+		return ""
+	}
+	name, ok := sel.RequiresExactMatch("metadata.name")
+	if !ok || strings.ContainsAny(name, "/%") || name == "." || name == ".." {
+		return ""
+	}
+	return name
 }
 
 // watchWanted reads the watch parameter: present without a value means yes.

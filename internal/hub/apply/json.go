@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"sampan.dev/internal/api"
+	"sampan.dev/internal/hub/price"
 
 	jsonpatch "gopkg.in/evanphx/json-patch.v4"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -48,6 +49,9 @@ func jsonPatch(t target, old api.Object, pt types.PatchType, data []byte, o Opti
 	if o.strict() {
 		dec = strict
 	}
+	if err := price.JSON(doc, into); err != nil {
+		return nil, priced(err, string(doc))
+	}
 	out, _, err := dec.Decode(doc, nil, into)
 	if err := o.decoded(err, errs, string(doc)); err != nil {
 		return nil, err
@@ -68,6 +72,7 @@ type operation struct {
 }
 
 func operations(doc, data []byte, o Options) ([]byte, []error, error) {
+	limitCopies()
 	var errs []error
 	if o.strict() {
 		var ops []operation
@@ -87,6 +92,9 @@ func operations(doc, data []byte, o Options) ([]byte, []error, error) {
 	if len(patch) > maxOperations {
 		return nil, nil, apierrors.NewRequestEntityTooLargeError(
 			fmt.Sprintf("The allowed maximum operations in a JSON patch is %d, got %d", maxOperations, len(patch)))
+	}
+	if err := moves(patch, doc); err != nil {
+		return nil, nil, err
 	}
 	out, err := patch.Apply(doc)
 	if err != nil {

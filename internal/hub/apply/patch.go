@@ -33,6 +33,9 @@ type Options struct {
 // Conflict with a cause per field for apply.
 func (e *Engine) Patch(k *api.Kind, sub string, old api.Object, pt types.PatchType, data []byte, o Options) (api.Object, error) {
 	t := target{k, sub}
+	if err := affordable(t, pt, data); err != nil {
+		return nil, err
+	}
 	if pt == types.ApplyYAMLPatchType {
 		return e.apply(t, old, data, o)
 	}

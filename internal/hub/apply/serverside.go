@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"sampan.dev/internal/api"
+	"sampan.dev/internal/hub/price"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -33,6 +34,8 @@ func (e *Engine) apply(t target, old api.Object, data []byte, o Options) (api.Ob
 	}
 	if into, err := t.empty(); err != nil {
 		return nil, err
+	} else if err := price.Value(patch.Object, into); err != nil {
+		return nil, priced(err, fmt.Sprintf("%+v", patch.Object))
 	} else if err := fits(patch.Object, into); err != nil {
 		return nil, invalid(fmt.Sprintf("%+v", patch.Object), err)
 	}

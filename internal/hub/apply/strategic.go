@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"sampan.dev/internal/api"
+	"sampan.dev/internal/hub/price"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -34,12 +35,18 @@ func strategic(t target, old api.Object, data []byte, o Options) (api.Object, er
 	if err != nil {
 		return nil, err
 	}
+	if err := compares(doc, patch, into); err != nil {
+		return nil, err
+	}
 	if err := fits(patch, into); err != nil {
 		return nil, invalid(fmt.Sprintf("%+v", patch), err)
 	}
 	merged, err := strategicpatch.StrategicMergeMapPatch(doc, patch, into)
 	if err != nil {
 		return nil, strategicError(err)
+	}
+	if err := price.Value(merged, into); err != nil {
+		return nil, priced(err, fmt.Sprintf("%+v", patch))
 	}
 	err = runtime.DefaultUnstructuredConverter.FromUnstructuredWithValidation(merged, into, o.strict())
 	if err := o.decoded(err, errs, fmt.Sprintf("%+v", patch)); err != nil {

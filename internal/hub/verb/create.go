@@ -102,7 +102,7 @@ func (e *Engine) insert(ctx context.Context, t target, req *Request, o api.Objec
 		errs = append(errs, t.kind.Validate(seen)...)
 	}
 	if len(errs) > 0 {
-		return Result{}, apierrors.NewInvalid(t.stored.GVK().GroupKind(), o.GetName(), errs)
+		return Result{}, invalid(t.stored.GVK().GroupKind(), o.GetName(), errs)
 	}
 	if t.kind.Warnings != nil {
 		for _, w := range t.kind.Warnings(seen, nil) {

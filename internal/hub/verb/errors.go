@@ -10,7 +10,9 @@ import (
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/validation/field"
 )
 
 // What clients read; the wording is upstream's.
@@ -48,6 +50,26 @@ func full(err error) error {
 	e := apierrors.NewServiceUnavailable(err.Error())
 	e.ErrStatus.Details = &metav1.StatusDetails{RetryAfterSeconds: 1}
 	return e
+}
+
+// How many errors of an object are told, and of how much text: the library that joins them copies what it has for each further
+// one, which takes minutes for tens of thousands.
+const (
+	maxErrors    = 500
+	maxErrorText = 128 << 10
+)
+
+// invalid is the 422 of an object that does not hold.
+func invalid(gk schema.GroupKind, name string, errs field.ErrorList) error {
+	text := 0
+	for i, e := range errs {
+		if text += len(e.Error()); i > 0 && (i == maxErrors || text > maxErrorText) {
+			more := &field.Error{Type: field.ErrorTypeInternal, Detail: fmt.Sprintf("and %d more errors", len(errs)-i)}
+			errs = append(errs[:i:i], more)
+			break
+		}
+	}
+	return apierrors.NewInvalid(gk, name, errs)
 }
 
 // unknownError is a 500 without a reason, as upstream sends errors that it has no class for.

@@ -28,11 +28,17 @@ type selection struct {
 	node   string // the only spec.nodeName it can be, for pods, or ""
 }
 
+// MaxSelector is how many characters a selector may have: every object is held against every term of it.
+const MaxSelector = 64 << 10
+
 // selectionOf reads the selectors of opts. Unknown field labels are refused in upstream's words.
 func selectionOf(t target, namespace, name string, opts metav1.ListOptions) (selection, error) {
 	s := selection{t: t, prefix: t.stored.StoragePrefix()}
 	if t.stored.Namespaced && namespace != "" {
 		s.prefix += namespace + "/"
+	}
+	if n := max(len(opts.LabelSelector), len(opts.FieldSelector)); n > MaxSelector {
+		return s, apierrors.NewRequestEntityTooLargeError(fmt.Sprintf("the selector has %d characters, limit is %d", n, MaxSelector))
 	}
 	if opts.LabelSelector != "" {
 		sel, err := labels.Parse(opts.LabelSelector)

@@ -238,7 +238,7 @@ func (w *writing) validate(obj, old api.Object) error {
 		errs = append(errs, validate(w.t.outward(obj), w.t.outward(old))...)
 	}
 	if len(errs) > 0 {
-		return apierrors.NewInvalid(w.t.stored.GVK().GroupKind(), obj.GetName(), errs)
+		return invalid(w.t.stored.GVK().GroupKind(), obj.GetName(), errs)
 	}
 	if w.t.kind.Warnings != nil && w.req.Ref.Subresource == "" {
 		for _, s := range w.t.kind.Warnings(w.t.outward(obj), w.t.outward(old)) {

@@ -13,6 +13,7 @@ import (
 	"strings"
 
 	"sampan.dev/internal/api"
+	"sampan.dev/internal/hub/price"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -106,6 +107,9 @@ func BodyFormat(contentType string) (Format, error) {
 // Decode reads a body into fresh, a new object of kind gvk. validation is Ignore, Warn or Strict ("" is Warn) and says what
 // becomes of unknown and repeated fields.
 func Decode(data []byte, f Format, fresh runtime.Object, gvk schema.GroupVersionKind, validation string, warn func(string)) (runtime.Object, error) {
+	if err := priceOf(data, f, fresh); err != nil {
+		return nil, decodeError(err, gvk, &gvk, data)
+	}
 	dec := bodies.lax[f]
 	if validation != metav1.FieldValidationIgnore {
 		dec = bodies.strict[f]
@@ -128,6 +132,17 @@ func Decode(data []byte, f Format, fresh runtime.Object, gvk schema.GroupVersion
 		return nil, decodeError(fmt.Errorf("converting (%s.%s) to (%s.%s): unknown conversion", have.Version, have.Kind, groupName(gvk.Group), gvk.Kind), gvk, have, data)
 	}
 	return obj, nil
+}
+
+// priceOf refuses a body that would cost too much to decode.
+func priceOf(data []byte, f Format, into any) error {
+	switch f {
+	case Proto:
+		return price.Proto(data, into)
+	case YAML:
+		return price.YAML(data, into)
+	}
+	return price.JSON(data, into)
 }
 
 // groupName is the package that upstream keeps the group's kinds in.
@@ -183,6 +198,9 @@ func Warnings(errs []error, warn func(string)) {
 
 // DecodeDeleteOptions reads a body that holds DeleteOptions. Clients name any group and version they like in it.
 func DecodeDeleteOptions(data []byte, f Format, opts *metav1.DeleteOptions) error {
+	if err := priceOf(data, f, opts); err != nil {
+		return err
+	}
 	kind := "DeleteOptions"
 	switch f {
 	case Proto:
