@@ -101,13 +101,18 @@ func (c *cluster) agent(t *testing.T, args []string) (stop func()) {
 	}
 	defer log.Close()
 	cmd := exec.Command(filepath.Join(c.bin, "sampan"), args...)
+	if c.netns != "" { // nsenter becomes what it is to run
+		cmd = exec.Command("nsenter", append([]string{"--net=/run/netns/" + c.netns, filepath.Join(c.bin, "sampan")}, args...)...)
+	}
 	cmd.Stdout, cmd.Stderr = log, log
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
+	c.process = cmd.Process
 	ended := make(chan struct{})
 	go func() { _ = cmd.Wait(); close(ended) }()
 	stop = func() {
+		_ = cmd.Process.Signal(syscall.SIGCONT) // it may have been paused
 		_ = cmd.Process.Signal(syscall.SIGTERM)
 		select {
 		case <-ended:

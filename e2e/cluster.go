@@ -29,6 +29,9 @@ type cluster struct {
 	kubeconfig string
 	port       string
 	flags      []string // of every up
+
+	netns   string      // of an agent; "" is this machine's
+	process *os.Process // of the agent that runs, or ran last
 }
 
 // made counts the clusters of this process, for names that do not meet.

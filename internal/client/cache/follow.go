@@ -42,11 +42,10 @@ func (i *Informer[T]) Run(ctx context.Context) error {
 	wait := retryFirst
 	from := "0" // any state that the hub has will do for the first list; later ones must not be older than what we had
 	for ctx.Err() == nil {
-		began := time.Now()
 		err := i.list(ctx, from)
 		if err == nil {
-			err = i.watch(ctx)
-			if time.Since(began) > calm {
+			var went bool
+			if went, err = i.watch(ctx); went {
 				wait = retryFirst
 			}
 		}
@@ -128,19 +127,21 @@ func (i *Informer[T]) listOptions() metav1.ListOptions {
 }
 
 // watch follows the resource from the view's revision on, over as many watches as it takes, until one cannot be resumed: it
-// was answered by an error, or by nothing. Whatever the reason, to ask for the same again would get the same answer.
-func (i *Informer[T]) watch(ctx context.Context) error {
+// was answered by an error, or by nothing. Whatever the reason, to ask for the same again would get the same answer. went
+// reports whether one went well before, or the hub was away meanwhile: then it is no hub that refuses again and again.
+func (i *Informer[T]) watch(ctx context.Context) (went bool, err error) {
 	wait := retryFirst
 	for {
 		began, from := time.Now(), i.Revision()
 		err := i.stream(ctx)
-		lasted := time.Since(began)
-		if err == nil && lasted < calm && i.Revision() == from {
+		lasted, moved := time.Since(began), i.Revision() != from
+		went = went || lasted >= calm || moved || unanswered(err)
+		if err == nil && lasted < calm && !moved {
 			err = errMute
 		}
 		switch {
 		case ctx.Err() != nil:
-			return nil
+			return went, nil
 		case err == nil && lasted >= calm:
 			wait = retryFirst
 			continue
@@ -148,7 +149,7 @@ func (i *Informer[T]) watch(ctx context.Context) error {
 		case busy(err):
 			i.log.Debug("watch broke off", "error", err)
 		default:
-			return fmt.Errorf("%w: %w", errRelist, err)
+			return went, fmt.Errorf("%w: %w", errRelist, err)
 		}
 		if lasted >= calm {
 			wait = retryFirst

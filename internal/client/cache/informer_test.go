@@ -321,6 +321,25 @@ func awayThen(h *hub, then func(h *hub)) {
 	h.set(func() { h.fail = nil })
 }
 
+// TestHubThatRestartsOften: each time the informer is back within moments, however short the hub lived in between.
+func TestHubThatRestartsOften(t *testing.T) {
+	for _, lives := range []time.Duration{time.Second, 5 * time.Second, time.Minute} {
+		inBubble(t, func(h *hub, i *Informer[*corev1.ConfigMap], p *tape) {
+			for n := range 20 {
+				h.set(func() { h.fail = &url.Error{Op: "Get", Err: syscall.ECONNREFUSED} })
+				h.drop(nil)
+				time.Sleep(3 * time.Second)
+				h.set(func() { h.fail, h.tooOld = nil, h.rev+1 })
+				name := fmt.Sprint("c", n)
+				h.put(name, "1", false)
+				time.Sleep(3 * retryAway)
+				p.want(t, false, "+"+name+"/1")
+				time.Sleep(lives)
+			}
+		})
+	}
+}
+
 // TestHubThatIsAwayIsFoundSoon: however long nobody answered, who answers again is asked within moments; one that answers that
 // it is busy is given time.
 func TestHubThatIsAwayIsFoundSoon(t *testing.T) {
