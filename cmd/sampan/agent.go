@@ -31,6 +31,9 @@ func agentCommand() *cobra.Command {
 			if os.Geteuid() != 0 {
 				return errors.New("a node needs root: namespaces, mounts, cgroups and packet filters are made for its pods")
 			}
+			if err := prerequisites(cfg); err != nil {
+				return err
+			}
 			log, err := obs.NewLogger(cmd.ErrOrStderr(), cfg.LogLevel, cfg.LogFormat)
 			if err != nil {
 				return usageError{err}
@@ -68,6 +71,9 @@ func runAgent(ctx context.Context, cfg config.Config, log *slog.Logger) error {
 	if err != nil {
 		return err
 	}
+	if err := keepNodeName(&cfg, log); err != nil {
+		return err
+	}
 	memlimit.Apply()
 	g := daemon.NewGroup(ctx, log)
 	show := newSteps(os.Stderr)
@@ -79,8 +85,7 @@ func runAgent(ctx context.Context, cfg config.Config, log *slog.Logger) error {
 		err = m.startNode(g, seat, show)
 	}
 	if err != nil {
-		g.Stop()
-		return errors.Join(err, g.Wait())
+		return stopped(g, err)
 	}
 	g.Settle()
 	log.Info("node is ready")

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
@@ -92,7 +91,7 @@ func (m *machine) startNode(g *daemon.Group, s *seat, show *steps) error {
 	if !m.cfg.RegisterNode {
 		return nil // somebody makes the Node object when they see fit
 	}
-	if err := within(g, 120*time.Second, ready, "node "+name+" Ready"); err != nil {
+	if err := ready.within(g, 120*time.Second); err != nil {
 		return err
 	}
 	show.done("node", since, name+" is Ready")
@@ -121,9 +120,6 @@ func (m *machine) startNetwork(g *daemon.Group, s *seat, name string, nodes *cac
 		Log:         m.log.With("component", "network"),
 	})
 	g.Go("network", n.Run)
-	if err := nft.Supported(); err != nil {
-		return fmt.Errorf("service rules need nf_tables: %w", err)
-	}
 	p := proxy.New(proxy.Config{
 		NodeName: name,
 		Services: services,
@@ -203,24 +199,4 @@ func foreignCNI(cfg config.Config) string {
 		return ""
 	}
 	return usualCNIConf
-}
-
-// whenReady returns a channel that is closed once the named node says that it is Ready. What an earlier run has said before
-// since does not count.
-func whenReady(nodes *cache.Informer[*corev1.Node], name string, since time.Time) <-chan struct{} {
-	ready, done := make(chan struct{}), false
-	since = since.Truncate(time.Second) // as heartbeats are
-	look := func(n *corev1.Node) {
-		if n.Name != name || done {
-			return
-		}
-		for _, c := range n.Status.Conditions {
-			if c.Type == corev1.NodeReady && c.Status == corev1.ConditionTrue && !c.LastHeartbeatTime.Time.Before(since) {
-				done = true
-				close(ready)
-			}
-		}
-	}
-	nodes.Handle(cache.Handler[*corev1.Node]{Add: look, Update: func(_, n *corev1.Node) { look(n) }})
-	return ready
 }

@@ -67,6 +67,9 @@ func run(ctx context.Context, args []string) int {
 		return int(exit)
 	}
 	fmt.Fprintln(os.Stderr, "sampan:", err)
+	if then := advice(err); then != "" {
+		fmt.Fprintln(os.Stderr, "  "+then)
+	}
 	var usage usageError
 	if errors.As(err, &usage) || isUnknownCommand(err) {
 		fmt.Fprintln(os.Stderr, "Run 'sampan help' for usage.")

@@ -307,7 +307,7 @@ func startFurtherNodes(g *daemon.Group, cfg config.Config, p *plane, show *steps
 	}
 	set := cache.NewSet(admin, log)
 	informer := cache.For[*corev1.Node](set, client.Nodes, cache.Options{})
-	var waits []<-chan struct{}
+	var waits []*readiness
 	for i := 2; i <= cfg.Nodes; i++ {
 		n := furtherNode{cfg, i}
 		if err := n.prepare(); err != nil {
@@ -326,8 +326,8 @@ func startFurtherNodes(g *daemon.Group, cfg config.Config, p *plane, show *steps
 	}
 	g.Go("further nodes", set.Run)
 	for i, ready := range waits {
-		if err := within(g, 120*time.Second, ready, fmt.Sprintf("node %s-%d Ready", first, i+2)); err != nil {
-			return err
+		if err := ready.within(g, 120*time.Second); err != nil {
+			return fmt.Errorf("%w; its log is %s", err, furtherNode{cfg, i + 2}.paths().Log)
 		}
 	}
 	show.done("further nodes", since, fmt.Sprintf("%d more are Ready", cfg.Nodes-1))

@@ -59,6 +59,9 @@ func (p *plane) start(g *daemon.Group, listener net.Listener, show *steps) error
 	}
 	since = time.Now()
 	if err := within(g, 60*time.Second, ready, "API server"); err != nil {
+		if h := p.hub.Load(); h != nil && g.Context().Err() == nil {
+			err = fmt.Errorf("%w: %w", err, h.Unready(g.Context()))
+		}
 		return err
 	}
 	show.done("API server", since, "https://"+p.advertise.String())

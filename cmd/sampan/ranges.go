@@ -42,7 +42,7 @@ func settleRanges(cfg *config.Config) error {
 			return fmt.Errorf("read %s: %w", rangesFile(*cfg), err)
 		}
 	case !errors.Is(err, fs.ErrNotExist):
-		return err
+		return fmt.Errorf("look for a cluster in %s: %w", cfg.DataDir, err)
 	}
 	var usual ranges
 	if made.Cluster == "" || made.Service == "" {

@@ -66,6 +66,9 @@ func startCluster(cmd *cobra.Command, cfg config.Config, show bool) error {
 	if err := mayRun(cfg); err != nil {
 		return err
 	}
+	if err := prerequisites(cfg); err != nil {
+		return err
+	}
 	back := inBackground()
 	if !back.yes() {
 		running, err := makeWay(cmd.Context(), cfg.Paths(), withoutDetach(os.Args[1:]), cmd.OutOrStdout())
@@ -166,6 +169,9 @@ func runCluster(ctx context.Context, cfg config.Config, show *steps, log *slog.L
 		return err
 	}
 	defer claim.release()
+	if err := keepNodeName(&cfg, log); err != nil {
+		return err
+	}
 	if err := keepRanges(cfg); err != nil {
 		return err
 	}
@@ -183,14 +189,22 @@ func runCluster(ctx context.Context, cfg config.Config, show *steps, log *slog.L
 	select {
 	case err := <-begun:
 		if err != nil {
-			g.Stop()
-			return errors.Join(err, g.Wait())
+			return stopped(g, err)
 		}
 	case <-g.Context().Done():
 		// A part failed, or we were told to stop, before all was up. The part's own error says more.
 		<-begun
 	}
 	return g.Wait()
+}
+
+// stopped stops a group because of an error and returns that, with what the parts say that it is not made of.
+func stopped(g *daemon.Group, err error) error {
+	g.Stop()
+	if last := g.Wait(); last != nil && !errors.Is(err, last) {
+		return errors.Join(err, last)
+	}
+	return err
 }
 
 // begin starts the parts in their order and returns when the cluster is ready.

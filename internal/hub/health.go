@@ -173,6 +173,23 @@ func (h *Hub) health(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
+// Unready says which checks of /readyz fail and why; an error that says none when they pass.
+func (h *Hub) Unready(ctx context.Context) error {
+	var failed []string
+	for _, c := range h.checks.all {
+		if c.Live || c.Told {
+			continue
+		}
+		if err := c.Check(ctx); err != nil {
+			failed = append(failed, fmt.Sprintf("%s: %v", c.Name, err))
+		}
+	}
+	if len(failed) == 0 {
+		return errors.New("all its checks pass")
+	}
+	return errors.New(strings.Join(failed, "; "))
+}
+
 func quoted(list []string) string {
 	out := make([]string, len(list))
 	for i, s := range list {
