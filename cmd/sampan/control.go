@@ -66,7 +66,8 @@ func runScheduler(ctx context.Context, p *plane) error {
 	door := p.door(api.User{Name: api.UserScheduler, Groups: []string{api.GroupAuthenticated}}, "kube-scheduler/"+config.Version)
 	log := p.log.With("component", "scheduler")
 	set := cache.NewSet(door, log)
-	events := record.New(door, "default-scheduler", "", log)
+	host, _ := cfg.Node() // checked when the keys were opened
+	events := record.NewSeries(door, "default-scheduler", host, log)
 	s := scheduler.New(scheduler.Config{Door: door, Informers: set, Events: events, Log: log})
 	return beside(ctx, s.Run, set.Run, events.Run)
 }

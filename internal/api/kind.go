@@ -120,6 +120,9 @@ type Subresource struct {
 	GVK   schema.GroupVersionKind // zero means the parent's
 	New   func() runtime.Object   // body; nil means the parent's New
 
+	// Default fills the unset fields of a body that is no object of the parent kind, before its managed fields are reckoned.
+	Default func(body runtime.Object)
+
 	// PrepareUpdate copies from old all that this subresource may not change.
 	PrepareUpdate  func(obj, old Object)
 	ValidateUpdate func(obj, old Object) field.ErrorList

@@ -15,8 +15,8 @@ var rooms = map[string][]string{
 
 	"internal/api":       {},
 	"internal/api/valid": {"internal/api"},
-	"internal/api/core":  {"internal/api", "internal/api/valid"},
-	"internal/api/":      {"internal/api", "internal/api/valid", "internal/api/core"}, // pod templates
+	"internal/api/core":  {"internal/api", "internal/api/valid", "internal/api/authentication"}, // a service account's subresource token has its body there
+	"internal/api/":      {"internal/api", "internal/api/valid", "internal/api/core"},           // pod templates
 	"internal/api/all":   {"internal/api/..."},
 
 	"internal/client":            {"internal/api"},

@@ -19,6 +19,7 @@ var (
 	ReplicaSets         = group("apps", "replicasets")
 	ControllerRevisions = group("apps", "controllerrevisions")
 
+	SeriesEvents    = group("events.k8s.io", "events")
 	EndpointSlices  = group("discovery.k8s.io", "endpointslices")
 	Leases          = group("coordination.k8s.io", "leases")
 	CSRs            = group("certificates.k8s.io", "certificatesigningrequests")

@@ -90,7 +90,7 @@ func StartWith(t testing.TB, opts Options) *Cluster {
 func (c *Cluster) StartScheduler(t testing.TB) {
 	door := c.Hub.Door(api.User{Name: api.UserScheduler, Groups: []string{api.GroupAuthenticated}}, "kube-scheduler")
 	set := cache.NewSet(door, c.Log)
-	events := record.New(door, "default-scheduler", "", c.Log)
+	events := record.NewSeries(door, "default-scheduler", "testkit", c.Log)
 	c.Scheduler = scheduler.New(scheduler.Config{Door: door, Informers: set, Events: events, Log: c.Log, Seed: 1})
 	c.Go(t, "scheduler informers", set.Run)
 	c.Go(t, "scheduler events", events.Run)

@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"sampan.dev/internal/api"
+	"sampan.dev/internal/api/authentication"
 	"sampan.dev/internal/api/valid"
 
 	authenticationv1 "k8s.io/api/authentication/v1"
@@ -33,6 +34,11 @@ func ServiceAccounts() *api.Kind {
 			Name: "token", Verbs: []string{"create"},
 			GVK: schemaGVK{Group: "authentication.k8s.io", Version: "v1", Kind: "TokenRequest"},
 			New: func() runtime.Object { return &authenticationv1.TokenRequest{} },
+			Default: func(body runtime.Object) {
+				if r, ok := body.(*authenticationv1.TokenRequest); ok {
+					authentication.DefaultTokenRequest(r)
+				}
+			},
 		}},
 		Columns: []metav1.TableColumnDefinition{api.NameColumn(), api.AgeColumn()},
 		Row: api.Cells(func(sa *corev1.ServiceAccount) []any {

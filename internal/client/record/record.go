@@ -29,7 +29,7 @@ type Recorder struct {
 	log     *slog.Logger
 	queue   chan *corev1.Event
 	dropped atomic.Int64
-	last    atomic.Int64 // the newest nanosecond used in an event's name
+	stamps  stamps
 }
 
 // New makes a recorder for a component ("replicaset-controller", "kubelet"); host is the node it runs on, or "".
@@ -106,7 +106,7 @@ func (r *Recorder) makeEvent(ref corev1.ObjectReference, annotations map[string]
 	}
 	return &corev1.Event{
 		ObjectMeta: metav1.ObjectMeta{
-			Name:        fmt.Sprintf("%s.%x", ref.Name, r.stamp(now.Time)),
+			Name:        r.stamps.name(ref.Name, now.Time),
 			Namespace:   namespace,
 			Annotations: annotations,
 		},
@@ -123,14 +123,17 @@ func (r *Recorder) makeEvent(ref corev1.ObjectReference, annotations map[string]
 	}
 }
 
-// stamp returns now in nanoseconds, or one more than the last stamp: names must differ also where the clock stands still
-// (virtual time, coarse clocks).
-func (r *Recorder) stamp(now time.Time) int64 {
+// stamps makes the names of events.
+type stamps struct{ last atomic.Int64 } // the newest nanosecond used in a name
+
+// name is that of an event about object: with now in nanoseconds, or one more than the last: names must differ also where the
+// clock stands still (virtual time, coarse clocks).
+func (s *stamps) name(object string, now time.Time) string {
 	for {
-		last := r.last.Load()
+		last := s.last.Load()
 		n := max(now.UnixNano(), last+1)
-		if r.last.CompareAndSwap(last, n) {
-			return n
+		if s.last.CompareAndSwap(last, n) {
+			return fmt.Sprintf("%s.%x", object, n)
 		}
 	}
 }
@@ -174,13 +177,8 @@ func (r *Recorder) record(ctx context.Context, c *correlator, e *corev1.Event, t
 			c.written(plan)
 			return
 		}
-		if errors.ReasonForError(err) != metav1.StatusReasonUnknown || try == tries {
-			// The hub's word is final: a malformed event stays malformed, and a terminating namespace takes none.
-			level := slog.LevelWarn
-			if errors.IsAlreadyExists(err) || errors.HasStatusCause(err, corev1.NamespaceTerminatingCause) {
-				level = slog.LevelDebug
-			}
-			r.log.Log(ctx, level, "event not written", "err", err, "reason", e.Reason, "object", e.InvolvedObject.Name)
+		if final(err) || try == tries {
+			r.log.Log(ctx, levelOf(err), "event not written", "err", err, "reason", e.Reason, "object", e.InvolvedObject.Name)
 			return
 		}
 		select {
@@ -189,6 +187,17 @@ func (r *Recorder) record(ctx context.Context, c *correlator, e *corev1.Event, t
 			return
 		}
 	}
+}
+
+// final reports whether the hub has spoken: a malformed event stays malformed, and a terminating namespace takes none.
+func final(err error) bool { return errors.ReasonForError(err) != metav1.StatusReasonUnknown }
+
+// levelOf is how loudly a lost event is told of.
+func levelOf(err error) slog.Level {
+	if errors.IsAlreadyExists(err) || errors.HasStatusCause(err, corev1.NamespaceTerminatingCause) {
+		return slog.LevelDebug
+	}
+	return slog.LevelWarn
 }
 
 func (r *Recorder) write(ctx context.Context, plan plan) error {

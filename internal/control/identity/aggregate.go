@@ -3,6 +3,7 @@ package identity
 import (
 	"cmp"
 	"context"
+	"encoding/json"
 	"slices"
 	"time"
 
@@ -14,6 +15,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/equality"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/types"
 )
 
 // NewAggregator makes the clusterrole-aggregation-controller: roles with an aggregationRule hold the rules of those it
@@ -48,12 +50,24 @@ func NewAggregator(env loop.Env) loop.Runner {
 			if err != nil || equality.Semantic.DeepEqual(rules, role.Rules) {
 				return 0, err
 			}
-			role = role.DeepCopy()
-			role.Rules = rules
-			_, err = client.Update(ctx, env.Door, client.ClusterRoles, role)
-			return 0, err
+			return 0, applyRules(ctx, env.Door, name, rules)
 		},
 	}
+}
+
+// applyRules writes the rules by server-side apply, as upstream's controller does: the field manager is its name, and what others
+// hold of the role is not touched.
+func applyRules(ctx context.Context, door client.Writer, name string, rules []rbacv1.PolicyRule) error {
+	body, err := json.Marshal(map[string]any{
+		"apiVersion": rbacv1.SchemeGroupVersion.String(), "kind": "ClusterRole", "metadata": map[string]any{"name": name}, "rules": rules,
+	})
+	if err != nil {
+		return err
+	}
+	force := true
+	_, err = door.Patch(ctx, client.Ref{Resource: client.ClusterRoles, Name: name}, types.ApplyYAMLPatchType, body,
+		metav1.PatchOptions{FieldManager: "clusterrole-aggregation-controller", Force: &force})
+	return err
 }
 
 // aggregate is what role has to hold: the rules of the selected roles, by name, each once.

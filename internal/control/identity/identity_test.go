@@ -9,6 +9,7 @@ import (
 	"encoding/pem"
 	"log/slog"
 	"net"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -280,6 +281,13 @@ func TestAggregation(t *testing.T) {
 	}
 	for _, name := range []string{"view", "edit", "admin"} {
 		hubtest.Eventually(t, func() bool { return holds(name) })
+	}
+	// The rules are applied, so that others may hold the rest of the role.
+	view, _ := client.Get[*rbacv1.ClusterRole](ctx, h.Root, client.ClusterRoles, "", "view")
+	if !slices.ContainsFunc(view.ManagedFields, func(m metav1.ManagedFieldsEntry) bool {
+		return m.Manager == "clusterrole-aggregation-controller" && m.Operation == metav1.ManagedFieldsOperationApply
+	}) {
+		t.Errorf("managed by %v", view.ManagedFields)
 	}
 	if err := client.Delete(ctx, h.Root, client.ClusterRoles, "", "view-junks", ""); err != nil {
 		t.Fatal(err)

@@ -153,6 +153,17 @@ func TestRepack(t *testing.T) {
 	}
 }
 
+// Ports and subsets stand in the order of a kube-controller-manager v1.37.1, which was asked.
+func TestRepackOrder(t *testing.T) {
+	port := func(name string, n int32) corev1.EndpointPort {
+		return corev1.EndpointPort{Name: name, Port: n, Protocol: corev1.ProtocolTCP}
+	}
+	got := repack([]corev1.EndpointSubset{{Addresses: []corev1.EndpointAddress{{IP: "10.9.0.6"}}, Ports: []corev1.EndpointPort{port("d", 9090), port("a", 8080)}}})
+	if len(got) != 1 || got[0].Ports[0].Name != "a" || got[0].Ports[1].Name != "d" {
+		t.Errorf("%+v", got)
+	}
+}
+
 func TestTruncate(t *testing.T) {
 	mk := func(ready, notReady int) corev1.EndpointSubset {
 		var s corev1.EndpointSubset

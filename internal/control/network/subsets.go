@@ -1,14 +1,18 @@
 package network
 
 import (
+	"bytes"
 	"cmp"
 	"fmt"
+	"hash/fnv"
+	"io"
 	"math"
 	"slices"
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/dump"
 )
 
 // repack brings subsets into a canonical form: each address of a port set once, ports that lead to the same addresses in one
@@ -46,11 +50,33 @@ func repack(subsets []corev1.EndpointSubset) []corev1.EndpointSubset {
 	}
 	out := make([]corev1.EndpointSubset, 0, len(byAddrs))
 	for _, s := range byAddrs {
-		slices.SortFunc(s.Ports, func(a, b corev1.EndpointPort) int { return strings.Compare(portKey(&a), portKey(&b)) })
+		sortByHash(s.Ports)
 		out = append(out, *s)
 	}
-	slices.SortFunc(out, func(a, b corev1.EndpointSubset) int { return strings.Compare(subsetKey(&a), subsetKey(&b)) })
+	sortByHash(out)
 	return out
+}
+
+// sortByHash orders as upstream does (pkg/api/v1/endpoints): by the FNV-1a hash of each item's dump. Who compares Endpoints of both, or
+// takes the first port, finds the same.
+func sortByHash[T any](list []T) {
+	if len(list) < 2 {
+		return
+	}
+	type hashed struct {
+		sum  []byte
+		item T
+	}
+	by := make([]hashed, len(list))
+	for i, item := range list {
+		h := fnv.New128a()
+		io.WriteString(h, dump.ForHash(item)) //nolint:errcheck // a hash does not fail
+		by[i] = hashed{h.Sum(nil), item}
+	}
+	slices.SortFunc(by, func(a, b hashed) int { return bytes.Compare(a.sum, b.sum) })
+	for i := range by {
+		list[i] = by[i].item
+	}
 }
 
 type addressKey struct {
@@ -113,21 +139,6 @@ func (p *portAddresses) subset() *corev1.EndpointSubset {
 
 func portKey(p *corev1.EndpointPort) string {
 	return fmt.Sprintf("%s/%s/%06d/%s", p.Name, p.Protocol, p.Port, value(p.AppProtocol))
-}
-
-func subsetKey(s *corev1.EndpointSubset) string {
-	var b strings.Builder
-	for i := range s.Ports {
-		b.WriteString(portKey(&s.Ports[i]))
-		b.WriteByte(',')
-	}
-	for _, list := range [][]corev1.EndpointAddress{s.Addresses, s.NotReadyAddresses} {
-		b.WriteByte('|')
-		if len(list) > 0 {
-			b.WriteString(list[0].IP)
-		}
-	}
-	return b.String()
 }
 
 // truncate cuts subsets in place down to a thousand addresses, ready ones before the others, evenly over the subsets. It

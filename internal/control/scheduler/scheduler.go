@@ -17,9 +17,9 @@ import (
 	"sampan.dev/internal/control/scheduler/plugin"
 )
 
-// Events records what happens to an object; loop.Recorder is one.
+// Events records what was tried on an object and what came of it; record.Series is one.
 type Events interface {
-	Event(obj api.Object, kind, reason, message string)
+	Event(obj api.Object, kind, reason, action, note string)
 }
 
 // Config is what a scheduler needs.
@@ -196,14 +196,9 @@ func (s *Scheduler) pod(ctx context.Context, obj *corev1.Pod) {
 			return
 		}
 		p := plugin.NewPod(obj)
-		s.queue.set(p, time.Now())
-		if len(obj.Spec.SchedulingGates) > 0 {
-			s.clerks.do(ctx, func() { s.markUnschedulable(ctx, obj, "SchedulingGated", gatedMessage) })
-		}
+		s.queue.set(p, time.Now()) // the condition of one that is gated has been there since its creation
 	}
 }
-
-const gatedMessage = "Scheduling is blocked due to non-empty scheduling gates"
 
 // bound takes a pod that has a node, be it by us or by others.
 func (s *Scheduler) bound(obj *corev1.Pod) {
@@ -261,7 +256,7 @@ func (s *Scheduler) place(ctx context.Context, w *waiting) {
 		s.mu.Lock()
 		s.mu.why[pod.UID] = Why{Attempts: w.attempts, At: now, Message: message, Nodes: out.rejected}
 		s.mu.Unlock()
-		s.cfg.Events.Event(pod, corev1.EventTypeWarning, "FailedScheduling", message)
+		s.cfg.Events.Event(pod, corev1.EventTypeWarning, "FailedScheduling", "Scheduling", message)
 		s.clerks.do(ctx, func() { s.markUnschedulable(ctx, pod, corev1.PodReasonUnschedulable, message) })
 		return
 	}
@@ -276,10 +271,10 @@ func (s *Scheduler) place(ctx context.Context, w *waiting) {
 func (s *Scheduler) bindingDone(w *waiting, node string, err error) {
 	uid := w.pod.UID
 	if err == nil {
-		s.cfg.Events.Event(w.pod.Pod, corev1.EventTypeNormal, "Scheduled",
+		s.cfg.Events.Event(w.pod.Pod, corev1.EventTypeNormal, "Scheduled", "Binding",
 			"Successfully assigned "+w.pod.Namespace+"/"+w.pod.Name+" to "+node)
 		for _, f := range unbuilt.ForActor(&w.pod.Spec, unbuilt.Scheduler) {
-			s.cfg.Events.Event(w.pod.Pod, corev1.EventTypeWarning, unbuilt.Reason, f.String())
+			s.cfg.Events.Event(w.pod.Pod, corev1.EventTypeWarning, unbuilt.Reason, "Binding", f.String())
 		}
 		return
 	}

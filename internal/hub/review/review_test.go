@@ -89,6 +89,10 @@ func TestTokenRequest(t *testing.T) {
 	if err != nil || r.Status.Token == "" || r.Name != "robot" || r.UID != sa.UID || *r.Spec.ExpirationSeconds != 3600 || r.Spec.Audiences[0] != hubtest.Issuer {
 		t.Fatalf("%v %v", r, err)
 	}
+	// The life of a token is its caller's field, also when it was left to the server.
+	if m := r.ManagedFields; len(m) != 1 || string(m[0].FieldsV1.Raw) != `{"f:spec":{"f:expirationSeconds":{}}}` {
+		t.Errorf("managed fields %v", m)
+	}
 	review, err := ask(ctx, h.Root, "tokenreviews", nGroup, "", &authenticationv1.TokenReview{Spec: authenticationv1.TokenReviewSpec{Token: r.Status.Token}})
 	if err != nil || !review.Status.Authenticated || review.Status.User.Username != "system:serviceaccount:default:robot" || review.Status.Audiences[0] != hubtest.Issuer {
 		t.Errorf("%v %v", review, err)

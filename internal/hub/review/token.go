@@ -99,7 +99,6 @@ func (t *tokens) request(ctx context.Context, req *verb.Request, obj runtime.Obj
 		return nil, apierrors.NewConflict(schema.GroupResource{Group: tokenRequest.Group, Resource: tokenRequest.Kind}, name,
 			fmt.Errorf("the UID in the token request (%s) does not match the UID of the service account (%s)", r.UID, sa.UID))
 	}
-	authentication.DefaultTokenRequest(r)
 	if len(r.Spec.Audiences) == 0 {
 		r.Spec.Audiences = slices.Clone(t.Tokens.Audiences())
 	}

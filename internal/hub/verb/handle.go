@@ -24,6 +24,9 @@ func (e *Engine) handle(ctx context.Context, req *Request, obj runtime.Object, o
 		if k.Default != nil && req.Ref.Subresource == "" {
 			k.Default(o)
 		}
+		if sub := k.Sub(req.Ref.Subresource); sub != nil && sub.Default != nil {
+			sub.Default(o)
+		}
 		if err := settleNamespace(k, req.Ref.Namespace, o); err != nil {
 			return Result{}, err
 		}
