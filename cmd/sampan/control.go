@@ -56,13 +56,13 @@ func startControl(g *daemon.Group, cfg config.Config, p *plane, log *slog.Logger
 		g.Go("controllers", leading(p, api.UserControllers, "kube-controller-manager", manager.Run))
 	}
 	if cfg.Scheduler {
-		g.Go("scheduler", leading(p, api.UserScheduler, "kube-scheduler", func(ctx context.Context) error { return runScheduler(ctx, p) }))
+		g.Go("scheduler", leading(p, api.UserScheduler, "kube-scheduler", func(ctx context.Context) error { return runScheduler(ctx, cfg, p) }))
 	}
 	return nil
 }
 
 // runScheduler makes a scheduler, with a view of the cluster that it has for as long as it leads, and runs it until ctx ends.
-func runScheduler(ctx context.Context, p *plane) error {
+func runScheduler(ctx context.Context, cfg config.Config, p *plane) error {
 	door := p.door(api.User{Name: api.UserScheduler, Groups: []string{api.GroupAuthenticated}}, "kube-scheduler/"+config.Version)
 	log := p.log.With("component", "scheduler")
 	set := cache.NewSet(door, log)
