@@ -39,7 +39,7 @@ type Watcher struct {
 
 type threshold struct {
 	amount  int64
-	percent float64
+	percent float32
 }
 
 // New parses thresholds ("memory.available": "100Mi", "nodefs.available": "10%"). nodeFS is a path on the file system that
@@ -59,11 +59,11 @@ func New(thresholds map[string]string, nodeFS string) (*Watcher, error) {
 
 func parse(v string) (threshold, error) {
 	if p, ok := strings.CutSuffix(v, "%"); ok {
-		f, err := strconv.ParseFloat(p, 64)
+		f, err := strconv.ParseFloat(p, 32)
 		if err != nil || f < 0 || f > 100 {
 			return threshold{}, fmt.Errorf("want 0%% to 100%%")
 		}
-		return threshold{percent: f / 100}, nil
+		return threshold{percent: float32(f) / 100}, nil
 	}
 	q, err := resource.ParseQuantity(v)
 	return threshold{amount: q.Value()}, err
@@ -79,11 +79,7 @@ func (w *Watcher) Look(now time.Time) Pressure {
 		if !ok {
 			continue
 		}
-		limit := t.amount
-		if t.percent > 0 {
-			limit = int64(t.percent * float64(s.Capacity))
-		}
-		if s.Available < limit {
+		if s.Available < t.of(s.Capacity) {
 			w.mu.seen[condition(signal)] = now
 		}
 	}

@@ -109,6 +109,9 @@ func New(cfg Config) (*Kubelet, error) {
 			return nil, fmt.Errorf("kubelet: %w", err)
 		}
 	}
+	if err := k.checkReserved(); err != nil {
+		return nil, fmt.Errorf("kubelet: %w", err)
+	}
 	k.runtimeName.Store("containerd")
 	k.netReady.Store("")
 	k.hostIPs.Store([]string(nil))

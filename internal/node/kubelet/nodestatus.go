@@ -13,9 +13,7 @@ import (
 	"sampan.dev/internal/node/evict"
 	"sampan.dev/internal/node/runtime"
 
-	"golang.org/x/sys/unix"
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
@@ -168,31 +166,6 @@ func (k *Kubelet) tellConditions(old, now []corev1.NodeCondition) {
 			k.nodeEvent(name[1])
 		}
 	}
-}
-
-// capacity is what the machine has. It is read once: machines do not grow under a kubelet.
-func (k *Kubelet) capacity() corev1.ResourceList {
-	k.capacityOnce.Do(func() {
-		list := corev1.ResourceList{
-			corev1.ResourcePods:             *resource.NewQuantity(k.cfg.MaxPods, resource.DecimalSI),
-			corev1.ResourceCPU:              *resource.NewQuantity(int64(goruntime.NumCPU()), resource.DecimalSI),
-			corev1.ResourceEphemeralStorage: *resource.NewQuantity(0, resource.BinarySI),
-			"hugepages-2Mi":                 *resource.NewQuantity(0, resource.BinarySI),
-			"hugepages-1Gi":                 *resource.NewQuantity(0, resource.BinarySI),
-		}
-		if mem, ok := evict.Read("memory.available", ""); ok {
-			list[corev1.ResourceMemory] = *resource.NewQuantity(mem.Capacity, resource.BinarySI)
-		}
-		var st unix.Statfs_t
-		if unix.Statfs(k.cfg.RootDir, &st) == nil {
-			list[corev1.ResourceEphemeralStorage] = *resource.NewQuantity(int64(st.Blocks)*st.Bsize, resource.BinarySI)
-		}
-		for name, q := range k.cfg.Capacity {
-			list[name] = q
-		}
-		k.capacityList = list
-	})
-	return k.capacityList
 }
 
 func (k *Kubelet) nodeInfo() corev1.NodeSystemInfo {

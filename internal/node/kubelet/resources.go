@@ -11,7 +11,6 @@ import (
 	"sampan.dev/internal/node/cgroup"
 
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/api/resource"
 	resourcehelper "k8s.io/component-helpers/resource"
 	cri "k8s.io/cri-api/pkg/apis/runtime/v1"
 )
@@ -115,31 +114,4 @@ func (k *Kubelet) balance() {
 	if err := k.cgroups.Balance(sum); err != nil {
 		k.cfg.Log.Debug("burstable share not set", "error", err)
 	}
-}
-
-// allocatable is what pods may use in sum: the capacity less what is reserved.
-func (k *Kubelet) allocatable() corev1.ResourceList {
-	out := k.capacity().DeepCopy()
-	for _, reserved := range []corev1.ResourceList{k.cfg.SystemReserved, k.cfg.KubeReserved, k.evictionReserve()} {
-		for name, q := range reserved {
-			if have, ok := out[name]; ok {
-				have.Sub(q)
-				if have.Sign() < 0 {
-					have = *resource.NewQuantity(0, have.Format)
-				}
-				out[name] = have
-			}
-		}
-	}
-	return out
-}
-
-// evictionReserve is what the memory threshold keeps free.
-func (k *Kubelet) evictionReserve() corev1.ResourceList {
-	if v, ok := k.cfg.EvictionHard["memory.available"]; ok {
-		if q, err := resource.ParseQuantity(v); err == nil {
-			return corev1.ResourceList{corev1.ResourceMemory: q}
-		}
-	}
-	return nil
 }
