@@ -74,11 +74,32 @@ func podStatus(f facts) corev1.PodStatus {
 	s.Conditions = conditionsOf(f, &s, all)
 	f.hostAddresses(&s)
 	s.StartTime = f.old.StartTime
-	s.Resources = pod.Spec.Resources.DeepCopy()
-	s.AllocatedResources = resourcehelper.PodRequests(pod, resourcehelper.PodResourcesOptions{})
+	if s.Resources = pod.Spec.Resources.DeepCopy(); f.old.Resources != nil && len(f.obs.Sandboxes) > 0 {
+		s.Resources = f.old.Resources.DeepCopy() // its groups were made with these
+	}
+	s.AllocatedResources = allocated(pod, &s)
 	s.NominatedNodeName = pod.Status.NominatedNodeName
 	s.ResourceClaimStatuses = pod.Status.ResourceClaimStatuses
 	return s
+}
+
+// allocated is what the pod takes of the node: of containers that were made, what they were made with, whatever their spec has
+// come to ask for since.
+func allocated(pod *corev1.Pod, s *corev1.PodStatus) corev1.ResourceList {
+	made := *pod
+	made.Spec.Resources = s.Resources
+	given := func(list []corev1.Container, statuses []corev1.ContainerStatus) []corev1.Container {
+		out := slices.Clone(list)
+		for i := range out {
+			if st := findStatus(statuses, out[i].Name); st != nil && st.ContainerID != "" && st.Resources != nil {
+				out[i].Resources.Requests, out[i].Resources.Limits = st.AllocatedResources, st.Resources.Limits
+			}
+		}
+		return out
+	}
+	made.Spec.InitContainers = given(pod.Spec.InitContainers, s.InitContainerStatuses)
+	made.Spec.Containers = given(pod.Spec.Containers, s.ContainerStatuses)
+	return resourcehelper.PodRequests(&made, resourcehelper.PodResourcesOptions{})
 }
 
 // end makes the status of a pod that is over: it succeeded or failed, and containers of which nothing is known count as
@@ -263,9 +284,14 @@ func (f *facts) vanished(st *corev1.ContainerStatus, was *corev1.ContainerStatus
 func (f *facts) seen(spec *corev1.Container, c *runtime.Container, was *corev1.ContainerStatus, base corev1.ContainerStatus) corev1.ContainerStatus {
 	st := corev1.ContainerStatus{
 		Name: c.Name, RestartCount: int32(c.RestartCount), Image: c.Image, ImageID: c.ImageRef,
-		ContainerID: f.runtimeName + "://" + c.ID, VolumeMounts: base.VolumeMounts,
-		State: f.state(c, was), Resources: f.resources(spec, c), AllocatedResources: spec.Resources.Requests,
+		ContainerID: f.runtimeName + "://" + c.ID, VolumeMounts: base.VolumeMounts, State: f.state(c, was),
 	}
+	given := spec.Resources
+	if was != nil && was.ContainerID == st.ContainerID && was.Resources != nil {
+		// It was made with these. What the spec has asked for since, nobody has given it.
+		given.Requests, given.Limits = was.AllocatedResources, was.Resources.Limits
+	}
+	st.Resources, st.AllocatedResources = f.resources(given, c), given.Requests
 	if was != nil {
 		st.RestartCount = max(st.RestartCount, was.RestartCount)
 		switch {
@@ -321,9 +347,9 @@ func (f *facts) waits(spec *corev1.Container, st *corev1.ContainerStatus, initLi
 	st.State = corev1.ContainerState{Waiting: &corev1.ContainerStateWaiting{Reason: w.reason, Message: w.message}}
 }
 
-// resources are what the runtime enforces, by what it says of a running container, else by the spec.
-func (f *facts) resources(spec *corev1.Container, c *runtime.Container) *corev1.ResourceRequirements {
-	r := spec.Resources.DeepCopy()
+// resources are what the runtime enforces, by what it says of a running container, else what the container was given.
+func (f *facts) resources(given corev1.ResourceRequirements, c *runtime.Container) *corev1.ResourceRequirements {
+	r := given.DeepCopy()
 	if c.State != runtime.Running || c.Resources == nil {
 		return r
 	}
