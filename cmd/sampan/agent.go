@@ -87,6 +87,7 @@ func runAgent(ctx context.Context, cfg config.Config, log *slog.Logger) error {
 	if err != nil {
 		return stopped(g, err)
 	}
+	followHost(g, m.follow()...)
 	g.Settle()
 	log.Info("node is ready")
 	return g.Wait()

@@ -3,7 +3,6 @@ package main
 import (
 	"fmt"
 	"io"
-	"net"
 
 	"sampan.dev/internal/config"
 	"sampan.dev/internal/control"
@@ -108,9 +107,6 @@ func checkFlags(cfg *config.Config) error {
 	}
 	if _, err := nodeReserves(*cfg); err != nil {
 		return usageError{err}
-	}
-	if host, _, _ := net.SplitHostPort(cfg.Listen); cfg.Nodes > 1 && !cfg.NoNode && net.ParseIP(host).IsLoopback() {
-		return usageError{fmt.Errorf("--nodes %d needs an API server that the other nodes can reach; --listen %s is this machine's own", cfg.Nodes, cfg.Listen)}
 	}
 	return nil
 }

@@ -24,20 +24,6 @@ import (
 	"sampan.dev/internal/pki"
 )
 
-// openListener takes the API server's port, on the bridge of the nodes if that is where it is to be.
-func openListener(cfg config.Config) (net.Listener, error) {
-	if cfg.Nodes > 1 {
-		if err := makeBridge(cfg); err != nil {
-			return nil, err
-		}
-	}
-	l, err := net.Listen("tcp", cfg.Listen)
-	if err != nil {
-		return nil, fmt.Errorf("--listen %s: %w", cfg.Listen, err)
-	}
-	return l, nil
-}
-
 // startGC is the garbage collector's target while the API server starts, in percent of what is in use.
 const startGC = 400
 
@@ -57,10 +43,11 @@ func startHub(g *daemon.Group, cfg config.Config, paths config.Paths, listener n
 	}
 	show.done("keys and certificates", since, paths.PKI)
 
-	p := &plane{cfg: cfg, kinds: all.Kinds(), pki: keys, log: log, trustKubelets: cfg.InsecureKubeletTLS}
+	p := &plane{cfg: cfg, kinds: all.Kinds(), pki: keys, log: log, trustKubelets: cfg.InsecureKubeletTLS, moved: make(chan netip.AddrPort, 1)}
 	addr, _ := netip.AddrFromSlice(ip)
 	port := listener.Addr().(*net.TCPAddr).Port
-	p.advertise = netip.AddrPortFrom(addr.Unmap(), uint16(port))
+	at := netip.AddrPortFrom(addr.Unmap(), uint16(port))
+	p.advertise.Store(&at)
 	p.parts = hub.Check{Name: "parts", Told: true, Check: g.Check}
 	if cfg.KubeletCAFile != "" {
 		if p.kubeletCA, err = authorities(cfg.KubeletCAFile); err != nil {
@@ -76,7 +63,6 @@ func startHub(g *daemon.Group, cfg config.Config, paths config.Paths, listener n
 
 func (p *plane) hubConfig(st *state, listener net.Listener) hub.Config {
 	cfg, log := p.cfg, p.log
-	own := ownListeners(listener, st)
 	c := hub.Config{
 		Kinds:           p.kinds,
 		Store:           st.main,
@@ -92,7 +78,8 @@ func (p *plane) hubConfig(st *state, listener net.Listener) hub.Config {
 		SigningKey:      p.pki.SAKey,
 		VerifyKeys:      p.pki.SAPublic,
 		Bootstrap:       true,
-		Advertise:       p.advertise,
+		Advertise:       *p.advertise.Load(),
+		Moved:           p.moved,
 		ServiceCIDR:     netip.MustParsePrefix(cfg.ServiceCIDR),
 		DNS:             true,
 		ClientCAPEM:     p.pki.CA.PEM(),
@@ -106,7 +93,7 @@ func (p *plane) hubConfig(st *state, listener net.Listener) hub.Config {
 			ByAddress:  p.kubeletCA != nil,
 			Egress: egress.New(egress.Config{
 				Never: []netip.Prefix{netip.MustParsePrefix(cfg.ServiceCIDR)},
-				Own:   func() []netip.AddrPort { return own },
+				Own:   func() []netip.AddrPort { return ownListeners(listener, st) },
 			}),
 			Local: p.kubelet.where,
 			Log:   log.With("component", "connect"),
@@ -144,6 +131,9 @@ func (p *plane) kubeletTLS() *tls.Config {
 // ownListeners are the API server's port and etcd's, the latter on every address so that it does not depend on where it listens.
 func ownListeners(hub net.Listener, st *state) []netip.AddrPort {
 	own := []netip.AddrPort{hub.Addr().(*net.TCPAddr).AddrPort()}
+	if several, ok := hub.(*listeners); ok {
+		own = several.addrs()
+	}
 	if at, err := netip.ParseAddrPort(st.listen); err == nil {
 		own = append(own, netip.AddrPortFrom(netip.IPv4Unspecified(), at.Port()))
 	}
@@ -192,14 +182,7 @@ func openKeys(cfg config.Config, paths config.Paths, advertise net.IP, log *slog
 	if err != nil {
 		return nil, err
 	}
-	names := append([]string{"localhost"}, nonAddresses(cfg.TLSSANs)...)
-	ips := append([]net.IP{net.IPv4(127, 0, 0, 1), net.IPv6loopback, advertise}, addresses(cfg.TLSSANs)...)
-	if host, err := hostIP(); err == nil {
-		ips = append(ips, host)
-	}
-	if h, err := os.Hostname(); err == nil {
-		names = append(names, h)
-	}
+	names, ips := apiNames(cfg, advertise)
 	return pki.Open(pki.Config{
 		Dir:           paths.PKI,
 		NodeName:      node,

@@ -34,6 +34,11 @@ func (m *machine) startKubelet(g *daemon.Group, s *seat, name string, services *
 	roots.AppendCertsFromPEM(s.authority)
 	serving.Former = roots
 	serving.Load()
+	m.changed = append(m.changed, serving.Look, func() {
+		if k := m.kubelet.Load(); k != nil {
+			k.HostChanged()
+		}
+	})
 	g.Go("serving certificate", serving.Run)
 	g.Go("kubelet", func(ctx context.Context) error { return m.runKubelet(ctx, cfg, s, serving, roots) })
 	return nil
@@ -58,6 +63,7 @@ func (m *machine) runKubelet(ctx context.Context, cfg kubelet.Config, s *seat, s
 	if err != nil {
 		return errors.Join(err, face.Close(), closeAny(health))
 	}
+	m.kubelet.Store(k)
 	server := serve.New(serve.Config{
 		NodeName:       cfg.NodeName,
 		GetCertificate: serving.GetCertificate,

@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"sampan.dev/internal/api"
@@ -16,6 +17,7 @@ import (
 	"sampan.dev/internal/config"
 	"sampan.dev/internal/daemon"
 	"sampan.dev/internal/node/dns"
+	"sampan.dev/internal/node/kubelet"
 	"sampan.dev/internal/node/network"
 	"sampan.dev/internal/node/proxy"
 	"sampan.dev/internal/node/proxy/nft"
@@ -32,6 +34,10 @@ type machine struct {
 	runtime string        // CRI endpoint
 	up      chan struct{} // closed when the bundled runtime answers
 	began   time.Time
+
+	network *network.Network                // from startNode on
+	kubelet atomic.Pointer[kubelet.Kubelet] // the one that runs
+	changed []func()                        // what looks again when the host has changed
 }
 
 // seat is a node's place in a cluster: the door it speaks through, with its own identity.
@@ -119,6 +125,8 @@ func (m *machine) startNetwork(g *daemon.Group, s *seat, name string, nodes *cac
 		Nodes:       nodes,
 		Log:         m.log.With("component", "network"),
 	})
+	m.network = n
+	m.changed = append(m.changed, n.HostChanged)
 	g.Go("network", n.Run)
 	p := proxy.New(proxy.Config{
 		NodeName: name,
@@ -158,6 +166,14 @@ func nodeAddresses(cfg config.Config) []net.IP {
 		return nil
 	}
 	return []net.IP{ip}
+}
+
+// follow is what is to be called when the host has changed.
+func (m *machine) follow() []func() {
+	if m == nil {
+		return nil
+	}
+	return m.changed
 }
 
 // serveBeside serves a small handler on its usual port. Another cluster of this machine may have the port; then this one

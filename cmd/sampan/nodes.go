@@ -317,7 +317,7 @@ func startFurtherNodes(g *daemon.Group, cfg config.Config, p *plane, show *steps
 		waits = append(waits, whenReady(informer, name, since))
 		args := []string{
 			"--hostname-override", name,
-			"--server", fmt.Sprintf("https://%s", netip.AddrPortFrom(nodeAddr(cfg, 1), p.advertise.Port())),
+			"--server", fmt.Sprintf("https://%s", netip.AddrPortFrom(nodeAddr(cfg, 1), p.advertise.Load().Port())),
 			"--token", joinToken{p.pki.CA.Hash(), token}.String(),
 			"--cluster-cidr", cfg.ClusterCIDR, "--service-cidr", cfg.ServiceCIDR, "--cluster-domain", cfg.ClusterDomain,
 			"--log-level", cfg.LogLevel,

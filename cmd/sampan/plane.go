@@ -25,8 +25,9 @@ type plane struct {
 	kinds     *api.Kinds
 	pki       *pki.Store
 	log       *slog.Logger
-	advertise netip.AddrPort
-	parts     hub.Check // how the other parts of the process are
+	advertise atomic.Pointer[netip.AddrPort] // where it is reached
+	moved     chan netip.AddrPort            // the same, when that changes
+	parts     hub.Check                      // how the other parts of the process are
 	leases    lease.Audience
 	kubelet   localKubelet
 
@@ -45,8 +46,8 @@ func (p *plane) start(g *daemon.Group, listener net.Listener, show *steps) error
 		l := listener
 		if listener = nil; l == nil {
 			var err error
-			if l, err = net.Listen("tcp", p.cfg.Listen); err != nil {
-				return fmt.Errorf("--listen %s: %w", p.cfg.Listen, err)
+			if l, err = openListener(p.cfg); err != nil {
+				return err
 			}
 		}
 		return p.run(ctx, l, opened, ready)
@@ -64,7 +65,7 @@ func (p *plane) start(g *daemon.Group, listener net.Listener, show *steps) error
 		}
 		return err
 	}
-	show.done("API server", since, "https://"+p.advertise.String())
+	show.done("API server", since, "https://"+p.advertise.Load().String())
 	return nil
 }
 

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"net"
 	"os"
 	"path/filepath"
 	"time"
@@ -232,6 +231,9 @@ func begin(g *daemon.Group, cfg config.Config, paths config.Paths, show *steps, 
 		if err := machine.startNode(g, plane.nodeSeat(cfg), show); err != nil {
 			return err
 		}
+		if err := plane.reach(listener, machine.network.Gateway()); err != nil {
+			return err
+		}
 		if err := labelControlPlane(g.Context(), plane, cfg); err != nil {
 			return err
 		}
@@ -239,6 +241,7 @@ func begin(g *daemon.Group, cfg config.Config, paths config.Paths, show *steps, 
 			return err
 		}
 	}
+	followHost(g, append(machine.follow(), plane.hostChanged)...)
 	return finish(cfg, paths, show)
 }
 
@@ -268,42 +271,6 @@ func finish(cfg config.Config, paths config.Paths, show *steps) error {
 	}
 	show.say("export KUBECONFIG=%s", paths.Kubeconfig)
 	return nil
-}
-
-// advertised is the address that others reach the API server at: the one it listens on, or the node's when it listens on
-// all.
-func advertised(cfg config.Config) (net.IP, error) {
-	host, _, _ := net.SplitHostPort(cfg.Listen)
-	// A loopback address is no use to others (and no endpoint may have one).
-	if ip := net.ParseIP(host); ip != nil && !ip.IsUnspecified() && !ip.IsLoopback() {
-		return ip, nil
-	}
-	if cfg.Nodes > 1 {
-		return nodeAddr(cfg, 1).AsSlice(), nil
-	}
-	if ips, _ := nodeIPs(cfg.NodeIP); len(ips) > 0 {
-		return ips[0], nil
-	}
-	return hostIP()
-}
-
-// hostIP is the address that the host would use to reach the world: connecting a datagram socket sends nothing and makes
-// the kernel choose. A host without a route uses its first address that is not a loopback's.
-func hostIP() (net.IP, error) {
-	if c, err := net.Dial("udp4", "192.0.2.1:9"); err == nil {
-		defer c.Close()
-		return c.LocalAddr().(*net.UDPAddr).IP, nil
-	}
-	addrs, err := net.InterfaceAddrs()
-	if err != nil {
-		return nil, err
-	}
-	for _, a := range addrs {
-		if n, ok := a.(*net.IPNet); ok && n.IP.To4() != nil && !n.IP.IsLoopback() {
-			return n.IP, nil
-		}
-	}
-	return net.IPv4(127, 0, 0, 1), nil
 }
 
 // within waits for ch, the group's end, or the time limit.

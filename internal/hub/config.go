@@ -57,6 +57,7 @@ type Config struct {
 	// Bootstrap writes the system's own objects and keeps the Service kubernetes.
 	Bootstrap   bool
 	Advertise   netip.AddrPort
+	Moved       <-chan netip.AddrPort // where it is reached from then on; nil when that never changes
 	ServiceCIDR netip.Prefix
 	NodePorts   PortRange // zero: 30000-32767
 	DNS         bool      // make the Service kube-dns

@@ -276,7 +276,7 @@ func (h *Hub) start(ctx context.Context) error {
 func (h *Hub) bootstrapConfig() bootstrap.Config {
 	c := &h.cfg
 	return bootstrap.Config{
-		Advertise: c.Advertise, ServiceCIDR: c.ServiceCIDR, DNS: c.DNS,
+		Advertise: c.Advertise, Moved: c.Moved, ServiceCIDR: c.ServiceCIDR, DNS: c.DNS,
 		ClientCA: c.ClientCAPEM, FrontProxyCA: c.FrontCAPEM, FrontProxyNames: c.FrontProxyNames, ServerCA: c.ServerCAPEM,
 	}
 }

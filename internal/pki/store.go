@@ -12,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"sync"
 	"time"
 )
 
@@ -45,6 +46,7 @@ type Store struct {
 	SAKey    crypto.Signer
 	SAPublic []crypto.PublicKey
 
+	mu  sync.Mutex // held while certificates are issued anew; guards the names in cfg
 	cfg Config
 }
 
@@ -356,6 +358,8 @@ func (s *Store) untilRenewal(now time.Time) time.Duration {
 }
 
 func (s *Store) renew(now time.Time) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	files := map[string][]byte{}
 	for _, l := range leaves {
 		c := (*l.pair(s)).Certificate()

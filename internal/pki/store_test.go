@@ -205,3 +205,36 @@ func BenchmarkOpenNew(b *testing.B) {
 		os.RemoveAll(cfg.Dir)
 	}
 }
+
+// A store whose machine gets another address or name names it at once, in the certificate that is in use and on disk, and
+// names what it named before.
+func TestRename(t *testing.T) {
+	cfg := testConfig(t)
+	s, err := Open(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	before := s.APIServer.Certificate().Leaf
+	if err := s.Rename(cfg.Names, cfg.IPs); err != nil || !s.APIServer.Certificate().Leaf.Equal(before) {
+		t.Errorf("the same names made another certificate: %v", err)
+	}
+	client := s.KubeletClient.Certificate().Leaf
+	if err := s.Rename([]string{"renamed"}, append(cfg.IPs, net.IPv4(198, 51, 100, 7))); err != nil {
+		t.Fatal(err)
+	}
+	cfg.Names, cfg.IPs = []string{"renamed"}, append(cfg.IPs, net.IPv4(198, 51, 100, 7))
+	again, err := Open(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, leaf := range []*x509.Certificate{s.APIServer.Certificate().Leaf, again.APIServer.Certificate().Leaf} {
+		for _, name := range []string{"renamed", "198.51.100.7", "192.0.2.1", "boat", "10.96.0.1"} {
+			if err := leaf.VerifyHostname(name); err != nil {
+				t.Error(err)
+			}
+		}
+	}
+	if !again.APIServer.Certificate().Leaf.Equal(s.APIServer.Certificate().Leaf) || !s.KubeletClient.Certificate().Leaf.Equal(client) {
+		t.Error("a certificate that lacked nothing was issued anew")
+	}
+}

@@ -1,7 +1,11 @@
 package bootstrap_test
 
 import (
+	"errors"
+	"fmt"
 	"log/slog"
+	"net/netip"
+	"strings"
 	"testing"
 	"time"
 
@@ -12,6 +16,7 @@ import (
 	"sampan.dev/internal/hub/hubtest"
 
 	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -170,4 +175,30 @@ func TestDefaultsAuthorize(t *testing.T) {
 
 func question(u api.User, verb, group, resource, sub string) authz.Attributes {
 	return authz.Attributes{User: u, Verb: verb, Group: group, Resource: resource, Subresource: sub, Namespace: "default"}
+}
+
+// A hub that is reached at another address says so wherever it says where it is.
+func TestRunFollowsTheAddress(t *testing.T) {
+	h := hubtest.New(t)
+	h.Boot(t)
+	ctx := t.Context()
+	moved := make(chan netip.AddrPort)
+	cfg := h.Bootstrap
+	cfg.Moved = moved
+	done := make(chan error, 1)
+	go func() { done <- bootstrap.Run(ctx, h.Root, cfg, slog.New(slog.DiscardHandler)) }()
+	for _, to := range []string{"198.51.100.7:6443", "192.0.2.1:7443"} {
+		moved <- netip.MustParseAddrPort(to)
+		host, port, _ := strings.Cut(to, ":")
+		hubtest.Eventually(t, func() bool {
+			ep, err := client.Get[*corev1.Endpoints](ctx, h.Root, client.EndpointsResource, "default", "kubernetes")
+			sl, err2 := client.Get[*discoveryv1.EndpointSlice](ctx, h.Root, client.EndpointSlices, "default", "kubernetes")
+			svc, err3 := client.Get[*corev1.Service](ctx, h.Root, client.Services, "default", "kubernetes")
+			info, err4 := client.Get[*corev1.ConfigMap](ctx, h.Root, client.ConfigMaps, "kube-public", "cluster-info")
+			return errors.Join(err, err2, err3, err4) == nil &&
+				ep.Subsets[0].Addresses[0].IP == host && fmt.Sprint(ep.Subsets[0].Ports[0].Port) == port &&
+				sl.Endpoints[0].Addresses[0] == host && fmt.Sprint(*sl.Ports[0].Port) == port &&
+				svc.Spec.Ports[0].TargetPort.String() == port && strings.Contains(info.Data["kubeconfig"], `"https://`+to+`"`)
+		})
+	}
 }

@@ -75,7 +75,8 @@ func put[T api.Object](ctx context.Context, door client.Interface, res schema.Gr
 	}
 }
 
-// Run keeps the Service kubernetes and its endpoints while the hub runs: a change to any of them is put right.
+// Run keeps the Service kubernetes and its endpoints while the hub runs: a change to any of them is put right, and when the
+// hub moves to another address they, and what nodes read that join, follow.
 func Run(ctx context.Context, door client.Interface, cfg Config, log *slog.Logger) error {
 	due := make(chan struct{}, 1)
 	due <- struct{}{}
@@ -91,6 +92,12 @@ func Run(ctx context.Context, door client.Interface, cfg Config, log *slog.Logge
 		case <-ctx.Done():
 			<-ended
 			return ctx.Err()
+		case to := <-cfg.Moved:
+			cfg.Advertise = to
+			log.Info("the API server has another address", "address", cfg.Advertise)
+			if err := put(ctx, door, client.ConfigMaps, clusterInfo(&cfg), followAddress); err != nil {
+				log.Warn("keep the cluster's address", "error", err)
+			}
 		case <-due:
 		}
 		if err := ensureKubernetes(ctx, door, &cfg); err != nil && ctx.Err() == nil {
@@ -102,6 +109,13 @@ func Run(ctx context.Context, door client.Interface, cfg Config, log *slog.Logge
 			kick(due)
 		}
 	}
+}
+
+// followAddress puts the address into the kubeconfig of cluster-info, which also holds signatures for tokens.
+func followAddress(have, want *corev1.ConfigMap) bool {
+	same := have.Data["kubeconfig"] == want.Data["kubeconfig"]
+	have.Data = merge(have.Data, want.Data)
+	return same
 }
 
 func wake[T api.Object](i *cache.Informer[T], due chan struct{}) {

@@ -15,9 +15,10 @@ import (
 
 // Config is what the objects depend on.
 type Config struct {
-	Advertise   netip.AddrPort // where this hub is reached: kubernetes' endpoint
-	ServiceCIDR netip.Prefix   // its first address is kubernetes', its tenth kube-dns'
-	DNS         bool           // make the Service kube-dns
+	Advertise   netip.AddrPort        // where this hub is reached: kubernetes' endpoint
+	Moved       <-chan netip.AddrPort // where it is reached from then on; nil for a hub that stays
+	ServiceCIDR netip.Prefix          // its first address is kubernetes', its tenth kube-dns'
+	DNS         bool                  // make the Service kube-dns
 
 	ClientCA        []byte   // PEM
 	FrontProxyCA    []byte   // PEM; empty: no aggregation

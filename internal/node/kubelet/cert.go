@@ -50,8 +50,9 @@ type Credential struct {
 	Patience time.Duration
 
 	current atomic.Pointer[tls.Certificate]
-	asked   bool // a request was answered since the start; Run's
-	bare    bool // addresses are not asked for any more; Run's
+	asked   bool          // a request was answered since the start; Run's
+	bare    bool          // addresses are not asked for any more; Run's
+	look    chan struct{} // see Look; nil for one whose names never change
 }
 
 // ClientCredential is the identity of a node.
@@ -66,7 +67,7 @@ func ServingCredential(root, node, hostname string, ips func() []net.IP, door fu
 	return &Credential{File: filepath.Join(root, "pki", "kubelet-server-current.pem"), Signer: certv1.KubeletServingSignerName,
 		Usages:     []certv1.KeyUsage{certv1.UsageDigitalSignature, certv1.UsageServerAuth},
 		CommonName: "system:node:" + node, Organization: "system:nodes", DNSNames: names(hostname), IPs: ips, Door: door, Log: log,
-		Patience: 20 * time.Second}
+		Patience: 20 * time.Second, look: make(chan struct{}, 1)}
 }
 
 // names are those of a host that is not called by an address.
@@ -124,6 +125,9 @@ func (c *Credential) Run(ctx context.Context) error {
 		case <-ctx.Done():
 			t.Stop()
 			return nil
+		case <-c.look:
+			t.Stop()
+			continue
 		case <-t.C:
 		}
 		if err := c.Obtain(ctx); err != nil {
@@ -150,6 +154,14 @@ func (c *Credential) Run(ctx context.Context) error {
 			case <-time.After(time.Minute):
 			}
 		}
+	}
+}
+
+// Look makes Run see whether the certificate still names all that it should.
+func (c *Credential) Look() {
+	select {
+	case c.look <- struct{}{}:
+	default:
 	}
 }
 

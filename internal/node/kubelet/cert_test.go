@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -98,6 +99,37 @@ func TestCredentialIsIssuedAndRenewed(t *testing.T) {
 		time.Sleep(3*time.Hour + 30*time.Minute)
 		if c.Certificate() == first {
 			t.Error("not renewed")
+		}
+	})
+}
+
+// A serving certificate follows the node's addresses as soon as somebody says that they may have changed.
+func TestCredentialFollowsAddresses(t *testing.T) {
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		h := newHub(t)
+		ca, err := pki.NewAuthority("ca")
+		if err != nil {
+			t.Fatal(err)
+		}
+		sign(t, h, ca, 10*time.Hour, false)
+		var ip atomic.Value
+		ip.Store("192.0.2.7")
+		c := ServingCredential(dir, "n1", "n1", func() []net.IP { return []net.IP{net.ParseIP(ip.Load().(string))} },
+			func() client.Interface { return h.Door(api.Node("n1"), "kubelet") }, slog.New(slog.DiscardHandler))
+		go c.Run(t.Context())
+		time.Sleep(time.Second)
+		first := c.Certificate()
+		c.Look()
+		time.Sleep(time.Second)
+		if c.Certificate() != first {
+			t.Error("another certificate for the same addresses")
+		}
+		ip.Store("198.51.100.9")
+		c.Look()
+		time.Sleep(time.Second)
+		if err := c.Certificate().Leaf.VerifyHostname("198.51.100.9"); err != nil {
+			t.Error(err)
 		}
 	})
 }

@@ -44,6 +44,7 @@ type Kubelet struct {
 	lastLoop    atomic.Int64 // unix nanoseconds of the last event loop turn, for Healthy
 	hostIPs     atomic.Value // []string
 	health      health
+	moved       chan struct{} // the host's addresses may have changed
 
 	rates        *stats.Rates
 	pressures    *evict.Watcher // nil for hollow nodes
@@ -115,6 +116,7 @@ func New(cfg Config) (*Kubelet, error) {
 	k.runtimeName.Store("containerd")
 	k.netReady.Store("")
 	k.hostIPs.Store([]string(nil))
+	k.moved = make(chan struct{}, 1)
 	k.mu.workers = map[types.UID]*worker{}
 	k.mu.mirrors = map[string]*corev1.Pod{}
 	k.mu.removing = map[types.UID]bool{}

@@ -70,6 +70,10 @@ func (k *Kubelet) runNode(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-kick:
+		case <-k.moved:
+			if !k.follow() {
+				continue
+			}
 		case <-t.C:
 		}
 		n, err := k.getNode(ctx)

@@ -199,8 +199,44 @@ func osImage() string {
 	return "Linux"
 }
 
-// findIPs are the addresses of the node: those configured, else the one the default route goes out by.
+// findIPs are the addresses of the node: those configured, else the one the default route goes out by, else any.
 func (k *Kubelet) findIPs() []string {
+	if out := k.routedIPs(); len(out) > 0 {
+		return out
+	}
+	if addrs, err := net.InterfaceAddrs(); err == nil {
+		for _, a := range addrs {
+			if n, ok := a.(*net.IPNet); ok && n.IP.IsGlobalUnicast() && n.IP.To4() != nil {
+				return []string{n.IP.String()}
+			}
+		}
+	}
+	return []string{"127.0.0.1"}
+}
+
+// HostChanged makes the kubelet look again at the host's addresses. While there is no default route it keeps those it has: a
+// link that is set up anew has none for a moment.
+func (k *Kubelet) HostChanged() {
+	select {
+	case k.moved <- struct{}{}:
+	default:
+	}
+}
+
+// follow takes over addresses that have changed and tells whether any has.
+func (k *Kubelet) follow() bool {
+	now, was := k.routedIPs(), k.ips()
+	if len(now) == 0 || slices.Equal(now, was) || len(was) > 0 && strings.Contains(now[0], ":") != strings.Contains(was[0], ":") {
+		return false // a node does not change its family
+	}
+	k.cfg.Log.Info("the node has another address", "addresses", now, "were", was)
+	k.hostIPs.Store(now)
+	k.wakeAll() // pods say it too
+	return true
+}
+
+// routedIPs are the addresses configured, else the one the default route goes out by.
+func (k *Kubelet) routedIPs() []string {
 	var out []string
 	for _, ip := range k.cfg.NodeIPs {
 		if ip != nil && !ip.IsUnspecified() {
@@ -229,14 +265,7 @@ func (k *Kubelet) findIPs() []string {
 			return []string{ip.String()}
 		}
 	}
-	if addrs, err := net.InterfaceAddrs(); err == nil {
-		for _, a := range addrs {
-			if n, ok := a.(*net.IPNet); ok && n.IP.IsGlobalUnicast() && n.IP.To4() != nil {
-				return []string{n.IP.String()}
-			}
-		}
-	}
-	return []string{"127.0.0.1"}
+	return nil
 }
 
 func joinIPs(ips []net.IP) string {

@@ -3,6 +3,7 @@ package kubelet
 import (
 	"context"
 	"log/slog"
+	"net"
 	"slices"
 	"strings"
 	"testing"
@@ -277,6 +278,33 @@ func TestVirtualDeathBetweenCreateAndStart(t *testing.T) {
 		}
 		if pod, _ := v.rt.Pod(t.Context(), uid); len(pod.Containers) != 1 {
 			t.Errorf("the runtime has %d containers", len(pod.Containers))
+		}
+	})
+}
+
+// A host that gets another address is followed by the node and by its pods, without a status of its own turn; one that loses
+// its way to the world, or has another family for a moment, keeps what it has.
+func TestHostChanged(t *testing.T) {
+	inVirtualTime(t, func(v *virtual) {
+		v.create(&corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: "p", Namespace: "default"},
+			Spec: corev1.PodSpec{Containers: []corev1.Container{{Name: "c", Image: "i"}}}})
+		time.Sleep(5 * time.Second)
+		was := v.k.ips()[0]
+		for _, step := range []struct{ now, want string }{{"198.51.100.7", "198.51.100.7"}, {"2001:db8::7", "198.51.100.7"}, {"203.0.113.9", "203.0.113.9"}} {
+			v.k.cfg.NodeIPs = []net.IP{net.ParseIP(step.now)}
+			v.k.HostChanged()
+			time.Sleep(time.Second)
+			n, err := client.Get[*corev1.Node](v.Context(), v.hub.Own(), client.Nodes, "", "n1")
+			if err != nil {
+				v.Fatal(err)
+			}
+			i := slices.IndexFunc(n.Status.Addresses, func(a corev1.NodeAddress) bool { return a.Type == corev1.NodeInternalIP })
+			if i < 0 || n.Status.Addresses[i].Address != step.want {
+				v.Errorf("%s: addresses %v, were %s", step.now, n.Status.Addresses, was)
+			}
+			if pod := v.get("p"); pod.Status.HostIP != step.want || pod.Status.HostIPs[0].IP != step.want {
+				v.Errorf("%s: pod on %s", step.now, pod.Status.HostIP)
+			}
 		}
 	})
 }

@@ -89,6 +89,25 @@ func (n *Network) current() (netip.Prefix, int) {
 	return n.mu.cidr, n.mu.mtu
 }
 
+// HostChanged makes the network look again at what it took from the host: the MTU for pods that come, the ways to other
+// nodes, the packet filters of others.
+func (n *Network) HostChanged() {
+	signal(n.changed)
+	signal(n.filters)
+}
+
+// followMTU gives pods that come the MTU that the link to the world has now.
+func (n *Network) followMTU() {
+	mtu := uplinkMTU(n.h)
+	n.mu.Lock()
+	was := n.mu.mtu
+	n.mu.mtu = mtu
+	n.mu.Unlock()
+	if mtu != was {
+		n.log.Info("the link to the world has another MTU; new pods get it", "mtu", mtu, "was", was)
+	}
+}
+
 func (n *Network) isReady() bool {
 	select {
 	case <-n.ready:
@@ -110,7 +129,7 @@ func (n *Network) Run(ctx context.Context) error {
 	if n.leases, err = openLedger(filepath.Join(n.dir(), "leases")); err != nil {
 		return fmt.Errorf("network: %w", err)
 	}
-	if cidr, ok := n.loadRange(); ok {
+	if cidr, ok := SavedRange(n.cfg.DataDir); ok {
 		if err := n.setup(cidr); err != nil {
 			n.log.Error("cannot set up the network", "err", err)
 		}
@@ -206,6 +225,7 @@ func (n *Network) look(ctx context.Context) error {
 	if !n.isReady() {
 		return nil
 	}
+	n.followMTU()
 	if err := applyRoutes(n.h, n.names, cidr, planRoutes(n.cfg.NodeName, n.cfg.Nodes.List(""))); err != nil {
 		n.log.Warn("not all nodes' pods are reachable", "err", err)
 	}
@@ -248,8 +268,9 @@ type saved struct {
 	PodCIDR netip.Prefix `json:"podCIDR"`
 }
 
-func (n *Network) loadRange() (netip.Prefix, bool) {
-	data, err := os.ReadFile(filepath.Join(n.dir(), "state.json"))
+// SavedRange is the pod range that the node with this data directory had when it last ran, if it has run.
+func SavedRange(dataDir string) (netip.Prefix, bool) {
+	data, err := os.ReadFile(filepath.Join(dataDir, "network", "state.json"))
 	var s saved
 	if err != nil || json.Unmarshal(data, &s) != nil || !s.PodCIDR.IsValid() || !s.PodCIDR.Addr().Is4() {
 		return netip.Prefix{}, false

@@ -335,3 +335,33 @@ func TestPlugin(t *testing.T) {
 		t.Errorf("VERSION: %v %s", err, out)
 	}
 }
+
+// The MTU of the link to the world is that of the next pods, whenever it changes.
+func TestHostChanged(t *testing.T) {
+	outside2(t)
+	n := newNetwork(t, "0a1b2c3d")
+	if _, mtu := n.current(); mtu != 1400 {
+		t.Fatalf("MTU %d", mtu)
+	}
+	l, err := netlink.LinkByName("uplink0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := netlink.LinkSetMTU(l, 1300); err != nil {
+		t.Fatal(err)
+	}
+	n.HostChanged()
+	if len(n.changed) == 0 || len(n.filters) == 0 {
+		t.Error("routes and packet filters are not looked at")
+	}
+	n.followMTU()
+	pod := netnstest.New(t)
+	addPod(t, n, "a", pod, plain)
+	netnstest.In(t, pod, func() error {
+		l, err := netlink.LinkByName("eth0")
+		if err == nil && l.Attrs().MTU != 1300 {
+			t.Errorf("the pod's MTU is %d", l.Attrs().MTU)
+		}
+		return err
+	})
+}
