@@ -59,6 +59,9 @@ func run() ([]byte, *failure) {
 	if err != nil {
 		return nil, &failure{CNIVersion: "1.0.0", Code: codeIO, Msg: "read configuration", Details: err.Error()}
 	}
+	if isLoopback(os.Args[0]) {
+		return loopback(command, conf)
+	}
 	var known struct {
 		CNIVersion string `json:"cniVersion"`
 		Socket     string `json:"socket"`

@@ -6,11 +6,15 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"sampan.dev/internal/config"
 
 	"golang.org/x/sys/unix"
 )
+
+// runMount is the name of the memory that is mounted on the run directory.
+const runMount = "sampan"
 
 // makeRunDir makes the directory of what a reboot takes away, in memory: where /run is a disk's, as in some containers and
 // small machines, a tmpfs is mounted on it. The runtime makes some thirty files there for every pod, and syncs a few.
@@ -25,16 +29,26 @@ func makeRunDir(dir string) error {
 	if entries, err := os.ReadDir(dir); err != nil || len(entries) > 0 {
 		return nil // in use: what is there must stay in sight
 	}
-	_ = unix.Mount("sampan", dir, "tmpfs", unix.MS_NOSUID|unix.MS_NODEV, "mode=0700") // a disk does as well
+	_ = unix.Mount(runMount, dir, "tmpfs", unix.MS_NOSUID|unix.MS_NODEV, "mode=0700") // a disk does as well
 	return nil
 }
 
-// removeRunDir removes the directory with all that is in it.
+// removeRunDir removes the directory with all that is in it, and what makeRunDir mounted there. What somebody else mounted
+// is theirs, and emptied.
 func removeRunDir(dir string) error {
-	if err := unix.Unmount(dir, unix.MNT_DETACH|unix.UMOUNT_NOFOLLOW); err != nil && !errors.Is(err, unix.EINVAL) && !errors.Is(err, unix.ENOENT) && !errors.Is(err, unix.EPERM) {
-		return fmt.Errorf("unmount %s: %w", dir, err)
+	all, err := mounts()
+	if err != nil {
+		return err
 	}
-	return os.RemoveAll(dir)
+	for _, m := range slices.Backward(all) {
+		if m.target != dir || m.fsType != "tmpfs" || m.source != runMount {
+			continue
+		}
+		if err := unix.Unmount(dir, unix.MNT_DETACH|unix.UMOUNT_NOFOLLOW); err != nil && !errors.Is(err, unix.EINVAL) && !errors.Is(err, unix.ENOENT) && !errors.Is(err, unix.EPERM) {
+			return fmt.Errorf("unmount %s: %w", dir, err)
+		}
+	}
+	return removeTree(dir)
 }
 
 // podDirs are the directories in which every pod or container has one of its own, with the modes they are made with.

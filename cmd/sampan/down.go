@@ -232,9 +232,9 @@ func purge(cfg config.Config) error {
 	errs := []error{unmergeKubeconfig(cfg)}
 	if os.Geteuid() == 0 {
 		for _, dir := range []string{paths.KubeletRoot, paths.PodLogs, paths.ContainerLogs} {
-			errs = append(errs, os.RemoveAll(dir))
+			errs = append(errs, removeTree(dir))
 		}
 	}
-	errs = append(errs, os.RemoveAll(paths.Data))
+	errs = append(errs, removeTree(paths.Data))
 	return errors.Join(errs...)
 }

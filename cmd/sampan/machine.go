@@ -106,8 +106,10 @@ func (m *machine) startNode(g *daemon.Group, s *seat, show *steps) error {
 
 // startNetwork runs the pod network, the service rules and the cluster's DNS.
 func (m *machine) startNetwork(g *daemon.Group, s *seat, name string, nodes *cache.Informer[*corev1.Node], services *cache.Informer[*corev1.Service], slices *cache.Informer[*discoveryv1.EndpointSlice]) error {
+	conf := cniConf(m.paths)
 	if m.cfg.RuntimeEndpoint != "" {
-		if err := useForeignRuntime(m.paths, m.cfg.RuntimeEndpoint); err != nil {
+		var err error
+		if conf, err = useForeignRuntime(g.Context(), m.paths, m.cfg.RuntimeEndpoint, m.log); err != nil {
 			return err
 		}
 	}
@@ -118,7 +120,7 @@ func (m *machine) startNetwork(g *daemon.Group, s *seat, name string, nodes *cac
 		DataDir:     m.paths.Data,
 		RunDir:      m.paths.Run,
 		ClusterCIDR: pods,
-		ConfDir:     m.cniConf(),
+		ConfDir:     conf,
 		ForeignDir:  foreignCNI(m.cfg),
 		Bridge:      sharedBridge(m.cfg),
 		Door:        s.door,
@@ -199,14 +201,6 @@ func serveBeside(g *daemon.Group, name, address string, h http.Handler) {
 }
 
 func cniConf(paths config.Paths) string { return filepath.Join(paths.Run, "cni/net.d") }
-
-// cniConf is the folder that the runtime reads: its own when it is not the bundled one.
-func (m *machine) cniConf() string {
-	if m.cfg.RuntimeEndpoint != "" {
-		return usualCNIConf
-	}
-	return cniConf(m.paths)
-}
 
 // foreignCNI is where a pod network of somebody else's would announce itself. Only the cluster in the default place looks
 // there: others on the same machine would fight over it.

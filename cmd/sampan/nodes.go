@@ -248,18 +248,33 @@ func (n furtherNode) run(ctx context.Context, args []string, log *slog.Logger) e
 func (n furtherNode) down(ctx context.Context, log *slog.Logger) error {
 	c := n.config()
 	var errs []error
-	if _, err := os.Stat(filepath.Join("/run/netns", n.netns())); err == nil {
+	if _, err := os.Stat(filepath.Join(namedNamespaces, n.netns())); err == nil {
 		errs = append(errs, stopHolder(ctx, c.Paths()), stopRuntime(ctx, c, log), sweep(c))
 	}
 	errs = append(errs, removeRunDir(c.Paths().Run))
 	if link, err := netlink.LinkByName(n.link()); err == nil {
 		errs = append(errs, netlink.LinkDel(link))
 	}
-	if err := netns.DeleteNamed(n.netns()); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if err := deleteNamed(n.netns()); err != nil {
 		errs = append(errs, fmt.Errorf("remove namespace %s: %w", n.netns(), err))
 	}
 	errs = append(errs, removeBridge(n.parent))
 	return errors.Join(errs...)
+}
+
+// namedNamespaces is where network namespaces have names, for this program, iproute2 and all others.
+const namedNamespaces = "/run/netns"
+
+// deleteNamed removes a named namespace. None is no error.
+func deleteNamed(name string) error {
+	err := netns.DeleteNamed(name)
+	if errors.Is(err, syscall.EBUSY) {
+		err = removeCovered(filepath.Join(namedNamespaces, name))
+	}
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return err
 }
 
 // inNetns calls f with handles of this thread's namespace and the named one, which it makes if asked to. f may change the
@@ -274,6 +289,9 @@ func inNetns(name string, create bool, f func(host, own netns.NsHandle) error) e
 	defer host.Close()
 	own, err := netns.GetFromName(name)
 	if errors.Is(err, fs.ErrNotExist) && create {
+		if err := shareNamedNamespaces(namedNamespaces); err != nil {
+			return err
+		}
 		own, err = netns.NewNamed(name) // moves this thread into it
 		if err == nil {
 			err = netns.Set(host)

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bufio"
 	"bytes"
 	"encoding/json"
 	"errors"
@@ -30,7 +29,7 @@ func sweep(cfg config.Config) error {
 	for _, g := range groups {
 		errs = append(errs, removeCgroup(g))
 	}
-	errs = append(errs, os.RemoveAll(filepath.Join(paths.KubeletRoot, "pods")))
+	errs = append(errs, removeTree(filepath.Join(paths.KubeletRoot, "pods")))
 	errs = append(errs, forgetCNI(paths, "/var/lib/cni"))
 	return errors.Join(errs...)
 }
@@ -145,34 +144,6 @@ func killIn(groups []string) error {
 		}
 	}
 	return nil
-}
-
-// unmountBelow lazily unmounts everything mounted below the directories, the deepest first.
-func unmountBelow(dirs ...string) error {
-	data, err := os.ReadFile("/proc/self/mountinfo")
-	if err != nil {
-		return err
-	}
-	var targets []string
-	lines := bufio.NewScanner(bytes.NewReader(data))
-	for lines.Scan() {
-		fields := strings.Fields(lines.Text())
-		if len(fields) < 5 {
-			continue
-		}
-		target := strings.NewReplacer(`\040`, " ", `\011`, "\t", `\012`, "\n", `\134`, `\`).Replace(fields[4])
-		if slices.ContainsFunc(dirs, func(d string) bool { return strings.HasPrefix(target, d+"/") }) {
-			targets = append(targets, target)
-		}
-	}
-	slices.Reverse(targets)
-	var errs []error
-	for _, t := range targets {
-		if err := unix.Unmount(t, unix.MNT_DETACH|unix.UMOUNT_NOFOLLOW); err != nil && !errors.Is(err, unix.EINVAL) && !errors.Is(err, unix.ENOENT) {
-			errs = append(errs, fmt.Errorf("unmount %s: %w", t, err))
-		}
-	}
-	return errors.Join(errs...)
 }
 
 // removeCgroup removes a cgroup and those below it, the deepest first. Killed processes leave theirs when the kernel has
