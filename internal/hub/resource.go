@@ -27,10 +27,10 @@ func (h *Hub) resource(w *recorder, r *http.Request, x *exchange) error {
 		http.NotFound(w, r) // as upstream, which asks its extensions last
 		return nil
 	}
-	if k == nil || rt.Verb == "proxy" || !placed(k, rt) {
+	if k == nil || rt.Verb == "proxy" || rt.PathVerb && rt.Subresource != "" || !placed(k, rt) {
 		return notFound()
 	}
-	if !routed(k, rt) || r.Method == http.MethodHead && !streams[rt.Subresource] {
+	if !routed(k, rt) || rt.PathVerb && r.Method != http.MethodGet || r.Method == http.MethodHead && !streams[rt.Subresource] {
 		return notAllowed(r)
 	}
 	x.served = true

@@ -12,6 +12,7 @@ import (
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/watch"
+	"k8s.io/streaming/pkg/httpstream/wsstream"
 )
 
 // minWatch is how long a watch lives that does not say, in seconds; up to twice as long, so that they do not end together.
@@ -26,7 +27,8 @@ func (c *call) watch() error {
 		opts.TimeoutSeconds = new(minWatch + rand.Int64N(minWatch))
 	}
 	// A client that reads nothing keeps its watch no longer than one that does.
-	boundAnswer(c.w, time.Now().Add(time.Duration(*opts.TimeoutSeconds)*time.Second+requestTimeout))
+	life := time.Duration(*opts.TimeoutSeconds)*time.Second + requestTimeout
+	boundAnswer(c.w, time.Now().Add(life))
 	ctx, cancel := context.WithCancel(c.r.Context())
 	defer cancel()
 	defer context.AfterFunc(c.h.stopping, cancel)()
@@ -35,7 +37,10 @@ func (c *call) watch() error {
 		return err
 	}
 	defer s.Close()
-	f, err := c.out.NewFrames(c.w, c.req.Kind)
+	if wsstream.IsWebSocketRequest(c.r) {
+		return c.watchSocket(ctx, cancel, s, life)
+	}
+	f, err := c.out.NewFrames(c.w, c.req.Kind, initialEvents(&opts) && opts.AllowWatchBookmarks && wire.AcceptsGzip(c.r))
 	if err != nil {
 		return err
 	}
@@ -44,6 +49,14 @@ func (c *call) watch() error {
 	}
 	c.pump(ctx, s, f)
 	return nil
+}
+
+// initialEvents reports whether a watch begins with the objects that there are, by its options or by upstream's defaults.
+func initialEvents(opts *metav1.ListOptions) bool {
+	if opts.SendInitialEvents != nil {
+		return *opts.SendInitialEvents
+	}
+	return opts.Watch && opts.ResourceVersionMatch == "" && (opts.ResourceVersion == "" || opts.ResourceVersion == "0")
 }
 
 // pump writes events until the stream ends or the client has gone. Everything that is there is written before one flush.

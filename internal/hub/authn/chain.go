@@ -2,14 +2,12 @@ package authn
 
 import (
 	"crypto/x509"
-	"encoding/base64"
 	"errors"
 	"fmt"
 	"net/http"
 	"net/textproto"
 	"slices"
 	"strings"
-	"unicode/utf8"
 
 	"sampan.dev/internal/api"
 )
@@ -68,7 +66,7 @@ func New(cfg Config) (*Chain, error) {
 // passed on to a backend.
 func (c *Chain) Authenticate(r *http.Request) (api.User, bool, error) {
 	var errs []error
-	for _, try := range []func(*http.Request) (api.User, bool, error){c.frontProxy, c.clientCert, c.bearer} {
+	for _, try := range []func(*http.Request) (api.User, bool, error){c.frontProxy, c.clientCert, c.bearer, c.subprotocol} {
 		user, ok, err := try(r)
 		if err != nil {
 			errs = append(errs, err)
@@ -181,58 +179,20 @@ func unhex(c byte) byte {
 var errBearer = errors.New("invalid bearer token")
 
 func (c *Chain) bearer(r *http.Request) (api.User, bool, error) {
-	if c.cfg.Tokens == nil {
+	scheme, token, _ := strings.Cut(strings.TrimSpace(r.Header.Get("Authorization")), " ")
+	if !strings.EqualFold(scheme, "bearer") {
 		return api.User{}, false, nil
 	}
-	token, fromProtocol := bearerToken(r)
-	if token == "" {
+	return c.token(r, token)
+}
+
+func (c *Chain) token(r *http.Request, token string) (api.User, bool, error) {
+	if c.cfg.Tokens == nil || token == "" {
 		return api.User{}, false, nil
 	}
 	resp, ok, err := c.cfg.Tokens.Authenticate(r.Context(), token, nil)
-	if ok && fromProtocol {
-		dropTokenProtocol(r)
-	}
 	if !ok {
 		return api.User{}, false, errors.Join(errBearer, err)
 	}
 	return resp.User, true, nil
-}
-
-// wsTokenPrefix marks the WebSocket subprotocol that browsers, which cannot set headers, send a token in.
-const wsTokenPrefix = "base64url.bearer.authorization.k8s.io."
-
-func bearerToken(r *http.Request) (token string, fromProtocol bool) {
-	if auth := strings.TrimSpace(r.Header.Get("Authorization")); auth != "" {
-		scheme, rest, _ := strings.Cut(auth, " ")
-		if !strings.EqualFold(scheme, "bearer") {
-			return "", false
-		}
-		return rest, false
-	}
-	if !strings.EqualFold(r.Header.Get("Upgrade"), "websocket") {
-		return "", false
-	}
-	for _, p := range protocols(r) {
-		if enc, ok := strings.CutPrefix(p, wsTokenPrefix); ok {
-			if b, err := base64.RawURLEncoding.DecodeString(enc); err == nil && utf8.Valid(b) {
-				return string(b), true
-			}
-		}
-	}
-	return "", false
-}
-
-func protocols(r *http.Request) []string {
-	var out []string
-	for _, line := range r.Header.Values("Sec-Websocket-Protocol") {
-		for p := range strings.SplitSeq(line, ",") {
-			out = append(out, strings.TrimSpace(p))
-		}
-	}
-	return out
-}
-
-func dropTokenProtocol(r *http.Request) {
-	keep := slices.DeleteFunc(protocols(r), func(p string) bool { return strings.HasPrefix(p, wsTokenPrefix) })
-	r.Header.Set("Sec-Websocket-Protocol", strings.Join(keep, ","))
 }

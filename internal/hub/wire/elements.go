@@ -67,7 +67,7 @@ func (s *elements) begin() {
 	s.begun, s.out = true, s.w
 	h := s.w.Header()
 	h.Set("Content-Type", s.contentType)
-	if acceptsGzip(s.r) {
+	if AcceptsGzip(s.r) {
 		h.Set("Content-Encoding", "gzip")
 		h.Add("Vary", "Accept-Encoding")
 		s.zip = gzips.Get().(*gzip.Writer)

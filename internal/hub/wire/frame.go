@@ -2,6 +2,7 @@ package wire
 
 import (
 	"bufio"
+	"bytes"
 	"encoding/binary"
 	stdjson "encoding/json"
 	"io"
@@ -26,6 +27,11 @@ type Frames struct {
 	flush func() error
 	head  []byte
 	first bool
+	pack  *packer // nil: not compressed
+
+	// Of a stream whose messages are told apart by what carries them: where each goes, and what of it has been written.
+	send  func([]byte) error
+	whole bytes.Buffer
 }
 
 var buffers = sync.Pool{New: func() any { return bufio.NewWriterSize(nil, 8<<10) }}
@@ -39,10 +45,23 @@ func (f *Frames) buffer() *bufio.Writer {
 	return f.w
 }
 
-// NewFrames prepares a watch response; nothing is sent before the first Flush. YAML cannot be streamed.
-func (o Output) NewFrames(w http.ResponseWriter, k *api.Kind) (*Frames, error) {
+var errNoStream = NotAcceptable([]string{TypeJSON + ";stream=watch", TypeProto + ";stream=watch"})
+
+// NewMessages prepares a watch over messages: send is called with each event. They are those of a plain watch, but protobuf
+// without its length.
+func (o Output) NewMessages(k *api.Kind, send func([]byte) error) (*Frames, error) {
 	if o.Format == YAML {
-		return nil, NotAcceptable([]string{TypeJSON + ";stream=watch", TypeProto + ";stream=watch"})
+		return nil, errNoStream
+	}
+	f := &Frames{out: o, kind: k, first: true, send: send, flush: func() error { return nil }}
+	f.to = &f.whole
+	return f, nil
+}
+
+// NewFrames prepares a watch response; nothing is sent before the first Flush. YAML cannot be streamed. packed compresses it.
+func (o Output) NewFrames(w http.ResponseWriter, k *api.Kind, packed bool) (*Frames, error) {
+	if o.Format == YAML {
+		return nil, errNoStream
 	}
 	ct := types[o.Format]
 	if o.Format == Proto {
@@ -50,13 +69,33 @@ func (o Output) NewFrames(w http.ResponseWriter, k *api.Kind) (*Frames, error) {
 	}
 	w.Header().Set("Content-Type", ct)
 	w.Header().Set("Cache-Control", "no-cache, private")
+	f := &Frames{out: o, kind: k, to: w, flush: http.NewResponseController(w).Flush, first: true}
+	if packed {
+		w.Header().Set("Content-Encoding", "gzip")
+		w.Header().Add("Vary", "Accept-Encoding")
+		f.pack = &packer{to: w}
+		f.to = f.pack
+	}
 	w.WriteHeader(http.StatusOK)
-	rc := http.NewResponseController(w)
-	return &Frames{out: o, kind: k, to: w, flush: rc.Flush, first: true}, nil
+	return f, nil
 }
 
 // Write adds one event.
 func (f *Frames) Write(t watch.EventType, item Item) error {
+	if err := f.event(t, item); err != nil || f.send == nil {
+		return err
+	}
+	if err := f.w.Flush(); err != nil {
+		return err
+	}
+	err := f.send(f.whole.Bytes())
+	if f.whole.Reset(); f.whole.Cap() > 64<<10 {
+		f.whole = bytes.Buffer{}
+	}
+	return err
+}
+
+func (f *Frames) event(t watch.EventType, item Item) error {
 	if f.out.Convert.Kind != "" {
 		obj, err := f.out.convertItem(f.kind, item)
 		if err != nil {
@@ -97,13 +136,16 @@ func (f *Frames) proto(t watch.EventType, item Item) error {
 	return f.message(t, gvk, msg)
 }
 
-// message writes a length-prefixed WatchEvent {type (1), object (2) {raw (1)}}.
+// message writes a WatchEvent, with its length before it unless that is known otherwise, {type (1), object (2) {raw (1)}}.
 func (f *Frames) message(t watch.EventType, gvk schema.GroupVersionKind, msg []byte) error {
 	env := appendEnvelope(nil, gvk, len(msg))
 	raw := len(env) + len(msg) + len(envelopeEnd)
 	ext := fieldLen(raw)
 	total := fieldLen(len(t)) + fieldLen(ext)
-	h := binary.BigEndian.AppendUint32(f.head[:0], uint32(total))
+	h := f.head[:0]
+	if f.send == nil {
+		h = binary.BigEndian.AppendUint32(h, uint32(total))
+	}
 	h = appendBytesField(h, 1<<3|2, string(t))
 	h = binary.AppendUvarint(append(h, 2<<3|2), uint64(ext))
 	h = binary.AppendUvarint(append(h, 1<<3|2), uint64(raw))
@@ -148,7 +190,13 @@ func (f *Frames) value(t watch.EventType, obj runtime.Object) error {
 // Flush sends what has been written.
 func (f *Frames) Flush() error {
 	if f.w != nil {
+		if f.pack != nil {
+			f.pack.all = true
+		}
 		err := f.w.Flush()
+		if f.pack != nil && err == nil {
+			err = f.pack.end()
+		}
 		f.w.Reset(nil)
 		buffers.Put(f.w)
 		f.w = nil

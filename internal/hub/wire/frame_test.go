@@ -37,7 +37,7 @@ func pod(name string) item {
 // TestFrames compares what is concatenated with what apimachinery's serializers make of the same.
 func TestFrames(t *testing.T) {
 	w := httptest.NewRecorder()
-	f, err := Output{Format: Proto}.NewFrames(w, pods)
+	f, err := Output{Format: Proto}.NewFrames(w, pods, false)
 	if err != nil {
 		t.Fatal(err)
 	}

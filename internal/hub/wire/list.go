@@ -82,7 +82,7 @@ func (l *listing) send(w http.ResponseWriter, r *http.Request, s shape) error {
 	size := len(head) + items + len(s.tail())
 	h := w.Header()
 	h.Set("Content-Type", types[l.o.Format])
-	if size > gzipFrom && acceptsGzip(r) {
+	if size > gzipFrom && AcceptsGzip(r) {
 		h.Set("Content-Encoding", "gzip")
 		h.Add("Vary", "Accept-Encoding")
 		w.WriteHeader(http.StatusOK)

@@ -124,7 +124,7 @@ func (o Output) send(w http.ResponseWriter, r *http.Request, code int, parts [][
 	for _, p := range parts {
 		size += len(p)
 	}
-	if size > gzipFrom && acceptsGzip(r) {
+	if size > gzipFrom && AcceptsGzip(r) {
 		return sendGzip(w, code, parts)
 	}
 	h.Set("Content-Length", strconv.Itoa(size))
@@ -140,7 +140,8 @@ func (o Output) send(w http.ResponseWriter, r *http.Request, code int, parts [][
 	return nil
 }
 
-func acceptsGzip(r *http.Request) bool {
+// AcceptsGzip reports whether the client takes a compressed answer.
+func AcceptsGzip(r *http.Request) bool {
 	for v := range strings.SplitSeq(r.Header.Get("Accept-Encoding"), ",") {
 		name, q, _ := strings.Cut(strings.TrimSpace(v), ";")
 		if name == "gzip" && !strings.Contains(q, "q=0") || name == "gzip" && strings.Contains(q, "q=0.") {
