@@ -228,7 +228,12 @@ func (k *Kubelet) Summary(ctx context.Context, onlyCPUAndMemory bool) (*statsv1.
 		out.Node.Network, out.Node.Fs = stats.Network(0), stats.FS(k.cfg.RootDir)
 		out.Node.Runtime = &statsv1.RuntimeStats{ImageFs: stats.FS(k.cfg.RootDir), ContainerFs: stats.FS(k.cfg.RootDir)}
 	}
+	live := map[string]bool{"/": true} // whose readings are kept
+	for _, s := range list {
+		live[s.GetAttributes().GetId()] = true
+	}
 	for _, pod := range k.Pods() {
+		live[string(pod.UID)] = true
 		ps := statsv1.PodStats{PodRef: statsv1.PodReference{Name: pod.Name, Namespace: pod.Namespace, UID: string(pod.UID)}, Containers: []statsv1.ContainerStats{}}
 		if pod.Status.StartTime != nil {
 			ps.StartTime = *pod.Status.StartTime
@@ -253,6 +258,7 @@ func (k *Kubelet) Summary(ctx context.Context, onlyCPUAndMemory bool) (*statsv1.
 		}
 		out.Pods = append(out.Pods, ps)
 	}
+	k.rates.Keep(func(key string) bool { return live[key] })
 	return out, nil
 }
 

@@ -26,6 +26,14 @@ func TestRates(t *testing.T) {
 	if got := r.Rate("a", at.Add(3*time.Second), time.Second); got != nil {
 		t.Errorf("a group made anew: %d", *got)
 	}
+	r.Rate("b", at, time.Second)
+	r.Keep(func(key string) bool { return key == "a" })
+	if got := r.Rate("b", at.Add(time.Minute), time.Minute); got != nil {
+		t.Errorf("what was forgotten has a rate: %d", *got)
+	}
+	if got := r.Rate("a", at.Add(time.Minute), 2*time.Second); got == nil {
+		t.Error("what was kept has no rate")
+	}
 }
 
 func TestResourceText(t *testing.T) {
