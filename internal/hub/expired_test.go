@@ -188,3 +188,34 @@ func TestWatchFromTheFuture(t *testing.T) {
 		}
 	})
 }
+
+// TestWatchOlderThanTheLog has the log let go of what is old, under a hub that was never restarted: whoever comes from before is
+// told so, and one who has been there all the time misses nothing.
+func TestWatchOlderThanTheLog(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := start(t, nil)
+		makeMaps(t, h, 1)
+		_, meta := names(t, do(h, "GET", cms, ""))
+		there := startWatch(t, h, cms+"?watch=1&timeoutSeconds=3000&resourceVersion="+meta.ResourceVersion)
+		const changes = 400
+		for i := range changes {
+			if a := do(h, "PATCH", cms+"/m00", fmt.Sprintf(`{"data":{"n":"%d"}}`, i), "Content-Type: application/merge-patch+json"); a.code != 200 {
+				t.Fatalf("%d %s", a.code, a.body)
+			}
+		}
+		time.Sleep(5 * time.Minute)
+		for range changes {
+			there.expect("MODIFIED m00")
+		}
+		for _, more := range []string{"", "&fieldSelector=metadata.name%3Dm00", "&allowWatchBookmarks=true"} {
+			if st := event(t, whole(t, h, cms+"?watch=1&resourceVersion="+meta.ResourceVersion+more)); st.Code != 410 || st.Reason != metav1.StatusReasonExpired {
+				t.Errorf("%s: %+v", more, st)
+			}
+		}
+		_, meta = names(t, do(h, "GET", cms, ""))
+		now := startWatch(t, h, cms+"?watch=1&resourceVersion="+meta.ResourceVersion)
+		do(h, "DELETE", cms+"/m00", "")
+		now.expect("DELETED m00")
+		there.expect("DELETED m00")
+	})
+}

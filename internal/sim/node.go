@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"hash/fnv"
 	"log/slog"
+	"slices"
 	"time"
 
 	coordinationv1 "k8s.io/api/coordination/v1"
@@ -186,7 +187,7 @@ func (n *Node) step(ctx context.Context, p *corev1.Pod) error {
 		ref := client.Ref{Resource: client.Pods, Namespace: p.Namespace, Name: p.Name}
 		return n.Door.Delete(ctx, ref, metav1.DeleteOptions{GracePeriodSeconds: &none, Preconditions: &metav1.Preconditions{UID: &p.UID}})
 	}
-	if p.Status.Phase == corev1.PodRunning {
+	if p.Status.Phase == corev1.PodRunning && isReady(p) { // who was given up meanwhile says that it is there
 		return nil
 	}
 	obj := p.DeepCopy()
@@ -206,6 +207,12 @@ func (n *Node) step(ctx context.Context, p *corev1.Pod) error {
 	}
 	_, err := client.UpdateStatus(ctx, n.Door, client.Pods, obj)
 	return err
+}
+
+func isReady(p *corev1.Pod) bool {
+	return slices.ContainsFunc(p.Status.Conditions, func(c corev1.PodCondition) bool {
+		return c.Type == corev1.PodReady && c.Status == corev1.ConditionTrue
+	})
 }
 
 func setCondition(st *corev1.PodStatus, c corev1.PodCondition) {
