@@ -19,6 +19,9 @@
 // The state of a container is kept as runc keeps it, in the same place, and the bundle has the files the stock shim writes:
 // what is rare (changing limits) is left to runc and the stock shim, which find all they need.
 //
+// After an upgrade the node names another monitor (monitor.name in the state directory): sockets and log go by that name, and the
+// monitor of the earlier build keeps its containers beside it until the last has ended.
+//
 // The monitor outlives sampan and containerd, and ends with its last container. One that was killed leaves containers whose end
 // nobody would see: containerd's clean-up has the launcher start the next monitor, and that kills and removes them before it
 // serves (sweep.go), so that none lives on beside its successor.

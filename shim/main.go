@@ -26,6 +26,7 @@ func init() {
 func main() {
 	var cfg config
 	flag.StringVar(&cfg.dir, "dir", "", "directory of the sockets: that of containerd's socket")
+	flag.StringVar(&cfg.name, "name", "monitor", "what the names of the sockets begin with; another one beside a monitor of an earlier build")
 	flag.StringVar(&cfg.events, "events", "", "containerd's ttrpc socket, where events go to")
 	flag.IntVar(&cfg.ready, "ready-fd", -1, "file to write a byte to when the sockets are there")
 	flag.Parse()

@@ -18,15 +18,16 @@ import (
 )
 
 type config struct {
-	dir    string // of monitor.sock and monitor.ctl
+	dir    string // of the sockets
+	name   string // of this monitor: what the sockets' names begin with
 	events string // containerd's ttrpc socket
 	ready  int    // file descriptor; -1 for none
 }
 
 // The sockets in the state directory of containerd. The launcher knows them too.
 const (
-	taskSocket    = "monitor.sock" // the task service, for containerd
-	controlSocket = "monitor.ctl"  // a connection is answered with a byte: the monitor stays for a while yet
+	taskSocket    = ".sock" // the task service, for containerd
+	controlSocket = ".ctl"  // a connection is answered with a byte: the monitor stays for a while yet
 )
 
 // How long a monitor without containers stays for one that was announced, and for containerd to hang up.
@@ -55,11 +56,11 @@ func run(cfg config, log *slog.Logger) error {
 	sweep(cfg.dir, monitorsOf(cfg.dir), log)
 	boxes.sweep()
 	sandboxAPI.RegisterTTRPCSandboxService(server, boxes)
-	tasks, err := listen(filepath.Join(cfg.dir, taskSocket))
+	tasks, err := listen(filepath.Join(cfg.dir, cfg.name+taskSocket))
 	if err != nil {
 		return err
 	}
-	control, err := listen(filepath.Join(cfg.dir, controlSocket))
+	control, err := listen(filepath.Join(cfg.dir, cfg.name+controlSocket))
 	if err != nil {
 		return err
 	}

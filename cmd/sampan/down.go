@@ -154,6 +154,8 @@ func containerdOf(paths config.Paths, log *slog.Logger) *runtime.Containerd {
 		PauseTar:    filepath.Join(paths.Bin, "pause.tar"),
 		CNIBinDirs:  []string{paths.Bin, "/opt/cni/bin"},
 		CNIConfDir:  cniConf(paths),
+		CertsDirs:   []string{filepath.Join(paths.Data, "certs.d")},
+		DropIns:     []string{"/etc/sampan/containerd.d", filepath.Join(paths.Data, "containerd.d")},
 		NetNSDir:    true,
 		KeepRunning: true,
 		Log:         log.With("component", "containerd"),

@@ -34,6 +34,7 @@ type machine struct {
 	runtime string        // CRI endpoint
 	up      chan struct{} // closed when the bundled runtime answers
 	began   time.Time
+	notices notices
 
 	network *network.Network                // from startNode on
 	kubelet atomic.Pointer[kubelet.Kubelet] // the one that runs
@@ -56,6 +57,7 @@ func startMachine(g *daemon.Group, cfg config.Config, paths config.Paths, _ *ste
 		return m
 	}
 	c := containerdOf(paths, log)
+	c.Tell = m.notices.tell
 	m.runtime = c.Endpoint()
 	up := sync.OnceFunc(func() { close(m.up) })
 	g.Go("containerd", func(ctx context.Context) error { return c.Run(ctx, up) })
@@ -79,6 +81,7 @@ func (m *machine) startNode(g *daemon.Group, s *seat, show *steps) error {
 	slices := cache.For[*discoveryv1.EndpointSlice](set, client.EndpointSlices, cache.Options{})
 	ready := whenReady(nodes, name, m.began)
 	g.Go("node informers", set.Run)
+	g.Go("notices", func(ctx context.Context) error { return m.notices.run(ctx, s.door, name, m.log) })
 
 	if err := m.startNetwork(g, s, name, nodes, services, slices); err != nil {
 		return err

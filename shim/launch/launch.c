@@ -34,6 +34,28 @@ static void join(char *out, const char *dir, const char *name)
 	}
 }
 
+/* named joins a directory with a file of the monitor's: its name, which an upgrade changes while an old monitor runs, and what
+ * kind of file. */
+static void named(char *out, const char *dir, const char *kind)
+{
+	char path[PATH_MAX], name[32] = "";
+	ssize_t n = 0;
+	int fd;
+
+	join(path, dir, "monitor.name");
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd >= 0) {
+		n = read(fd, name, sizeof name - 1);
+		close(fd);
+	}
+	if (n <= 0)
+		strcpy(name, "monitor");
+	if (snprintf(out, PATH_MAX, "%s/%s%s", dir, name, kind) >= PATH_MAX) {
+		errno = ENAMETOOLONG;
+		die(name);
+	}
+}
+
 /* promised asks the monitor to stay for a container that is about to come, and waits so many seconds for the answer. */
 static int promised(const char *dir, int seconds)
 {
@@ -42,7 +64,7 @@ static int promised(const char *dir, int seconds)
 	char path[PATH_MAX], byte;
 	int fd, ok;
 
-	join(path, dir, "monitor.ctl");
+	named(path, dir, ".ctl");
 	if (strlen(path) >= sizeof a.sun_path) {
 		errno = ENAMETOOLONG;
 		die(path);
@@ -67,12 +89,13 @@ static int promised(const char *dir, int seconds)
  * a session of its own. */
 static void start_monitor(const char *self, const char *dir, const char *events)
 {
-	char bin[PATH_MAX], path[PATH_MAX], byte;
+	char bin[PATH_MAX], path[PATH_MAX], name[PATH_MAX], byte;
 	int ready[2], log, null;
 	pid_t pid;
 
 	join(bin, self, "sampan-monitor");
-	join(path, dir, "monitor.log");
+	named(path, dir, ".log");
+	named(name, dir, "");
 	if (pipe(ready) < 0)
 		die("pipe");
 	pid = fork();
@@ -96,7 +119,7 @@ static void start_monitor(const char *self, const char *dir, const char *events)
 		dup2(log, 2);
 		for (int fd = 4; fd < 64; fd++)
 			close(fd);
-		execl(bin, "sampan-monitor", "-dir", dir, "-events", events, "-ready-fd", "3", (char *)NULL);
+		execl(bin, "sampan-monitor", "-dir", dir, "-name", basename(name), "-events", events, "-ready-fd", "3", (char *)NULL);
 		die(bin);
 	}
 	waitpid(pid, NULL, 0);
@@ -195,7 +218,7 @@ static int deleted(const char *dir, const char *ns, const char *id, const char *
 
 int main(int argc, char **argv)
 {
-	char self[PATH_MAX], dir[PATH_MAX], path[PATH_MAX + 64], out[2 * PATH_MAX], *events;
+	char self[PATH_MAX], dir[PATH_MAX], path[PATH_MAX + 64], socket_path[PATH_MAX], out[2 * PATH_MAX], *events;
 	const char *address, *ns, *id, *bundle;
 	ssize_t n;
 	size_t len = 0;
@@ -241,7 +264,8 @@ int main(int argc, char **argv)
 	/* containerd.runtime.bootstrap.v1.BootstrapResult: version 3, address, protocol */
 	out[len++] = 1 << 3;
 	out[len++] = 3;
-	snprintf(path, sizeof path, "unix://%s/monitor.sock", dir);
+	named(socket_path, dir, ".sock");
+	snprintf(path, sizeof path, "unix://%s", socket_path);
 	len += field(out + len, 2, path);
 	len += field(out + len, 3, "ttrpc");
 	if (fwrite(out, 1, len, stdout) != len || fflush(stdout) != 0)

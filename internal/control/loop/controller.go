@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"runtime/debug"
 	"strings"
 	"sync"
 	"time"
@@ -101,7 +102,7 @@ func (c *Controller) step(ctx context.Context, key string) {
 		c.Queue.AddAfter(key, staleRetry)
 		return
 	}
-	requeue, err := c.Reconcile(ctx, key)
+	requeue, err := c.guarded(ctx, key)
 	switch {
 	case ctx.Err() != nil:
 	case err != nil:
@@ -113,6 +114,18 @@ func (c *Controller) step(ctx context.Context, key string) {
 			c.Queue.AddAfter(key, requeue)
 		}
 	}
+}
+
+// guarded calls Reconcile and makes an error of a panic: an object that trips it comes again and again, with all the others as
+// well as ever, instead of ending the process each time that it starts.
+func (c *Controller) guarded(ctx context.Context, key string) (requeue time.Duration, err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			err = fmt.Errorf("panic: %v", v)
+			c.Log.Error("reconcile panicked", "key", key, "panic", v, "stack", string(debug.Stack()))
+		}
+	}()
+	return c.Reconcile(ctx, key)
 }
 
 // Pending is an error that others are about to make good: what was asked for is under way. It is retried as any other, and

@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -26,11 +27,13 @@ var disabled = []string{
 func (c *Containerd) config() string {
 	var b strings.Builder
 	p := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }
-	p("# written by sampan at every start of containerd")
 	p("version = 3")
+	if len(c.DropIns) > 0 {
+		p("imports = [%s]", quoted(patterns(c.DropIns)))
+	}
 	p("root = %q", c.Root)
 	p("state = %q", c.State)
-	p("disabled_plugins = [%s]", quoted(disabled))
+	p("disabled_plugins = [%s]", quoted(c.unused()))
 	if canLowerOOM() {
 		p("oom_score = -999")
 	}
@@ -40,10 +43,8 @@ func (c *Containerd) config() string {
 	p("  snapshotter = %q", snapshotter(c.Root))
 	p("  [plugins.'io.containerd.cri.v1.images'.pinned_images]")
 	p("    sandbox = %q", c.PauseImage)
-	if c.CertsDir != "" {
-		p("  [plugins.'io.containerd.cri.v1.images'.registry]")
-		p("    config_path = %q", c.CertsDir)
-	}
+	p("  [plugins.'io.containerd.cri.v1.images'.registry]")
+	p("    config_path = %q", strings.Join(append(slices.Clone(c.CertsDirs), usualCertsDirs...), ":"))
 	p("[plugins.'io.containerd.cri.v1.runtime']")
 	p("  restrict_oom_score_adj = %t", !canLowerOOM())
 	p("  disable_apparmor = %t", !hasAppArmor())
@@ -114,6 +115,14 @@ func (c *Containerd) shimDir() (string, error) {
 		return "", err
 	}
 	return dir, os.Symlink(shim, link)
+}
+
+func patterns(dirs []string) []string {
+	var out []string
+	for _, dir := range dirs {
+		out = append(out, filepath.Join(dir, "*.toml"))
+	}
+	return out
 }
 
 func isFile(path string) bool {

@@ -31,14 +31,23 @@ type Containerd struct {
 
 	CNIBinDirs []string
 	CNIConfDir string
-	CertsDir   string // registry hosts configuration (certs.d); "" is containerd's default
-	NetNSDir   bool   // keep network namespaces under State instead of /var/run/netns
+	CertsDirs  []string // folders of registries' hosts (certs.d), before the usual ones
+	DropIns    []string // folders of further configuration files
+	NetNSDir   bool     // keep network namespaces under State instead of /var/run/netns
 
 	// KeepRunning leaves containerd running when Run's context ends, so that containers can still be inspected and a
 	// restart is quick; without it Run stops containerd (not the containers).
 	KeepRunning bool
 
-	Log *slog.Logger
+	// Tell is told what people should know who look at the node: a reason in one word and a message. It may be nil.
+	Tell func(reason, message string)
+	Log  *slog.Logger
+}
+
+func (c *Containerd) tell(reason, message string) {
+	if c.Tell != nil {
+		c.Tell(reason, message)
+	}
 }
 
 // Socket is the path of the CRI (and containerd) socket.
@@ -69,6 +78,7 @@ func (c *Containerd) Run(ctx context.Context, ready func()) error {
 			return err
 		}
 		c.Log.Warn("containerd ended, starting it again", "error", err, "delay", delay.String())
+		c.tell("ContainerRuntimeRestarted", "containerd has ended and is started again; containers live on: "+err.Error())
 		if time.Since(begin) > time.Minute {
 			delay = 100 * time.Millisecond
 		}
@@ -86,6 +96,18 @@ func (c *Containerd) once(ctx context.Context, ready func()) error {
 	if err != nil {
 		return err
 	}
+	if proc != nil {
+		if why := c.outdated(proc); why != "" {
+			c.Log.Warn("a containerd from before runs: starting ours in its place, containers live on", "why", why, "pid", proc.pid)
+			c.tell("ContainerRuntimeReplaced", "A containerd from before ran here, and "+why+": another is started in its place; containers live on.")
+			proc.stop()
+			proc = nil
+		}
+	}
+	if err := c.freshMonitor(); err != nil {
+		return err
+	}
+	c.shrinkLogs()
 	if proc == nil {
 		if proc, err = c.start(); err != nil {
 			return err
@@ -101,15 +123,21 @@ func (c *Containerd) once(ctx context.Context, ready func()) error {
 		return err
 	}
 	ready()
-	select {
-	case <-ctx.Done():
-		if !c.KeepRunning {
-			proc.stop()
-			os.Remove(c.pidFile())
+	logs := time.NewTicker(time.Hour)
+	defer logs.Stop()
+	for {
+		select {
+		case <-logs.C:
+			c.shrinkLogs()
+		case <-ctx.Done():
+			if !c.KeepRunning {
+				proc.stop()
+				os.Remove(c.pidFile())
+			}
+			return nil
+		case <-proc.dead:
+			return fmt.Errorf("containerd (pid %d) exited; its log is %s", proc.pid, c.logFile())
 		}
-		return nil
-	case <-proc.dead:
-		return fmt.Errorf("containerd (pid %d) exited; its log is %s", proc.pid, c.logFile())
 	}
 }
 
@@ -182,12 +210,11 @@ func (c *Containerd) start() (*process, error) {
 			return nil, fmt.Errorf("start containerd: %w", err)
 		}
 	}
-	// On a disk that is full a file can be read and perhaps not be written again, even with the same content.
-	config := c.config()
-	if have, err := os.ReadFile(c.configFile()); err != nil || string(have) != config {
-		if err := os.WriteFile(c.configFile(), []byte(config), 0o600); err != nil {
-			return nil, fmt.Errorf("start containerd: %w", err)
-		}
+	if err := c.writeConfig(); err != nil {
+		return nil, fmt.Errorf("start containerd: %w", err)
+	}
+	if err := os.WriteFile(c.fingerprintFile(), []byte(c.fingerprint()), 0o600); err != nil {
+		return nil, fmt.Errorf("start containerd: %w", err)
 	}
 	log, err := os.OpenFile(c.logFile(), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o640)
 	if err != nil {
