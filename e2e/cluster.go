@@ -201,6 +201,12 @@ func (c *cluster) instance() string {
 // images builds busybox images from the host's static busybox and gives them to the node.
 func (c *cluster) images(t *testing.T) {
 	t.Helper()
+	c.imagesInto(t, "--data-dir", c.dir)
+}
+
+// imagesInto is images for the runtime that flags of image import name.
+func (c *cluster) imagesInto(t *testing.T, flags ...string) {
+	t.Helper()
 	busybox, err := exec.LookPath("busybox")
 	if err != nil {
 		t.Fatal("busybox-static is not installed; .ci/run and the README say how")
@@ -233,7 +239,7 @@ func (c *cluster) images(t *testing.T) {
 		write(t, filepath.Join(rootfs, "etc/image-version"), version+"\n")
 		tar := filepath.Join(t.TempDir(), "busybox.tar")
 		run(t, "go", "-C", top, "run", "./tools/mkimage", "-o", tar, "-tag", "sampan.dev/busybox:"+version, "-cmd", "sh", "-dir", rootfs)
-		if out, err := c.sampan("image", "import", "--data-dir", c.dir, tar); err != nil {
+		if out, err := c.sampan(append(append([]string{"image", "import"}, flags...), tar)...); err != nil {
 			t.Fatalf("image import: %v\n%s", err, out)
 		}
 	}

@@ -30,7 +30,7 @@ func TestHost(t *testing.T) {
 		cmd.Env = append(os.Environ(), inHost+"=1")
 		cmd.SysProcAttr = &syscall.SysProcAttr{Unshareflags: syscall.CLONE_NEWNET | syscall.CLONE_NEWNS}
 		out, err := cmd.CombinedOutput()
-		if err != nil {
+		if err != nil || !strings.Contains(string(out), "--- PASS: TestHost/another_address") {
 			t.Errorf("%v\n%s", err, out)
 		}
 		return

@@ -129,12 +129,14 @@ func leaveForeignRuntime(ctx context.Context, paths config.Paths, log *slog.Logg
 	if err != nil {
 		return err
 	}
-	err = removePods(ctx, strings.TrimSpace(string(data)), func(uid types.UID) bool {
+	endpoint := strings.TrimSpace(string(data))
+	if _, serr := os.Stat(strings.TrimPrefix(endpoint, "unix://")); errors.Is(serr, fs.ErrNotExist) {
+		log.Warn("the container runtime is gone; pods that it ran cannot be removed", "endpoint", endpoint)
+	} else if err = removePods(ctx, endpoint, func(uid types.UID) bool {
 		_, err := os.Stat(filepath.Join(paths.KubeletRoot, "pods", string(uid)))
 		return err == nil
-	}, log)
-	if err != nil {
-		err = fmt.Errorf("pods in %s: %w", strings.TrimSpace(string(data)), err)
+	}, log); err != nil {
+		err = fmt.Errorf("pods in %s: %w", endpoint, err)
 	}
 	in, readErr := readInstalled(paths)
 	if readErr != nil {

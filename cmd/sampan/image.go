@@ -1,9 +1,13 @@
 package main
 
 import (
+	"archive/tar"
+	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"text/tabwriter"
@@ -24,7 +28,7 @@ func imageImportCommand() *cobra.Command {
 	cfg := config.Default()
 	cmd := &cobra.Command{
 		Use:   "import FILE…",
-		Short: "Import images from OCI or docker archives; '-' is standard input",
+		Short: "Import images from OCI or docker archives or OCI layouts; '-' is standard input",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if len(args) == 0 {
 				return usageError{fmt.Errorf("which archive?")}
@@ -33,10 +37,18 @@ func imageImportCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			told := map[runtime.Imported]bool{}
 			for _, endpoint := range endpoints {
 				for _, name := range args {
-					if err := importFile(cmd, endpoint, name); err != nil {
+					images, err := importFile(cmd, endpoint, name)
+					if err != nil {
 						return fmt.Errorf("import %s: %w", name, err)
+					}
+					for _, img := range images {
+						if !told[img] { // of several nodes, once
+							told[img] = true
+							fmt.Fprintf(cmd.OutOrStdout(), "%s  %s\n", img.Name, img.Digest)
+						}
 					}
 				}
 			}
@@ -48,17 +60,33 @@ func imageImportCommand() *cobra.Command {
 	return cmd
 }
 
-func importFile(cmd *cobra.Command, endpoint, name string) error {
-	in := os.Stdin
-	if name != "-" {
-		f, err := os.Open(name)
-		if err != nil {
-			return err
-		}
-		defer f.Close()
-		in = f
+// importFile imports an archive, an OCI layout in a directory, or standard input.
+func importFile(cmd *cobra.Command, endpoint, name string) ([]runtime.Imported, error) {
+	if name == "-" {
+		return runtime.Import(cmd.Context(), endpoint, "k8s.io", cmd.InOrStdin())
 	}
-	return runtime.ImportImage(cmd.Context(), endpoint, "k8s.io", in)
+	st, err := os.Stat(name)
+	if err != nil {
+		return nil, err
+	}
+	if st.IsDir() {
+		if _, err := os.Stat(filepath.Join(name, "oci-layout")); err != nil {
+			return nil, fmt.Errorf("a directory without an OCI layout: %w", err)
+		}
+		r, w := io.Pipe()
+		defer r.Close()
+		go func() {
+			t := tar.NewWriter(w)
+			w.CloseWithError(errors.Join(t.AddFS(os.DirFS(name)), t.Close()))
+		}()
+		return runtime.Import(cmd.Context(), endpoint, "k8s.io", r)
+	}
+	f, err := os.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return runtime.Import(cmd.Context(), endpoint, "k8s.io", f)
 }
 
 func imageListCommand() *cobra.Command {
@@ -89,7 +117,11 @@ func imageListCommand() *cobra.Command {
 				if len(id) > 12 {
 					id = id[:12]
 				}
-				for _, tag := range img.Tags {
+				names := img.Tags
+				if len(names) == 0 { // it was imported without a name
+					names = img.Digests
+				}
+				for _, tag := range names {
 					rows = append(rows, fmt.Sprintf("%s\t%s\t%.1f MB", tag, id, float64(img.Size)/1e6))
 				}
 			}

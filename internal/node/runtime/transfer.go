@@ -21,14 +21,25 @@ import (
 // It speaks containerd's transfer service directly. The handful of messages that takes are written by hand below rather
 // than with containerd's API module, which would bring ttrpc and a second set of generated code into the binary.
 func ImportImage(ctx context.Context, endpoint, namespace string, r io.Reader) error {
-	conn, err := dialUnix(endpoint)
+	conn, ctx, err := dialContainerd(ctx, endpoint, namespace)
 	if err != nil {
 		return err
 	}
 	defer conn.Close()
-	ctx, cancel := context.WithCancel(metadata.AppendToOutgoingContext(ctx, "containerd-namespace", namespace))
-	defer cancel()
+	return transfer(ctx, conn, r, flag(flag(str(nil, 1, "import"), 2, true), 3, true), false)
+}
 
+// dialContainerd connects to containerd's own services, in one of its namespaces.
+func dialContainerd(ctx context.Context, endpoint, namespace string) (*grpc.ClientConn, context.Context, error) {
+	conn, err := dialUnix(endpoint)
+	return conn, metadata.AppendToOutgoingContext(ctx, "containerd-namespace", namespace), err
+}
+
+// transfer sends an archive. Names are taken from its annotations, with prefix (a message ImageReference) where those have
+// only a tag; digests says that what has no name is called by its digest.
+func transfer(ctx context.Context, conn *grpc.ClientConn, r io.Reader, prefix []byte, digests bool) (err error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
 	id := make([]byte, 8)
 	rand.Read(id)
 	stream := "import-" + hex.EncodeToString(id)
@@ -45,9 +56,12 @@ func ImportImage(ctx context.Context, endpoint, namespace string, r io.Reader) e
 	}
 	platform := str(nil, 1, "linux")
 	platform = str(platform, 2, goruntime.GOARCH)
-	store := msg(nil, 3, platform)                                             // platforms
-	store = msg(store, 6, flag(flag(str(nil, 1, "import"), 2, true), 3, true)) // name by annotation, "import" as prefix where there is none
-	store = msg(store, 10, msg(nil, 1, platform))                              // unpack
+	store := msg(nil, 3, platform) // platforms
+	if digests {
+		prefix = flag(flag(prefix, 4, true), 5, true)
+	}
+	store = msg(store, 6, prefix)
+	store = msg(store, 10, msg(nil, 1, platform)) // unpack
 	req := msg(nil, 1, anyOf("containerd.types.transfer.ImageImportStream", str(nil, 1, stream)))
 	req = msg(req, 2, anyOf("containerd.types.transfer.ImageStore", store))
 	req = msg(req, 3, nil)
