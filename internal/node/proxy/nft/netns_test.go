@@ -58,17 +58,28 @@ func host(a net.Addr) string {
 	return h
 }
 
+// Patience is for what must come, also on a machine with much else to do; a moment is for what must not come.
+const (
+	patience = time.Minute
+	moment   = 500 * time.Millisecond
+)
+
 // ask dials from a namespace ("" is the node) and returns who answered and whom it saw.
 func ask(t *testing.T, ns, network, addr string) (name, saw string, err error) {
 	t.Helper()
+	return askFor(t, patience, ns, network, addr)
+}
+
+func askFor(t *testing.T, limit time.Duration, ns, network, addr string) (name, saw string, err error) {
+	t.Helper()
 	do := func() error {
-		c, e := net.DialTimeout(network, addr, 500*time.Millisecond)
+		c, e := net.DialTimeout(network, addr, limit)
 		if e != nil {
 			err = e
 			return nil
 		}
 		defer c.Close()
-		_ = c.SetDeadline(time.Now().Add(500 * time.Millisecond))
+		_ = c.SetDeadline(time.Now().Add(limit))
 		if network == "udp" {
 			_, _ = c.Write([]byte("?"))
 		}

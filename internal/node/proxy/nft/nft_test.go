@@ -145,7 +145,7 @@ func (r *rig) refused(ns, network, addr string) {
 func (r *rig) silent(ns, network, addr string) {
 	r.t.Helper()
 	var ne net.Error
-	if _, _, err := ask(r.t, ns, network, addr); !errors.As(err, &ne) || !ne.Timeout() {
+	if _, _, err := askFor(r.t, moment, ns, network, addr); !errors.As(err, &ne) || !ne.Timeout() {
 		r.t.Errorf("%s %s from %q: %v, want a timeout", network, addr, ns, err)
 	}
 }
@@ -311,7 +311,7 @@ func TestUDPFlowsFollow(t *testing.T) {
 	say := func(want string) {
 		t.Helper()
 		var got string
-		for end := time.Now().Add(time.Second); time.Now().Before(end); time.Sleep(time.Millisecond) {
+		for end := time.Now().Add(patience); time.Now().Before(end); time.Sleep(time.Millisecond) {
 			_ = c.SetDeadline(time.Now().Add(300 * time.Millisecond))
 			if _, err := c.Write([]byte("?")); err != nil {
 				continue // the ICMP error of an earlier one

@@ -48,7 +48,7 @@ func TestOthersBreakTheTable(t *testing.T) {
 		if err := c.Flush(); err != nil {
 			t.Fatal(name, err)
 		}
-		end := time.Now().Add(time.Second)
+		end := time.Now().Add(patience)
 		for r.lost.Load() == 0 && time.Now().Before(end) && name != "others' tables" {
 			time.Sleep(time.Millisecond)
 		}
@@ -78,7 +78,7 @@ func TestWatchSurvivesLargePrograms(t *testing.T) {
 	if err := c.Flush(); err != nil {
 		t.Fatal(err)
 	}
-	for end := time.Now().Add(time.Second); r.lost.Load() == 0; time.Sleep(time.Millisecond) {
+	for end := time.Now().Add(patience); r.lost.Load() == 0; time.Sleep(time.Millisecond) {
 		if time.Now().After(end) {
 			t.Fatal("nobody noticed")
 		}

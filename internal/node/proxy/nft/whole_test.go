@@ -156,7 +156,7 @@ func TestWholeProxy(t *testing.T) {
 	defer wg.Wait()
 	defer cancel()
 
-	r.answersWithin(time.Second)
+	r.answers()
 	for range 8 {
 		r.expect(r.outside, "tcp", "192.0.2.1:30080", "a", "192.0.2.2")
 	}
@@ -171,11 +171,11 @@ func TestWholeProxy(t *testing.T) {
 		if err := c.Flush(); err != nil {
 			t.Fatal(err)
 		}
-		r.answersWithin(1100 * time.Millisecond)
+		r.answers()
 	}
 
 	d.feeds["endpointslices"].Modify(localSlice("2", map[string]string{"10.244.0.2": "there", "10.244.0.3": "there"}))
-	for end := time.Now().Add(2 * time.Second); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
+	for end := time.Now().Add(patience); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
 		if code, _ := r.healthCode(); code == http.StatusServiceUnavailable {
 			break
 		}
@@ -185,15 +185,17 @@ func TestWholeProxy(t *testing.T) {
 	r.expect("", "tcp", "192.0.2.1:30080", "", "") // whom the policy is not for
 }
 
-func (r *rig) answersWithin(d time.Duration) {
+// answers waits until the node port does, and says how long that took.
+func (r *rig) answers() {
 	r.t.Helper()
 	for start := time.Now(); ; time.Sleep(5 * time.Millisecond) {
-		_, _, err := ask(r.t, r.outside, "tcp", "192.0.2.1:30080")
+		_, _, err := askFor(r.t, moment, r.outside, "tcp", "192.0.2.1:30080")
 		if err == nil {
+			r.t.Logf("answered after %v", time.Since(start).Round(time.Millisecond))
 			return
 		}
-		if time.Since(start) > d {
-			r.t.Fatalf("no answer within %v: %v", d, err)
+		if time.Since(start) > patience {
+			r.t.Fatalf("no answer within %v: %v", patience, err)
 		}
 	}
 }
@@ -207,7 +209,7 @@ func (r *rig) healthCode() (code, local int) {
 			return err
 		}
 		tr := &http.Transport{DisableKeepAlives: true, DialContext: func(context.Context, string, string) (net.Conn, error) { return conn, nil }}
-		resp, err := (&http.Client{Transport: tr, Timeout: time.Second}).Get("http://192.0.2.1:32000/")
+		resp, err := (&http.Client{Transport: tr, Timeout: patience}).Get("http://192.0.2.1:32000/")
 		if err != nil {
 			return err
 		}
