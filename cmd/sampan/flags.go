@@ -6,6 +6,7 @@ import (
 
 	"sampan.dev/internal/config"
 	"sampan.dev/internal/control"
+	"sampan.dev/internal/hub/admit"
 	"sampan.dev/internal/obs"
 
 	"github.com/spf13/pflag"
@@ -42,6 +43,9 @@ func clusterFlags(f *pflag.FlagSet, c *config.Config) {
 	f.StringVar(&c.EtcdCAFile, "etcd-cafile", "", "CA of that etcd")
 	f.StringVar(&c.EtcdCertFile, "etcd-certfile", "", "client certificate for that etcd")
 	f.StringVar(&c.EtcdKeyFile, "etcd-keyfile", "", "client key for that etcd")
+	f.StringSliceVar(&c.EnableAdmission, "enable-admission-plugins", nil, "admission plugins to run beside the default ones; those that are not implemented are refused")
+	f.StringSliceVar(&c.DisableAdmission, "disable-admission-plugins", nil, "default admission plugins to leave out")
+	f.StringVar(&c.AuditLog, "audit-log-path", "", "record every request in this file, at level Metadata; it is turned over when it is full")
 	f.Int64Var(&c.EtcdQuota, "quota-backend-bytes", c.EtcdQuota, "bytes that the embedded etcd's database may take (default 8 GiB)")
 	f.BoolVar(&c.DurableLeasesAndEvents, "durable-leases-and-events", false, "do not let events and renewals of leases reach the embedded etcd late; a crash then undoes none of them")
 	f.StringVar(&c.EtcdPrefix, "etcd-prefix", c.EtcdPrefix, "prefix of all keys in etcd")
@@ -96,6 +100,9 @@ func checkFlags(cfg *config.Config) error {
 	if _, err := control.New(control.Config{Controllers: controllers(*cfg)}); err != nil {
 		return usageError{fmt.Errorf("--controllers: %w", err)}
 	}
+	if _, err := admission(*cfg); err != nil {
+		return usageError{err}
+	}
 	if _, err := nodeLabels(cfg.NodeLabels); err != nil {
 		return usageError{err}
 	}
@@ -109,4 +116,11 @@ func checkFlags(cfg *config.Config) error {
 		return usageError{err}
 	}
 	return nil
+}
+
+// admission is what the command line makes of the API server's admission.
+func admission(cfg config.Config) (admit.Config, error) {
+	var c admit.Config
+	err := c.Select(cfg.EnableAdmission, cfg.DisableAdmission)
+	return c, err
 }

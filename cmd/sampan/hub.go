@@ -18,9 +18,11 @@ import (
 	"sampan.dev/internal/config"
 	"sampan.dev/internal/daemon"
 	"sampan.dev/internal/hub"
+	"sampan.dev/internal/hub/audit"
 	"sampan.dev/internal/hub/connect"
 	"sampan.dev/internal/hub/egress"
 	"sampan.dev/internal/memlimit"
+	"sampan.dev/internal/obs"
 	"sampan.dev/internal/pki"
 )
 
@@ -54,6 +56,13 @@ func startHub(g *daemon.Group, cfg config.Config, paths config.Paths, listener n
 			return nil, usageError{fmt.Errorf("--kubelet-certificate-authority: %w", err)}
 		}
 	}
+	if cfg.AuditLog != "" {
+		file, err := obs.OpenFile(cfg.AuditLog, false)
+		if err != nil {
+			return nil, fmt.Errorf("--audit-log-path: %w", err)
+		}
+		p.audit = audit.NewLines(file)
+	}
 	if err := p.start(g, listener, show); err != nil {
 		return nil, err
 	}
@@ -63,6 +72,7 @@ func startHub(g *daemon.Group, cfg config.Config, paths config.Paths, listener n
 
 func (p *plane) hubConfig(st *state, listener net.Listener) hub.Config {
 	cfg, log := p.cfg, p.log
+	admitted, _ := admission(cfg) // checked with the other flags
 	c := hub.Config{
 		Kinds:           p.kinds,
 		Store:           st.main,
@@ -98,6 +108,10 @@ func (p *plane) hubConfig(st *state, listener net.Listener) hub.Config {
 			Local: p.kubelet.where,
 			Log:   log.With("component", "connect"),
 		}),
+		DenyExternalIPs:  admitted.DenyExternalIPs,
+		DisableAdmission: admitted.Disable,
+		Audit:            p.audit,
+
 		MaxReads:  anyNumber(cfg.MaxReads),
 		MaxWrites: anyNumber(cfg.MaxWrites),
 		Memory:    memlimit.Apply(),

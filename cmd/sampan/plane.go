@@ -15,6 +15,7 @@ import (
 	"sampan.dev/internal/config"
 	"sampan.dev/internal/daemon"
 	"sampan.dev/internal/hub"
+	"sampan.dev/internal/hub/audit"
 	"sampan.dev/internal/pki"
 )
 
@@ -29,6 +30,7 @@ type plane struct {
 	moved     chan netip.AddrPort            // the same, when that changes
 	parts     hub.Check                      // how the other parts of the process are
 	leases    lease.Audience
+	audit     audit.Sink // nil: nothing is recorded
 	kubelet   localKubelet
 
 	kubeletCA     *x509.CertPool // nil: the cluster's own

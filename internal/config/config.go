@@ -51,6 +51,10 @@ type Config struct {
 	// DurableLeasesAndEvents has every write of a lease or an event reach the embedded member before it returns.
 	DurableLeasesAndEvents bool
 
+	// Admission plugins beside the defaults and without some of them, by upstream's names.
+	EnableAdmission, DisableAdmission []string
+	AuditLog                          string // file that requests are recorded in, a JSON line each; "" for none
+
 	// How many requests the API server takes on at a time; 0 is any number.
 	MaxReads, MaxWrites int
 
@@ -112,7 +116,7 @@ func (c *Config) Validate() error {
 		return fmt.Errorf("--data-dir %q: %w", c.DataDir, err)
 	}
 	c.DataDir = abs
-	for _, file := range []*string{&c.KubeconfigOut, &c.StaticPodPath, &c.Kubeconfig, &c.KubeletCAFile, &c.EtcdCAFile, &c.EtcdCertFile, &c.EtcdKeyFile} {
+	for _, file := range []*string{&c.KubeconfigOut, &c.StaticPodPath, &c.Kubeconfig, &c.KubeletCAFile, &c.AuditLog, &c.EtcdCAFile, &c.EtcdCertFile, &c.EtcdKeyFile} {
 		if *file == "" {
 			continue
 		}

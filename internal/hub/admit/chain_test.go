@@ -32,3 +32,48 @@ func TestDefaultPlugins(t *testing.T) {
 		}
 	}
 }
+
+func TestSelect(t *testing.T) {
+	for _, c := range []struct {
+		enable, disable []string
+		want            string // the error, or the difference to the default chain
+	}{
+		{nil, nil, ""},
+		{[]string{"NodeRestriction", "DenyServiceExternalIPs"}, nil, "+DenyServiceExternalIPs"},
+		{nil, []string{"Priority", "PodSecurity", "AlwaysPullImages"}, "-Priority"},
+		{[]string{"PodSecurity"}, nil, `--enable-admission-plugins plugin "PodSecurity" is not implemented yet`},
+		{[]string{"EventRateLimit"}, nil, `--enable-admission-plugins plugin "EventRateLimit" is not implemented yet`},
+		{[]string{"Nobody"}, nil, `--enable-admission-plugins plugin "Nobody" is unknown`},
+		{nil, []string{""}, `--disable-admission-plugins plugin "" is unknown`},
+		{[]string{"Priority"}, []string{"Priority"}, `plugin "Priority" is in both --enable-admission-plugins and --disable-admission-plugins`},
+	} {
+		var cfg Config
+		got := ""
+		if err := cfg.Select(c.enable, c.disable); err != nil {
+			got = err.Error()
+		} else {
+			is, was := names(New(cfg)), names(New(Config{}))
+			for _, n := range is {
+				if !slices.Contains(was, n) {
+					got += "+" + n
+				}
+			}
+			for _, n := range was {
+				if !slices.Contains(is, n) {
+					got += "-" + n
+				}
+			}
+		}
+		if got != c.want {
+			t.Errorf("+%v -%v: %q, want %q", c.enable, c.disable, got, c.want)
+		}
+	}
+}
+
+func names(c Chain) []string {
+	var out []string
+	for _, p := range c {
+		out = append(out, p.Name())
+	}
+	return out
+}
