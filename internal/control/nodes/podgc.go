@@ -62,7 +62,10 @@ func NewPodGC(env loop.Env, threshold int) loop.Runner {
 		}
 	}
 	gone := func(p *corev1.Pod) {
-		if p.Spec.NodeName != "" && len(c.pods.ByIndex(nodeIndex, p.Spec.NodeName)) == 0 {
+		if p.Spec.NodeName == "" {
+			return
+		}
+		if _, ok := c.nodes.Get("", p.Spec.NodeName); !ok && len(c.pods.ByIndex(nodeIndex, p.Spec.NodeName)) == 0 {
 			c.absent.forget(p.Spec.NodeName)
 		}
 	}
