@@ -276,8 +276,10 @@ func (c *Credential) await(ctx context.Context, name string) ([]byte, error) {
 		if done {
 			return cert, err
 		}
-		if ctx.Err() != nil {
+		select { // a watch that ends at once must not be asked for as fast as it ends
+		case <-ctx.Done():
 			return nil, ctx.Err()
+		case <-time.After(time.Second):
 		}
 	}
 }
