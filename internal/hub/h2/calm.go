@@ -66,6 +66,7 @@ type meter struct {
 	in    *bufio.Reader
 	heads int             // frames begun since the reader last asked for one
 	kind  http2.FrameType // of the newest
+	ended bool            // whether the newest header block ends its stream
 }
 
 // Read implements io.Reader.
@@ -77,8 +78,10 @@ func (m *meter) Read(p []byte) (int, error) {
 		return 0, http2.ConnectionError(http2.ErrCodeEnhanceYourCalm)
 	}
 	n, err := m.in.Read(p)
-	if n > 3 {
-		m.kind = http2.FrameType(p[3])
+	if n == headerLen {
+		if m.kind = http2.FrameType(p[3]); m.kind == http2.FrameHeaders {
+			m.ended = http2.Flags(p[4]).Has(http2.FlagHeadersEndStream)
+		}
 	}
 	return n, err
 }

@@ -95,11 +95,11 @@ func (c *conn) dueLocked(now time.Time) time.Time {
 	for _, s := range c.mu.streams {
 		switch {
 		case over(s.restBy):
-			c.resetLocked(s.id, http2.ErrCodeNo)
+			c.resetLocked(s.id, http2.ErrCodeNo, s.ended)
 			continue
 		case over(s.writeBy):
 			s.late = os.ErrDeadlineExceeded
-			c.resetLocked(s.id, http2.ErrCodeInternal)
+			c.resetLocked(s.id, http2.ErrCodeInternal, s.ended)
 			continue
 		}
 		if over(s.readBy) {

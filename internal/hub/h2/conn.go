@@ -188,7 +188,9 @@ func (c *conn) read() error {
 
 // refuse answers a frame that is wrong for its stream alone.
 func (c *conn) refuse(bad http2.StreamError) error {
+	ended := true
 	if c.meter.kind == http2.FrameHeaders || c.meter.kind == http2.FrameContinuation {
+		ended = c.meter.ended
 		if bad.StreamID%2 != 1 {
 			return http2.ConnectionError(http2.ErrCodeProtocol)
 		}
@@ -196,16 +198,17 @@ func (c *conn) refuse(bad http2.StreamError) error {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.resetLocked(bad.StreamID, bad.Code)
+	c.resetLocked(bad.StreamID, bad.Code, ended)
 	return c.trifleLocked(1)
 }
 
-// resetLocked ends a stream for the client as well as for its handler.
-func (c *conn) resetLocked(id uint32, code http2.ErrCode) {
+// resetLocked ends a stream for the client as well as for its handler. Of one that is not open it must be told whether the
+// client had ended it.
+func (c *conn) resetLocked(id uint32, code http2.ErrCode, ended bool) {
 	if s := c.mu.streams[id]; s != nil {
 		c.closeLocked(s, true)
-	} else {
-		c.mu.past.note(id, true)
+	} else if !c.idle(id) {
+		c.mu.past.note(id, !ended)
 	}
 	c.frameLocked(http2.FrameRSTStream, 0, id, 4)
 	c.mu.out = binary.BigEndian.AppendUint32(c.mu.out, uint32(code))
@@ -223,7 +226,7 @@ func (c *conn) closeLocked(s *stream, broken bool) {
 		s.gone = s.late
 	}
 	delete(c.mu.streams, s.id)
-	c.mu.past.note(s.id, broken)
+	c.mu.past.note(s.id, broken && !s.ended)
 	c.mu.busy = c.mu.busy || broken && !s.ended
 	if len(c.mu.streams) == 0 {
 		c.mu.idle = time.Now()

@@ -27,7 +27,8 @@ const (
 )
 
 func (p *past) of(id uint32) fate {
-	for _, have := range p.ids {
+	for i := range p.ids {
+		have := p.ids[(int(p.n)+2*len(p.ids)-1-i)%len(p.ids)]
 		if have&^brokenOff != id {
 			continue
 		}

@@ -62,11 +62,11 @@ func (c *conn) headers(f *http2.MetaHeadersFrame) error {
 	switch {
 	case c.mu.leaving || c.mu.err != nil:
 		s.cancel()
-		c.resetLocked(id, http2.ErrCodeRefusedStream) // the client may try it elsewhere
+		c.resetLocked(id, http2.ErrCodeRefusedStream, s.ended) // the client may try it elsewhere
 		return c.trifleLocked(1)
 	case len(c.mu.streams) >= c.srv.maxStreams():
 		s.cancel()
-		c.resetLocked(id, http2.ErrCodeRefusedStream)
+		c.resetLocked(id, http2.ErrCodeRefusedStream, s.ended)
 		return c.trifleLocked(1)
 	case c.mu.running >= 4*c.srv.maxStreams():
 		// It opens streams and resets them faster than their handlers end.

@@ -54,7 +54,7 @@ func (c *conn) over(s *stream, done bool) {
 	switch {
 	case s.gone != nil:
 	case !done:
-		c.resetLocked(s.id, http2.ErrCodeInternal)
+		c.resetLocked(s.id, http2.ErrCodeInternal, s.ended)
 	case !s.ended:
 		c.restLocked(s)
 	default:
@@ -184,7 +184,7 @@ func (w *response) finish() {
 	switch {
 	case s.gone != nil:
 	case w.length >= 0 && w.written < w.length && !w.head:
-		c.resetLocked(s.id, http2.ErrCodeInternal) // less than was announced
+		c.resetLocked(s.id, http2.ErrCodeInternal, s.ended) // less than was announced
 	case trailers != nil:
 		c.blockLocked(s.id, 0, trailers, true)
 	default:

@@ -43,7 +43,7 @@ func (c *conn) restDataLocked(s *stream, n int64, end bool) {
 		return
 	}
 	if s.rest -= n; s.rest <= 0 {
-		c.resetLocked(s.id, http2.ErrCodeNo)
+		c.resetLocked(s.id, http2.ErrCodeNo, s.ended)
 		return
 	}
 	if s.restOwed += n; s.restOwed >= recvStream/4 {
