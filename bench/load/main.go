@@ -33,6 +33,8 @@ var commands = []struct {
 	{"nsdelete", "a namespace with -n ConfigMaps goes", (*run).nsdelete},
 	{"fill", "-n ConfigMaps of 4 KB", (*run).fill},
 	{"pods", "-n single pods, then Deployments of 30 and 100", (*run).pods},
+	{"overload", "creates of 1 MB by -workers, lists of -n KB by -concurrent, -watchers slow readers; leases and a modest client beside", (*run).overload},
+	{"modest", "ten nodes' leases and one small GET ten times a second, for as long as -lasting", (*run).modest},
 	{"profile", "CPU profiles until it is ended, to files that begin with -space", (*run).profile},
 	{"svcmake", "-n Services with two endpoints each", (*run).serviceMake},
 	{"svcsync", "from exec (a line on stdin says when) until a sample of the Services answers", (*run).serviceSync},
@@ -58,7 +60,7 @@ type options struct {
 	watchers, concurrent           int
 	rate                           float64
 	affinity                       bool
-	timeout                        time.Duration
+	timeout, lasting               time.Duration
 }
 
 // Output is what a run prints as its last line.
@@ -101,6 +103,7 @@ func mainErr(args []string) error {
 	f.IntVar(&r.concurrent, "concurrent", 10, "parallel lists")
 	f.Float64Var(&r.rate, "rate", 0, "updates a second; 0: as fast as it goes")
 	f.BoolVar(&r.affinity, "affinity", false, "pods ask for a node by affinity")
+	f.DurationVar(&r.lasting, "lasting", time.Minute, "how long an overload lasts")
 	f.DurationVar(&r.timeout, "timeout", 10*time.Minute, "end, whatever has come of it")
 	if err := f.Parse(args[1:]); err != nil {
 		return err

@@ -77,6 +77,24 @@ var List = []Part{
 		},
 	},
 	{
+		Name: "overload", Title: "more than fits into 400 MB", Run: runOverload,
+		How: "API server and store in a cgroup of 400 MB of memory, for a minute: 300 clients create ConfigMaps of 1 MB, 200 list 10 MB, 100 read such a list slowly; all come back when they are told to. Beside them, from a process of its own, ten nodes renew their leases each second and one client gets a small object ten times a second.",
+		Metrics: metrics{
+			{Key: "oom_kills", Title: "processes killed for want of memory", Unit: "count"},
+			{Key: "lease_missed", Title: "lease renewals that took more than 10 s", Unit: "count"},
+			{Key: "lease_p99_ms", Title: "lease renewal p99", Unit: "ms"},
+			{Key: "get_p99_ms", Title: "GET of the modest client, p99", Unit: "ms"},
+			{Key: "get_failed", Title: "GETs of the modest client that failed", Unit: "count"},
+			{Key: "post_ok", Title: "creates done", Unit: "count", More: true},
+			{Key: "post_429", Title: "creates put off with 429", Unit: "count"},
+			{Key: "list_ok", Title: "lists done", Unit: "count", More: true},
+			{Key: "list_429", Title: "lists put off with 429", Unit: "count"},
+			{Key: "post_broken", Title: "creates without an answer", Unit: "count"},
+			{Key: "list_broken", Title: "lists without an answer", Unit: "count"},
+			{Key: "429_without_retry_after", Title: "429 that do not say when to come back", Unit: "count"},
+		},
+	},
+	{
 		Name: "sched", Title: "scheduling of 10,000 pods", Run: runSched,
 		How: "Hollow nodes; nothing but store, API server and scheduler, whose client is not throttled. Pending: all pods are there when the scheduler gets its lease; from the first bind seen to the last. Alongside: 32 clients make the pods while it works; from the first create to the last bind.",
 		Metrics: metrics{

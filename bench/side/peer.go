@@ -114,7 +114,11 @@ func (p *Peer) Prepare(ctx context.Context, s Shape) error {
 
 func (p *Peer) Launch(ctx context.Context) (time.Time, error) {
 	since := time.Now()
-	return since, p.sh(ctx, "etcd_up; apiserver_up")
+	join := ""
+	if p.shape.Procs != "" {
+		join = "echo $$ >" + p.shape.Procs + "; "
+	}
+	return since, p.sh(ctx, join+"etcd_up; apiserver_up")
 }
 
 func (p *Peer) Rest(ctx context.Context) error {

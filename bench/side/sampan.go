@@ -87,11 +87,19 @@ func (s *Sampan) Launch(context.Context) (time.Time, error) {
 		args = append(args, "--controllers", "*,-node-lifecycle-controller,-taint-eviction-controller")
 	}
 	var err error
-	s.server, err = start(append(s.Inside(), append(args, s.More...)...), filepath.Join(s.Logs, "sampan.log"))
+	s.server, err = start(append(s.Inside(), joining(s.shape.Procs, append(args, s.More...))...), filepath.Join(s.Logs, "sampan.log"))
 	if err != nil {
 		return time.Time{}, err
 	}
 	return s.server.began, nil
+}
+
+// joining is the command line that puts the process into a cgroup before it becomes what args say.
+func joining(procs string, args []string) []string {
+	if procs == "" {
+		return args
+	}
+	return append([]string{"sh", "-c", `echo $$ >"$0" && exec "$@"`, procs}, args...)
 }
 
 // Rest has nothing to do: one process is everything.

@@ -12,10 +12,11 @@ import (
 type Shape struct {
 	Scheduler   bool
 	Controllers bool
-	Node        bool // a real node, with a container runtime
-	Hollow      bool // nodes that nobody stands behind are to stay Ready: no controller looks after their heartbeats
-	Fast        bool // clients of the scheduler and the controllers are not to be throttled
-	Proxy       bool // a service proxy will be started by LaunchProxy; load runs in the node's network
+	Node        bool   // a real node, with a container runtime
+	Hollow      bool   // nodes that nobody stands behind are to stay Ready: no controller looks after their heartbeats
+	Fast        bool   // clients of the scheduler and the controllers are not to be throttled
+	Proxy       bool   // a service proxy will be started by LaunchProxy; load runs in the node's network
+	Procs       string // file of the cgroup that API server and store are to be in; "" is that of the bench
 }
 
 // Side is one of the two that are compared.
