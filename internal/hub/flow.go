@@ -103,7 +103,7 @@ func (x *exchange) hold(h *Hub, r *http.Request, n int64) error {
 // inTransit is the most of an answer that is in memory at a time beside what the cache has of it, where it is sent piece by
 // piece: the connection's buffers. smallAnswer is one that is not counted.
 const (
-	inTransit   = 256 << 10
+	inTransit   = 512 << 10
 	smallAnswer = 64 << 10
 )
 

@@ -111,6 +111,7 @@ func (d *doorman) serve(ctx context.Context, l net.Listener) error {
 }
 
 func (d *doorman) welcome(ctx context.Context, c net.Conn) {
+	boundUnsent(c)
 	tc := tls.Server(h2.Wrap(c), d.tls)
 	ctx, cancel := context.WithTimeout(ctx, handshakeIn)
 	err := tc.HandshakeContext(ctx)

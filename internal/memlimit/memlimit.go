@@ -12,9 +12,12 @@ import (
 	"strings"
 )
 
-// share is how much of the cgroup's memory Go may take, in percent. The rest is for what the runtime does not count: the
-// pages of the store's file, the kernel's buffers of connections, the program itself.
-const share = 90
+// forGo is how much of a cgroup's memory Go may take. The rest is for what the runtime does not count: the pages of the store's
+// file, the kernel's buffers of connections, the program itself; and for what the collector is late for.
+func forGo(limit int64) int64 {
+	const least = 64 << 20
+	return limit - max(limit/10, min(least, limit/5))
+}
 
 // Apply has the garbage collector keep the process within the memory of its cgroup, unless the user has set a limit
 // (GOMEMLIMIT). It returns how many bytes the process may use altogether: the user's limit, the cgroup's, or else all that
@@ -26,7 +29,7 @@ func Apply() int64 {
 		}
 	}
 	if limit := cgroup("/proc/self"); limit > 0 {
-		debug.SetMemoryLimit(limit / 100 * share)
+		debug.SetMemoryLimit(forGo(limit))
 		return limit
 	}
 	return total("/proc")

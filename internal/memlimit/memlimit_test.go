@@ -63,3 +63,11 @@ func TestTotal(t *testing.T) {
 		t.Errorf("%d of nothing", got)
 	}
 }
+
+func TestForGo(t *testing.T) {
+	for limit, want := range map[int64]int64{100 << 20: 80 << 20, 400 << 20: 336 << 20, 1000 << 20: 900 << 20} {
+		if got := forGo(limit); got != want {
+			t.Errorf("of %d: %d, want %d", limit, got, want)
+		}
+	}
+}

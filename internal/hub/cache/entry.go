@@ -41,6 +41,7 @@ type Entry struct {
 
 	bounds *Bounds // nil: its forms stay
 	line   member  // guarded by bounds.mu
+	used   atomic.Bool
 }
 
 // Form is an encoding of lists whose compressed runs are kept.
@@ -61,7 +62,17 @@ type Run struct {
 }
 
 // Run returns the run that begins with the entry, as somebody has made it last, else nil.
-func (e *Entry) Run(f Form) *Run { return e.runs[f].Load() }
+func (e *Entry) Run(f Form) *Run {
+	e.use()
+	return e.runs[f].Load()
+}
+
+// use notes that somebody has asked for what was made before.
+func (e *Entry) use() {
+	if e.bounds != nil && !e.used.Load() {
+		e.used.Store(true)
+	}
+}
 
 // KeepRun leaves a run that begins with the entry for others.
 func (e *Entry) KeepRun(f Form, r *Run) {
@@ -139,6 +150,7 @@ func (e *Entry) resourceVersion() string { return strconv.FormatInt(e.Revision, 
 // Object returns the decoded object with resourceVersion, apiVersion and kind set, defaulted.
 func (e *Entry) Object() (api.Object, error) {
 	if o := e.Decoded(); o != nil {
+		e.use()
 		return o, nil
 	}
 	e.mu.Lock()
@@ -259,6 +271,7 @@ func restamp(o api.Object, rv string) api.Object {
 // JSON returns the object's JSON with resourceVersion set, no newline at its end.
 func (e *Entry) JSON() ([]byte, error) {
 	if b := e.json.Load(); b != nil {
+		e.use()
 		return *b, nil
 	}
 	e.mu.Lock()

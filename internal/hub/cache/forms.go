@@ -9,7 +9,8 @@ import (
 // a process; the zero value bounds nothing but history.
 //
 // An entry's message is there as long as the entry. Its forms (decoded, JSON, a message made of another encoding, compressed
-// runs) can be made again, and those that have been there longest go when there are too many. Whoever holds one keeps it.
+// runs) can be made again, and those that nobody has asked for since they were last looked at go when there are too many, the
+// oldest first. Whoever holds one keeps it.
 type Bounds struct {
 	history int64 // bytes of the messages that a kind's journal may hold
 	live    int64 // bytes of the forms of entries that are the newest version of their object
@@ -34,7 +35,7 @@ func NewBounds(memory int64) *Bounds {
 	if memory > 0 {
 		b.history = min(mostHistory, memory/64)
 		b.past = min(mostPast, memory/64)
-		b.live = memory / 8
+		b.live = memory / 24
 	}
 	return b
 }
@@ -144,12 +145,22 @@ func (l *line) remove(e *Entry) {
 
 // trim takes forms away, the oldest first, until the line is within its limit. That of but, which is in use, stays.
 func (l *line) trim(limit int64, but *Entry) {
+	spared := 0
 	for l.bytes > limit && l.front != nil && l.front != but {
 		e := l.front
 		l.remove(e)
+		if spared < mostSpared && e.used.Swap(false) {
+			spared++
+			l.bytes += e.line.bytes
+			l.insert(e)
+			continue
+		}
 		e.drop()
 	}
 }
+
+// mostSpared bounds how many entries one look spares because somebody has asked for their forms.
+const mostSpared = 64
 
 // drop takes the forms off an entry; they are made again when somebody asks.
 func (e *Entry) drop() {

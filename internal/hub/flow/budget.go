@@ -11,7 +11,8 @@ const Patience = time.Second
 
 // Budget is a number of bytes that requests hold together. Who came first is served first.
 type Budget struct {
-	limit func() int64 // how many may be held now
+	limit   func() int64 // how many may be held now
+	relieve func()       // is called when it refuses what would not fit if nothing were held; may be nil
 
 	mu struct {
 		sync.Mutex
@@ -37,6 +38,9 @@ func (b *Budget) Take(ctx context.Context, n int64) error {
 	}
 	if n > b.limit() { // were all given back, it would still not fit
 		b.mu.Unlock()
+		if b.relieve != nil {
+			b.relieve()
+		}
 		return ErrTooMany
 	}
 	w := &waiter{n, make(chan struct{})}

@@ -2,7 +2,10 @@ package flow
 
 import (
 	"math"
+	"runtime"
 	"runtime/metrics"
+	"sync/atomic"
+	"time"
 )
 
 // What a byte costs while a request is under way. A body is there as it came, decoded, encoded for the store, in the store's
@@ -15,8 +18,8 @@ const (
 // How much of the memory may be in use, in percent, for a body to be taken on, and for an answer: writes, which make what is
 // kept grow, stop first, and what is kept can still be read and deleted.
 const (
-	bodiesUpTo  = 70
-	answersUpTo = 85
+	bodiesUpTo  = 60
+	answersUpTo = 75
 )
 
 // spare is how much of the memory that is free requests may fill; the rest is the collector's, which lags behind.
@@ -32,15 +35,30 @@ type Memory struct {
 func NewMemory(limit int64) *Memory { return newMemory(limit, live) }
 
 func newMemory(limit int64, live func() int64) *Memory {
+	var collected atomic.Int64
 	of := func(upTo, cost int64) *Budget {
-		return NewBudget(func() int64 {
+		b := NewBudget(func() int64 {
 			if limit <= 0 {
 				return math.MaxInt64
 			}
 			return max(0, limit/100*upTo-live()) / spare / cost
 		})
+		b.relieve = func() { collect(&collected) }
+		return b
 	}
 	return &Memory{Bodies: of(bodiesUpTo, bodyCost), Answers: of(answersUpTo, answerCost)}
+}
+
+// collectEvery is how often memory is looked for at most.
+const collectEvery = 2 * time.Second
+
+// collect looks for memory that can be used again, unless somebody has done so a moment ago. What is in use is known as of
+// the last collection, and a server that refuses everything makes no garbage that would bring about the next.
+func collect(last *atomic.Int64) {
+	now, then := time.Now().UnixNano(), last.Load()
+	if now-then >= int64(collectEvery) && last.CompareAndSwap(then, now) {
+		runtime.GC()
+	}
 }
 
 // live is how many bytes the last garbage collection found in use.

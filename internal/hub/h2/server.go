@@ -83,9 +83,9 @@ func (s *Server) worker(t *task) {
 
 // Windows and buffers, in bytes.
 const (
-	recvStream = 256 << 10 // most bodies fit (upstream's figure for the window of a stream)
+	recvStream = 64 << 10 // of a body that nobody has read yet; many may wait for memory at a time
 	recvConn   = 100 * recvStream
-	recvFrame  = 256 << 10 // the largest frame taken
+	recvFrame  = 64 << 10  // the largest frame taken; each connection keeps a buffer for one
 	sendFrame  = 256 << 10 // the largest DATA frame made, where the client takes it
 	sendAt     = 48 << 10  // a writer that has this much before it sends it
 	sendFull   = 128 << 10 // a writer waits while this much is on its way

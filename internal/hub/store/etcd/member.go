@@ -65,7 +65,7 @@ const (
 	readyIn    = time.Minute
 	// The raft log matters to followers that lag, of which there are none: it is memory.
 	snapshotCount  = 5000
-	catchUpEntries = 500
+	catchUpEntries = 1 // of up to maxRequest bytes each; the last hundred are kept in any case
 	// A start reads the whole of the log twice, but for what is older than the last snapshot and has been thrown away. What is
 	// kept beyond that would help only a follower.
 	walFiles   = 1
