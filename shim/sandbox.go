@@ -3,6 +3,7 @@ package main
 import (
 	"cmp"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -352,7 +353,33 @@ func (s *sandboxes) SandboxStatus(ctx context.Context, r *sandboxAPI.SandboxStat
 			out.ExitedAt = timestamppb.New(b.mu.ended)
 		}
 	}
-	return out, nil
+	if r.Verbose {
+		out.Info, err = b.infoLocked()
+	}
+	return out, errgrpc.ToGRPC(err)
+}
+
+// infoLocked is what containerd itself would tell of a sandbox besides its status, under its names, as far as we know it.
+func (b *sandbox) infoLocked() (map[string]string, error) {
+	info := struct {
+		Pid         int    `json:"pid"`
+		Status      string `json:"processStatus"`
+		NetNSClosed bool   `json:"netNamespaceClosed"`
+		RuntimeType string `json:"runtimeType"`
+	}{Status: "created", RuntimeType: "io.containerd.runc.v2"}
+	switch {
+	case b.mu.cmd == nil:
+	case b.mu.ended.IsZero():
+		info.Pid, info.Status = b.mu.cmd.Process.Pid, "running"
+	default:
+		info.Status = "stopped"
+	}
+	if b.config.network != nodeMode {
+		var st unix.Statfs_t
+		info.NetNSClosed = unix.Statfs(b.netns, &st) != nil || st.Type != unix.NSFS_MAGIC && st.Type != unix.PROC_SUPER_MAGIC
+	}
+	text, err := json.Marshal(info)
+	return map[string]string{"info": string(text)}, err
 }
 
 // PingSandbox answers.

@@ -320,3 +320,30 @@ func TestSandboxCannotBeMade(t *testing.T) {
 		}
 	}
 }
+
+// Who asks for more than the status is told what containerd tells of sandboxes of its own.
+func TestSandboxInfo(t *testing.T) {
+	r := newSandboxRig(t)
+	netns := r.netns()
+	r.must(r.create("s", netns, &cri.PodSandboxConfig{}))
+	info := func(want string) {
+		t.Helper()
+		st, err := r.svc.SandboxStatus(r.ctx, &sandboxAPI.SandboxStatusRequest{SandboxID: "s", Verbose: true})
+		r.must(err)
+		if got := st.Info["info"]; got != want {
+			t.Errorf("%s, want %s", got, want)
+		}
+	}
+	info(`{"pid":0,"processStatus":"created","netNamespaceClosed":false,"runtimeType":"io.containerd.runc.v2"}`)
+	pid, err := r.begin("s")
+	r.must(err)
+	info(fmt.Sprintf(`{"pid":%d,"processStatus":"running","netNamespaceClosed":false,"runtimeType":"io.containerd.runc.v2"}`, pid))
+	if st, err := r.svc.SandboxStatus(r.ctx, &sandboxAPI.SandboxStatusRequest{SandboxID: "s"}); err != nil || st.Info != nil {
+		t.Errorf("without being asked: %v, %v", st, err)
+	}
+	_, err = r.svc.StopSandbox(r.ctx, &sandboxAPI.StopSandboxRequest{SandboxID: "s"})
+	r.must(err)
+	info(`{"pid":0,"processStatus":"stopped","netNamespaceClosed":false,"runtimeType":"io.containerd.runc.v2"}`)
+	_, err = r.svc.ShutdownSandbox(r.ctx, &sandboxAPI.ShutdownSandboxRequest{SandboxID: "s"})
+	r.must(err)
+}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -107,8 +108,7 @@ func down(ctx context.Context, cfg config.Config, log *slog.Logger) error {
 	}
 	if os.Geteuid() == 0 {
 		errs = append(errs, leaveForeignRuntime(ctx, paths, log))
-		errs = append(errs, stopRuntime(ctx, cfg, log))
-		errs = append(errs, sweep(cfg))
+		errs = append(errs, takeRuntime(ctx, cfg, log))
 		errs = append(errs, network.Cleanup(cfg.Instance()))
 		errs = append(errs, nft.Cleanup(cfg.Instance()))
 	}
@@ -164,6 +164,18 @@ func containerdOf(paths config.Paths, log *slog.Logger) *runtime.Containerd {
 
 const pauseImage = "sampan.dev/pause:1"
 
+// takeRuntime ends the runtime with all its pods and takes away what is left. That the runtime did not do its part, being slow, hung or
+// broken, matters to nobody once all was taken from it: the sweep is not gentle, but it is whole.
+func takeRuntime(ctx context.Context, cfg config.Config, log *slog.Logger) error {
+	asked := stopRuntime(ctx, cfg, log)
+	err := sweep(cfg)
+	if asked != nil && err == nil {
+		log.Warn("the runtime did not remove its pods, so they were taken from it", "error", asked)
+		return nil
+	}
+	return errors.Join(asked, err)
+}
+
 // stopRuntime removes every pod through the CRI, as the runtime itself would have it, and ends the runtime. A containerd
 // that has died is started once more for this, so that it takes its shims and snapshots along.
 func stopRuntime(ctx context.Context, cfg config.Config, log *slog.Logger) error {
@@ -184,7 +196,7 @@ func stopRuntime(ctx context.Context, cfg config.Config, log *slog.Logger) error
 	select {
 	case err := <-ended:
 		stop()
-		return fmt.Errorf("ask containerd to remove the pods: %w", err)
+		return fmt.Errorf("ask containerd to remove the pods: %w", cmp.Or(err, ctx.Err()))
 	case <-ready:
 	}
 	err := removePods(ctx, c.Endpoint(), func(types.UID) bool { return true }, log)

@@ -249,7 +249,7 @@ func (n furtherNode) down(ctx context.Context, log *slog.Logger) error {
 	c := n.config()
 	var errs []error
 	if _, err := os.Stat(filepath.Join(namedNamespaces, n.netns())); err == nil {
-		errs = append(errs, stopHolder(ctx, c.Paths()), stopRuntime(ctx, c, log), sweep(c))
+		errs = append(errs, stopHolder(ctx, c.Paths()), takeRuntime(ctx, c, log))
 	}
 	errs = append(errs, removeRunDir(c.Paths().Run))
 	if link, err := netlink.LinkByName(n.link()); err == nil {

@@ -52,7 +52,7 @@ func removeTree(dir string) error {
 		return err
 	}
 	if real == filepath.Clean(dir) || !isLink(dir) {
-		err = os.RemoveAll(real)
+		err = removeAllPatiently(real)
 	} else {
 		err = removeContent(real)
 	}

@@ -12,6 +12,7 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+	"time"
 
 	"sampan.dev/internal/config"
 
@@ -62,19 +63,37 @@ func forgetCNI(paths config.Paths, place string) error {
 }
 
 // killRuntime ends what is left of our containerd: the monitor and shims that were given its socket, and a containerd whose
-// number was never written down because sampan was killed just then.
+// number was never written down because sampan was killed just then. One of them that lives a moment longer may start others, so
+// it looks until there are none.
 func killRuntime(paths config.Paths) error {
-	socket := filepath.Join(paths.Run, "containerd", "containerd.sock")
-	entries, err := os.ReadDir("/proc")
-	if err != nil {
-		return err
+	for deadline := time.Now().Add(patience); ; time.Sleep(5 * time.Millisecond) {
+		pids, err := runtimeProcesses("/proc", paths)
+		if err != nil || len(pids) == 0 {
+			return err
+		}
+		if time.Now().After(deadline) {
+			return fmt.Errorf("processes %v do not end", pids)
+		}
+		for _, pid := range pids {
+			_ = syscall.Kill(pid, syscall.SIGKILL)
+		}
 	}
+}
+
+// runtimeProcesses finds them by what they were started with. One that is dead and not yet reaped has no arguments any more.
+func runtimeProcesses(proc string, paths config.Paths) ([]int, error) {
+	socket := filepath.Join(paths.Run, "containerd", "containerd.sock")
+	entries, err := os.ReadDir(proc)
+	if err != nil {
+		return nil, err
+	}
+	var out []int
 	for _, e := range entries {
 		pid, err := strconv.Atoi(e.Name())
 		if err != nil {
 			continue
 		}
-		cmdline, err := os.ReadFile(filepath.Join("/proc", e.Name(), "cmdline"))
+		cmdline, err := os.ReadFile(filepath.Join(proc, e.Name(), "cmdline"))
 		if err != nil {
 			continue
 		}
@@ -89,10 +108,10 @@ func killRuntime(paths config.Paths) error {
 			continue
 		}
 		if slices.ContainsFunc(args, func(a []byte) bool { return strings.TrimSuffix(string(a), ".ttrpc") == mark }) {
-			_ = syscall.Kill(pid, syscall.SIGKILL)
+			out = append(out, pid)
 		}
 	}
-	return nil
+	return out, nil
 }
 
 // cgroupsOf are the directories below which everything of this cluster's pods runs, one per mounted hierarchy: v2's one, or
@@ -122,28 +141,45 @@ func cgroupsOf(cfg config.Config) []string {
 	return dirs
 }
 
+// killIn kills what runs in the groups and below them until nothing does: what is killed may just have started another.
 func killIn(groups []string) error {
-	for _, g := range groups {
-		err := filepath.WalkDir(g, func(path string, d fs.DirEntry, err error) error {
-			if err != nil || !d.IsDir() {
-				return nil
-			}
-			procs, err := os.ReadFile(filepath.Join(path, "cgroup.procs"))
+	for deadline := time.Now().Add(patience); ; time.Sleep(5 * time.Millisecond) {
+		left := 0
+		for _, g := range groups {
+			n, err := killOnce(g)
 			if err != nil {
-				return nil
+				return err
 			}
-			for _, f := range strings.Fields(string(procs)) {
-				if pid, err := strconv.Atoi(f); err == nil && pid > 1 {
-					_ = syscall.Kill(pid, syscall.SIGKILL)
-				}
-			}
-			return nil
-		})
-		if err != nil {
-			return err
+			left += n
+		}
+		if left == 0 || time.Now().After(deadline) {
+			return nil // removing the groups tells if they are not empty
 		}
 	}
-	return nil
+}
+
+// killOnce kills what it sees in a group and below it, and returns how many that were. What is frozen is thawed so that it can die.
+func killOnce(group string) (seen int, err error) {
+	err = filepath.WalkDir(group, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || !d.IsDir() {
+			return nil
+		}
+		procs, err := os.ReadFile(filepath.Join(path, "cgroup.procs"))
+		if err != nil {
+			return nil
+		}
+		for _, f := range strings.Fields(string(procs)) {
+			if pid, err := strconv.Atoi(f); err == nil && pid > 1 {
+				seen++
+				_ = syscall.Kill(pid, syscall.SIGKILL)
+			}
+		}
+		if seen > 0 {
+			_ = os.WriteFile(filepath.Join(path, "freezer.state"), []byte("THAWED"), 0) // version 1 has it in one tree
+		}
+		return nil
+	})
+	return seen, err
 }
 
 // removeCgroup removes a cgroup and those below it, the deepest first. Killed processes leave theirs when the kernel has

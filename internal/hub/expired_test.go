@@ -46,7 +46,7 @@ func afterRestart(t *testing.T) (h *Hub, seen int64) {
 // whole reads a watch to its end, which it must reach by itself.
 func whole(t *testing.T, h *Hub, path string, headers ...string) *httptest.ResponseRecorder {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	r := httptest.NewRequestWithContext(ctx, "GET", path, nil)
 	for i := 0; i+1 < len(headers); i += 2 {

@@ -181,7 +181,7 @@ func TestInformers(t *testing.T) {
 	}
 	for name, i := range views {
 		for w := range 3 {
-			for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(time.Millisecond) {
+			for deadline := time.Now().Add(5 * time.Minute); ; time.Sleep(time.Millisecond) {
 				if _, ok := i.Get("default", fmt.Sprintf("done-%d", w)); ok {
 					break
 				}

@@ -191,7 +191,7 @@ func (w *world) check(tok, want string, auds ...string) {
 	w.t.Helper()
 	// The check reads the cache as it stands, so what was just written shows a moment later.
 	var got string
-	for deadline := time.Now().Add(5 * time.Second); time.Now().Before(deadline); time.Sleep(time.Millisecond) {
+	for deadline := time.Now().Add(2 * time.Minute); time.Now().Before(deadline); time.Sleep(time.Millisecond) {
 		_, ok, err := w.Tokens.Authenticate(w.t.Context(), tok, auds)
 		if got = "not ours"; ok {
 			got = ""

@@ -189,8 +189,10 @@ func (w *worker) startContainer(ctx context.Context, pod *corev1.Pod, c *corev1.
 	k := w.k
 	if s := obs.Container(c.Name); s != nil && s.State == runtime.Created {
 		// A kubelet died between making and starting it. The next one takes its place and its number: it never ran.
-		if err := k.removeContainer(ctx, pod, s); err != nil {
-			k.cfg.Log.Debug("unstarted container stays", "pod", podDesc(pod), "container", c.Name, "error", err)
+		if err := k.removeContainer(ctx, pod, s); err != nil { // it has the name that the next one would need
+			k.cfg.Log.Warn("unstarted container stays", "pod", podDesc(pod), "container", c.Name, "error", err)
+			w.holdOff(c)
+			return false
 		}
 	}
 	if s := lastExited(obs, c.Name); s != nil {
@@ -239,6 +241,7 @@ func (w *worker) startContainer(ctx context.Context, pod *corev1.Pod, c *corev1.
 	}
 	k.events.pod(pod, c.Name, corev1.EventTypeNormal, "Started", "Container started")
 	w.failing(c.Name, "", "")
+	delete(w.holds, c.Name+"\x00"+c.Image)
 	k.linkLog(pod, c.Name, id, sb.cfg.LogDirectory, cfg.LogPath)
 	if c.Lifecycle != nil && c.Lifecycle.PostStart != nil {
 		w.poke()

@@ -71,8 +71,8 @@ func (w *worker) held(pod *corev1.Pod, c *corev1.Container, obs *runtime.Pod, no
 		}
 		return p.until, true
 	}
-	if until := w.holds[c.Name+"\x00"+c.Image]; now.Before(until) {
-		return until, true
+	if h := w.holds[c.Name+"\x00"+c.Image]; now.Before(h.until) {
+		return h.until, true
 	}
 	s := lastExited(obs, c.Name)
 	if s == nil {
@@ -87,9 +87,19 @@ func (w *worker) held(pod *corev1.Pod, c *corev1.Container, obs *runtime.Pod, no
 	return until, held
 }
 
-// holdOff puts off the next attempt at a container that could not be made.
+// hold is until when a container that could not be made waits, after how many attempts in a row.
+type hold struct {
+	until time.Time
+	tries int
+}
+
+// holdOff puts off the next attempt at a container that could not be made: 1, 2, 4, 8, 10 s … What is in the way when everything
+// starts at once is gone in a moment, and a kubelet that is started anew every few seconds gets to a second attempt.
 func (w *worker) holdOff(c *corev1.Container) {
-	w.holds[c.Name+"\x00"+c.Image] = time.Now().Add(jitter(10 * time.Second))
+	h := w.holds[c.Name+"\x00"+c.Image]
+	h.until = time.Now().Add(jitter(min(time.Second<<min(h.tries, 4), 10*time.Second)))
+	h.tries++
+	w.holds[c.Name+"\x00"+c.Image] = h
 }
 
 // firstHold reports whether a container is held back for the first time since it exited as the run id.

@@ -119,7 +119,7 @@ func state(t *testing.T, h *hub.Hub, rt *runtime.Fake) string {
 // eventually waits for a state; how long that takes is up to the machine.
 func eventually(t *testing.T, want string, now func() string) {
 	t.Helper()
-	for end := time.Now().Add(time.Minute); ; time.Sleep(10 * time.Millisecond) {
+	for end := time.Now().Add(patience); ; time.Sleep(10 * time.Millisecond) {
 		got := now()
 		if got == want {
 			return

@@ -308,3 +308,29 @@ func TestHostChanged(t *testing.T) {
 		}
 	})
 }
+
+// A container that cannot be made is tried again soon, and then less and less often.
+func TestVirtualContainerThatCannotBeMade(t *testing.T) {
+	inVirtualTime(t, func(v *virtual) {
+		t := v.T
+		var tries []time.Duration
+		begun := time.Now()
+		v.rt.Fail = func(call, _ string) error {
+			if call == "CreateContainer" && len(tries) < 8 {
+				tries = append(tries, time.Since(begun))
+				return context.DeadlineExceeded
+			}
+			return nil
+		}
+		v.create(parsePod(t, strings.Fields("Never main:a")))
+		time.Sleep(2 * time.Minute)
+		for i, least := range []time.Duration{1, 2, 4, 8, 10, 10, 10} {
+			if gap := tries[i+1] - tries[i]; gap < least*time.Second || gap > least*time.Second*3/2+time.Second {
+				t.Errorf("attempt %d came %v after the one before", i+2, gap)
+			}
+		}
+		if p := v.get("p"); p.Status.Phase != corev1.PodRunning {
+			t.Errorf("%+v", p.Status)
+		}
+	})
+}

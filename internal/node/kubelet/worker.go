@@ -50,8 +50,8 @@ type worker struct {
 	// Owned by the operation under way, or by run when there is none.
 	crash     backoff
 	pulls     map[string]*pullState
-	holds     map[string]time.Time // containers that could not be made: not before
-	heldAt    map[string]string    // the run at whose end a container was last held back
+	holds     map[string]hold   // containers that could not be made
+	heldAt    map[string]string // the run at whose end a container was last held back
 	prepared  bool
 	mounts    map[string]mounted
 	retryShow time.Time       // when contents of volumes that could not be renewed are tried again
@@ -65,7 +65,7 @@ type worker struct {
 type rejection struct{ reason, message string }
 
 func newWorker(k *Kubelet, pod *corev1.Pod) *worker {
-	w := &worker{k: k, uid: pod.UID, wakes: make(chan struct{}, 1), crash: backoff{}, pulls: map[string]*pullState{}, holds: map[string]time.Time{}, heldAt: map[string]string{}, preStop: map[string]bool{}}
+	w := &worker{k: k, uid: pod.UID, wakes: make(chan struct{}, 1), crash: backoff{}, pulls: map[string]*pullState{}, holds: map[string]hold{}, heldAt: map[string]string{}, preStop: map[string]bool{}}
 	w.mu.pod = pod
 	w.mu.status = pod.Status.DeepCopy()
 	w.mu.wait = map[string]waiting{}
