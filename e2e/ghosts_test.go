@@ -42,6 +42,9 @@ func TestGhosts(t *testing.T) {
 	victims := []string{"monitor", "containerd", "sampan"}
 	for round := range rounds {
 		victim := victims[round%len(victims)]
+		if victim == "monitor" {
+			c.await(t, time.Minute, len(want)) // killed with nothing to look after it would prove nothing
+		}
 		c.strike(t, victim)
 		if victim == "sampan" {
 			c.up(t)
@@ -74,6 +77,16 @@ func TestGhosts(t *testing.T) {
 		}
 		return nil
 	})
+}
+
+// await waits until so many pods run, or for no longer than limit.
+func (c *cluster) await(t *testing.T, limit time.Duration, pods int) {
+	t.Helper()
+	begun := time.Now()
+	for len(c.copies(t)) < pods && time.Since(begun) < limit {
+		time.Sleep(100 * time.Millisecond)
+	}
+	t.Logf("%d pods run after %v", len(c.copies(t)), time.Since(begun).Round(time.Millisecond))
 }
 
 func number(t *testing.T, name string, otherwise int) int {
