@@ -34,7 +34,9 @@ func TestGhosts(t *testing.T) {
 	}
 	c := start(t)
 	c.kubectlIn(t, strings.NewReplacer("PORT", freePort(t), "REPLICAS", strconv.Itoa(replicas)).Replace(ghostsManifest), "apply", "-f", "-")
-	c.kubectl(t, "-n", "ghosts", "wait", "deployment", "--all", "--for=condition=Available", "--timeout=170s")
+	for _, name := range []string{"exclusive", "port"} {
+		c.kubectl(t, "-n", "ghosts", "rollout", "status", "deployment/"+name, "--timeout=170s")
+	}
 	want := c.copies(t).pods()
 	rest := busy(t, load)
 
