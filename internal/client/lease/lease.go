@@ -73,9 +73,10 @@ func (e *elector) reign(ctx context.Context, lead func(ctx context.Context) erro
 	leading, stop := context.WithCancel(ctx)
 	defer stop() // lead may panic
 	renewing := make(chan error, 1)
+	looks := e.Audience.hold(e.Namespace, e.Name) // before lead begins: from then on who looks finds a leader
 	go func() {
 		defer stop()
-		renewing <- e.renew(leading)
+		renewing <- e.renew(leading, looks)
 	}()
 	ended = lead(leading)
 	stop()
@@ -129,8 +130,7 @@ func (e *elector) acquire(ctx context.Context) bool {
 
 // renew keeps the lease until ctx ends (nil), or it is another's or, for one that is not quiet, renewing has failed for too
 // long (errLost).
-func (e *elector) renew(ctx context.Context) error {
-	looks := e.Audience.hold(e.Namespace, e.Name)
+func (e *elector) renew(ctx context.Context, looks *looks) error {
 	defer e.Audience.leave(looks)
 	t := time.NewTimer(e.pace(looks))
 	defer t.Stop()
