@@ -31,6 +31,18 @@ type Claims struct {
 	WarnAfter time.Duration // zero: never
 }
 
+// publicClaims are the registered claims (RFC 7519) as upstream writes them: the audience is always an array. The library's own
+// type makes a string of a single one, which readers that index it take apart into letters.
+type publicClaims struct {
+	Issuer    string           `json:"iss,omitempty"`
+	Subject   string           `json:"sub,omitempty"`
+	Audience  []string         `json:"aud,omitempty"`
+	Expiry    *jwt.NumericDate `json:"exp,omitempty"`
+	NotBefore *jwt.NumericDate `json:"nbf,omitempty"`
+	IssuedAt  *jwt.NumericDate `json:"iat,omitempty"`
+	ID        string           `json:"jti,omitempty"`
+}
+
 type privateClaims struct {
 	Kubernetes kubeClaims `json:"kubernetes.io"`
 }
@@ -79,10 +91,10 @@ func NewIssuer(url string, private crypto.Signer) (*Issuer, error) {
 func (i *Issuer) Sign(c Claims) (token, id string, err error) {
 	now := time.Now()
 	id = string(uuid.NewUUID())
-	public := jwt.Claims{
+	public := publicClaims{
 		Issuer:    i.URL,
 		Subject:   "system:serviceaccount:" + c.Account.Namespace + ":" + c.Account.Name,
-		Audience:  jwt.Audience(c.Audiences),
+		Audience:  c.Audiences,
 		IssuedAt:  jwt.NewNumericDate(now),
 		NotBefore: jwt.NewNumericDate(now),
 		Expiry:    jwt.NewNumericDate(now.Add(c.Life)),
