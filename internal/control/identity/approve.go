@@ -24,6 +24,7 @@ import (
 type approver struct {
 	loop.Env
 	policy   ServingPolicy
+	began    time.Time
 	requests *cache.Informer[*csr]
 	nodes    *cache.Informer[*corev1.Node]
 }
@@ -34,6 +35,7 @@ func NewApprover(env loop.Env, policy ServingPolicy) loop.Runner {
 	a := &approver{
 		Env:      env,
 		policy:   policy,
+		began:    time.Now(),
 		requests: cache.For[*csr](env.Informers, client.CSRs, cache.Options{}),
 		nodes:    cache.For[*corev1.Node](env.Informers, client.Nodes, cache.Options{}),
 	}
@@ -89,9 +91,20 @@ func (a *approver) client(ctx context.Context, c *csr, req *x509.CertificateRequ
 		if err != nil {
 			return err
 		}
-		if ok {
-			return a.approve(ctx, c, w.message)
+		if !ok {
+			continue
 		}
+		if w.sub == "nodeclient" {
+			why, err := a.taken(ctx, req.Subject.CommonName)
+			if err != nil {
+				return err
+			}
+			if why != "" {
+				a.Log.Warn("denying a client certificate", "csr", c.Name, "user", c.Spec.Username, "why", why)
+				return a.decide(ctx, c, certificatesv1.CertificateDenied, "NodeIsAlive", why)
+			}
+		}
+		return a.approve(ctx, c, w.message)
 	}
 	a.Log.Info("recognized csr but subject access review was not approved", "csr", c.Name, "user", c.Spec.Username)
 	return nil
@@ -137,9 +150,13 @@ func (a *approver) serving(ctx context.Context, c *csr, req *x509.CertificateReq
 }
 
 func (a *approver) approve(ctx context.Context, c *csr, message string) error {
+	return a.decide(ctx, c, certificatesv1.CertificateApproved, "AutoApproved", message)
+}
+
+func (a *approver) decide(ctx context.Context, c *csr, as certificatesv1.RequestConditionType, reason, message string) error {
 	c = c.DeepCopy()
 	c.Status.Conditions = append(c.Status.Conditions, certificatesv1.CertificateSigningRequestCondition{
-		Type: certificatesv1.CertificateApproved, Status: corev1.ConditionTrue, Reason: "AutoApproved", Message: message,
+		Type: as, Status: corev1.ConditionTrue, Reason: reason, Message: message,
 	})
 	_, err := a.Door.Update(ctx, client.Ref{Resource: client.CSRs, Name: c.Name, Subresource: "approval"}, c, metav1.UpdateOptions{})
 	if err != nil {
