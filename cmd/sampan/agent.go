@@ -64,7 +64,11 @@ func runAgent(ctx context.Context, cfg config.Config, log *slog.Logger) error {
 	var token string
 	var seat *seat
 	if cfg.Kubeconfig != "" {
-		seat, err = kubeconfigSeat(cfg.Kubeconfig)
+		if name, nameErr := cfg.Node(); nameErr != nil {
+			err = nameErr
+		} else {
+			seat, err = kubeconfigSeat(cfg.Kubeconfig, name, log)
+		}
 	} else {
 		authority, token, err = believe(ctx, cfg, paths)
 	}

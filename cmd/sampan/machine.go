@@ -43,8 +43,9 @@ type machine struct {
 
 // seat is a node's place in a cluster: the door it speaks through, with its own identity.
 type seat struct {
-	door      client.Interface
-	authority []byte // PEM; whose client certificates the kubelet's server believes
+	door      client.Interface // the kubelet's
+	proxy     client.Interface // of what makes Services and pod addresses work: it sees all nodes, which a kubelet does not
+	authority []byte           // PEM; whose client certificates the kubelet's server believes
 	// serves tells the hub of this process which port the node's kubelet listens on; nil when the hub is elsewhere.
 	serves func(node string, port uint16)
 }
@@ -66,7 +67,8 @@ func startMachine(g *daemon.Group, cfg config.Config, paths config.Paths, _ *ste
 
 func (p *plane) nodeSeat(cfg config.Config) *seat {
 	name, _ := cfg.Node() // checked when the keys were opened
-	return &seat{door: p.door(api.Node(name), "kubelet/"+config.Version), authority: p.pki.CA.PEM(), serves: p.kubelet.serves}
+	return &seat{door: p.door(api.Node(name), "kubelet/"+config.Version), authority: p.pki.CA.PEM(), serves: p.kubelet.serves,
+		proxy: p.door(api.User{Name: api.UserProxy, Groups: []string{api.GroupAuthenticated}}, "kube-proxy/"+config.Version)}
 }
 
 // startNode runs the node's parts and returns when the node is Ready.
@@ -75,7 +77,7 @@ func (m *machine) startNode(g *daemon.Group, s *seat, show *steps) error {
 	if err != nil {
 		return err
 	}
-	set := cache.NewSet(s.door, m.log)
+	set := cache.NewSet(s.proxy, m.log)
 	nodes := cache.For[*corev1.Node](set, client.Nodes, cache.Options{})
 	services := cache.For[*corev1.Service](set, client.Services, cache.Options{})
 	slices := cache.For[*discoveryv1.EndpointSlice](set, client.EndpointSlices, cache.Options{})

@@ -13,6 +13,7 @@ import (
 	"strings"
 	"time"
 
+	"sampan.dev/internal/api"
 	"sampan.dev/internal/client"
 	"sampan.dev/internal/client/remote"
 	"sampan.dev/internal/config"
@@ -20,6 +21,7 @@ import (
 	"sampan.dev/internal/node/kubelet"
 	"sampan.dev/internal/pki"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 )
@@ -61,12 +63,28 @@ func remoteSeat(g *daemon.Group, cfg config.Config, paths config.Paths, authorit
 	}
 	door = withCertificate
 	g.Go("client certificate", cred.Run)
-	return &seat{door: door, authority: authority}, nil
+	s := &seat{door: door, authority: authority}
+	s.proxy, err = proxyDoor(door, name, remoteConfig(server, roots, nil, ""), remoteConfig(server, roots, cred.GetClientCertificate, ""), log)
+	return s, err
+}
+
+// proxyDoor is how the node's proxy, network and DNS reach the API server: as an account of their own, with tokens that the node
+// asks for. bare and own connect without credentials and with the node's.
+func proxyDoor(node client.Interface, name string, bare, own *rest.Config, log *slog.Logger) (client.Interface, error) {
+	account := &remote.Account{Namespace: metav1.NamespaceSystem, Name: api.ProxyAccount, Node: name, Door: node, Log: log.With("component", "credential")}
+	var err error
+	if account.Bare, err = rest.TransportFor(bare); err != nil {
+		return nil, err
+	}
+	if account.Own, err = rest.TransportFor(own); err != nil {
+		return nil, err
+	}
+	return remote.New(&rest.Config{Host: bare.Host, UserAgent: "kube-proxy/" + config.Version, Transport: account})
 }
 
 // kubeconfigSeat is the place in a cluster that a kubeconfig describes, as the stock kubelet's --kubeconfig does. Its
 // credentials are used as they are; who made them renews them.
-func kubeconfigSeat(file string) (*seat, error) {
+func kubeconfigSeat(file, name string, log *slog.Logger) (*seat, error) {
 	loaded, err := clientcmd.LoadFromFile(file)
 	if err != nil {
 		return nil, usageError{fmt.Errorf("--kubeconfig: invalid kubeconfig: %w", err)}
@@ -86,7 +104,9 @@ func kubeconfigSeat(file string) (*seat, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &seat{door: door, authority: c.CAData}, nil
+	s := &seat{door: door, authority: c.CAData}
+	s.proxy, err = proxyDoor(door, name, rest.AnonymousClientConfig(c), c, log)
+	return s, err
 }
 
 // remoteConfig connects to the API server, verifying it, with a client certificate that may be renewed or with a token.

@@ -20,6 +20,13 @@ const (
 	UserControllers      = "system:kube-controller-manager"
 )
 
+// UserProxy is upstream's name for who makes Services work on a node; ProxyAccount is the service account of kube-system that the
+// proxies of nodes elsewhere speak as, as in clusters that kubeadm makes. A node may have tokens of it that are bound to its Node.
+const (
+	UserProxy    = "system:kube-proxy"
+	ProxyAccount = "kube-proxy"
+)
+
 // ExtraSourceAddress is the extra of a certificate request that says from which address its node connected to ask; the hub
 // writes it, so that it proves where the node is. A request made in this process has none.
 const ExtraSourceAddress = "sampan.dev/source-address"

@@ -8,8 +8,10 @@ import (
 	"sampan.dev/internal/api"
 	"sampan.dev/internal/client"
 
+	authenticationv1 "k8s.io/api/authentication/v1"
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
@@ -54,6 +56,32 @@ func inRange(address string, ranges []string) bool {
 		p, err := netip.ParsePrefix(r)
 		return err == nil && p.Contains(a)
 	})
+}
+
+// proxyToken lets a node have tokens for its proxy (ours: upstream's proxy is a pod, whose tokens the node has anyway). They are
+// bound to the node, for the API server, and short.
+func (n *nodeRestriction) proxyToken(ctx context.Context, node string, a *Attributes, tr *authenticationv1.TokenRequest) error {
+	ref := tr.Spec.BoundObjectRef
+	if ref.APIVersion != "v1" || ref.Name != node || ref.UID == "" {
+		return forbidden(a, "node %q can only request tokens of its proxy that are bound to its own Node, with a uid", node)
+	}
+	if len(tr.Spec.Audiences) > 0 {
+		return forbidden(a, "node %q can only request tokens of its proxy for the API server", node)
+	}
+	if tr.Spec.ExpirationSeconds != nil && *tr.Spec.ExpirationSeconds > 60*60 {
+		return forbidden(a, "node %q can only request tokens of its proxy for an hour", node)
+	}
+	self, err := find[*corev1.Node](ctx, n.look, client.Nodes, "", node)
+	if apierrors.IsNotFound(err) {
+		return err
+	}
+	if err != nil {
+		return forbidden(a, "error looking up node %s: %v", node, err)
+	}
+	if ref.UID != self.UID {
+		return forbidden(a, "the UID in the bound object reference (%s) does not match the UID in record. The object might have been deleted and then recreated", ref.UID)
+	}
+	return nil
 }
 
 // notTheNodes keeps from a node what others go by when they decide what is proved to be its own (ours, upstream lets it write

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"sampan.dev/internal/api"
 	"sampan.dev/internal/client"
 	"sampan.dev/internal/hub/authz"
 
@@ -304,6 +305,9 @@ func (n *nodeRestriction) token(ctx context.Context, node string, a *Attributes)
 		return forbidden(a, "unexpected type %T", a.Object)
 	}
 	ref := tr.Spec.BoundObjectRef
+	if a.Namespace == metav1.NamespaceSystem && a.Name == api.ProxyAccount && ref != nil && ref.Kind == "Node" {
+		return n.proxyToken(ctx, node, a, tr)
+	}
 	if ref == nil || ref.APIVersion != "v1" || ref.Kind != "Pod" || ref.Name == "" {
 		return forbidden(a, "node requested token not bound to a pod")
 	}

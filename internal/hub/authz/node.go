@@ -12,6 +12,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/selection"
 )
@@ -136,6 +137,9 @@ func (n *Node) serviceAccount(node string, a *Attributes) (bool, string) {
 	}
 	if a.Subresource != "token" {
 		return false, "can only create token subresource of serviceaccount"
+	}
+	if a.Namespace == metav1.NamespaceSystem && a.Name == api.ProxyAccount {
+		return true, "" // NodeRestriction narrows it to tokens that are bound to its own Node
 	}
 	return n.related(node, a)
 }

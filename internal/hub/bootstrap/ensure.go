@@ -24,6 +24,7 @@ type wanted struct {
 	resource  schema.GroupVersionResource
 	namespace string // to list in
 	objects   []api.Object
+	retired   map[string]string // names of bindings to take away, with the roles they have
 	reconcile func(have, want api.Object) (obj api.Object, recreate bool)
 }
 
@@ -35,6 +36,7 @@ func Ensure(ctx context.Context, door client.Interface, cfg Config) error {
 	}
 	todo := []wanted{
 		{resource: client.PriorityClasses, objects: priorityClasses()},
+		{resource: client.ServiceAccounts, namespace: metav1.NamespaceSystem, objects: proxyAccounts()},
 		{resource: client.ConfigMaps, namespace: metav1.NamespaceSystem, objects: []api.Object{authenticationConfigMap(&cfg)}, reconcile: sameData},
 		{resource: client.ConfigMaps, namespace: metav1.NamespacePublic, objects: []api.Object{clusterInfo(&cfg)}, reconcile: sameData},
 	}
@@ -44,6 +46,9 @@ func Ensure(ctx context.Context, door client.Interface, cfg Config) error {
 			if resourceOf(o) == res {
 				w.objects = append(w.objects, o)
 			}
+		}
+		if res == client.ClusterRoleBindings {
+			w.retired = retired
 		}
 		todo = append(todo, w)
 	}
@@ -63,6 +68,17 @@ func ensure(ctx context.Context, door client.Interface, todo []wanted) error {
 		have, err := existing(ctx, door, w)
 		if err != nil {
 			return err
+		}
+		for name, role := range w.retired {
+			if b, ok := have["/"+name].(*rbacv1.ClusterRoleBinding); ok && b.RoleRef.Name == role && b.Annotations[rbacv1.AutoUpdateAnnotationKey] != "false" {
+				g.Go(func() error {
+					err := client.Delete(ctx, door, w.resource, "", name, b.UID)
+					if err != nil && !apierrors.IsNotFound(err) && !apierrors.IsConflict(err) {
+						return fmt.Errorf("bootstrap %s %s: %w", w.resource.Resource, name, err)
+					}
+					return nil
+				})
+			}
 		}
 		for _, want := range w.objects {
 			g.Go(func() error {

@@ -200,5 +200,35 @@ func TestRunFollowsTheAddress(t *testing.T) {
 				sl.Endpoints[0].Addresses[0] == host && fmt.Sprint(*sl.Ports[0].Port) == port &&
 				svc.Spec.Ports[0].TargetPort.String() == port && strings.Contains(info.Data["kubeconfig"], `"https://`+to+`"`)
 		})
+
+// A binding that an older version made and that grants what nobody is to have any more goes, unless somebody has made it his own.
+func TestRetiredBindingsGo(t *testing.T) {
+	old := func(role string, annotations map[string]string) *rbacv1.ClusterRoleBinding {
+		return &rbacv1.ClusterRoleBinding{
+			ObjectMeta: metav1.ObjectMeta{Name: "sampan:node-proxier", Annotations: annotations},
+			RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: role},
+			Subjects:   []rbacv1.Subject{{APIGroup: rbacv1.GroupName, Kind: rbacv1.GroupKind, Name: api.GroupNodes}},
+		}
+	}
+	for _, c := range []struct {
+		binding *rbacv1.ClusterRoleBinding
+		gone    bool
+	}{
+		{old("system:node-proxier", nil), true},
+		{old("system:node-proxier", map[string]string{rbacv1.AutoUpdateAnnotationKey: "true"}), true},
+		{old("system:node-proxier", map[string]string{rbacv1.AutoUpdateAnnotationKey: "false"}), false},
+		{old("view", nil), false},
+	} {
+		h := hubtest.New(t)
+		ctx := t.Context()
+		if _, err := client.Create(ctx, h.Root, client.ClusterRoleBindings, c.binding); err != nil {
+			t.Fatal(err)
+		}
+		if err := bootstrap.Ensure(ctx, h.Root, h.Bootstrap); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := client.Get[*rbacv1.ClusterRoleBinding](ctx, h.Root, client.ClusterRoleBindings, "", c.binding.Name); (err != nil) != c.gone {
+			t.Errorf("%s %v: %v", c.binding.RoleRef.Name, c.binding.Annotations, err)
+		}
 	}
 }

@@ -8,8 +8,16 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// nodeRBAC lets a node's own proxy and DNS work with the node's identity, since they run in the kubelet's process: they read
-// Services, EndpointSlices and Nodes as upstream's kube-proxy does, and publish where the node's DNS answers.
+// retired are bindings that an older version made and that grant what nobody is to have any more, with their roles.
+var retired = map[string]string{"sampan:node-proxier": "system:node-proxier"} // of all nodes: a proxy has an identity of its own
+
+// proxyAccounts has the account that the proxies of nodes elsewhere speak as.
+func proxyAccounts() []api.Object {
+	return []api.Object{&corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Namespace: metav1.NamespaceSystem, Name: api.ProxyAccount}}}
+}
+
+// nodeRBAC lets a node's proxy, network and DNS, which run in the kubelet's process, read Services, EndpointSlices and Nodes as
+// upstream's kube-proxy does, by an account of their own, and the node publish where its DNS answers.
 func nodeRBAC() []api.Object {
 	nodes := []rbacv1.Subject{{APIGroup: rbacv1.GroupName, Kind: rbacv1.GroupKind, Name: api.GroupNodes}}
 	dns := metav1.ObjectMeta{Namespace: metav1.NamespaceSystem, Name: "sampan:node-dns"}
@@ -25,9 +33,9 @@ func nodeRBAC() []api.Object {
 			Subjects:   []rbacv1.Subject{{Kind: rbacv1.ServiceAccountKind, Namespace: metav1.NamespaceSystem, Name: "certificate-controller"}},
 		},
 		&rbacv1.ClusterRoleBinding{
-			ObjectMeta: metav1.ObjectMeta{Name: "sampan:node-proxier"},
+			ObjectMeta: metav1.ObjectMeta{Name: "kubeadm:node-proxier"},
 			RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: "system:node-proxier"},
-			Subjects:   nodes,
+			Subjects:   []rbacv1.Subject{{Kind: rbacv1.ServiceAccountKind, Namespace: metav1.NamespaceSystem, Name: api.ProxyAccount}},
 		},
 		&rbacv1.Role{ObjectMeta: dns, Rules: []rbacv1.PolicyRule{{
 			APIGroups: []string{"discovery.k8s.io"}, Resources: []string{"endpointslices"},
