@@ -20,6 +20,7 @@ import (
 // agentCommand runs a node of a cluster whose control plane is elsewhere.
 func agentCommand() *cobra.Command {
 	cfg := config.Default()
+	var token tokenSource
 	cmd := &cobra.Command{
 		Use:   "agent --server https://ADDRESS:PORT --token TOKEN",
 		Short: "Run a node of a cluster elsewhere",
@@ -38,6 +39,14 @@ func agentCommand() *cobra.Command {
 			if err != nil {
 				return usageError{err}
 			}
+			if err := token.settle(&cfg); err != nil {
+				return err
+			}
+			if _, err := parseJoinToken(cfg.Token); err == nil {
+				if err := hideToken(os.Args[1:]); err != nil {
+					log.Warn("the token stands in the list of processes; --token-file keeps it out", "error", err)
+				}
+			}
 			return runAgent(cmd.Context(), cfg, log)
 		},
 	}
@@ -46,7 +55,7 @@ func agentCommand() *cobra.Command {
 	logFlags(cmd.Flags(), &cfg)
 	cmd.Flags().StringVar(&cfg.Kubeconfig, "kubeconfig", "", "file with the API server and the node's credentials, instead of --server and --token")
 	cmd.Flags().StringVar(&cfg.Server, "server", "", "https://ADDRESS:PORT of the API server")
-	cmd.Flags().StringVar(&cfg.Token, "token", "", "what 'sampan token' on the server printed; needed only to join")
+	token.flags(cmd.Flags(), &cfg)
 	cmd.Flags().StringVar(&cfg.ClusterCIDR, "cluster-cidr", "10.244.0.0/16", "range of the pods' addresses, as the server has it")
 	cmd.Flags().StringVar(&cfg.ServiceCIDR, "service-cidr", "10.96.0.0/16", "range of the services' addresses, as the server has it")
 	cmd.Flags().StringVar(&cfg.ClusterDomain, "cluster-domain", cfg.ClusterDomain, "DNS domain of the cluster, as the server has it")
@@ -104,7 +113,7 @@ func believe(ctx context.Context, cfg config.Config, paths config.Paths) (author
 		return authority, "", nil
 	}
 	if cfg.Server == "" || cfg.Token == "" {
-		return nil, "", usageError{errors.New("--server and --token are needed to join a cluster")}
+		return nil, "", usageError{errors.New("--server and --token (or --token-file) are needed to join a cluster")}
 	}
 	join, err := parseJoinToken(cfg.Token)
 	if err != nil {

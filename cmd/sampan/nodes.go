@@ -196,7 +196,7 @@ func (n furtherNode) prepare() error {
 }
 
 // run starts the node's agent in its namespace and waits for it; the agent ends when ctx does. Its containers stay.
-func (n furtherNode) run(ctx context.Context, args []string, log *slog.Logger) error {
+func (n furtherNode) run(ctx context.Context, args []string, token string, log *slog.Logger) error {
 	c := n.config()
 	paths := n.paths()
 	out, err := os.OpenFile(paths.Log, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
@@ -208,8 +208,14 @@ func (n furtherNode) run(ctx context.Context, args []string, log *slog.Logger) e
 	if err != nil {
 		return err
 	}
-	cmd := exec.Command(exe, append([]string{"agent", "--data-dir", c.DataDir, "--node-ip", c.NodeIP, "--machine-id", n.machineID()}, args...)...)
+	cmd := exec.Command(exe, append([]string{"agent", "--data-dir", c.DataDir, "--node-ip", c.NodeIP, "--machine-id", n.machineID(), "--token-fd", "3"}, args...)...)
 	cmd.Stdout, cmd.Stderr = out, out
+	secret, err := secretPipe(token)
+	if err != nil {
+		return err
+	}
+	defer secret.Close()
+	cmd.ExtraFiles = []*os.File{secret} // descriptor 3
 	// The agent is of our process group's making but must not outlive us unseen: a killed sampan takes it along, and the
 	// next one starts it again over the same containers.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Pdeathsig: syscall.SIGTERM}
@@ -336,11 +342,12 @@ func startFurtherNodes(g *daemon.Group, cfg config.Config, p *plane, show *steps
 		args := []string{
 			"--hostname-override", name,
 			"--server", fmt.Sprintf("https://%s", netip.AddrPortFrom(nodeAddr(cfg, 1), p.advertise.Load().Port())),
-			"--token", joinToken{p.pki.CA.Hash(), token}.String(),
 			"--cluster-cidr", cfg.ClusterCIDR, "--service-cidr", cfg.ServiceCIDR, "--cluster-domain", cfg.ClusterDomain,
 			"--log-level", cfg.LogLevel,
 		}
-		g.Go(name, func(ctx context.Context) error { return n.run(ctx, args, log) })
+		g.Go(name, func(ctx context.Context) error {
+			return n.run(ctx, args, joinToken{p.pki.CA.Hash(), token}.String(), log)
+		})
 	}
 	g.Go("further nodes", set.Run)
 	for i, ready := range waits {

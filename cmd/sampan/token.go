@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net"
+	"strconv"
 	"strings"
 	"time"
 
@@ -13,6 +14,7 @@ import (
 	"sampan.dev/internal/pki"
 
 	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/tools/clientcmd"
 
@@ -56,6 +58,17 @@ func createToken(ctx context.Context, door client.Writer, ttl time.Duration) (pk
 	return t, err
 }
 
+// serverAddress is where other machines reach the API server, which it publishes as the endpoint of the Service kubernetes. It is
+// left open where that says nothing.
+func serverAddress(ctx context.Context, door client.Reader, local string) string {
+	slice, err := client.Get[*discoveryv1.EndpointSlice](ctx, door, client.EndpointSlices, metav1.NamespaceDefault, "kubernetes")
+	if err == nil && len(slice.Endpoints) > 0 && len(slice.Endpoints[0].Addresses) > 0 && len(slice.Ports) > 0 && slice.Ports[0].Port != nil {
+		return net.JoinHostPort(slice.Endpoints[0].Addresses[0], strconv.Itoa(int(*slice.Ports[0].Port)))
+	}
+	_, port, _ := net.SplitHostPort(strings.TrimPrefix(local, "https://"))
+	return net.JoinHostPort("ADDRESS", port)
+}
+
 func tokenCommand() *cobra.Command {
 	cfg := config.Default()
 	ttl := 24 * time.Hour
@@ -83,9 +96,8 @@ func tokenCommand() *cobra.Command {
 			if err != nil {
 				return fmt.Errorf("store the token: %w", err)
 			}
-			_, port, _ := net.SplitHostPort(strings.TrimPrefix(rest.Host, "https://"))
-			fmt.Fprintf(cmd.OutOrStdout(), "sampan agent --server https://ADDRESS:%s --token %s --cluster-cidr %s --service-cidr %s\n",
-				port, joinToken{pki.PublicKeyHash(authority[0]), token}, cfg.ClusterCIDR, cfg.ServiceCIDR)
+			fmt.Fprintf(cmd.OutOrStdout(), "sampan agent --server https://%s --token %s --cluster-cidr %s --service-cidr %s\n",
+				serverAddress(cmd.Context(), door, rest.Host), joinToken{pki.PublicKeyHash(authority[0]), token}, cfg.ClusterCIDR, cfg.ServiceCIDR)
 			return nil
 		},
 	}

@@ -200,6 +200,8 @@ func TestRunFollowsTheAddress(t *testing.T) {
 				sl.Endpoints[0].Addresses[0] == host && fmt.Sprint(*sl.Ports[0].Port) == port &&
 				svc.Spec.Ports[0].TargetPort.String() == port && strings.Contains(info.Data["kubeconfig"], `"https://`+to+`"`)
 		})
+	}
+}
 
 // A binding that an older version made and that grants what nobody is to have any more goes, unless somebody has made it his own.
 func TestRetiredBindingsGo(t *testing.T) {

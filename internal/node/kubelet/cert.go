@@ -45,13 +45,13 @@ type Credential struct {
 	// Former is an authority that signed such certificates once and does no more: one of its is in use until the first
 	// request is answered, which is made at once. May be nil.
 	Former *x509.CertPool
-	// Patience is how long a request that names addresses may wait; then names alone are asked for, which the hub goes by.
-	// Whether the node has an address may take an administrator to say. Zero waits.
+	// Patience is how long a request that names addresses may wait; then names alone are asked for, which the hub goes by, and
+	// addresses again after an hour: whether the node has one may take an administrator to say. Zero waits.
 	Patience time.Duration
 
 	current atomic.Pointer[tls.Certificate]
 	asked   bool          // a request was answered since the start; Run's
-	bare    bool          // addresses are not asked for any more; Run's
+	bare    time.Time     // addresses are not asked for until then; Run's
 	look    chan struct{} // see Look; nil for one whose names never change
 }
 
@@ -67,7 +67,7 @@ func ServingCredential(root, node, hostname string, ips func() []net.IP, door fu
 	return &Credential{File: filepath.Join(root, "pki", "kubelet-server-current.pem"), Signer: certv1.KubeletServingSignerName,
 		Usages:     []certv1.KeyUsage{certv1.UsageDigitalSignature, certv1.UsageServerAuth},
 		CommonName: "system:node:" + node, Organization: "system:nodes", DNSNames: names(hostname), IPs: ips, Door: door, Log: log,
-		Patience: 20 * time.Second, look: make(chan struct{}, 1)}
+		Patience: 3 * time.Second, look: make(chan struct{}, 1)}
 }
 
 // names are those of a host that is not called by an address.
@@ -119,6 +119,9 @@ func (c *Credential) Run(ctx context.Context) error {
 		wait := time.Duration(0)
 		if p := c.current.Load(); p != nil && c.covers(p.Leaf) && !c.former(p.Leaf) {
 			wait = time.Until(renewal(p.Leaf))
+			if c.isBare() {
+				wait = min(wait, time.Until(c.bare)+time.Second)
+			}
 		}
 		t := time.NewTimer(max(0, wait))
 		select {
@@ -127,6 +130,7 @@ func (c *Credential) Run(ctx context.Context) error {
 			return nil
 		case <-c.look:
 			t.Stop()
+			c.bare = time.Time{} // other addresses may be vouched for
 			continue
 		case <-t.C:
 		}
@@ -172,7 +176,7 @@ func (c *Credential) covers(leaf *x509.Certificate) bool {
 			return false
 		}
 	}
-	if c.IPs != nil && !c.bare {
+	if c.IPs != nil && !c.isBare() {
 		for _, ip := range c.IPs() {
 			if leaf.VerifyHostname(ip.String()) != nil {
 				return false
@@ -197,13 +201,15 @@ var errUnanswered = errors.New("nobody has answered it")
 
 // impatient gives up asking for addresses when nobody says whether they are the node's.
 func (c *Credential) impatient(err error) bool {
-	if !errors.Is(err, errUnanswered) || c.bare || c.IPs == nil || len(c.DNSNames) == 0 {
+	if !errors.Is(err, errUnanswered) || c.isBare() || c.IPs == nil || len(c.DNSNames) == 0 {
 		return false
 	}
-	c.bare = true
+	c.bare = time.Now().Add(time.Hour)
 	c.Log.Info("certificate not approved with the node's addresses, asking for its name alone", "signer", c.Signer, "addresses", c.IPs())
 	return true
 }
+
+func (c *Credential) isBare() bool { return time.Now().Before(c.bare) }
 
 func renewal(leaf *x509.Certificate) time.Time {
 	life := leaf.NotAfter.Sub(leaf.NotBefore)
@@ -220,7 +226,7 @@ func (c *Credential) Obtain(ctx context.Context) error {
 	}
 	tmpl := &x509.CertificateRequest{Subject: pkix.Name{CommonName: c.CommonName, Organization: []string{c.Organization}}, DNSNames: c.DNSNames}
 	waiting := ctx
-	if c.IPs != nil && !c.bare {
+	if c.IPs != nil && !c.isBare() {
 		tmpl.IPAddresses = c.IPs()
 		if c.Patience > 0 {
 			var cancel context.CancelFunc

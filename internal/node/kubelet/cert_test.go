@@ -24,10 +24,24 @@ import (
 
 // sign approves and signs every request, as the control plane would; deny refuses them.
 func sign(t *testing.T, h *hub.Hub, ca *pki.Authority, life time.Duration, deny bool) {
+	signIf(t, h, ca, life, deny, func(*x509.CertificateRequest) bool { return true })
+}
+
+// signIf leaves the requests alone that may does not hold for.
+func signIf(t *testing.T, h *hub.Hub, ca *pki.Authority, life time.Duration, deny bool, may func(*x509.CertificateRequest) bool) {
 	requests := cache.New[*certv1.CertificateSigningRequest](h.Own(), client.CSRs, cache.Options{}, slog.New(slog.DiscardHandler))
 	requests.Handle(cache.Handler[*certv1.CertificateSigningRequest]{Add: func(csr *certv1.CertificateSigningRequest) {
 		go func() {
 			csr := csr.DeepCopy()
+			block, _ := pem.Decode(csr.Spec.Request)
+			req, err := x509.ParseCertificateRequest(block.Bytes)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			if !may(req) {
+				return
+			}
 			cond := certv1.CertificateSigningRequestCondition{Type: certv1.CertificateApproved, Status: corev1.ConditionTrue, Reason: "Test"}
 			if deny {
 				cond.Type, cond.Message = certv1.CertificateDenied, "no"
@@ -38,12 +52,6 @@ func sign(t *testing.T, h *hub.Hub, ca *pki.Authority, life time.Duration, deny 
 				t.Error(err)
 			}
 			if deny {
-				return
-			}
-			block, _ := pem.Decode(csr.Spec.Request)
-			req, err := x509.ParseCertificateRequest(block.Bytes)
-			if err != nil {
-				t.Error(err)
 				return
 			}
 			cert, err := ca.SignRequest(req, csr.Spec.Usages, life)
@@ -146,4 +154,54 @@ func TestCredentialIsDenied(t *testing.T) {
 		}
 		t.Log(err)
 	})
+}
+
+// A certificate whose addresses nobody vouches for is asked for by the node's name alone, so that the hub reaches the kubelet, and
+// with addresses again later. One of an authority that signs no more is replaced at the start.
+func TestServingCredentialDoesWithoutAddresses(t *testing.T) {
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		h := newHub(t)
+		former, err := pki.NewAuthority("ca")
+		if err != nil {
+			t.Fatal(err)
+		}
+		ca, err := pki.NewAuthority("kubelet-ca")
+		if err != nil {
+			t.Fatal(err)
+		}
+		// Whoever names addresses waits, until vouched for.
+		vouched := false
+		signIf(t, h, ca, 24*time.Hour, false, func(req *x509.CertificateRequest) bool { return vouched || len(req.IPAddresses) == 0 })
+		old, err := former.Issue(pki.Request{CommonName: "system:node:n1", DNSNames: []string{"n1"}, IPs: []net.IP{net.IPv4(192, 0, 2, 7)}, Server: true, Life: 24 * time.Hour})
+		if err != nil {
+			t.Fatal(err)
+		}
+		c := ServingCredential(dir, "n1", "n1", func() []net.IP { return []net.IP{net.IPv4(192, 0, 2, 7)} }, func() client.Interface { return h.Door(api.Node("n1"), "kubelet") }, slog.New(slog.DiscardHandler))
+		c.Former = former.Pool()
+		c.current.Store(old)
+		go c.Run(t.Context())
+		time.Sleep(2 * time.Second)
+		if c.Certificate() != old {
+			t.Error("the certificate there was is not in use while another is asked for")
+		}
+		time.Sleep(3 * time.Second)
+		bare := c.Certificate().Leaf
+		if bare.CheckSignatureFrom(ca.Cert) != nil || bare.VerifyHostname("n1") != nil || len(bare.IPAddresses) > 0 {
+			t.Fatalf("%v %v", bare.DNSNames, bare.IPAddresses)
+		}
+		time.Sleep(30 * time.Minute)
+		if !c.Certificate().Leaf.Equal(bare) {
+			t.Error("asked again at once")
+		}
+		vouched = true
+		time.Sleep(time.Hour)
+		if leaf := c.Certificate().Leaf; leaf.VerifyHostname("192.0.2.7") != nil || leaf.VerifyHostname("n1") != nil {
+			t.Errorf("%v %v", leaf.DNSNames, leaf.IPAddresses)
+		}
+	})
+	// A node that is called by its address has no other name.
+	if c := ServingCredential(dir, "192.0.2.7", "192.0.2.7", nil, nil, nil); len(c.DNSNames) > 0 {
+		t.Error(c.DNSNames)
+	}
 }
