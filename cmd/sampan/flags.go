@@ -35,6 +35,8 @@ func clusterFlags(f *pflag.FlagSet, c *config.Config) {
 	f.StringVar(&c.Controllers, "controllers", c.Controllers, "controllers to run: '*', 'name', '-name', comma separated; '-*' for none of them, where another controller manager is to do it")
 	f.BoolVar(&c.Scheduler, "scheduler", c.Scheduler, "run the scheduler; false where another one is to do it")
 	f.DurationVar(&c.NodeMonitorGracePeriod, "node-monitor-grace-period", c.NodeMonitorGracePeriod, "how long a node may be silent before it is Unknown")
+	f.BoolVar(&c.AnonymousAuth, "anonymous-auth", c.AnonymousAuth, "take requests without credentials for those of system:anonymous, instead of refusing them")
+	f.StringVar(&c.AuthenticationConfig, "authentication-config", "", "AuthenticationConfiguration (file): anonymous, and its conditions")
 	f.StringVar(&c.KubeletCAFile, "kubelet-certificate-authority", "", "authority (PEM file) of the kubelets' certificates instead of the cluster's own")
 	f.BoolVar(&c.InsecureKubeletTLS, "insecure-kubelet-tls", false, "do not verify the kubelets' certificates, as a stock API server without --kubelet-certificate-authority")
 	f.StringSliceVar(&c.EtcdServers, "etcd-servers", nil, "URLs of an etcd cluster to use instead of the embedded member")
@@ -101,6 +103,9 @@ func checkFlags(cfg *config.Config) error {
 		return usageError{fmt.Errorf("--controllers: %w", err)}
 	}
 	if _, err := admission(*cfg); err != nil {
+		return usageError{err}
+	}
+	if _, err := anonymousAccess(cfg); err != nil {
 		return usageError{err}
 	}
 	if _, err := nodeLabels(cfg.NodeLabels); err != nil {

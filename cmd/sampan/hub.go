@@ -73,7 +73,9 @@ func startHub(g *daemon.Group, cfg config.Config, paths config.Paths, listener n
 func (p *plane) hubConfig(st *state, listener net.Listener) hub.Config {
 	cfg, log := p.cfg, p.log
 	admitted, _ := admission(cfg) // checked with the other flags
+	anonymous, _ := anonymousAccess(&cfg) // checked with the flags
 	c := hub.Config{
+		Anonymous:       anonymous,
 		Kinds:           p.kinds,
 		Store:           st.main,
 		Apart:           st.apart,

@@ -81,6 +81,10 @@ type Config struct {
 	Scheduler              bool // run one
 	NodeMonitorGracePeriod time.Duration
 
+	// Who comes in without credentials.
+	AnonymousAuth        bool
+	AuthenticationConfig string // file
+
 	// How the API server believes kubelets: by the cluster's own authority unless told otherwise.
 	KubeletCAFile      string
 	InsecureKubeletTLS bool
@@ -100,6 +104,7 @@ func Default() Config {
 		MaxReads:               400,
 		MaxWrites:              200,
 		RegisterNode:           true,
+		AnonymousAuth:          true,
 		MaxPods:                110,
 		Controllers:            "*",
 		Scheduler:              true,
@@ -116,7 +121,7 @@ func (c *Config) Validate() error {
 		return fmt.Errorf("--data-dir %q: %w", c.DataDir, err)
 	}
 	c.DataDir = abs
-	for _, file := range []*string{&c.KubeconfigOut, &c.StaticPodPath, &c.Kubeconfig, &c.KubeletCAFile, &c.AuditLog, &c.EtcdCAFile, &c.EtcdCertFile, &c.EtcdKeyFile} {
+	for _, file := range []*string{&c.KubeconfigOut, &c.StaticPodPath, &c.Kubeconfig, &c.KubeletCAFile, &c.AuditLog, &c.AuthenticationConfig, &c.EtcdCAFile, &c.EtcdCertFile, &c.EtcdKeyFile} {
 		if *file == "" {
 			continue
 		}
