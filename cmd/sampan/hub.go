@@ -72,7 +72,7 @@ func startHub(g *daemon.Group, cfg config.Config, paths config.Paths, listener n
 
 func (p *plane) hubConfig(st *state, listener net.Listener) hub.Config {
 	cfg, log := p.cfg, p.log
-	admitted, _ := admission(cfg) // checked with the other flags
+	admitted, _ := admission(cfg)         // checked with the other flags
 	anonymous, _ := anonymousAccess(&cfg) // checked with the flags
 	c := hub.Config{
 		Anonymous:       anonymous,
