@@ -112,7 +112,13 @@ type objects struct{ h *Hub }
 var objectsDesc = prometheus.NewDesc("apiserver_storage_objects",
 	"Number of stored objects at the time of last check split by kind.", []string{"resource"}, nil)
 
-func (o objects) Describe(ch chan<- *prometheus.Desc) { ch <- objectsDesc }
+var corruptDesc = prometheus.NewDesc("apiserver_storage_corrupt_objects",
+	"Number of stored objects that cannot be read and are left out of lists, split by kind.", []string{"resource"}, nil)
+
+func (o objects) Describe(ch chan<- *prometheus.Desc) {
+	ch <- objectsDesc
+	ch <- corruptDesc
+}
 
 func (o objects) Collect(ch chan<- prometheus.Metric) {
 	for _, c := range o.h.caches {
@@ -127,5 +133,8 @@ func (o objects) Collect(ch chan<- prometheus.Metric) {
 		}
 		n := snap.Len(c.Kind().StoragePrefix())
 		ch <- prometheus.MustNewConstMetric(objectsDesc, prometheus.GaugeValue, float64(n), c.Kind().GR().String())
+		if bad := len(snap.Bad("")); bad > 0 {
+			ch <- prometheus.MustNewConstMetric(corruptDesc, prometheus.GaugeValue, float64(bad), c.Kind().GR().String())
+		}
 	}
 }

@@ -41,7 +41,8 @@ type Cache struct {
 		retained []retained            // oldest first; the state of the newest is current's
 		kept     []retained            // that somebody has asked for by revision, oldest first
 		learned  map[int64]*Entry
-		advanced chan struct{} // closed when revision grows; nil when nobody waits
+		bad      map[string]*Entry // what cannot be read; never changed, only replaced
+		advanced chan struct{}     // closed when revision grows; nil when nobody waits
 	}
 }
 

@@ -30,6 +30,7 @@ type Entry struct {
 	msg    []byte    // with resourceVersion; nil when env is
 	stored []byte    // only when env is nil
 	prev   *Entry    // for a deletion, whose object is that of prev with another resourceVersion
+	bad    error     // why there is no object: what is stored cannot be read
 
 	seal seal       // empty but in race builds
 	mu   sync.Mutex // held while a form is made
@@ -228,8 +229,14 @@ func (e *Entry) Decoded() api.Object {
 	return nil
 }
 
+// Bad says why what is stored cannot be read; nil when it can. Lists leave such an entry out.
+func (e *Entry) Bad() error { return e.bad }
+
 // decode makes a new decoded object, which nothing else holds.
 func (e *Entry) decode() (api.Object, error) {
+	if e.bad != nil {
+		return nil, e.bad
+	}
 	if e.prev != nil {
 		if o := e.prev.Decoded(); o != nil {
 			return restamp(o, e.resourceVersion()), nil

@@ -79,6 +79,13 @@ func (c *Cache) read(ctx context.Context, revision int64) (*Snapshot, error) {
 	s := &Snapshot{byKey: btree.NewG(degree, lessKey), byNode: c.newNodeIndex()}
 	take := func(kvs []store.KV) error {
 		for _, e := range c.entries(have, kvs) {
+			if e.bad != nil {
+				if s.bad == nil {
+					s.bad = map[string]*Entry{}
+				}
+				s.bad[e.Key] = e
+				continue
+			}
 			s.byKey.ReplaceOrInsert(e)
 			if s.byNode != nil {
 				s.byNode.ReplaceOrInsert(placed{c.node(e), e})
@@ -106,6 +113,9 @@ func (c *Cache) entry(have *Snapshot, kv *store.KV) *Entry {
 		}
 	}
 	e := newEntry(c.kind, &c.envs, c.bounds, kv.Key, kv.Revision, kv.Value)
+	if bad := c.badly(e, kv, true); bad != nil {
+		return bad
+	}
 	e.stored = bytes.Clone(e.stored) // everything else of it is a copy already
 	return e
 }
@@ -160,7 +170,10 @@ func (c *Cache) replace(s *Snapshot) {
 		c.mu.byKey.Ascend(func(e *Entry) bool { c.bounds.succeed(nil, e); return true })
 	}
 	s.byKey.Ascend(func(e *Entry) bool { c.bounds.succeed(e, nil); return true })
-	c.mu.byKey, c.mu.byNode = s.byKey, s.byNode
+	c.mu.byKey, c.mu.byNode, c.mu.bad = s.byKey, s.byNode, nil
+	for key, e := range s.bad {
+		c.setBadLocked(key, e)
+	}
 	c.mu.log = newJournal(s.Revision, c.bounds)
 	c.retainLocked(s.Revision, time.Now())
 	c.forgetLocked(time.Now())
@@ -233,10 +246,13 @@ func (c *Cache) applyLocked(ev *store.Event, now time.Time, touched map[*journal
 	if had {
 		out.Prev = prev
 	}
+	fresh, bad := c.freshLocked(ev)
+	c.setBadLocked(ev.Key, bad)
+	gone := ev.Deleted || bad != nil // nobody can be shown what cannot be read
 	switch {
-	case ev.Deleted && !had:
+	case gone && !had:
 		return // created and deleted between two states of a load
-	case ev.Deleted:
+	case gone:
 		out.Type, out.Entry = Deleted, tombstone(prev, ev.Revision)
 		c.mu.byKey.Delete(prev)
 		c.bounds.succeed(nil, prev)
@@ -244,10 +260,7 @@ func (c *Cache) applyLocked(ev *store.Event, now time.Time, touched map[*journal
 		if out.Type = Modified; !had {
 			out.Type = Added
 		}
-		out.Entry = c.mu.learned[ev.Revision]
-		if out.Entry == nil || out.Entry.Key != ev.Key {
-			out.Entry = newEntry(c.kind, &c.envs, c.bounds, ev.Key, ev.Revision, ev.Value)
-		}
+		out.Entry = fresh
 		c.mu.byKey.ReplaceOrInsert(out.Entry)
 		c.bounds.succeed(out.Entry, out.Prev)
 	}
@@ -262,6 +275,18 @@ func (c *Cache) applyLocked(ev *store.Event, now time.Time, touched map[*journal
 	if c.node != nil {
 		c.placeLocked(&out, add)
 	}
+}
+
+// freshLocked makes the entry of a change, or takes it from the writer; bad is in its place when it cannot be read.
+func (c *Cache) freshLocked(ev *store.Event) (fresh, bad *Entry) {
+	if ev.Deleted {
+		return nil, nil
+	}
+	if e := c.mu.learned[ev.Revision]; e != nil && e.Key == ev.Key {
+		return e, nil
+	}
+	e := newEntry(c.kind, &c.envs, c.bounds, ev.Key, ev.Revision, ev.Value)
+	return e, c.badly(e, &ev.KV, false)
 }
 
 // placeLocked keeps the node index, and tells the partitions of the node that a pod is on and of the one it was on.
@@ -291,7 +316,7 @@ func (c *Cache) placeLocked(out *Event, add func(*journal)) {
 func (c *Cache) publishLocked(revision int64) {
 	s := c.mu.retained[len(c.mu.retained)-1].Snapshot
 	if s.Revision != revision {
-		s = &Snapshot{Revision: revision, byKey: s.byKey, byNode: s.byNode}
+		s = &Snapshot{Revision: revision, byKey: s.byKey, byNode: s.byNode, bad: s.bad}
 	}
 	c.current.Store(s)
 	c.revision.Store(revision)

@@ -84,7 +84,7 @@ func (c *Cache) retainedAt(cur *Snapshot, revision int64) *Snapshot {
 			until = max(until, cur.Revision)
 		}
 		if r.Revision <= revision && revision <= until {
-			s := &Snapshot{Revision: revision, byKey: r.byKey, byNode: r.byNode}
+			s := &Snapshot{Revision: revision, byKey: r.byKey, byNode: r.byNode, bad: r.bad}
 			c.keepLocked(s, 0)
 			return s
 		}
@@ -116,7 +116,7 @@ func (c *Cache) forgetKeptLocked() {
 
 // retainLocked notes the trees' state, which is that of revision, as a snapshot.
 func (c *Cache) retainLocked(revision int64, now time.Time) {
-	s := &Snapshot{Revision: revision, byKey: c.mu.byKey.Clone()}
+	s := &Snapshot{Revision: revision, byKey: c.mu.byKey.Clone(), bad: c.mu.bad}
 	if c.mu.byNode != nil {
 		s.byNode = c.mu.byNode.Clone()
 	}

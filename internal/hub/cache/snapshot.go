@@ -29,11 +29,15 @@ type Snapshot struct {
 
 	byKey  *btree.BTreeG[*Entry]
 	byNode *btree.BTreeG[placed] // nil but for pods
+	bad    map[string]*Entry     // what cannot be read; no other entry is at these keys
 }
 
 // Get returns the entry at key or nil.
 func (s *Snapshot) Get(key string) *Entry {
 	e, _ := s.byKey.Get(&Entry{Key: key})
+	if e == nil && s.bad != nil {
+		return s.bad[key]
+	}
 	return e
 }
 

@@ -12,6 +12,11 @@ type KV struct {
 	Value          []byte // must not be changed
 	Revision       int64  // of the write that made this value (etcd: mod revision)
 	CreateRevision int64  // of the write that made the key
+
+	// Err says why Value, which is nil then, is not what was written (ErrDamaged). Lists, scans and watches go on behind it.
+	Err error
+	// Unchecked is set when nothing is known that Value could be compared with, in a store that mostly knows.
+	Unchecked bool
 }
 
 // Event is one change. For a deletion Value is nil and Revision is that of the deletion. What was there before is not
@@ -49,6 +54,7 @@ var (
 	ErrFuture    = errors.New("revision is in the future")
 	ErrTooLarge  = errors.New("value is too large")
 	ErrUnready   = errors.New("store is not reachable")
+	ErrDamaged   = errors.New("what is stored is damaged")
 	ErrFull      = errors.New("the store takes no more values for now") // nothing was written; deletes and reads go on
 )
 
@@ -72,7 +78,7 @@ func (e *ConflictError) Is(target error) bool {
 
 // Store is the seam. All methods are safe for concurrent use; a write has been made durable when it returns.
 type Store interface {
-	// Get returns the value at key, linearizably, or ErrNotFound (with the store's revision in either case).
+	// Get returns the value at key, linearizably, or ErrNotFound (with the store's revision in either case), or ErrDamaged.
 	Get(ctx context.Context, key string) (kv KV, revision int64, err error)
 	List(ctx context.Context, p Page) (Listing, error)
 	// Create writes a key that must not be there (ErrExists). ttlSeconds > 0 lets it vanish after about that time. The value

@@ -9,8 +9,6 @@ import (
 	"sampan.dev/internal/hub/apply"
 	"sampan.dev/internal/hub/cache"
 	"sampan.dev/internal/hub/store"
-
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 )
 
 // plan is what is to become of an object.
@@ -69,6 +67,13 @@ func (e *Engine) change(ctx context.Context, t target, key string, decide func(o
 		}
 		res, err := e.commit(ctx, t, key, en, d)
 		d.effect.end(err == nil)
+		if errors.Is(err, store.ErrFull) && !fresh {
+			// What is there may be on its way out meanwhile, and such a write is taken.
+			if next, nerr := t.entry(ctx, key); nerr == nil && !sameEntry(en, next) {
+				en, fresh = next, true
+				continue
+			}
+		}
 		var conflict *store.ConflictError
 		if !errors.As(err, &conflict) {
 			return res, d.act, storeError(err)
@@ -92,7 +97,7 @@ func decideOn(t target, en *cache.Entry, decide func(old api.Object) (plan, erro
 	if en != nil {
 		var err error
 		if old, err = en.Object(); err != nil {
-			return decision{}, apierrors.NewInternalError(err)
+			return decision{}, storeError(err)
 		}
 	}
 	p, err := decide(old)

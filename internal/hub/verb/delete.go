@@ -4,10 +4,12 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strconv"
 	"time"
 
 	"sampan.dev/internal/api"
 	"sampan.dev/internal/hub/admit"
+	"sampan.dev/internal/hub/cache"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -29,6 +31,9 @@ func (e *Engine) Delete(ctx context.Context, req *Request, opts metav1.DeleteOpt
 	key := t.stored.Key(req.Ref.Namespace, req.Ref.Name)
 	chain := e.admission()
 	dry := dryRun(opts.DryRun)
+	if en, err := t.peek(ctx, key); err == nil && en != nil && en.Bad() != nil {
+		return e.deleteUnreadable(ctx, t, req, key, en, &opts)
+	}
 	res, act, err := e.change(ctx, t, key, func(old api.Object) (plan, error) {
 		if old == nil {
 			return plan{}, apierrors.NewNotFound(t.kind.GR(), req.Ref.Name)
@@ -64,6 +69,25 @@ func (e *Engine) Delete(ctx context.Context, req *Request, opts metav1.DeleteOpt
 	return Made(&metav1.Status{
 		TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "Status"}, Status: metav1.StatusSuccess,
 		Details: &metav1.StatusDetails{Name: last.GetName(), Group: t.kind.Group, Kind: t.kind.Resource, UID: last.GetUID()},
+	}), true, nil
+}
+
+// deleteUnreadable removes what cannot be read. Finalizers, grace and admission are of the object, and there is none: to
+// remove it is the only thing that can still be done.
+func (e *Engine) deleteUnreadable(ctx context.Context, t target, req *Request, key string, en *cache.Entry, opts *metav1.DeleteOptions) (Result, bool, error) {
+	if p := opts.Preconditions; p != nil && (p.UID != nil || p.ResourceVersion != nil && *p.ResourceVersion != strconv.FormatInt(en.Revision, 10)) {
+		return Result{}, false, storeError(en.Bad())
+	}
+	if !dryRun(opts.DryRun) {
+		if _, err := t.cache.Store().Delete(ctx, key, en.Revision); err != nil {
+			return Result{}, false, storeError(err)
+		}
+		t.cache.Forget(key, en.Revision)
+	}
+	req.Warn("the object could not be read; its finalizers, if it had any, were not run")
+	return Made(&metav1.Status{
+		TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "Status"}, Status: metav1.StatusSuccess,
+		Details: &metav1.StatusDetails{Name: req.Ref.Name, Group: t.kind.Group, Kind: t.kind.Resource},
 	}), true, nil
 }
 

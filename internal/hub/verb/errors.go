@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 
 	"sampan.dev/internal/api"
 	"sampan.dev/internal/hub/store"
@@ -36,12 +37,23 @@ func storeError(err error) error {
 		return apierrors.NewTimeoutError("request did not complete within the allowed duration", 0)
 	case errors.Is(err, context.Canceled):
 		return apierrors.NewTimeoutError("request was canceled", 0)
+	case errors.Is(err, store.ErrDamaged):
+		return unreadable(err)
 	case errors.Is(err, store.ErrFull):
 		return full(err)
 	case errors.Is(err, store.ErrUnready):
 		return apierrors.NewServiceUnavailable(err.Error())
 	}
 	return apierrors.NewInternalError(err)
+}
+
+// unreadable is the 500 of an object whose stored bytes are damaged; err names its key and revision. The reason is upstream's.
+func unreadable(err error) error {
+	return &apierrors.StatusError{ErrStatus: metav1.Status{
+		Status: metav1.StatusFailure, Code: http.StatusInternalServerError, Reason: metav1.StatusReasonStoreReadError,
+		Message: fmt.Sprintf("failed to read the object from the storage: %v; it can be deleted", err),
+		Details: &metav1.StatusDetails{Causes: []metav1.StatusCause{{Type: metav1.CauseTypeUnexpectedServerResponse, Message: err.Error()}}},
+	}}
 }
 
 // full is the 503 of a write that the store has no room for. Nothing was written, so that clients may be told to try again,

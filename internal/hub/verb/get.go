@@ -31,6 +31,9 @@ func (e *Engine) Get(ctx context.Context, req *Request, opts metav1.GetOptions) 
 	if en == nil {
 		return Result{}, apierrors.NewNotFound(req.Kind.GR(), req.Ref.Name)
 	}
+	if err := en.Bad(); err != nil {
+		return Result{}, storeError(err)
+	}
 	if sub := req.Kind.Sub(req.Ref.Subresource); sub != nil && sub.Scale != nil {
 		obj, err := en.Object()
 		if err != nil {

@@ -3,6 +3,7 @@ package verb
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strconv"
 
 	"sampan.dev/internal/api"
@@ -55,6 +56,9 @@ func (e *Engine) List(ctx context.Context, req *Request, opts metav1.ListOptions
 	v, err := e.view(ctx, &s, opts)
 	if err != nil {
 		return nil, err
+	}
+	if bad := v.snap.Bad(s.prefix); len(bad) > 0 {
+		req.Warn(fmt.Sprintf("%d stored objects cannot be read and are left out, first of them: %v", len(bad), bad[0].Bad()))
 	}
 	if opts.ResourceVersion == "0" {
 		opts.Limit = 0 // upstream's cache answers "any state" whole, whatever the limit, and also the rest after a token

@@ -185,7 +185,7 @@ func (s *selection) each(ctx context.Context, snap *cache.Snapshot, from string,
 	}
 	switch {
 	case s.key != "":
-		if en := snap.Get(s.key); en != nil {
+		if en := snap.Get(s.key); en != nil && en.Bad() == nil {
 			visit(en)
 		}
 	case s.node != "":

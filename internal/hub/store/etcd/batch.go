@@ -55,6 +55,6 @@ func (s *Store) transact(ctx context.Context, writes []store.Write) error {
 	if err != nil {
 		return err
 	}
-	s.told(r.Header.Revision)
+	s.wrote(r.Header.Revision, writes...)
 	return nil
 }

@@ -2,10 +2,12 @@ package etcd
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"time"
 
@@ -20,6 +22,7 @@ type keeper struct {
 	log  *slog.Logger
 	room *room
 	tend *tender
+	sums *sums
 
 	over context.Context // ends with the store
 	wg   sync.WaitGroup
@@ -50,10 +53,19 @@ func Embedded(ctx context.Context, cfg EmbeddedConfig) (*Store, error) {
 	k := &keeper{cfg: cfg, dir: dir, log: cfg.Log.With("component", "etcd")}
 	k.room = newRoom(dir, k.log)
 	k.mu.turn = make(chan struct{})
+	read := make(chan *sums, 1)
+	go func() { read <- openSums(filepath.Join(dir, "sums"), k.log) }()
 	ses, err := openMember(ctx, dir, cfg, k.log)
-	if err != nil {
-		return nil, err
+	k.sums = <-read
+	if err == nil {
+		if err = k.sums.settle(ses.member); err != nil {
+			_ = ses.member.close()
+		}
 	}
+	if err != nil {
+		return nil, fmt.Errorf("open the etcd directory %s: %w%s", dir, err, advice(err))
+	}
+	ses.member.foreign.Store(new(k.sums.unsure))
 	s := newStore(ses, root)
 	s.keeper, k.s = k, s
 	k.tend = newTender(k)
@@ -67,7 +79,10 @@ func Embedded(ctx context.Context, cfg EmbeddedConfig) (*Store, error) {
 	s.close = sync.OnceValue(func() error {
 		end()
 		k.wg.Wait()
-		err := s.now.Load().member.close()
+		m := s.now.Load().member
+		rev, _ := m.revision()
+		err := m.close()
+		k.sums.close(rev)
 		k.room.leave()
 		return err
 	})
@@ -107,6 +122,7 @@ func (k *keeper) run() {
 		if next == nil {
 			return
 		}
+		next.member.foreign.Store(new(k.sums.unsure))
 		if rev, ok := next.member.revision(); ok {
 			k.s.told(rev)
 		}
@@ -177,4 +193,15 @@ func (k *keeper) admit(ses *session, size int, vital bool) error {
 		return fmt.Errorf("%w: %w", store.ErrFull, err)
 	}
 	return nil
+}
+
+// advice says what can be done about an error of a start, where the error itself does not.
+func advice(err error) string {
+	switch text := err.Error(); {
+	case strings.Contains(text, "sampan etcd restore"), strings.Contains(text, "in use by another process"), errors.Is(err, context.Canceled):
+		return ""
+	case strings.Contains(text, "no space left"), strings.Contains(text, "read-only"):
+		return ". Make room on the disk, or make it writable, and start again"
+	}
+	return ". A file of it is damaged or missing: restore a snapshot into an empty directory ('sampan etcd restore')"
 }

@@ -3,6 +3,7 @@ package etcd
 import (
 	"context"
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -11,6 +12,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/client/pkg/v3/types"
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.etcd.io/etcd/server/v3/config"
@@ -84,7 +86,8 @@ type member struct {
 	done chan struct{}
 	end  context.CancelFunc // of the session
 
-	shown atomic.Int64 // bytes that scans have looked at since pages were last given back
+	foreign atomic.Pointer[func()] // called when clients elsewhere have changed something
+	shown   atomic.Int64           // bytes that scans have looked at since pages were last given back
 }
 
 // openMember starts a member on dir, new or used, and returns when it serves.
@@ -96,6 +99,10 @@ func openMember(ctx context.Context, dir string, cfg EmbeddedConfig, log *slog.L
 		end()
 	})
 	wal.SegmentSizeBytes = walSegment
+	if err := sound(dir, log); err != nil {
+		end()
+		return nil, err
+	}
 	if err := m.start(ctx, dir, cfg); err != nil {
 		m.fate.fail(err) // should part of it still run
 		return nil, err
@@ -129,10 +136,10 @@ func (m *member) start(ctx context.Context, dir string, cfg EmbeddedConfig) erro
 	select {
 	case r := <-opened:
 		if m.srv = r.srv; r.err != nil {
-			return fmt.Errorf("open the etcd directory %s: %w", dir, r.err)
+			return r.err
 		}
 	case <-m.fate.failed:
-		return fmt.Errorf("open the etcd directory %s: %w", dir, m.fate.why)
+		return m.fate.why
 	}
 	tick(m.srv, firstTick, m.log)
 	m.srv.Cfg.TickMs = idleTickMs
@@ -142,12 +149,12 @@ func (m *member) start(ctx context.Context, dir string, cfg EmbeddedConfig) erro
 	select {
 	case <-m.srv.ReadyNotify():
 	case <-m.fate.failed:
-		return fmt.Errorf("start etcd in %s: %w", dir, m.fate.why)
+		return m.fate.why
 	case <-m.srv.StopNotify():
-		return fmt.Errorf("etcd in %s stopped while it started", dir)
+		return errors.New("etcd stopped while it started")
 	case <-ctx.Done():
 		m.stop()
-		return fmt.Errorf("wait for etcd in %s: %w", dir, ctx.Err())
+		return fmt.Errorf("wait for etcd: %w", ctx.Err())
 	}
 	tick(m.srv, idleTickMs*time.Millisecond, m.log)
 	return nil
@@ -231,9 +238,15 @@ func (m *member) listen(cfg EmbeddedConfig) error {
 	return nil
 }
 
-// refuse keeps the answers of a failed member from clients elsewhere.
+// refuse keeps the answers of a failed member from clients elsewhere, and notes what they change.
 func (m *member) refuse(ctx context.Context, req any, _ *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
 	resp, err := handler(ctx, req)
+	switch req.(type) {
+	case *pb.PutRequest, *pb.DeleteRangeRequest, *pb.TxnRequest, *pb.LeaseRevokeRequest:
+		if note := m.foreign.Load(); note != nil {
+			(*note)()
+		}
+	}
 	if m.fate.err() != nil {
 		return nil, status.Error(codes.Unavailable, "etcdserver: the member has failed")
 	}

@@ -48,94 +48,116 @@ func (s *Store) Scan(ctx context.Context, prefix string, fn func([]store.KV) err
 			return 0, wrap(ctx, "scan", prefix, err)
 		}
 		if len(r.KVs) == 0 {
-			return rev, nil
+			break
 		}
 		out := make([]store.KV, len(r.KVs))
 		size := 0
 		for i, k := range r.KVs {
-			v, ok := stored(db, k)
+			v, ok, bad := stored(db, k)
 			if !ok {
-				if v, err = lookUp(ctx, kv, k.Key, rev); err != nil {
-					return 0, wrap(ctx, "scan", prefix, err)
-				}
+				v, bad = lookUp(ctx, kv, k, rev)
 			}
-			out[i] = store.KV{Key: s.out(k.Key), Value: v, Revision: k.ModRevision, CreateRevision: k.CreateRevision}
+			out[i] = store.KV{Key: s.out(k.Key), Value: v, Revision: k.ModRevision, CreateRevision: k.CreateRevision, Err: bad}
 			size += len(v)
 		}
+		s.keeper.sums.pass(out)
 		if err := fn(out); err != nil {
 			return 0, err
 		}
 		ses.member.looked(size)
 		if len(r.KVs) < scanChunk {
-			return rev, nil
+			break
 		}
 		from = append(bytes.Clone(r.KVs[len(r.KVs)-1].Key), 0)
 	}
+	if err := ses.err(); err != nil {
+		return 0, fmt.Errorf("scan %s: %w", prefix, err)
+	}
+	if lost := s.keeper.sums.missed(prefix); len(lost) > 0 {
+		return rev, fn(lost)
+	}
+	return rev, nil
 }
 
 // stored finds the value that k's last write left, in place. A transaction that wrote several keys numbered them below its
-// revision, and the index does not say how.
-func stored(db backend.ReadTx, k *mvccpb.KeyValue) ([]byte, bool) {
+// revision, and the index does not say how. The record says its revision a second time, which must be the same.
+func stored(db backend.ReadTx, k *mvccpb.KeyValue) (value []byte, found bool, err error) {
 	at := func(sub int64) []byte {
 		return mvcc.RevToBytes(mvcc.Revision{Main: k.ModRevision, Sub: sub}, mvcc.NewRevBytes())
 	}
-	_, found := db.UnsafeRange(schema.Key, at(0), nil, 0)
-	if len(found) == 1 {
-		if v, ok := valueOf(found[0], k.Key); ok {
-			return v, true
+	_, kvs := db.UnsafeRange(schema.Key, at(0), nil, 0)
+	if len(kvs) == 1 {
+		if r, ok := recordOf(kvs[0]); ok && bytes.Equal(r.key, k.Key) {
+			return r.value, true, r.is(k)
 		}
 	}
-	_, found = db.UnsafeRange(schema.Key, at(1), mvcc.RevToBytes(mvcc.Revision{Main: k.ModRevision + 1}, mvcc.NewRevBytes()), 0)
-	for _, kv := range found {
-		if v, ok := valueOf(kv, k.Key); ok {
-			return v, true
+	_, kvs = db.UnsafeRange(schema.Key, at(1), mvcc.RevToBytes(mvcc.Revision{Main: k.ModRevision + 1}, mvcc.NewRevBytes()), 0)
+	for _, kv := range kvs {
+		if r, ok := recordOf(kv); ok && bytes.Equal(r.key, k.Key) {
+			return r.value, true, r.is(k)
 		}
 	}
-	return nil, false
+	return nil, false, nil
+}
+
+// is says whether the record is that of k's revision.
+func (r mvccRecord) is(k *mvccpb.KeyValue) error {
+	if r.rev != k.ModRevision {
+		return damaged(string(k.Key), k.ModRevision, fmt.Sprintf("it says of itself that it is of revision %d", r.rev))
+	}
+	return nil
 }
 
 // lookUp has etcd find a value.
-func lookUp(ctx context.Context, kv mvcc.ReadView, key []byte, rev int64) ([]byte, error) {
-	r, err := kv.Range(ctx, key, nil, mvcc.RangeOptions{Rev: rev, Limit: 1})
-	if err != nil {
-		return nil, err
-	}
-	if len(r.KVs) != 1 {
-		return nil, fmt.Errorf("%s is in the index and not in the database", key)
+func lookUp(ctx context.Context, kv mvcc.ReadView, k *mvccpb.KeyValue, rev int64) ([]byte, error) {
+	r, err := kv.Range(ctx, k.Key, nil, mvcc.RangeOptions{Rev: rev, Limit: 1})
+	switch {
+	case err != nil:
+		return nil, damaged(string(k.Key), k.ModRevision, err.Error())
+	case len(r.KVs) != 1 || r.KVs[0].ModRevision != k.ModRevision || !bytes.Equal(r.KVs[0].Key, k.Key):
+		return nil, damaged(string(k.Key), k.ModRevision, "it is in the index and not in the database")
 	}
 	return r.KVs[0].Value, nil
 }
 
-// valueOf returns the value of an encoded mvccpb.KeyValue without copying it, if it is of key.
-func valueOf(kv, key []byte) (value []byte, ok bool) {
-	value = []byte{}
+// mvccRecord is what is of interest of an encoded mvccpb.KeyValue, in place.
+type mvccRecord struct {
+	key, value []byte
+	rev        int64
+}
+
+// recordOf reads an encoded mvccpb.KeyValue without copying it.
+func recordOf(kv []byte) (r mvccRecord, ok bool) {
+	r.value = []byte{}
 	for len(kv) > 0 {
 		num, typ, n := protowire.ConsumeTag(kv)
 		if n < 0 {
-			return nil, false
+			return r, false
 		}
 		kv = kv[n:]
-		if typ != protowire.BytesType {
+		switch {
+		case typ == protowire.BytesType && (num == 1 || num == 5):
+			b, m := protowire.ConsumeBytes(kv)
+			if n = m; n < 0 {
+				return r, false
+			}
+			if num == 1 {
+				r.key = b
+			} else {
+				r.value = b
+			}
+		case typ == protowire.VarintType && num == 3:
+			v, m := protowire.ConsumeVarint(kv)
+			if n = m; n < 0 {
+				return r, false
+			}
+			r.rev = int64(v)
+		default:
 			if n = protowire.ConsumeFieldValue(num, typ, kv); n < 0 {
-				return nil, false
+				return r, false
 			}
-			kv = kv[n:]
-			continue
-		}
-		b, n := protowire.ConsumeBytes(kv)
-		if n < 0 {
-			return nil, false
-		}
-		switch num {
-		case 1: // key
-			if !bytes.Equal(b, key) {
-				return nil, false
-			}
-			ok = true
-		case 5: // value
-			value = b
 		}
 		kv = kv[n:]
 	}
-	return value, ok
+	return r, len(r.key) > 0
 }

@@ -2,6 +2,7 @@ package etcd
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"sampan.dev/internal/hub/store"
@@ -60,7 +61,11 @@ func (s *Store) write(ctx context.Context, verb, key string, size int, f func(co
 			return fmt.Errorf("%s %s: %w", verb, key, err)
 		}
 	}
-	return s.by(ctx, ses, verb, key, f)
+	err := s.by(ctx, ses, verb, key, f)
+	if err != nil && s.keeper != nil && !errors.Is(err, store.ErrFull) && !errors.Is(err, store.ErrTooLarge) {
+		s.keeper.sums.unsure()
+	}
+	return err
 }
 
 // by does f by ses. What a member says when it has failed is not believed: the outcome is then unknown.

@@ -56,7 +56,26 @@ func (s *Store) out(key []byte) string {
 }
 
 func (s *Store) kv(kv *mvccpb.KeyValue) store.KV {
-	return store.KV{Key: s.out(kv.Key), Value: kv.Value, Revision: kv.ModRevision, CreateRevision: kv.CreateRevision}
+	out := store.KV{Key: s.out(kv.Key), Value: kv.Value, Revision: kv.ModRevision, CreateRevision: kv.CreateRevision}
+	if s.keeper != nil {
+		known := true
+		if out.Err, known = s.keeper.sums.check(out.Key, out.Value, out.Revision); out.Err != nil {
+			out.Value = nil
+		}
+		out.Unchecked = !known
+	}
+	return out
+}
+
+// wrote notes a write of the embedded member that has been acknowledged.
+func (s *Store) wrote(revision int64, writes ...store.Write) {
+	s.told(revision)
+	if s.keeper == nil {
+		return
+	}
+	for _, w := range writes {
+		s.keeper.sums.wrote(w.Key, w.Value, revision, w.TTLSeconds > 0)
+	}
 }
 
 // Get implements store.Store.
@@ -70,9 +89,18 @@ func (s *Store) Get(ctx context.Context, key string) (store.KV, int64, error) {
 		return store.KV{}, 0, err
 	}
 	if len(r.Kvs) == 0 {
+		if s.keeper != nil {
+			if err := s.keeper.sums.missing(key); err != nil {
+				return store.KV{}, r.Header.Revision, err
+			}
+		}
 		return store.KV{}, r.Header.Revision, fmt.Errorf("get %s: %w", key, store.ErrNotFound)
 	}
-	return s.kv(r.Kvs[0]), r.Header.Revision, nil
+	kv := s.kv(r.Kvs[0])
+	if s.keeper != nil && kv.Err == nil {
+		kv.Err = s.keeper.sums.missing(key) // what is there is older than what was acknowledged
+	}
+	return kv, r.Header.Revision, kv.Err
 }
 
 // List implements store.Store.
@@ -116,22 +144,29 @@ func (s *Store) Create(ctx context.Context, key string, value []byte, ttlSeconds
 	if !r.Succeeded {
 		return 0, fmt.Errorf("create %s: %w", key, store.ErrExists)
 	}
-	s.told(r.Header.Revision)
+	s.wrote(r.Header.Revision, store.Write{Key: key, Value: value, TTLSeconds: ttlSeconds})
 	return r.Header.Revision, nil
 }
 
 // Update implements store.Store.
 func (s *Store) Update(ctx context.Context, key string, value []byte, expect, ttlSeconds int64) (int64, error) {
-	return s.swap(ctx, "update", key, expect, len(value), func(ctx context.Context, ses *session) (clientv3.Op, error) {
+	return s.swap(ctx, "update", store.Write{Key: key, Value: value, TTLSeconds: ttlSeconds}, expect, func(ctx context.Context, ses *session) (clientv3.Op, error) {
 		return s.put(ctx, ses, key, value, ttlSeconds)
 	})
 }
 
 // Delete implements store.Store.
 func (s *Store) Delete(ctx context.Context, key string, expect int64) (int64, error) {
-	return s.swap(ctx, "delete", key, expect, nothing, func(context.Context, *session) (clientv3.Op, error) {
+	rev, err := s.swap(ctx, "delete", store.Write{Key: key}, expect, func(context.Context, *session) (clientv3.Op, error) {
 		return clientv3.OpDelete(s.in(key)), nil
 	})
+	if s.keeper != nil && errors.Is(err, store.ErrNotFound) && s.keeper.sums.missing(key) != nil {
+		// What has vanished by itself is now gone in order. There is no revision of that.
+		rev := s.acked.Load()
+		s.wrote(rev, store.Write{Key: key})
+		return rev, nil
+	}
+	return rev, err
 }
 
 func (s *Store) put(ctx context.Context, ses *session, key string, value []byte, ttlSeconds int64) (clientv3.Op, error) {
@@ -146,7 +181,11 @@ func (s *Store) put(ctx context.Context, ses *session, key string, value []byte,
 }
 
 // swap makes and does an op if key is at revision expect, which must be one: a key that is not there is a conflict.
-func (s *Store) swap(ctx context.Context, verb, key string, expect int64, size int, op func(context.Context, *session) (clientv3.Op, error)) (int64, error) {
+func (s *Store) swap(ctx context.Context, verb string, w store.Write, expect int64, op func(context.Context, *session) (clientv3.Op, error)) (int64, error) {
+	key, size := w.Key, nothing
+	if w.Value != nil {
+		size = len(w.Value)
+	}
 	if expect <= 0 {
 		expect = -1 // no key is there; 0 would match a missing one
 	}
@@ -167,7 +206,7 @@ func (s *Store) swap(ctx context.Context, verb, key string, expect int64, size i
 		return 0, err
 	}
 	if r.Succeeded {
-		s.told(r.Header.Revision)
+		s.wrote(r.Header.Revision, w)
 		return r.Header.Revision, nil
 	}
 	conflict := &store.ConflictError{Key: key}
@@ -202,6 +241,9 @@ func (s *Store) Revision(ctx context.Context) (int64, error) {
 func (s *Store) Compact(ctx context.Context, revision int64) error {
 	return s.read(ctx, "compact", fmt.Sprint(revision), func(ctx context.Context, ses *session) error {
 		_, err := ses.c.Compact(ctx, revision)
+		if err == nil && s.keeper != nil {
+			s.keeper.sums.prune(revision)
+		}
 		return err
 	})
 }

@@ -168,6 +168,10 @@ func (s *Store) load(ctx context.Context) ([]store.Write, error) {
 	for _, p := range s.cfg.Prefixes {
 		_, err := store.Scan(ctx, s.cfg.Back, p.Path, func(kvs []store.KV) error {
 			for _, kv := range kvs {
+				if kv.Err != nil {
+					s.log.Error("what cannot be read is left out", "key", kv.Key, "revision", kv.Revision, "error", kv.Err)
+					continue
+				}
 				if p.Lasting != nil {
 					s.mu.lasting[kv.Key] = p.Lasting(kv.Value)
 				}

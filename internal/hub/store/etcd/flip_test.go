@@ -1,0 +1,225 @@
+package etcd
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"sampan.dev/internal/hub/store"
+)
+
+// flips is how many bits are flipped, each in a copy of its own; SAMPAN_FLIPS sets another number.
+const flips = 100
+
+// TestBitFlips flips one random bit after the other in the files of a store that was stopped, or that was killed, and opens it.
+// Either the start names a file, or what is read is what was written, or it is named as damaged: nothing else is ever shown,
+// and nothing is missing without a word.
+func TestBitFlips(t *testing.T) {
+	n := flips
+	if v, err := strconv.Atoi(os.Getenv("SAMPAN_FLIPS")); err == nil {
+		n = v
+	}
+	for _, c := range []struct {
+		name string
+		stop func(*Store)
+	}{
+		{"after a stop", func(s *Store) { s.Close() }},
+		{"after a crash", func(s *Store) {
+			// As the files are when the process is killed: nothing more is written to them.
+			s.now.Load().member.fate.fail(errors.New("killed"))
+		}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			dir := t.TempDir()
+			s := embedded(t, EmbeddedConfig{Dir: dir})
+			wrote := writeMuch(t, s)
+			files := copyFiles(t, dir)
+			if c.name == "after a stop" {
+				s.Close()
+				files = copyFiles(t, dir)
+			}
+			flipAll(t, n, files, wrote)
+		})
+	}
+}
+
+// writeMuch makes a store with history: values of all sizes, changed and deleted, some in transactions.
+func writeMuch(t *testing.T, s *Store) map[string]store.KV {
+	t.Helper()
+	r := rand.New(rand.NewPCG(1, 2))
+	wrote := map[string]store.KV{}
+	value := func() []byte {
+		b := make([]byte, 100+r.IntN(2000))
+		for i := range b {
+			b[i] = byte(r.Uint32())
+		}
+		return b
+	}
+	for i := range 400 {
+		key := fmt.Sprintf("/registry/things/%d/%03d", i%3, r.IntN(200))
+		have, ok := wrote[key]
+		v := value()
+		var rev int64
+		var err error
+		switch {
+		case ok && i%5 == 0:
+			_, err = s.Delete(t.Context(), key, have.Revision)
+			delete(wrote, key)
+		case ok:
+			rev, err = s.Update(t.Context(), key, v, have.Revision, 0)
+		default:
+			rev, err = s.Create(t.Context(), key, v, 0)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if rev > 0 {
+			wrote[key] = store.KV{Key: key, Value: v, Revision: rev}
+		}
+		if i == 200 {
+			if err := s.Compact(t.Context(), have.Revision+100); err != nil && !errors.Is(err, store.ErrFuture) {
+				t.Fatal(err)
+			}
+			s.now.Load().member.srv.Backend().ForceCommit()
+		}
+	}
+	var batch []store.Write
+	for i := range 20 {
+		batch = append(batch, store.Write{Key: fmt.Sprintf("/registry/things/batch/%d", i), Value: value()})
+	}
+	if err := s.Apply(t.Context(), batch); err != nil {
+		t.Fatal(err)
+	}
+	rev, err := s.Revision(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, w := range batch {
+		wrote[w.Key] = store.KV{Key: w.Key, Value: w.Value, Revision: rev}
+	}
+	return wrote
+}
+
+// copyFiles reads the files of a data directory, without the room that is only set aside.
+func copyFiles(t *testing.T, dir string) map[string][]byte {
+	t.Helper()
+	out := map[string][]byte{}
+	err := filepath.WalkDir(dir, func(path string, d os.DirEntry, err error) error {
+		if err != nil || d.IsDir() || strings.HasSuffix(path, ".tmp") || strings.Contains(path, "/reserve/") {
+			return err
+		}
+		data, err := os.ReadFile(path)
+		if err != nil {
+			return err
+		}
+		name, err := filepath.Rel(dir, path)
+		out[name] = data
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
+
+func flipAll(t *testing.T, n int, files map[string][]byte, wrote map[string]store.KV) {
+	names := []string{"etcd/member/snap/db", "etcd/member/snap/db", "etcd/sums"}
+	for name := range files {
+		if strings.HasSuffix(name, ".wal") {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	outcomes := map[string]int{}
+	for i := range n {
+		r := rand.New(rand.NewPCG(7, uint64(i)))
+		name, at := pick(r, names, files)
+		bit := r.IntN(8)
+		what := flipOne(t, files, name, at, bit, wrote)
+		outcomes[filepath.Base(filepath.Dir(name))+": "+what]++
+		if t.Failed() {
+			t.Fatalf("flip %d: bit %d of byte %d of %s", i, bit, at, name)
+		}
+	}
+	t.Logf("%v", outcomes)
+}
+
+// pick finds a byte in one of the files, in a part that is more than zeros.
+func pick(r *rand.Rand, names []string, files map[string][]byte) (name string, at int) {
+	const part = 512
+	name = names[r.IntN(len(names))]
+	for {
+		at = r.IntN(len(files[name]))
+		around := files[name][at/part*part : min(len(files[name]), (at/part+1)*part)]
+		if len(bytes.Trim(around, "\x00")) > 0 {
+			return name, at
+		}
+	}
+}
+
+// flipOne opens a copy with one bit flipped and says what came of it.
+func flipOne(t *testing.T, files map[string][]byte, name string, at, bit int, wrote map[string]store.KV) string {
+	dir := t.TempDir()
+	defer os.RemoveAll(dir)
+	for file, data := range files {
+		if file == name {
+			data = bytes.Clone(data)
+			data[at] ^= 1 << bit
+		}
+		path := filepath.Join(dir, file)
+		if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, bytes.TrimRight(data, "\x00"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Truncate(path, int64(len(data))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s, err := Embedded(t.Context(), EmbeddedConfig{Dir: dir, Log: quiet()})
+	if err != nil {
+		if !strings.Contains(err.Error(), dir) {
+			t.Errorf("the start names no file: %v", err)
+		}
+		return "refused"
+	}
+	defer s.Close()
+	what := "harmless"
+	seen := map[string]bool{}
+	_, err = s.Scan(t.Context(), "/registry/", func(kvs []store.KV) error {
+		for _, kv := range kvs {
+			if kv.Err != nil {
+				what = "named"
+				seen[kv.Key] = true
+				continue
+			}
+			w := wrote[kv.Key]
+			if kv.Revision != w.Revision || !bytes.Equal(kv.Value, w.Value) {
+				t.Errorf("%s at %d is shown, and is not what was written at %d", kv.Key, kv.Revision, w.Revision)
+			}
+			seen[kv.Key] = true
+		}
+		return nil
+	})
+	if err != nil {
+		return "unreadable"
+	}
+	for key, w := range wrote {
+		if !seen[key] {
+			t.Errorf("%s at %d is missing, and nobody says so", key, w.Revision)
+		}
+		kv, _, err := s.Get(t.Context(), key)
+		if err == nil && (kv.Revision != w.Revision || !bytes.Equal(kv.Value, w.Value)) {
+			t.Errorf("%s at %d is got, and is not what was written at %d", key, kv.Revision, w.Revision)
+		}
+	}
+	return what
+}
