@@ -55,6 +55,7 @@ func run(ctx context.Context, args []string) int {
 		purgeCommand(),
 		tokenCommand(),
 		imageCommand(),
+		etcdCommand(),
 		kubectlCommand(),
 		versionCommand(),
 	)

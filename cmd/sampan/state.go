@@ -47,6 +47,9 @@ func openState(ctx context.Context, cfg config.Config, kinds *api.Kinds, keys *p
 	if err != nil {
 		return nil, err
 	}
+	if err := noteEndpoint(cfg, listen); err != nil {
+		log.Warn("'sampan etcd' will not find the store", "error", err)
+	}
 	s := &state{detail: "embedded etcd, clients at " + listen, listen: listen, main: st}
 	// Not of /livez: the store opens itself again, and what has been read is served meanwhile.
 	s.checks = []hub.Check{{Name: "store", Ready: true, Check: func(context.Context) error { return st.Healthy() }}}
