@@ -43,7 +43,7 @@ func TestUsage(t *testing.T) {
 		{"up --node-labels ===", 2, "--node-labels"},
 		{"up --register-with-taints a=b", 2, "--register-with-taints"},
 		{"up --node-ip nowhere", 2, "--node-ip"},
-		{"agent", 2, "--server and --token are needed"},
+		{"agent", 2, "--server and --token (or --token-file) are needed to join a cluster"},
 		{"agent --server https://127.0.0.1:1 --token guess", 2, "a token looks like"},
 		{"agent --server http://127.0.0.1:1 --token sha256:00::abcdef.0123456789abcdef", 2, "want https://ADDRESS:PORT"},
 		{"purge", 2, "say --yes"},
