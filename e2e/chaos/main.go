@@ -53,6 +53,7 @@ func run(bin string, kills, writers, keys int, calm, most time.Duration, seed ui
 	}
 	c, w := newClients(s, keys), newWatcher(s)
 	restarts, err := torment(s, c, w, kills, writers, calm, most, seed)
+	s.down()
 	if err != nil {
 		return fmt.Errorf("%w (seed %d, kept %s)", err, seed, dir)
 	}

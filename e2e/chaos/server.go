@@ -34,6 +34,13 @@ func newServer(bin, dir string) (*server, error) {
 	return &server{bin: bin, dir: dir, addr: l.Addr().String()}, nil
 }
 
+// down takes away what the server made on the machine outside its data directory; one that was killed could not.
+func (s *server) down() {
+	if out, err := exec.Command(s.bin, "down", "--data-dir", s.dir).CombinedOutput(); err != nil {
+		fmt.Fprintf(os.Stderr, "chaos: down: %v: %s\n", err, out)
+	}
+}
+
 // start starts the server and returns when it is ready, with the time that took.
 func (s *server) start() (time.Duration, error) {
 	log, err := os.OpenFile(filepath.Join(s.dir, "..", "server.log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
