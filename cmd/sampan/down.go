@@ -125,22 +125,11 @@ func stopHolder(ctx context.Context, paths config.Paths) error {
 	if err := syscall.Kill(pid, syscall.SIGTERM); err != nil && !errors.Is(err, syscall.ESRCH) {
 		return fmt.Errorf("stop process %d: %w", pid, err)
 	}
-	free, err := freed(claimFile(paths))
-	if err != nil {
-		return err
-	}
-	select {
-	case <-free:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-time.After(20 * time.Second):
-	}
-	if now, _ := holder(paths); now == pid {
-		_ = syscall.Kill(pid, syscall.SIGKILL)
-	}
-	<-free
-	return nil
+	return awaitFreed(ctx, claimFile(paths), 20*time.Second, func() {
+		if now, _ := holder(paths); now == pid {
+			_ = syscall.Kill(pid, syscall.SIGKILL)
+		}
+	})
 }
 
 // containerdOf is the bundled runtime of the node that lives in paths.

@@ -128,7 +128,22 @@ func stopKept(ctx context.Context, paths config.Paths) error {
 		return nil
 	}
 	// It may just have started one that held nothing yet.
-	free, err := freed(keeperFile(paths))
+	killed := false
+	err = awaitFreed(ctx, keeperFile(paths), 10*time.Second, func() {
+		killed = true
+		if now, err := findKeeper(paths); err == nil && now != nil && now.pid == k.pid {
+			_ = syscall.Kill(k.pid, syscall.SIGKILL)
+		}
+	})
+	if err != nil || !killed {
+		return err
+	}
+	return stopHolder(ctx, paths)
+}
+
+// awaitFreed waits until nobody holds the lock on a file; force is called once when that has taken longer than patience.
+func awaitFreed(ctx context.Context, file string, patience time.Duration, force func()) error {
+	free, err := freed(file)
 	if err != nil {
 		return err
 	}
@@ -137,13 +152,11 @@ func stopKept(ctx context.Context, paths config.Paths) error {
 		return nil
 	case <-ctx.Done():
 		return ctx.Err()
-	case <-time.After(10 * time.Second):
+	case <-time.After(patience):
 	}
-	if now, err := findKeeper(paths); err == nil && now != nil && now.pid == k.pid {
-		_ = syscall.Kill(k.pid, syscall.SIGKILL)
-	}
+	force()
 	<-free
-	return stopHolder(ctx, paths)
+	return nil
 }
 
 // freed returns a channel that is closed when nobody holds the lock on the file.
