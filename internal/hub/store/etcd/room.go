@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"strconv"
 	"sync"
+	"sync/atomic"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -20,12 +22,22 @@ type room struct {
 	dir string // of the files of the reserve
 	log *slog.Logger
 
+	// calm is until when, in Unix nanoseconds, the disk needs no look because there was plenty at the last one.
+	calm atomic.Int64
+
 	mu struct {
 		sync.Mutex
 		held bool // the reserve
 		full bool // values are refused
 	}
 }
+
+// A disk with plenty of room cannot be filled as fast as that.
+const (
+	plenty       = 1 << 30 // bytes
+	plentyInodes = 1 << 16
+	calmFor      = 10 * time.Millisecond
+)
 
 const (
 	mostReserve  = 32 << 20
@@ -82,6 +94,10 @@ func (r *room) look() (space, error) {
 
 // admit says why nothing can be written, or no values.
 func (r *room) admit(values bool) error {
+	now := time.Now()
+	if now.UnixNano() < r.calm.Load() {
+		return nil
+	}
 	s, err := r.look()
 	if err != nil {
 		return nil // the write itself will tell
@@ -104,6 +120,9 @@ func (r *room) admit(values bool) error {
 		r.hold(s)
 	case why != nil:
 		r.release()
+	}
+	if why == nil && r.mu.held && s.free > s.floor()+plenty && (s.inodes < 0 || s.inodes > plentyInodes) {
+		r.calm.Store(now.Add(calmFor).UnixNano())
 	}
 	if values {
 		return why
