@@ -49,6 +49,10 @@ type Kind struct {
 	// Virtual kinds are not stored: a create is answered by a Handler in the hub (reviews).
 	Virtual bool
 
+	// OwnNamespace says that an object counts as inside the namespace of its own name, for authorization, admission and URLs,
+	// though it is stored outside of all (Namespace).
+	OwnNamespace bool
+
 	// View, when set, says that objects are stored as another kind, and how to turn one into the other.
 	View *View
 
@@ -112,8 +116,9 @@ type Kind struct {
 // Subresource describes one subresource of a kind.
 //
 // Those whose body is the parent kind itself (status, ephemeralcontainers, resize, finalize, approval) are served from the
-// functions here. Scale is served from Kind-specific Get and Set. Everything else (binding, eviction, token, log, exec,
-// attach, portforward, proxy) has a handler of its own in the hub, found by its name.
+// functions here. Scale is served from Kind-specific Get and Set. Those with Connect (log, exec, attach, portforward, proxy)
+// are streams, which the hub hands on. All others (binding, eviction, token) have a handler in the hub, found by the names of
+// the resource and the subresource.
 type Subresource struct {
 	Name  string                  // "status"
 	Verbs []string                // as discovery prints them: "get", "patch", "update", "create"
@@ -134,6 +139,9 @@ type Subresource struct {
 
 	// Scale, for the scale subresource.
 	Scale *Scale
+
+	// Connect, for subresources that are streams.
+	Connect *Connect
 }
 
 // Scale reads and writes the replica count of a workload for the autoscaling/v1 Scale subresource.

@@ -8,13 +8,11 @@ import (
 	"sampan.dev/internal/api"
 	"sampan.dev/internal/client"
 	"sampan.dev/internal/hub/flow"
-
-	"k8s.io/apimachinery/pkg/runtime/schema"
 )
 
 // takeOn lets a request in or refuses it; leave is called when it has been answered.
 func (h *Hub) takeOn(x *exchange) (leave func(), err error) {
-	if x.route.long() {
+	if x.long() {
 		h.gate.Long.Add(1)
 		return func() { h.gate.Long.Add(-1) }, nil
 	}
@@ -25,17 +23,14 @@ func (h *Hub) takeOn(x *exchange) (leave func(), err error) {
 	}
 	leave, ok := h.gate.Enter(p, x.rank(), x.user.Name)
 	if !ok {
-		x.served = h.serves(&x.route) // a dashboard is to show that there were too many
+		x.served = x.serves() // a dashboard is to show that there were too many
 		return nil, flow.ErrTooMany
 	}
 	return leave, nil
 }
 
-// serves reports whether there is what a route asks for.
-func (h *Hub) serves(rt *route) bool {
-	k := h.cfg.Kinds.Resource(schema.GroupVersionResource{Group: rt.Group, Version: rt.Version, Resource: rt.Plural})
-	return rt.Resource && k != nil && placed(k, rt) && routed(k, rt)
-}
+// serves reports whether there is what a request asks for.
+func (x *exchange) serves() bool { return x.kind != nil && x.placed() && x.routed() }
 
 // rank is what the request counts as when there are too many.
 func (x *exchange) rank() flow.Rank {

@@ -81,12 +81,12 @@ func (m *metrics) observe(x *exchange, w *recorder, took time.Duration) {
 		default:
 			scope = "cluster"
 		}
-		if streams[sub] {
+		if x.stream() != nil {
 			v = "CONNECT"
 		}
 	}
 	m.requests.WithLabelValues(codeLabel(w.status()), "", v, group, version, resource, sub, scope, "apiserver").Inc()
-	if rt.long() {
+	if x.long() {
 		return
 	}
 	m.seconds.WithLabelValues("", v, group, version, resource, sub, scope, "apiserver").Observe(took.Seconds())

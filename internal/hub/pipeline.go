@@ -17,6 +17,7 @@ import (
 	"sampan.dev/internal/hub/wire"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 )
 
 const (
@@ -27,6 +28,8 @@ const (
 // exchange is one request on its way through the stages.
 type exchange struct {
 	route  route
+	kind   *api.Kind        // what the route names; nil for plain paths and for what is not served
+	sub    *api.Subresource // nil for none, and for one that the kind does not have
 	user   api.User
 	caller api.User // before impersonation
 	id     string
@@ -68,6 +71,7 @@ func (h *Hub) serve(w *recorder, r *http.Request, x *exchange) (err error) {
 	if x.route, err = parseRoute(r); err != nil {
 		return apierrors.NewInternalError(err)
 	}
+	h.identify(x)
 	if x.user, err = h.authenticate(r); err != nil {
 		dismiss(w, r, nil)
 		return err
@@ -88,7 +92,7 @@ func (h *Hub) serve(w *recorder, r *http.Request, x *exchange) (err error) {
 	}
 	defer leave()
 	defer x.letGo(h)
-	if !x.route.long() {
+	if !x.long() {
 		ctx, cancel, bad := deadline(r)
 		if bad != nil {
 			return bad
@@ -106,6 +110,18 @@ func (h *Hub) serve(w *recorder, r *http.Request, x *exchange) (err error) {
 		return h.resource(w, r, x)
 	}
 	return h.path(w, r, x)
+}
+
+// identify finds the kind and the subresource that the route names, if they are served.
+func (h *Hub) identify(x *exchange) {
+	rt := &x.route
+	if !rt.Resource {
+		return
+	}
+	x.kind = h.cfg.Kinds.Resource(schema.GroupVersionResource{Group: rt.Group, Version: rt.Version, Resource: rt.Plural})
+	if x.kind != nil && rt.Subresource != "" {
+		x.sub = x.kind.Sub(rt.Subresource)
+	}
 }
 
 // authenticate finds out who asks. There is no request without a user: anonymous callers are users too, where they are let

@@ -21,16 +21,15 @@ import (
 
 // resource carries out a verb on a resource.
 func (h *Hub) resource(w *recorder, r *http.Request, x *exchange) error {
-	rt := &x.route
-	k := h.cfg.Kinds.Resource(schema.GroupVersionResource{Group: rt.Group, Version: rt.Version, Resource: rt.Plural})
+	rt, k := &x.route, x.kind
 	if strings.HasPrefix(r.URL.Path, "//") || k == nil && rt.Group != "" && h.docs.byPath["/apis/"+rt.Group] == nil {
 		http.NotFound(w, r) // as upstream, which asks its extensions last
 		return nil
 	}
-	if k == nil || rt.Verb == "proxy" || rt.PathVerb && rt.Subresource != "" || !placed(k, rt) {
+	if k == nil || rt.Verb == "proxy" || rt.PathVerb && rt.Subresource != "" || !x.placed() {
 		return notFound()
 	}
-	if !routed(k, rt) || rt.PathVerb && r.Method != http.MethodGet || r.Method == http.MethodHead && !streams[rt.Subresource] {
+	if !x.routed() || rt.PathVerb && r.Method != http.MethodGet || r.Method == http.MethodHead && x.stream() == nil {
 		return notAllowed(r)
 	}
 	x.served = true
@@ -44,8 +43,8 @@ func (h *Hub) resource(w *recorder, r *http.Request, x *exchange) error {
 	if k.Deprecated != "" {
 		req.Warn(k.Deprecated)
 	}
-	if streams[rt.Subresource] {
-		return h.connect(w, r, rt, req)
+	if x.stream() != nil {
+		return h.connect(w, r, x, req)
 	}
 	if err := mediaTypes(rt, r); err != nil {
 		return err
@@ -94,22 +93,24 @@ func notAllowed(r *http.Request) error {
 }
 
 // placed reports whether the path has the resource where it belongs: in a namespace or not, below another resource or not.
-func placed(k *api.Kind, rt *route) bool {
+func (x *exchange) placed() bool {
+	rt, k := &x.route, x.kind
 	if rt.Subresource != "" {
-		if k.Sub(rt.Subresource) == nil || rt.Rest != "" && rt.Subresource != "proxy" {
+		if x.sub == nil || rt.Rest != "" && (x.sub.Connect == nil || !x.sub.Connect.Paths) {
 			return false
 		}
 	}
 	if k.Namespaced {
 		return rt.Namespace != "" || !rt.NameInPath
 	}
-	return rt.Namespace == "" || k.Group == "" && k.Resource == "namespaces"
+	return rt.Namespace == "" || k.OwnNamespace
 }
 
 // routed reports whether the method is served at this path.
-func routed(k *api.Kind, rt *route) bool {
+func (x *exchange) routed() bool {
+	rt, k := &x.route, x.kind
 	if rt.Subresource != "" {
-		return rt.NameInPath && slices.Contains(k.Sub(rt.Subresource).Verbs, rt.Verb)
+		return rt.NameInPath && slices.Contains(x.sub.Verbs, rt.Verb)
 	}
 	if !k.Can(rt.Verb) {
 		return false

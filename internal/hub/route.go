@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"strings"
 
+	"sampan.dev/internal/api"
 	"sampan.dev/internal/hub/verb"
 
 	"k8s.io/apimachinery/pkg/fields"
@@ -144,13 +145,18 @@ func splitPath(path string) []string {
 	return strings.Split(path, "/")
 }
 
-// streams are the subresources that are carried out elsewhere, over a stream of their own.
-var streams = map[string]bool{"log": true, "exec": true, "attach": true, "portforward": true, "proxy": true}
-
 // long reports whether the request may take as long as it likes.
-func (rt *route) long() bool {
-	if !rt.Resource {
-		return strings.HasPrefix(rt.Path, "/debug/pprof/")
+func (x *exchange) long() bool {
+	if !x.route.Resource {
+		return strings.HasPrefix(x.route.Path, "/debug/pprof/")
 	}
-	return rt.Verb == "watch" || rt.Verb == "proxy" || streams[rt.Subresource]
+	return x.route.Verb == "watch" || x.route.Verb == "proxy" || x.stream() != nil
+}
+
+// stream describes the stream that is asked for; nil when it is anything else, or nothing that is served.
+func (x *exchange) stream() *api.Connect {
+	if x.sub == nil {
+		return nil
+	}
+	return x.sub.Connect
 }

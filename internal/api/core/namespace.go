@@ -24,6 +24,8 @@ func Namespaces() *api.Kind {
 		NewList: func() runtime.Object { return &corev1.NamespaceList{} },
 		Verbs:   []string{"create", "delete", "get", "list", "patch", "update", "watch"},
 
+		OwnNamespace: true,
+
 		Default:       api.On(defaultNamespace),
 		PrepareCreate: api.On(prepareNamespace),
 		PrepareUpdate: api.OnChange(func(ns, old *corev1.Namespace) {

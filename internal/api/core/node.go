@@ -1,6 +1,7 @@
 package core
 
 import (
+	"path"
 	"slices"
 	"strconv"
 	"strings"
@@ -46,7 +47,7 @@ func Nodes() *api.Kind {
 		Subresources: []api.Subresource{
 			{
 				Name: "proxy", Verbs: proxyVerbs, GVK: schemaGVK{Version: "v1", Kind: "NodeProxyOptions"},
-				New: func() runtime.Object { return &corev1.NodeProxyOptions{} },
+				Connect: &api.Connect{Paths: true, Acts: kubeletActs, Options: func() runtime.Object { return &corev1.NodeProxyOptions{} }},
 			},
 			{
 				Name: "status", Verbs: statusVerbs,
@@ -66,6 +67,15 @@ func Nodes() *api.Kind {
 		}),
 		FieldLabels: []string{"spec.unschedulable"},
 	}
+}
+
+// kubeletActs tells whether a path of a kubelet, as one may name it through its node's proxy, acts in a container or on it
+// rather than telling of it. Letter case does not matter, since who serves the path may be anybody's.
+func kubeletActs(rest string) bool {
+	first, _, _ := strings.Cut(strings.TrimPrefix(path.Clean("/"+rest), "/"), "/")
+	return slices.ContainsFunc([]string{"exec", "attach", "portForward", "run", "cri", "checkpoint"}, func(a string) bool {
+		return strings.EqualFold(first, a)
+	})
 }
 
 func defaultNode(n *corev1.Node) {

@@ -52,7 +52,10 @@ func podSubresources() []api.Subresource {
 	v1 := func(kind string) schemaGVK { return schemaGVK{Version: "v1", Kind: kind} }
 	stream := []string{"create", "get"}
 	return []api.Subresource{
-		{Name: "attach", Verbs: stream, GVK: v1("PodAttachOptions"), New: func() runtime.Object { return &corev1.PodAttachOptions{} }},
+		{
+			Name: "attach", Verbs: stream, GVK: v1("PodAttachOptions"),
+			Connect: &api.Connect{Acts: api.AlwaysActs, Options: func() runtime.Object { return &corev1.PodAttachOptions{} }},
+		},
 		{Name: "binding", Verbs: []string{"create"}, GVK: v1("Binding"), New: func() runtime.Object { return &corev1.Binding{} }},
 		{
 			Name: "ephemeralcontainers", Verbs: statusVerbs,
@@ -64,10 +67,22 @@ func podSubresources() []api.Subresource {
 			Name: "eviction", Verbs: []string{"create"}, GVK: schemaGVK{Group: "policy", Version: "v1", Kind: "Eviction"},
 			New: func() runtime.Object { return &policyv1.Eviction{} },
 		},
-		{Name: "exec", Verbs: stream, GVK: v1("PodExecOptions"), New: func() runtime.Object { return &corev1.PodExecOptions{} }},
-		{Name: "log", Verbs: []string{"get"}},
-		{Name: "portforward", Verbs: stream, GVK: v1("PodPortForwardOptions"), New: func() runtime.Object { return &corev1.PodPortForwardOptions{} }},
-		{Name: "proxy", Verbs: proxyVerbs, GVK: v1("PodProxyOptions"), New: func() runtime.Object { return &corev1.PodProxyOptions{} }},
+		{
+			Name: "exec", Verbs: stream, GVK: v1("PodExecOptions"),
+			Connect: &api.Connect{Acts: api.AlwaysActs, Options: func() runtime.Object { return &corev1.PodExecOptions{} }},
+		},
+		{
+			Name: "log", Verbs: []string{"get"},
+			Connect: &api.Connect{Reads: true, Options: func() runtime.Object { return &corev1.PodLogOptions{} }},
+		},
+		{
+			Name: "portforward", Verbs: stream, GVK: v1("PodPortForwardOptions"),
+			Connect: &api.Connect{Acts: api.AlwaysActs, Options: func() runtime.Object { return &corev1.PodPortForwardOptions{} }},
+		},
+		{
+			Name: "proxy", Verbs: proxyVerbs, GVK: v1("PodProxyOptions"),
+			Connect: &api.Connect{Paths: true, Options: func() runtime.Object { return &corev1.PodProxyOptions{} }},
+		},
 		{
 			Name: "resize", Verbs: statusVerbs,
 			PrepareUpdate:  api.OnChange(prepareResize),

@@ -37,7 +37,7 @@ func Services() *api.Kind {
 		Subresources: []api.Subresource{
 			{
 				Name: "proxy", Verbs: proxyVerbs, GVK: schemaGVK{Version: "v1", Kind: "ServiceProxyOptions"},
-				New: func() runtime.Object { return &corev1.ServiceProxyOptions{} },
+				Connect: &api.Connect{Paths: true, Options: func() runtime.Object { return &corev1.ServiceProxyOptions{} }},
 			},
 			{
 				Name: "status", Verbs: statusVerbs,

@@ -64,7 +64,7 @@ func (d *Door) request(ctx context.Context, v string, ref client.Ref, sel *metav
 	}
 	req := &verb.Request{User: d.user, UserAgent: d.userAgent, Verb: v, Kind: k, Ref: ref, Warn: d.warn, Remote: d.cfg.Remote}
 	a := verb.AttributesOf(req)
-	if k.Group == "" && k.Resource == "namespaces" {
+	if k.OwnNamespace {
 		a.Namespace = ref.Name // a namespace counts as inside itself, as paths have it
 	}
 	if sel != nil {

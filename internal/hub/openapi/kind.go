@@ -6,9 +6,7 @@ import (
 
 	"sampan.dev/internal/api"
 
-	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 )
 
@@ -155,11 +153,11 @@ func (b builder) subresource(s *api.Subresource, prefix string) ([]item, error) 
 	}
 	path, can := prefix+s.Name, func(verb string) bool { return slices.Contains(s.Verbs, verb) }
 	switch {
-	case s.Name == "log":
-		o := b.op("get", "read", "get", "read log of the specified "+b.kind.Kind)
+	case s.Connect != nil && s.Connect.Reads:
+		o := b.op("get", "read", "get", "read "+s.Name+" of the specified "+b.kind.Kind)
 		o.answer, o.produces = "", append([]string{"text/plain"}, objectTypes...)
-		return []item{{path, merge(b.scope, paramsOf(corev1.PodLogOptions{})), []operation{o}}}, nil
-	case strings.HasSuffix(b.gvk.Kind, "Options"):
+		return []item{{path, merge(b.scope, paramsOf(s.Connect.Options())), []operation{o}}}, nil
+	case s.Connect != nil:
 		return b.connect(s, path), nil
 	case can("create"):
 		return []item{{path, b.scope, []operation{b.create("create " + s.Name + " of" + article(b.kind.Kind) + b.kind.Kind)}}}, nil
@@ -179,12 +177,12 @@ var methodsOf = map[string][]string{
 // connect is a subresource that hands the connection on: exec, attach, portforward, proxy.
 func (b builder) connect(s *api.Subresource, path string) []item {
 	scope := slices.DeleteFunc(slices.Clone(b.scope), func(p param) bool { return p.name == "pretty" })
-	options := optionsOf(s)
+	options := paramsOf(s.Connect.Options())
 	var methods []string
 	for _, v := range s.Verbs {
 		methods = append(methods, methodsOf[v]...)
 	}
-	if s.Name == "proxy" {
+	if s.Connect.Paths {
 		methods = append(methods, "head", "options")
 	}
 	make := func(suffix string) []operation {
@@ -198,19 +196,8 @@ func (b builder) connect(s *api.Subresource, path string) []item {
 		return out
 	}
 	out := []item{{path, merge(scope, options), make("")}}
-	if s.Name == "proxy" {
+	if s.Connect.Paths {
 		out = append(out, item{path + "/{path}", append(merge(scope, options), pathParam), make("WithPath")})
 	}
 	return out
-}
-
-func optionsOf(s *api.Subresource) []param {
-	if s.New == nil {
-		return nil
-	}
-	obj := s.New()
-	if _, ok := obj.(runtime.Object); !ok {
-		return nil
-	}
-	return paramsOf(obj)
 }

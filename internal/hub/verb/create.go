@@ -222,9 +222,9 @@ func learn(t target, key string, rev int64, stored []byte, o api.Object) *cache.
 	return t.cache.Learn(key, rev, stored, o)
 }
 
-// admissionNamespace is what admission is told: a Namespace object counts as inside itself.
+// admissionNamespace is the namespace that admission is told of.
 func admissionNamespace(k *api.Kind, namespace string, o api.Object) string {
-	if k.Group == "" && k.Resource == "namespaces" && o != nil {
+	if k.OwnNamespace && o != nil {
 		return o.GetName()
 	}
 	return namespace
