@@ -49,6 +49,12 @@ type Kind struct {
 	// Virtual kinds are not stored: a create is answered by a Handler in the hub (reviews).
 	Virtual bool
 
+	// Untracked says that of a Virtual kind no managed fields are kept: nobody ever sees the body again (Binding).
+	Untracked bool
+	// Refuse makes the error of a body of a Virtual kind that does not hold, where that is not the 422 that names the kind and
+	// the object. errs is not empty.
+	Refuse func(name string, errs field.ErrorList) error
+
 	// OwnNamespace says that an object counts as inside the namespace of its own name, for authorization, admission and URLs,
 	// though it is stored outside of all (Namespace).
 	OwnNamespace bool
@@ -91,6 +97,13 @@ type Kind struct {
 	// DefaultOrphan makes "orphan" the propagation policy when a delete names none (ReplicationController, as it was before
 	// there were propagation policies).
 	DefaultOrphan bool
+	// ReturnsDeleted has a delete that removes the object answered with the object; otherwise it is answered with a Status.
+	ReturnsDeleted bool
+	// Termination, for a kind whose objects have a second set of finalizers in their spec (Namespace).
+	Termination *Termination
+	// Unowned kinds own nothing and are owned by nothing, so that the garbage collector does not watch them (events, which are
+	// many and go by themselves).
+	Unowned bool
 
 	Subresources []Subresource
 
@@ -108,6 +121,10 @@ type Kind struct {
 	// so that an unknown one can be refused without an object.
 	Fields      func(obj Object) fields.Set
 	FieldLabels []string
+
+	// Partition, when set, is the field by whose value the watch cache divides the objects of the kind, so that a list or watch
+	// of those with one value looks at no others.
+	Partition *Partition
 
 	// TTLSeconds is how long the stored object lives; zero means for ever (events: 3600).
 	TTLSeconds int64
@@ -127,6 +144,8 @@ type Subresource struct {
 
 	// Default fills the unset fields of a body that is no object of the parent kind, before its managed fields are reckoned.
 	Default func(body runtime.Object)
+	// Untracked says that of such a body no managed fields are kept: nobody ever sees it again (binding, eviction).
+	Untracked bool
 
 	// PrepareUpdate copies from old all that this subresource may not change.
 	PrepareUpdate  func(obj, old Object)
@@ -149,6 +168,25 @@ type Scale struct {
 	// Get returns desired and observed replicas and the label selector of the pods, in its string form.
 	Get func(obj Object) (spec, status int32, selector string)
 	Set func(obj Object, replicas int32)
+}
+
+// Termination describes the deletion of a kind whose objects have finalizers in their spec besides those in their metadata.
+type Termination struct {
+	// Begin marks an object that has not been marked before as being deleted at a time of whole seconds, and shows it in its
+	// status.
+	Begin func(obj Object, at metav1.Time)
+	// Held reports whether the finalizers in the spec still keep the object.
+	Held func(obj Object) bool
+}
+
+// Partition is a field of a kind's objects that divides them.
+type Partition struct {
+	Field string // as field selectors call it: "spec.nodeName"
+	// Of returns the field's value; "" belongs to no part.
+	Of func(obj Object) string
+	// Path leads to the same value in the object's protobuf message, by field numbers from the outside in (generated.proto of
+	// k8s.io/api), so that it can be read without decoding the object.
+	Path []int
 }
 
 // View tells how a kind is made from another one that is stored (events.k8s.io Event from core Event).

@@ -4,6 +4,8 @@ import (
 	"sampan.dev/internal/api"
 
 	authorizationv1 "k8s.io/api/authorization/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 )
 
@@ -44,5 +46,11 @@ func review(kind, singular string, make func() api.Object, check func(api.Object
 		Verbs: []string{"create"}, Virtual: true,
 		New:      make,
 		Validate: check,
+		Refuse:   refuse,
 	}
+}
+
+// refuse makes a 422 that names neither the kind nor the object, as upstream's does.
+func refuse(_ string, errs field.ErrorList) error {
+	return apierrors.NewInvalid(schema.GroupKind{Group: authorizationv1.GroupName}, "", errs)
 }

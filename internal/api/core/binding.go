@@ -1,10 +1,14 @@
 package core
 
 import (
+	"net/http"
+
 	"sampan.dev/internal/api"
 	"sampan.dev/internal/api/valid"
 
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 )
 
@@ -13,11 +17,19 @@ import (
 func Bindings() *api.Kind {
 	return &api.Kind{
 		Version: "v1", Kind: "Binding", Resource: "bindings", Singular: "binding", Namespaced: true,
-		New:      func() api.Object { return &corev1.Binding{} },
-		Verbs:    []string{"create"},
-		Virtual:  true,
+		New:     func() api.Object { return &corev1.Binding{} },
+		Verbs:   []string{"create"},
+		Virtual: true, Untracked: true,
 		Validate: api.Check(ValidateBinding),
+		Refuse:   refuseBinding,
 	}
+}
+
+// refuseBinding makes a 500 without a reason, as upstream does, which has no class for it.
+func refuseBinding(_ string, errs field.ErrorList) error {
+	return &apierrors.StatusError{ErrStatus: metav1.Status{
+		Status: metav1.StatusFailure, Code: http.StatusInternalServerError, Reason: metav1.StatusReasonUnknown, Message: errs.ToAggregate().Error(),
+	}}
 }
 
 // ValidateBinding checks a binding, of bindings and of pods/binding: it must point at a node.

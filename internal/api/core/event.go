@@ -34,6 +34,7 @@ func Events() *api.Kind {
 			"reason", "reportingComponent", "source", "type",
 		},
 		TTLSeconds: 3600,
+		Unowned:    true,
 	}
 }
 

@@ -24,7 +24,9 @@ func Namespaces() *api.Kind {
 		NewList: func() runtime.Object { return &corev1.NamespaceList{} },
 		Verbs:   []string{"create", "delete", "get", "list", "patch", "update", "watch"},
 
-		OwnNamespace: true,
+		OwnNamespace:   true,
+		ReturnsDeleted: true,
+		Termination:    &api.Termination{Begin: beginTermination, Held: held},
 
 		Default:       api.On(defaultNamespace),
 		PrepareCreate: api.On(prepareNamespace),
@@ -60,6 +62,15 @@ func Namespaces() *api.Kind {
 		FieldLabels: []string{"status.phase"},
 	}
 }
+
+// beginTermination starts the end of a namespace, which its phase shows.
+func beginTermination(obj api.Object, at metav1.Time) {
+	ns := obj.(*corev1.Namespace)
+	ns.DeletionTimestamp = &at
+	ns.Status.Phase = corev1.NamespaceTerminating
+}
+
+func held(obj api.Object) bool { return len(obj.(*corev1.Namespace).Spec.Finalizers) > 0 }
 
 func defaultNamespace(ns *corev1.Namespace) {
 	labelNamespace(ns)

@@ -45,6 +45,12 @@ func Pods() *api.Kind {
 			"spec.nodeName", "spec.restartPolicy", "spec.schedulerName", "spec.serviceAccountName", "spec.hostNetwork",
 			"status.phase", "status.podIP", "status.podIPs", "status.nominatedNodeName",
 		},
+		Partition: &api.Partition{
+			Field: "spec.nodeName",
+			Of:    func(obj api.Object) string { return obj.(*corev1.Pod).Spec.NodeName },
+			Path:  []int{2, 10}, // Pod.spec, PodSpec.nodeName
+		},
+		ReturnsDeleted: true,
 	}
 }
 
@@ -56,7 +62,10 @@ func podSubresources() []api.Subresource {
 			Name: "attach", Verbs: stream, GVK: v1("PodAttachOptions"),
 			Connect: &api.Connect{Acts: api.AlwaysActs, Options: func() runtime.Object { return &corev1.PodAttachOptions{} }},
 		},
-		{Name: "binding", Verbs: []string{"create"}, GVK: v1("Binding"), New: func() runtime.Object { return &corev1.Binding{} }},
+		{
+			Name: "binding", Verbs: []string{"create"}, GVK: v1("Binding"), Untracked: true,
+			New: func() runtime.Object { return &corev1.Binding{} },
+		},
 		{
 			Name: "ephemeralcontainers", Verbs: statusVerbs,
 			PrepareUpdate:  api.OnChange(prepareEphemeral),
@@ -65,7 +74,7 @@ func podSubresources() []api.Subresource {
 		},
 		{
 			Name: "eviction", Verbs: []string{"create"}, GVK: schemaGVK{Group: "policy", Version: "v1", Kind: "Eviction"},
-			New: func() runtime.Object { return &policyv1.Eviction{} },
+			New: func() runtime.Object { return &policyv1.Eviction{} }, Untracked: true,
 		},
 		{
 			Name: "exec", Verbs: stream, GVK: v1("PodExecOptions"),

@@ -34,6 +34,7 @@ func Services() *api.Kind {
 		Warnings:       func(obj, _ api.Object) []string { return serviceWarnings(obj.(*corev1.Service)) },
 		CreateOnUpdate: true,
 		Unconditional:  true,
+		ReturnsDeleted: true,
 		Subresources: []api.Subresource{
 			{
 				Name: "proxy", Verbs: proxyVerbs, GVK: schemaGVK{Version: "v1", Kind: "ServiceProxyOptions"},

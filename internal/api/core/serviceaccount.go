@@ -30,6 +30,7 @@ func ServiceAccounts() *api.Kind {
 		ValidateName:   apivalidation.ValidateServiceAccountName,
 		Warnings:       serviceAccountWarnings,
 		Unconditional:  true,
+		ReturnsDeleted: true,
 		Subresources: []api.Subresource{{
 			Name: "token", Verbs: []string{"create"},
 			GVK: schemaGVK{Group: "authentication.k8s.io", Version: "v1", Kind: "TokenRequest"},

@@ -12,7 +12,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 )
 
-// World is a view of the metadata of every stored kind that can be listed, watched and deleted, events excepted.
+// World is a view of the metadata of every stored kind that can be listed, watched, deleted and owned.
 type World struct {
 	kinds     *api.Kinds
 	informers map[schema.GroupVersionResource]*cache.Informer[api.Object]
@@ -29,10 +29,9 @@ func NewWorld(kinds *api.Kinds, door client.Reader, log *slog.Logger) *World {
 	return w
 }
 
-// watched excludes views, which would show the same objects twice, and events, which own and are owned by nothing, are many,
-// and go by themselves.
+// watched excludes what cannot be owned, and views, which would show the same objects twice.
 func watched(k *api.Kind) bool {
-	return !k.Virtual && k.View == nil && k.Resource != "events" && k.Can("list") && k.Can("watch") && k.Can("delete")
+	return !k.Virtual && k.View == nil && !k.Unowned && k.Can("list") && k.Can("watch") && k.Can("delete")
 }
 
 // Run watches until ctx ends.

@@ -60,7 +60,7 @@ func BenchmarkWriteToWatchers(b *testing.B) {
 	got := make(chan struct{}, 1000)
 	var wg sync.WaitGroup
 	for n := range nodes {
-		cu, err := w.c.Watch(Scope{Node: fmt.Sprintf("n%d", n)}, w.c.revision.Load())
+		cu, err := w.c.Watch(Scope{Part: fmt.Sprintf("n%d", n)}, w.c.revision.Load())
 		if err != nil {
 			b.Fatal(err)
 		}

@@ -20,7 +20,7 @@ type Cache struct {
 	prefix string
 	st     store.Store
 	log    *slog.Logger
-	node   func(*Entry) string // nil for kinds without a node
+	part   func(*Entry) string // the value of the kind's partition field; nil for kinds without one
 	envs   atomic.Pointer[envelope]
 	bounds *Bounds
 
@@ -34,10 +34,10 @@ type Cache struct {
 	mu struct {
 		sync.Mutex
 		byKey    *btree.BTreeG[*Entry]
-		byNode   *btree.BTreeG[placed]
+		byPart   *btree.BTreeG[placed]
 		log      *journal              // nil before the first load
 		keys     map[string]*partition // by key
-		nodes    map[string]*partition // by node
+		parts    map[string]*partition // by value of the partition field
 		retained []retained            // oldest first; the state of the newest is current's
 		kept     []retained            // that somebody has asked for by revision, oldest first
 		learned  map[int64]*Entry
@@ -54,10 +54,10 @@ func New(kind *api.Kind, st store.Store, bounds *Bounds, log *slog.Logger) *Cach
 		prefix: kind.StoragePrefix(),
 		st:     st,
 		log:    log.With("component", "cache", "resource", kind.Resource),
-		node:   nodeOf(kind),
+		part:   partOf(kind),
 		ready:  make(chan struct{}),
 	}
-	c.mu.keys, c.mu.nodes = map[string]*partition{}, map[string]*partition{}
+	c.mu.keys, c.mu.parts = map[string]*partition{}, map[string]*partition{}
 	c.mu.learned = map[int64]*Entry{}
 	return c
 }

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"sampan.dev/internal/api"
+	"sampan.dev/internal/api/core"
 	"sampan.dev/internal/hub/store"
 	"sampan.dev/internal/hub/store/memory"
 
@@ -28,6 +29,7 @@ var pods = &api.Kind{
 			p.Spec.RestartPolicy = corev1.RestartPolicyAlways
 		}
 	},
+	Partition: core.Pods().Partition,
 }
 
 var quiet = slog.New(slog.NewTextHandler(io.Discard, nil))
@@ -186,10 +188,10 @@ func TestSnapshotsAreImmutable(t *testing.T) {
 		r3 := w.update("a", "n2", r1)
 		r4 := w.delete("b", r2)
 		s4, _ := w.c.Snapshot(w.ctx, r4)
-		if s1.Len("") != 1 || s1.Get(w.key("a")).Revision != r1 || len(s1.ByNode("n1")) != 1 {
+		if s1.Len("") != 1 || s1.Get(w.key("a")).Revision != r1 || len(s1.Part("n1")) != 1 {
 			t.Errorf("the first snapshot has changed")
 		}
-		if s4.Len("") != 1 || s4.Get(w.key("a")).Revision != r3 || len(s4.ByNode("n1")) != 0 || len(s4.ByNode("n2")) != 1 {
+		if s4.Len("") != 1 || s4.Get(w.key("a")).Revision != r3 || len(s4.Part("n1")) != 0 || len(s4.Part("n2")) != 1 {
 			t.Errorf("the last snapshot is wrong")
 		}
 		for rev, want := range map[int64]int{r1: 1, r2: 2, r3: 2, r4: 1} {
@@ -239,7 +241,7 @@ func TestPastStates(t *testing.T) {
 		}
 		// What is not retained is read from the store, with the entries that are known.
 		cur, _ := w.c.Snapshot(w.ctx, rev)
-		if s, err := w.c.At(w.ctx, rev-1); err != nil || s.Get(w.key("a")).Revision != rev-1 || len(s.ByNode("n2")) != 1 {
+		if s, err := w.c.At(w.ctx, rev-1); err != nil || s.Get(w.key("a")).Revision != rev-1 || len(s.Part("n2")) != 1 {
 			t.Errorf("read from the store: %v", err)
 		}
 		if s, err := w.c.At(w.ctx, rev); err != nil || s.Get(w.key("a")) != cur.Get(w.key("a")) {
@@ -261,8 +263,8 @@ func TestWatchScopes(t *testing.T) {
 
 		// Cursors that join later and want history, and such that want none.
 		key := w.watch(Scope{Key: w.key("a")}, start)
-		n1 := w.watch(Scope{Node: "n1"}, start)
-		n2 := w.watch(Scope{Node: "n2"}, a)
+		n1 := w.watch(Scope{Part: "n1"}, start)
+		n2 := w.watch(Scope{Part: "n2"}, a)
 		ns := w.watch(Scope{Prefix: "/registry/pods/other/"}, start)
 		w.want(key, fmt.Sprintf("+a@%d", a))
 		w.want(n1, fmt.Sprintf("+a@%d", a))
@@ -283,7 +285,7 @@ func TestWatchScopes(t *testing.T) {
 			cu.Close()
 			cu.Close()
 		}
-		if n := len(w.c.mu.keys) + len(w.c.mu.nodes); n != 0 {
+		if n := len(w.c.mu.keys) + len(w.c.mu.parts); n != 0 {
 			t.Errorf("%d partitions left", n)
 		}
 	})
@@ -365,7 +367,7 @@ func TestNextWaitsAndWakes(t *testing.T) {
 func TestCursorFallsOutOfLog(t *testing.T) {
 	inWorld(t, func(w *world) {
 		rev := w.create("a", "n1")
-		all, node := w.watch(Scope{}, rev), w.watch(Scope{Node: "n1"}, rev)
+		all, node := w.watch(Scope{}, rev), w.watch(Scope{Part: "n1"}, rev)
 		start := rev
 		for range 400 {
 			rev = w.update("a", "n1", rev)
@@ -380,7 +382,7 @@ func TestCursorFallsOutOfLog(t *testing.T) {
 		if _, err := w.c.Watch(Scope{}, start); !errors.Is(err, store.ErrCompacted) {
 			t.Errorf("a watch from before the log: %v", err)
 		}
-		late := w.watch(Scope{Node: "n1"}, rev-keepMin)
+		late := w.watch(Scope{Part: "n1"}, rev-keepMin)
 		if n := len(w.drain(late)); n != keepMin {
 			t.Errorf("%d events of the last %d", n, keepMin)
 		}
@@ -427,7 +429,7 @@ func TestReloadOnLostHistory(t *testing.T) {
 		time.Sleep(time.Second)
 		w.want(cu, fmt.Sprintf("+b@%d", b))
 
-		w.watch(Scope{Node: "n1"}, b)
+		w.watch(Scope{Part: "n1"}, b)
 		old, _ := w.c.Snapshot(w.ctx, 0)
 		st.end <- store.ErrCompacted
 		synctest.Wait()
@@ -461,8 +463,8 @@ func TestLoadByPages(t *testing.T) {
 		go func() { defer close(done); w.c.Run(w.ctx) }()
 		<-w.c.Ready()
 		s, _ := w.c.Snapshot(w.ctx, 0)
-		if s.Len("") != n || s.Len("/registry/pods/") != n || s.Len("/registry/pods/d/p0000") != 10 || len(s.ByNode("n3")) != n/7 {
-			t.Errorf("%d pods, %d by prefix, %d on n3", s.Len(""), s.Len("/registry/pods/d/p0000"), len(s.ByNode("n3")))
+		if s.Len("") != n || s.Len("/registry/pods/") != n || s.Len("/registry/pods/d/p0000") != 10 || len(s.Part("n3")) != n/7 {
+			t.Errorf("%d pods, %d by prefix, %d on n3", s.Len(""), s.Len("/registry/pods/d/p0000"), len(s.Part("n3")))
 		}
 		var keys []string
 		s.Ascend("/registry/pods/d/", w.key("p00998"), func(e *Entry) bool { keys = append(keys, e.Key); return len(keys) < 2 })

@@ -8,11 +8,11 @@ import (
 	"sampan.dev/internal/hub/store"
 )
 
-// Scope narrows a watch so that a partition of the log can serve it. At most one of Key and Node is set.
+// Scope narrows a watch so that a partition of the log can serve it. At most one of Key and Part is set.
 type Scope struct {
 	Prefix string // keys that start with it; "" is the whole kind
 	Key    string // just this key
-	Node   string // pods whose spec.nodeName is, or was before the event, this
+	Part   string // objects whose partition field (api.Partition) is, or was before the event, this
 }
 
 // partition is a journal of the events of one scope, kept while cursors read it. What happened before it was made, its
@@ -61,7 +61,7 @@ func (c *Cache) Watch(scope Scope, after int64) (*Cursor, error) {
 		return nil, &TooOldError{Prefix: c.prefix, After: after, Floor: c.mu.log.floor}
 	}
 	cu := &Cursor{c: c, scope: scope, after: after, seen: after}
-	if scope.Key == "" && scope.Node == "" {
+	if scope.Key == "" && scope.Part == "" {
 		cu.j, cu.at = c.mu.log, c.mu.log.after(after)
 		return cu, nil
 	}
@@ -86,7 +86,7 @@ func (c *Cache) partsLocked(scope Scope) (map[string]*partition, string) {
 	if scope.Key != "" {
 		return c.mu.keys, scope.Key
 	}
-	return c.mu.nodes, scope.Node
+	return c.mu.parts, scope.Part
 }
 
 // inScope reports whether a watch of a partition wants e.
@@ -94,7 +94,7 @@ func (c *Cache) inScope(scope Scope, e *Event) bool {
 	if scope.Key != "" {
 		return e.Entry.Key == scope.Key
 	}
-	return c.node != nil && (c.node(e.Entry) == scope.Node || c.node(e.Prev) == scope.Node)
+	return c.part != nil && (c.part(e.Entry) == scope.Part || c.part(e.Prev) == scope.Part)
 }
 
 // Next blocks until there are events and returns all that are there (the slice is valid until the next call). It returns

@@ -128,7 +128,7 @@ func TestEntryForms(t *testing.T) {
 			if !bytes.Equal(e.Stored(), stored) {
 				t.Error("the stored bytes have changed")
 			}
-			if got := podNode(e); got != "n1" {
+			if got := partOf(pods)(e); got != "n1" {
 				t.Errorf("node %q", got)
 			}
 			j2, _ := e.JSON()
@@ -149,7 +149,7 @@ func TestEntryOfBrokenValue(t *testing.T) {
 		if _, err := e.JSON(); err == nil {
 			t.Errorf("%q has JSON", b)
 		}
-		podNode(e)
+		partOf(pods)(e)
 	}
 }
 

@@ -76,7 +76,7 @@ func (c *Cache) load(ctx context.Context) error {
 // it, with the forms that have been made of them.
 func (c *Cache) read(ctx context.Context, revision int64) (*Snapshot, error) {
 	have := c.current.Load()
-	s := &Snapshot{byKey: btree.NewG(degree, lessKey), byNode: c.newNodeIndex()}
+	s := &Snapshot{byKey: btree.NewG(degree, lessKey), byPart: c.newPartIndex()}
 	take := func(kvs []store.KV) error {
 		for _, e := range c.entries(have, kvs) {
 			if e.bad != nil {
@@ -87,8 +87,8 @@ func (c *Cache) read(ctx context.Context, revision int64) (*Snapshot, error) {
 				continue
 			}
 			s.byKey.ReplaceOrInsert(e)
-			if s.byNode != nil {
-				s.byNode.ReplaceOrInsert(placed{c.node(e), e})
+			if s.byPart != nil {
+				s.byPart.ReplaceOrInsert(placed{c.part(e), e})
 			}
 		}
 		return nil
@@ -144,8 +144,8 @@ func (c *Cache) entries(have *Snapshot, kvs []store.KV) []*Entry {
 	return out
 }
 
-func (c *Cache) newNodeIndex() *btree.BTreeG[placed] {
-	if c.node == nil {
+func (c *Cache) newPartIndex() *btree.BTreeG[placed] {
+	if c.part == nil {
 		return nil
 	}
 	return btree.NewG(degree, lessPlace)
@@ -159,7 +159,7 @@ func (c *Cache) replace(s *Snapshot) {
 	if !first {
 		c.mu.retained[len(c.mu.retained)-1].until = c.revision.Load()
 		c.mu.log.fail()
-		for _, parts := range []map[string]*partition{c.mu.keys, c.mu.nodes} {
+		for _, parts := range []map[string]*partition{c.mu.keys, c.mu.parts} {
 			for name, p := range parts {
 				p.fail()
 				delete(parts, name)
@@ -170,7 +170,7 @@ func (c *Cache) replace(s *Snapshot) {
 		c.mu.byKey.Ascend(func(e *Entry) bool { c.bounds.succeed(nil, e); return true })
 	}
 	s.byKey.Ascend(func(e *Entry) bool { c.bounds.succeed(e, nil); return true })
-	c.mu.byKey, c.mu.byNode, c.mu.bad = s.byKey, s.byNode, nil
+	c.mu.byKey, c.mu.byPart, c.mu.bad = s.byKey, s.byPart, nil
 	for key, e := range s.bad {
 		c.setBadLocked(key, e)
 	}
@@ -272,7 +272,7 @@ func (c *Cache) applyLocked(ev *store.Event, now time.Time, touched map[*journal
 	if p := c.mu.keys[ev.Key]; p != nil {
 		add(p.journal)
 	}
-	if c.node != nil {
+	if c.part != nil {
 		c.placeLocked(&out, add)
 	}
 }
@@ -289,25 +289,26 @@ func (c *Cache) freshLocked(ev *store.Event) (fresh, bad *Entry) {
 	return e, c.badly(e, &ev.KV, false)
 }
 
-// placeLocked keeps the node index, and tells the partitions of the node that a pod is on and of the one it was on.
+// placeLocked keeps the index of the parts, and appends the event to the journals of the part that the object is in and of the
+// one it was in.
 func (c *Cache) placeLocked(out *Event, add func(*journal)) {
 	is, was := "", ""
 	if out.Type != Deleted {
-		is = c.node(out.Entry)
+		is = c.part(out.Entry)
 	}
 	if out.Prev != nil {
-		was = c.node(out.Prev)
+		was = c.part(out.Prev)
 	}
 	if out.Prev != nil && (out.Type == Deleted || is != was) {
-		c.mu.byNode.Delete(placed{was, out.Prev})
+		c.mu.byPart.Delete(placed{was, out.Prev})
 	}
 	if out.Type != Deleted {
-		c.mu.byNode.ReplaceOrInsert(placed{is, out.Entry})
+		c.mu.byPart.ReplaceOrInsert(placed{is, out.Entry})
 	}
-	if p := c.mu.nodes[is]; p != nil && is != "" {
+	if p := c.mu.parts[is]; p != nil && is != "" {
 		add(p.journal)
 	}
-	if p := c.mu.nodes[was]; p != nil && was != "" && was != is {
+	if p := c.mu.parts[was]; p != nil && was != "" && was != is {
 		add(p.journal)
 	}
 }
@@ -316,7 +317,7 @@ func (c *Cache) placeLocked(out *Event, add func(*journal)) {
 func (c *Cache) publishLocked(revision int64) {
 	s := c.mu.retained[len(c.mu.retained)-1].Snapshot
 	if s.Revision != revision {
-		s = &Snapshot{Revision: revision, byKey: s.byKey, byNode: s.byNode, bad: s.bad}
+		s = &Snapshot{Revision: revision, byKey: s.byKey, byPart: s.byPart, bad: s.bad}
 	}
 	c.current.Store(s)
 	c.revision.Store(revision)
@@ -346,7 +347,7 @@ func (c *Cache) tidy(ctx context.Context) {
 				c.forgetLocked(now)
 				c.mu.kept = slices.DeleteFunc(c.mu.kept, func(r retained) bool { return now.Sub(r.made) > keepAskedFor })
 			}
-			for _, parts := range []map[string]*partition{c.mu.keys, c.mu.nodes} {
+			for _, parts := range []map[string]*partition{c.mu.keys, c.mu.parts} {
 				for _, p := range parts {
 					p.trim(now, c.mu.log.floor)
 				}

@@ -84,7 +84,7 @@ func (c *Cache) retainedAt(cur *Snapshot, revision int64) *Snapshot {
 			until = max(until, cur.Revision)
 		}
 		if r.Revision <= revision && revision <= until {
-			s := &Snapshot{Revision: revision, byKey: r.byKey, byNode: r.byNode, bad: r.bad}
+			s := &Snapshot{Revision: revision, byKey: r.byKey, byPart: r.byPart, bad: r.bad}
 			c.keepLocked(s, 0)
 			return s
 		}
@@ -117,8 +117,8 @@ func (c *Cache) forgetKeptLocked() {
 // retainLocked notes the trees' state, which is that of revision, as a snapshot.
 func (c *Cache) retainLocked(revision int64, now time.Time) {
 	s := &Snapshot{Revision: revision, byKey: c.mu.byKey.Clone(), bad: c.mu.bad}
-	if c.mu.byNode != nil {
-		s.byNode = c.mu.byNode.Clone()
+	if c.mu.byPart != nil {
+		s.byPart = c.mu.byPart.Clone()
 	}
 	c.mu.retained = append(c.mu.retained, retained{Snapshot: s, until: revision, made: now})
 }

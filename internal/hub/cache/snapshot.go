@@ -8,17 +8,17 @@ import (
 
 const degree = 32
 
-// placed is an entry in the node index, ordered by node and then key.
+// placed is an entry in the index of the parts, ordered by the value of the partition field and then by key.
 type placed struct {
-	node string
+	part string
 	e    *Entry
 }
 
 func lessKey(a, b *Entry) bool { return a.Key < b.Key }
 
 func lessPlace(a, b placed) bool {
-	if a.node != b.node {
-		return a.node < b.node
+	if a.part != b.part {
+		return a.part < b.part
 	}
 	return a.e.Key < b.e.Key
 }
@@ -28,7 +28,7 @@ type Snapshot struct {
 	Revision int64
 
 	byKey  *btree.BTreeG[*Entry]
-	byNode *btree.BTreeG[placed] // nil but for pods
+	byPart *btree.BTreeG[placed] // nil for kinds without a partition field
 	bad    map[string]*Entry     // what cannot be read; no other entry is at these keys
 }
 
@@ -61,14 +61,14 @@ func (s *Snapshot) Len(prefix string) int {
 	return n
 }
 
-// ByNode returns the pods of one node in key order (only the pods cache keeps this index).
-func (s *Snapshot) ByNode(node string) []*Entry {
-	if s.byNode == nil {
+// Part returns the entries whose partition field has the value, in key order; none for a kind without such a field.
+func (s *Snapshot) Part(value string) []*Entry {
+	if s.byPart == nil {
 		return nil
 	}
 	var out []*Entry
-	s.byNode.AscendGreaterOrEqual(placed{node, &Entry{}}, func(p placed) bool {
-		if p.node != node {
+	s.byPart.AscendGreaterOrEqual(placed{value, &Entry{}}, func(p placed) bool {
+		if p.part != value {
 			return false
 		}
 		out = append(out, p.e)

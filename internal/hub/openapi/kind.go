@@ -108,17 +108,12 @@ func (b *builder) object() []operation {
 	if k.Can("delete") {
 		o := b.op("delete", "delete", "delete", "delete"+article(k.Kind)+k.Kind)
 		o.body, o.answer, o.codes, o.params = deleteOptions, statusAnswer, []int{200, 202}, paramsOf(metav1.DeleteOptions{})
-		if returnsDeleted(k) {
+		if k.ReturnsDeleted && k.Termination == nil { // upstream's document has a Status for namespaces, which they answer with only in the end
 			o.answer = b.def
 		}
 		out = append(out, o)
 	}
 	return out
-}
-
-// returnsDeleted names the kinds whose deletion answers with the object and not with a Status.
-func returnsDeleted(k *api.Kind) bool {
-	return k.Group == "" && slices.Contains([]string{"pods", "serviceaccounts", "services"}, k.Resource)
 }
 
 func (b *builder) readWrite(can func(verb string) bool, what string) []operation {

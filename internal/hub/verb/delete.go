@@ -59,7 +59,7 @@ func (e *Engine) Delete(ctx context.Context, req *Request, opts metav1.DeleteOpt
 	if err != nil {
 		return Result{}, false, err
 	}
-	if act != remove || returnsDeleted(t.stored) {
+	if act != remove || t.stored.ReturnsDeleted {
 		return res, act == remove, nil
 	}
 	last, err := res.Meta()
@@ -91,18 +91,6 @@ func (e *Engine) deleteUnreadable(ctx context.Context, t target, req *Request, k
 	}), true, nil
 }
 
-// returnsDeleted names the kinds whose delete answers with the object that is gone.
-func returnsDeleted(k *api.Kind) bool {
-	switch k.Group {
-	case "":
-		return slices.Contains([]string{"pods", "services", "serviceaccounts", "namespaces", "podtemplates", "resourcequotas",
-			"persistentvolumes", "persistentvolumeclaims"}, k.Resource)
-	case "storage.k8s.io", "resource.k8s.io":
-		return true
-	}
-	return false
-}
-
 func deletePreconditions(k *api.Kind, old api.Object, opts *metav1.DeleteOptions) error {
 	p := opts.Preconditions
 	if p == nil {
@@ -125,13 +113,12 @@ func deletePreconditions(k *api.Kind, old api.Object, opts *metav1.DeleteOptions
 func deletion(k *api.Kind, old api.Object, opts *metav1.DeleteOptions, at time.Time) plan {
 	at = at.Truncate(time.Second)
 	obj := old.DeepCopyObject().(api.Object)
-	isNamespace := k.Group == "" && k.Resource == "namespaces"
-	if isNamespace && obj.GetDeletionTimestamp() == nil {
-		terminate(obj)
+	if k.Termination != nil && obj.GetDeletionTimestamp() == nil {
+		k.Termination.Begin(obj, metav1.NewTime(at))
 		obj.SetFinalizers(collectorFinalizers(k, obj, opts))
 		return plan{act: write, obj: obj}
 	}
-	if namespaceHeld(obj) {
+	if heldBySpec(k, obj) {
 		return plan{act: keep}
 	}
 	if g := opts.GracePeriodSeconds; g != nil && *g < 0 {
@@ -156,6 +143,11 @@ func deletion(k *api.Kind, old api.Object, opts *metav1.DeleteOptions, at time.T
 		return plan{act: remove, obj: obj} // upstream stores the mark before it removes, and answers with it
 	}
 	return plan{act: remove}
+}
+
+// heldBySpec reports whether finalizers in the spec of obj keep it.
+func heldBySpec(k *api.Kind, obj api.Object) bool {
+	return k.Termination != nil && k.Termination.Held(obj)
 }
 
 // grace sets or shortens the time an object has left. graceful says that it has been set on obj; pending that a graceful

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"sampan.dev/internal/api"
+	"sampan.dev/internal/api/core"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -21,7 +22,7 @@ func TestDeletionPlan(t *testing.T) {
 		return 30
 	}}
 	maps := &api.Kind{Version: "v1", Kind: "ConfigMap", Resource: "configmaps"}
-	spaces := &api.Kind{Version: "v1", Kind: "Namespace", Resource: "namespaces"}
+	spaces := &api.Kind{Version: "v1", Kind: "Namespace", Resource: "namespaces", Termination: core.Namespaces().Termination}
 	orphans := &api.Kind{Version: "v1", Kind: "Old", Resource: "olds", DefaultOrphan: true}
 	pod := func(since time.Duration, grace int64, finalizers ...string) api.Object {
 		p := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: "x", Generation: 1, Finalizers: finalizers}}
@@ -55,7 +56,7 @@ func TestDeletionPlan(t *testing.T) {
 		{"background overrides", maps, pod(live, 0, "foregroundDeletion"), metav1.DeleteOptions{PropagationPolicy: new(metav1.DeletePropagationBackground)}, "remove"},
 		{"what is there stays", maps, pod(live, 0, "orphan", "f"), metav1.DeleteOptions{}, "write 0 0 [orphan f]"},
 		{"by default orphan", orphans, pod(live, 0), metav1.DeleteOptions{}, "write 0 0 [orphan]"},
-		{"namespace", spaces, &corev1.Namespace{Spec: corev1.NamespaceSpec{Finalizers: []corev1.FinalizerName{"kubernetes"}}}, metav1.DeleteOptions{}, "write now none []"},
+		{"namespace", spaces, &corev1.Namespace{Spec: corev1.NamespaceSpec{Finalizers: []corev1.FinalizerName{"kubernetes"}}}, metav1.DeleteOptions{}, "write 0 none []"},
 	} {
 		p := deletion(c.kind, c.old, &c.opts, at)
 		got := [...]string{keep: "keep", write: "write", remove: "remove"}[p.act]
@@ -65,9 +66,6 @@ func TestDeletionPlan(t *testing.T) {
 				grace = fmt.Sprint(*g)
 			}
 			when := fmt.Sprint(int(p.obj.GetDeletionTimestamp().Sub(at).Seconds()))
-			if c.kind == spaces {
-				when = "now" // it takes the time itself
-			}
 			got += fmt.Sprintf(" %s %s %v", when, grace, p.obj.GetFinalizers())
 		}
 		if got != c.want {

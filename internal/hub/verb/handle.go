@@ -14,7 +14,7 @@ import (
 
 // handle answers creates that are not plain writes.
 func (e *Engine) handle(ctx context.Context, req *Request, obj runtime.Object, opts metav1.CreateOptions) (Result, error) {
-	k := req.Kind
+	k, sub := req.Kind, req.Kind.Sub(req.Ref.Subresource)
 	h := e.cfg.Handlers[HandlerKey(k.GR(), req.Ref.Subresource)]
 	if h == nil {
 		return Result{}, apierrors.NewMethodNotSupported(k.GR(), "create")
@@ -24,13 +24,17 @@ func (e *Engine) handle(ctx context.Context, req *Request, obj runtime.Object, o
 		if k.Default != nil && req.Ref.Subresource == "" {
 			k.Default(o)
 		}
-		if sub := k.Sub(req.Ref.Subresource); sub != nil && sub.Default != nil {
+		untracked := k.Untracked
+		if sub != nil {
+			untracked = sub.Untracked
+		}
+		if sub != nil && sub.Default != nil {
 			sub.Default(o)
 		}
 		if err := settleNamespace(k, req.Ref.Namespace, o); err != nil {
 			return Result{}, err
 		}
-		if e.cfg.Patches != nil && !answeredByStatus(k, req.Ref.Subresource) {
+		if e.cfg.Patches != nil && !untracked {
 			e.cfg.Patches.Track(k, req.Ref.Subresource, o, nil, apply.Manager(opts.FieldManager, req.UserAgent))
 		}
 		if name == "" {
@@ -48,14 +52,10 @@ func (e *Engine) handle(ctx context.Context, req *Request, obj runtime.Object, o
 	}
 	if o, ok := obj.(api.Object); ok && req.Ref.Subresource == "" && k.Validate != nil {
 		if errs := k.Validate(o); len(errs) > 0 {
-			if k.Group == "" && k.Kind == "Binding" {
-				return Result{}, unknownError(errs.ToAggregate().Error()) // upstream has no class for it
+			if k.Refuse != nil {
+				return Result{}, k.Refuse(name, errs)
 			}
-			gk := k.GVK().GroupKind()
-			if gk.Group == "authorization.k8s.io" { // upstream's reviews name neither their kind nor themselves
-				gk.Kind, name = "", ""
-			}
-			return Result{}, apierrors.NewInvalid(gk, name, errs)
+			return Result{}, apierrors.NewInvalid(k.GVK().GroupKind(), name, errs)
 		}
 	}
 	if err := chain.Validate(ctx, attrs); err != nil {
@@ -72,9 +72,4 @@ func (e *Engine) handle(ctx context.Context, req *Request, obj runtime.Object, o
 		st.Code = 201
 	}
 	return Made(out), nil
-}
-
-// answeredByStatus names the creates whose body nobody ever sees again: they need no managed fields.
-func answeredByStatus(k *api.Kind, sub string) bool {
-	return k.Group == "" && (k.Resource == "pods" && (sub == "binding" || sub == "eviction") || k.Resource == "bindings")
 }

@@ -25,7 +25,7 @@ type selection struct {
 
 	prefix string // of the keys
 	key    string // the only key it can be, or ""
-	node   string // the only spec.nodeName it can be, for pods, or ""
+	part   string // the only value that the kind's partition field can have, or ""
 }
 
 // MaxSelector is how many characters a selector may have: every object is held against every term of it.
@@ -91,9 +91,9 @@ func (s *selection) narrow(namespace string) {
 		s.key = s.t.stored.Key(namespace, name)
 		return
 	}
-	if s.t.stored.Group == "" && s.t.stored.Resource == "pods" {
-		if node, ok := s.fields.RequiresExactMatch("spec.nodeName"); ok && node != "" {
-			s.node = node
+	if p := s.t.stored.Partition; p != nil {
+		if value, ok := s.fields.RequiresExactMatch(p.Field); ok {
+			s.part = value
 		}
 	}
 }
@@ -154,8 +154,8 @@ func (s *selection) scope() cache.Scope {
 	switch {
 	case s.key != "":
 		return cache.Scope{Key: s.key}
-	case s.node != "":
-		return cache.Scope{Node: s.node}
+	case s.part != "":
+		return cache.Scope{Part: s.part}
 	}
 	return cache.Scope{Prefix: s.prefix}
 }
@@ -188,8 +188,8 @@ func (s *selection) each(ctx context.Context, snap *cache.Snapshot, from string,
 		if en := snap.Get(s.key); en != nil && en.Bad() == nil {
 			visit(en)
 		}
-	case s.node != "":
-		for _, en := range snap.ByNode(s.node) {
+	case s.part != "":
+		for _, en := range snap.Part(s.part) {
 			if !visit(en) {
 				break
 			}

@@ -250,7 +250,7 @@ func (w *writing) validate(obj, old api.Object) error {
 
 // removable tells that the update took away the last thing that kept an object from being deleted.
 func removable(k *api.Kind, obj, old api.Object) bool {
-	if len(obj.GetFinalizers()) > 0 || old.GetDeletionTimestamp() == nil || namespaceHeld(obj) {
+	if len(obj.GetFinalizers()) > 0 || old.GetDeletionTimestamp() == nil || heldBySpec(k, obj) {
 		return false
 	}
 	grace := old.GetDeletionGracePeriodSeconds()
