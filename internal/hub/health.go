@@ -83,7 +83,7 @@ func (h *Hub) healthChecks() checks {
 	fine := func(context.Context) error { return nil }
 	store := func(ctx context.Context) error {
 		for _, st := range h.cfg.stores() {
-			if _, err := st.Revision(ctx); err != nil {
+			if _, err := st.Revision(ctx, ""); err != nil {
 				return err
 			}
 		}

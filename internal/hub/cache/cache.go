@@ -71,9 +71,40 @@ func (c *Cache) Kind() *api.Kind { return c.kind }
 // Store is where the kind's objects are kept, and written to.
 func (c *Cache) Store() store.Store { return c.st }
 
-// Current is the revision that "most recent" means now: the store's. Pass it to Snapshot.
+// Newest returns a snapshot that holds everything that was acknowledged before the call.
+func (c *Cache) Newest(ctx context.Context) (*Snapshot, error) {
+	rev, err := c.Current(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if s := c.current.Load(); s != nil && s.Revision >= rev {
+		return s, nil
+	}
+	for {
+		s, err := c.within(ctx, currentFor, rev)
+		if err == nil || ctx.Err() != nil {
+			return s, err
+		}
+		now, err := c.Current(ctx)
+		if err != nil {
+			return nil, err
+		}
+		rev = min(rev, now) // less than before when the store has failed meanwhile
+	}
+}
+
+// currentFor is how long a reader waits for a revision before it asks whether that is still the one to wait for.
+const currentFor = time.Second
+
+func (c *Cache) within(ctx context.Context, limit time.Duration, rev int64) (*Snapshot, error) {
+	ctx, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	return c.Snapshot(ctx, rev)
+}
+
+// Current is the revision that "most recent" means now, see store.Store's Revision. Pass it to Snapshot.
 func (c *Cache) Current(ctx context.Context) (int64, error) {
-	rev, err := c.st.Revision(ctx)
+	rev, err := c.st.Revision(ctx, c.prefix)
 	if err != nil {
 		return 0, fmt.Errorf("current revision of %s: %w", c.prefix, err)
 	}

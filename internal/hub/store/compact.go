@@ -26,7 +26,7 @@ func CompactEvery(ctx context.Context, s Store, interval time.Duration, log *slo
 	defer t.Stop()
 	var last int64
 	for skipped := 0; ; {
-		now, err := s.Revision(ctx)
+		now, err := s.Revision(ctx, "")
 		if err != nil && ctx.Err() == nil {
 			log.Warn("revision unknown, not compacting", "error", err)
 		}

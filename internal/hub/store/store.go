@@ -96,8 +96,11 @@ type Store interface {
 	Watch(ctx context.Context, prefix string, after int64, fn func([]Event) error) error
 	// RequestProgress asks that every watch on exactly this prefix learn soon that it has reached the current revision.
 	RequestProgress(ctx context.Context, prefix string) error
-	// Revision returns the store's current revision; with the embedded single member and memory, without a round trip.
-	Revision(ctx context.Context) (int64, error)
+	// Revision returns the revision that a reader of prefix has to have reached to have seen every write acknowledged so far:
+	// the store's current one; with the embedded single member and memory, without a round trip. While a store has failed that
+	// will come back, it is the newest that was acknowledged under prefix, because nothing tells the readers of one kind any
+	// more that they have reached what was written to another.
+	Revision(ctx context.Context, prefix string) (int64, error)
 	// Compact forgets history before revision. Reads at and watches from before it then fail with ErrCompacted.
 	Compact(ctx context.Context, revision int64) error
 	// Close releases everything and waits for it.

@@ -119,11 +119,7 @@ func (t target) peek(ctx context.Context, key string) (*cache.Entry, error) {
 
 // newest returns a snapshot that holds everything stored before the call.
 func (t target) newest(ctx context.Context) (*cache.Snapshot, error) {
-	rev, err := t.cache.Current(ctx)
-	if err != nil {
-		return nil, storeError(err)
-	}
-	snap, err := t.cache.Snapshot(ctx, rev)
+	snap, err := t.cache.Newest(ctx)
 	return snap, storeError(err)
 }
 

@@ -41,7 +41,7 @@ func TestSnapshotAndRestore(t *testing.T) {
 	if err := a.Snapshot(t.Context(), file); err == nil {
 		t.Error("a file that is there was overwritten")
 	}
-	before, err := s.Revision(t.Context())
+	before, err := s.Revision(t.Context(), "")
 	if err != nil {
 		t.Fatal(err)
 	}

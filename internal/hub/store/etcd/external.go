@@ -66,7 +66,7 @@ func External(ctx context.Context, cfg ExternalConfig) (*Store, error) {
 	})
 	ctx, cancel := context.WithTimeout(ctx, dialIn)
 	defer cancel()
-	if _, err := s.Revision(ctx); err != nil {
+	if _, err := s.Revision(ctx, ""); err != nil {
 		c.Close()
 		return nil, fmt.Errorf("etcd at %s: %w: %w", strings.Join(cfg.Servers, ","), store.ErrUnready, err)
 	}

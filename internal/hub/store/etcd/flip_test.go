@@ -97,7 +97,7 @@ func writeMuch(t *testing.T, s *Store) map[string]store.KV {
 	if err := s.Apply(t.Context(), batch); err != nil {
 		t.Fatal(err)
 	}
-	rev, err := s.Revision(t.Context())
+	rev, err := s.Revision(t.Context(), "")
 	if err != nil {
 		t.Fatal(err)
 	}

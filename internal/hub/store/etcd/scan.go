@@ -28,6 +28,7 @@ func (s *Store) Scan(ctx context.Context, prefix string, fn func([]store.KV) err
 	if ses.member == nil {
 		return store.Pages(ctx, s, prefix, 0, fn)
 	}
+	s.newest.follow(prefix, 0) // what was acknowledged before is found by the scan
 	if _, ok := ses.member.revision(); !ok {
 		return 0, fmt.Errorf("scan %s: %w: etcd has stopped", prefix, cmp.Or(ses.err(), store.ErrUnready))
 	}

@@ -87,11 +87,4 @@ func (s *Store) by(ctx context.Context, ses *session, verb, key string, f func(c
 }
 
 // told notes that somebody knows of revision.
-func (s *Store) told(revision int64) {
-	for {
-		have := s.acked.Load()
-		if revision <= have || s.acked.CompareAndSwap(have, revision) {
-			return
-		}
-	}
-}
+func (s *Store) told(revision int64) { raise(&s.acked, revision) }

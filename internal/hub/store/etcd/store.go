@@ -24,6 +24,7 @@ type Store struct {
 	prefix string // in place of root
 	now    atomic.Pointer[session]
 	acked  atomic.Int64 // newest revision that anybody has been told of
+	newest newest       // the same, by what is watched
 	keeper *keeper      // nil for an external cluster
 	close  func() error // may be called more than once
 }
@@ -75,6 +76,7 @@ func (s *Store) wrote(revision int64, writes ...store.Write) {
 	}
 	for _, w := range writes {
 		s.keeper.sums.wrote(w.Key, w.Value, revision, w.TTLSeconds > 0)
+		s.newest.wrote(w.Key, revision)
 	}
 }
 
@@ -219,7 +221,7 @@ func (s *Store) swap(ctx context.Context, verb string, w store.Write, expect int
 
 // Revision implements store.Store. While an embedded member has failed it is the newest that anybody has been told of: nobody
 // else can write, so that what has been read before is still true.
-func (s *Store) Revision(ctx context.Context) (int64, error) {
+func (s *Store) Revision(ctx context.Context, prefix string) (int64, error) {
 	ses := s.now.Load()
 	if ses.member != nil {
 		if rev, ok := ses.member.revision(); ok {
@@ -228,7 +230,7 @@ func (s *Store) Revision(ctx context.Context) (int64, error) {
 		if ses.over.Err() != nil && s.keeper.closed() {
 			return 0, fmt.Errorf("revision: %w: etcd has stopped", store.ErrUnready)
 		}
-		return s.acked.Load(), nil
+		return s.newest.under(prefix, s.acked.Load()), nil
 	}
 	r, err := ses.c.Get(ctx, s.in(root)) // no such key; the answer's header is what is wanted
 	if err != nil {

@@ -27,6 +27,9 @@ func (s *Store) RequestProgress(ctx context.Context, prefix string) error {
 
 // Watch implements store.Store. When an embedded member fails, it waits for the next and goes on where it was.
 func (s *Store) Watch(ctx context.Context, prefix string, after int64, fn func([]store.Event) error) error {
+	if s.keeper != nil {
+		s.newest.follow(prefix, s.acked.Load())
+	}
 	for {
 		next := s.keeper.next()
 		ses := s.now.Load()

@@ -235,7 +235,7 @@ func (s *Store) RequestProgress(ctx context.Context, prefix string) error {
 }
 
 // Revision implements store.Store.
-func (s *Store) Revision(ctx context.Context) (int64, error) {
+func (s *Store) Revision(_ context.Context, _ string) (int64, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.mu.closed {

@@ -71,7 +71,7 @@ func TestFullBack(t *testing.T) {
 		if err := s.Healthy(); err != nil {
 			t.Error(err)
 		}
-		before, err := s.Revision(t.Context())
+		before, err := s.Revision(t.Context(), "")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -79,7 +79,7 @@ func TestFullBack(t *testing.T) {
 			t.Error("a renewal could not be written, and nobody says so")
 		}
 		s = open(t, b)
-		if now, err := s.Revision(t.Context()); err != nil || now <= before {
+		if now, err := s.Revision(t.Context(), ""); err != nil || now <= before {
 			t.Errorf("a start without room is at %d after %d: %v", now, before, err)
 		}
 		kv, _, err := s.Get(t.Context(), leases+"a")

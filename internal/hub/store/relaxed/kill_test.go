@@ -65,7 +65,7 @@ func TestKill(t *testing.T) {
 	s, e := overEtcd(t, dir)
 	defer e.Close()
 	defer s.Close()
-	if rev, err := s.Revision(t.Context()); err != nil || rev <= last {
+	if rev, err := s.Revision(t.Context(), ""); err != nil || rev <= last {
 		t.Errorf("begins at %d, acknowledged %d; %v", rev, last, err)
 	}
 	for key, who := range holders {

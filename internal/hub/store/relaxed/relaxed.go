@@ -125,7 +125,7 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	rev, err := cfg.Back.Revision(ctx)
+	rev, err := cfg.Back.Revision(ctx, "")
 	if err != nil {
 		return nil, fmt.Errorf("open the relaxed store: %w", err)
 	}
@@ -258,7 +258,9 @@ func (s *Store) RequestProgress(ctx context.Context, prefix string) error {
 }
 
 // Revision implements store.Store.
-func (s *Store) Revision(ctx context.Context) (int64, error) { return s.image.Revision(ctx) }
+func (s *Store) Revision(ctx context.Context, prefix string) (int64, error) {
+	return s.image.Revision(ctx, prefix)
+}
 
 // Compact implements store.Store. It is about the image: the store behind is compacted by who owns it.
 func (s *Store) Compact(ctx context.Context, revision int64) error {

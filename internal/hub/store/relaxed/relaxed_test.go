@@ -166,7 +166,7 @@ func TestCleanStopLosesNothing(t *testing.T) {
 			t.Errorf("%+v %v", l, err)
 		}
 		// Who watched the last run is told to list again: every key has got a new revision.
-		at, _ := s.Revision(ctx)
+		at, _ := s.Revision(ctx, "")
 		for after := last; after < at; after++ {
 			if err := s.Watch(ctx, leases, after, func([]store.Event) error { return nil }); !errors.Is(err, store.ErrCompacted) {
 				t.Errorf("a watch after %d, begun at %d: %v", after, at, err)
@@ -286,7 +286,7 @@ func crashAt(t *testing.T, at int) (done bool) {
 			rev, err = s.Update(wctx, key, []byte(value), kv.Revision, 0)
 		}
 		cancel()
-		now, _ := s.Revision(ctx)
+		now, _ := s.Revision(ctx, "")
 		seen = max(seen, now)
 		if err != nil { // the process is about to die, and this write may have been made or not
 			delete(lasting, key)

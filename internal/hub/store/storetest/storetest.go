@@ -107,7 +107,7 @@ func (s *subject) list(p store.Page) store.Listing {
 
 func (s *subject) revision() int64 {
 	s.Helper()
-	rev, err := s.Revision(s.ctx)
+	rev, err := s.Revision(s.ctx, "")
 	if err != nil {
 		s.Fatalf("revision: %v", err)
 	}
