@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"sampan.dev/internal/api"
+	apigroup "sampan.dev/internal/api/group"
 	"sampan.dev/internal/hub/wire"
 
 	apidiscoveryv2 "k8s.io/api/apidiscovery/v2"
@@ -21,14 +22,6 @@ import (
 )
 
 var noResource schema.GroupResource
-
-// groupOrder is upstream's order of preference; clients resolve short names by it. Other groups follow by name.
-var groupOrder = []string{
-	"apiregistration.k8s.io", "apps", "events.k8s.io", "authentication.k8s.io", "authorization.k8s.io", "autoscaling", "batch",
-	"certificates.k8s.io", "networking.k8s.io", "policy", "rbac.authorization.k8s.io", "storage.k8s.io",
-	"admissionregistration.k8s.io", "apiextensions.k8s.io", "scheduling.k8s.io", "coordination.k8s.io", "node.k8s.io",
-	"discovery.k8s.io", "resource.k8s.io", "flowcontrol.apiserver.k8s.io", "storagemigration.k8s.io",
-}
 
 // documents are the discovery documents, made once: what is served does not change while a hub runs.
 type documents struct {
@@ -63,14 +56,8 @@ func groups(kinds *api.Kinds) []*groupVersions {
 		}
 		g.kinds[k.Version] = append(g.kinds[k.Version], k)
 	}
-	rank := func(name string) int {
-		if i := slices.Index(groupOrder, name); i >= 0 {
-			return i
-		}
-		return len(groupOrder)
-	}
 	slices.SortStableFunc(out, func(a, b *groupVersions) int {
-		if d := rank(a.name) - rank(b.name); d != 0 {
+		if d := apigroup.Rank(a.name) - apigroup.Rank(b.name); d != 0 {
 			return d
 		}
 		return strings.Compare(a.name, b.name)

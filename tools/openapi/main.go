@@ -3,29 +3,24 @@
 //
 // It runs in two steps, because the first writes the Go package that the second imports: openapi-gen turns the types and
 // their comments into models/ (not committed: 3 MB of Go), then emit/ turns that into compressed JSON. `go generate
-// ./internal/hub/openapi` runs it; it is needed only when a group is added (a line here and one in emit) or k8s.io/api moves.
+// ./internal/hub/openapi` runs it; it is needed only when a group or a version of one is added to internal/api/group or k8s.io/api
+// moves.
 package main
 
 import (
 	"fmt"
 	"os"
 	"os/exec"
+	"slices"
+	"strings"
+
+	"sampan.dev/internal/api/group"
+
+	"k8s.io/apimachinery/pkg/runtime"
 )
 
-// packages hold the types; those of meta are reached from all others.
-var packages = []string{
-	"k8s.io/api/apps/v1",
-	"k8s.io/api/authentication/v1",
-	"k8s.io/api/authorization/v1",
-	"k8s.io/api/autoscaling/v1",
-	"k8s.io/api/certificates/v1",
-	"k8s.io/api/coordination/v1",
-	"k8s.io/api/core/v1",
-	"k8s.io/api/discovery/v1",
-	"k8s.io/api/events/v1",
-	"k8s.io/api/policy/v1",
-	"k8s.io/api/rbac/v1",
-	"k8s.io/api/scheduling/v1",
+// shared are the packages of types that those of all groups are made of.
+var shared = []string{
 	"k8s.io/apimachinery/pkg/api/resource",
 	"k8s.io/apimachinery/pkg/apis/meta/v1",
 	"k8s.io/apimachinery/pkg/runtime",
@@ -35,9 +30,26 @@ var packages = []string{
 
 func main() {
 	gen := append([]string{"tool", "openapi-gen", "--output-dir", "models", "--output-pkg", "sampan.dev/tools/openapi/models",
-		"--output-file", "models.go", "--report-filename", os.DevNull}, packages...)
-	run(gen...)
+		"--output-file", "models.go", "--report-filename", os.DevNull}, shared...)
+	run(append(gen, packages()...)...)
 	run("run", "./emit", "../../internal/hub/openapi")
+}
+
+// packages returns the packages that hold the types of the described groups.
+func packages() []string {
+	s := runtime.NewScheme()
+	if err := group.AddToScheme(s, func(g *group.Group) bool { return g.Described }); err != nil {
+		fmt.Fprintln(os.Stderr, "openapi:", err)
+		os.Exit(1)
+	}
+	var out []string
+	for _, t := range s.AllKnownTypes() {
+		if p := t.PkgPath(); strings.HasPrefix(p, "k8s.io/api/") && !slices.Contains(out, p) {
+			out = append(out, p)
+		}
+	}
+	slices.Sort(out)
+	return out
 }
 
 func run(args ...string) {

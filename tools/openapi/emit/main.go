@@ -16,20 +16,9 @@ import (
 	"path/filepath"
 	"slices"
 
+	"sampan.dev/internal/api/group"
 	"sampan.dev/tools/openapi/models"
 
-	appsv1 "k8s.io/api/apps/v1"
-	authenticationv1 "k8s.io/api/authentication/v1"
-	authorizationv1 "k8s.io/api/authorization/v1"
-	autoscalingv1 "k8s.io/api/autoscaling/v1"
-	certificatesv1 "k8s.io/api/certificates/v1"
-	coordinationv1 "k8s.io/api/coordination/v1"
-	corev1 "k8s.io/api/core/v1"
-	discoveryv1 "k8s.io/api/discovery/v1"
-	eventsv1 "k8s.io/api/events/v1"
-	policyv1 "k8s.io/api/policy/v1"
-	rbacv1 "k8s.io/api/rbac/v1"
-	schedulingv1 "k8s.io/api/scheduling/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -37,21 +26,6 @@ import (
 	"k8s.io/kube-openapi/pkg/common"
 	"k8s.io/kube-openapi/pkg/validation/spec"
 )
-
-var groups = []func(*runtime.Scheme) error{
-	appsv1.AddToScheme,
-	authenticationv1.AddToScheme,
-	authorizationv1.AddToScheme,
-	autoscalingv1.AddToScheme,
-	certificatesv1.AddToScheme,
-	coordinationv1.AddToScheme,
-	corev1.AddToScheme,
-	discoveryv1.AddToScheme,
-	eventsv1.AddToScheme,
-	policyv1.AddToScheme,
-	rbacv1.AddToScheme,
-	schedulingv1.AddToScheme,
-}
 
 type definitions struct {
 	V3 map[string]*spec.Schema `json:"v3"`
@@ -113,10 +87,8 @@ func write(file string, v any) error {
 // kindsOf returns the kinds by definition name, as the extension prints them.
 func kindsOf() (map[string][]any, error) {
 	s := runtime.NewScheme()
-	for _, add := range groups {
-		if err := add(s); err != nil {
-			return nil, err
-		}
+	if err := group.AddToScheme(s, func(g *group.Group) bool { return g.Described }); err != nil {
+		return nil, err
 	}
 	metav1.AddToGroupVersion(s, schema.GroupVersion{Version: "v1"})
 	by := map[string][]schema.GroupVersionKind{}
