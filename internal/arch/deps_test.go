@@ -26,6 +26,11 @@ var rooms = map[string][]string{
 	"internal/client/clienttest": {"internal/client/...", "internal/api"},
 
 	"internal/hub":           {"internal/hub/...", "internal/api/...", "internal/client/...", "internal/pki", "internal/stream", "internal/config"},
+	"internal/hub/hubtest":   {"internal/hub/...", "internal/api/...", "internal/client/...", "internal/pki"},
+	"internal/hub/rest":      {"internal/hub/admit", "internal/hub/audit", "internal/hub/authn", "internal/hub/authz", "internal/hub/flow", "internal/hub/health", "internal/hub/verb", "internal/hub/wire", "internal/api", "internal/client/..."},
+	"internal/hub/discovery": {"internal/hub/wire", "internal/api/..."},
+	"internal/hub/health":    {"internal/hub/cache", "internal/hub/flow"},
+	"internal/hub/listener":  {"internal/hub/h2"},
 	"internal/hub/h2":        {},
 	"internal/hub/store":     {},
 	"internal/hub/store/":    {"internal/hub/store/..."},

@@ -1,6 +1,7 @@
 package hub
 
 import (
+	"context"
 	"crypto"
 	"crypto/tls"
 	"crypto/x509"
@@ -16,6 +17,8 @@ import (
 	"sampan.dev/internal/hub/audit"
 	"sampan.dev/internal/hub/authn"
 	"sampan.dev/internal/hub/authz"
+	"sampan.dev/internal/hub/health"
+	"sampan.dev/internal/hub/rest"
 	"sampan.dev/internal/hub/store"
 	"sampan.dev/internal/hub/verb"
 )
@@ -44,8 +47,9 @@ type Config struct {
 	SigningKey      crypto.Signer
 	VerifyKeys      []crypto.PublicKey // further keys that tokens may be signed with
 
-	// Authorizer stands in for Node and RBAC when set (tests).
-	Authorizer authz.Authorizer
+	// Authenticator and Authorizer stand in for the hub's own, which are made of what is above, and of Node and RBAC (tests).
+	Authenticator authn.Authenticator
+	Authorizer    authz.Authorizer
 
 	// NoAdmission leaves the admission plugins out (tests of the hub itself).
 	NoAdmission bool
@@ -67,7 +71,7 @@ type Config struct {
 
 	Leases  *lease.Audience // is told who looks at leases over the network; nil: nobody cares
 	Audit   audit.Sink      // nil: nothing is recorded
-	Connect Connector       // nil: no streams
+	Connect rest.Connector  // nil: no streams
 	OpenAPI http.Handler
 	Version Version
 
@@ -79,9 +83,12 @@ type Config struct {
 	// Handlers and Hooks join those of the hub.
 	Handlers map[string]verb.Handler
 
-	// Ready is asked, beside the hub's own checks, by /readyz and /livez.
+	// Checks are asked, beside the hub's own, by /readyz and /livez.
 	Checks []Check
 }
+
+// Check is one health check, see hub/health.
+type Check = health.Check
 
 // under is the limit that a number of Config means.
 func under(n, otherwise int) int64 {
@@ -128,4 +135,25 @@ func (c *Config) stores() []store.Store {
 		}
 	}
 	return out
+}
+
+// advertised is the address clients are told.
+func advertised(cfg *Config) string {
+	switch {
+	case cfg.Advertise.IsValid():
+		return cfg.Advertise.String()
+	case cfg.Listener != nil:
+		return cfg.Listener.Addr().String()
+	}
+	return ""
+}
+
+// storesAnswer asks every store whether it answers.
+func (c *Config) storesAnswer(ctx context.Context) error {
+	for _, st := range c.stores() {
+		if _, err := st.Revision(ctx, ""); err != nil {
+			return err
+		}
+	}
+	return nil
 }

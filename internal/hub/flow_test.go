@@ -36,7 +36,7 @@ func (byGroup) Authenticate(r *http.Request) (api.User, bool, error) {
 func TestTooManyRequests(t *testing.T) {
 	d := doorkeeper{make(chan struct{}), make(chan struct{})}
 	h := start(t, func(c *Config) { bare(c); c.Authorizer, c.MaxReads, c.MaxWrites = d, 3, 2 })
-	h.authn = byGroup{}
+	believe(h, byGroup{})
 	ended := make(chan answer)
 	for i := range 5 {
 		method, body := "GET", ""
@@ -149,7 +149,7 @@ func TestNoMemoryForBodies(t *testing.T) {
 			r.Header.Set("Content-Type", media)
 			r.Header.Set("X-User", "u")
 			w := httptest.NewRecorder()
-			h.authn = byGroup{}
+			believe(h, byGroup{})
 			r.Header.Set("X-Group", row.headers)
 			h.ServeHTTP(w, r)
 			if (w.Code == 429) != row.refused || row.refused && w.Header().Get("Retry-After") != "1" {
@@ -177,7 +177,7 @@ func memoryOf(free func() int64) *flow.Memory {
 func TestNoMemoryForAnswers(t *testing.T) {
 	var full bool
 	h := start(t, func(c *Config) { bare(c); c.Authorizer = allowAll{} })
-	h.memory = memoryOf(func() int64 {
+	*h.memory = *memoryOf(func() int64 {
 		if full {
 			return 0
 		}

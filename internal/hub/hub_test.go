@@ -14,6 +14,7 @@ import (
 	"sampan.dev/internal/api"
 	"sampan.dev/internal/api/all"
 	"sampan.dev/internal/client"
+	"sampan.dev/internal/hub/authn"
 	"sampan.dev/internal/hub/authz"
 	"sampan.dev/internal/hub/store/memory"
 
@@ -37,6 +38,12 @@ func (byHeader) Authenticate(r *http.Request) (api.User, bool, error) {
 	return api.User{Name: name, Groups: []string{api.GroupAuthenticated}}, true, nil
 }
 
+// believed is an authenticator that a test may replace while its hub runs: see believe.
+type believed struct{ authn.Authenticator }
+
+// believe has a hub that start made find out in another way who asks.
+func believe(h *Hub, a authn.Authenticator) { h.cfg.Authenticator.(*believed).Authenticator = a }
+
 type allowAll struct{}
 
 func (allowAll) Authorize(context.Context, authz.Attributes) (authz.Decision, string, error) {
@@ -52,6 +59,7 @@ func start(t testing.TB, change func(*Config)) *Hub {
 		Kinds: all.Kinds(), Store: memory.New(), Log: quiet(), Bootstrap: true, DNS: true,
 		ServiceCIDR: netip.MustParsePrefix("10.96.0.0/16"), Advertise: netip.MustParseAddrPort("192.0.2.1:6443"),
 	}
+	cfg.Authenticator = &believed{byHeader{}}
 	if change != nil {
 		change(&cfg)
 	}
@@ -59,7 +67,6 @@ func start(t testing.TB, change func(*Config)) *Hub {
 	if err != nil {
 		t.Fatal(err)
 	}
-	h.authn = byHeader{}
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- h.Run(ctx) }()

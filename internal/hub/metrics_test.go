@@ -110,10 +110,7 @@ func TestLabelsAreOfWhatIsServed(t *testing.T) {
 	do(h, "POST", cms, `{"metadata":{"name":"c"}}`)
 	do(h, "GET", cms+"/c", "")
 	label := regexp.MustCompile(`([a-z_]+)="([^"]*)"`)
-	verbs := []string{"other", "CONNECT"}
-	for _, v := range verbLabels {
-		verbs = append(verbs, v)
-	}
+	verbs := []string{"other", "CONNECT", "GET", "LIST", "WATCH", "POST", "PUT", "PATCH", "DELETE", "DELETECOLLECTION"}
 	n := 0
 	for _, s := range series(t, h) {
 		if !strings.HasPrefix(s, "apiserver_re") {
@@ -142,10 +139,5 @@ func TestLabelsAreOfWhatIsServed(t *testing.T) {
 	}
 	if n == 0 {
 		t.Error("no series of requests")
-	}
-	for code, want := range map[int]string{200: "200", 429: "429", 299: "200", 777: "700", 999: "900"} {
-		if got := codeLabel(code); got != want {
-			t.Errorf("code %d counts as %s", code, got)
-		}
 	}
 }

@@ -6,42 +6,41 @@ import (
 	"slices"
 	"strings"
 
+	"sampan.dev/internal/hub/health"
 	"sampan.dev/internal/hub/wire"
 )
 
-// path answers what is not a resource.
-func (h *Hub) path(w *recorder, r *http.Request, x *exchange) error {
+// ServePath implements rest.Paths.
+func (h *Hub) ServePath(w http.ResponseWriter, r *http.Request) (known bool, err error) {
 	p := r.URL.Path
 	trimmed := strings.TrimSuffix(p, "/")
-	if r.Method != http.MethodGet && (trimmed == "/version" || h.docs.byPath[trimmed] != nil || strings.HasPrefix(p, "/.well-known/") || strings.HasPrefix(p, "/openid/")) {
-		return notAllowed(r) // the others do not look at the method
+	if r.Method != http.MethodGet && (trimmed == "/version" || h.docs.Has(trimmed) || strings.HasPrefix(p, "/.well-known/") || strings.HasPrefix(p, "/openid/")) {
+		return false, wire.NoSuchMethod(r.Method) // the others do not look at the method
 	}
-	x.served = true
 	switch {
-	case healthPath(p):
-		return h.health(w, r)
+	case health.IsPath(p):
+		return true, h.checks.Serve(w, r)
 	case trimmed == "/version":
-		if err := acceptable(r, []string{wire.TypeJSON}); err != nil {
-			return err
+		if err := wire.Acceptable(r, []string{wire.TypeJSON}); err != nil {
+			return true, err
 		}
-		return h.version(w, r)
+		return true, h.version(w, r)
 	case trimmed == "/api", trimmed == "/apis", strings.HasPrefix(p, "/api/"), strings.HasPrefix(p, "/apis/"):
-		return h.discovery(w, r, trimmed)
+		return true, h.docs.Serve(w, r, trimmed)
 	case strings.HasPrefix(p, "/openapi/"):
 		h.cfg.OpenAPI.ServeHTTP(w, r)
-		return nil
+		return true, nil
 	case trimmed == "/metrics":
-		return h.metrics.serve(w, r)
+		return true, h.metrics.Serve(w, r)
 	case p == "/.well-known/openid-configuration", p == "/openid/v1/jwks":
-		return h.wellKnown(w, r)
+		return true, h.wellKnown(w, r)
 	case strings.HasPrefix(p, "/debug/pprof"):
-		return profile(w, r)
+		return true, health.Profile(w, r)
 	case p == "/", p == "/index.html":
-		return h.index(w)
+		return true, h.index(w)
 	}
-	x.served = false
 	http.NotFound(w, r)
-	return nil
+	return false, nil
 }
 
 // index lists the paths there are.
@@ -52,14 +51,7 @@ func (h *Hub) index(w http.ResponseWriter) error {
 			paths = append(paths, "/apis/"+k.Group, "/apis/"+k.Group+"/"+k.Version)
 		}
 	}
-	for _, c := range h.checks.all {
-		if !c.Ready {
-			paths = append(paths, "/healthz/"+c.Name, "/livez/"+c.Name)
-		}
-		if !c.Live {
-			paths = append(paths, "/readyz/"+c.Name)
-		}
-	}
+	paths = append(paths, h.checks.Paths()...)
 	slices.Sort(paths)
 	data, err := json.MarshalIndent(map[string][]string{"paths": slices.Compact(paths)}, "", "  ")
 	if err != nil {

@@ -13,6 +13,8 @@ import (
 	"sampan.dev/internal/api"
 	"sampan.dev/internal/hub/audit"
 	"sampan.dev/internal/hub/authz"
+	"sampan.dev/internal/hub/health"
+	"sampan.dev/internal/hub/rest"
 	"sampan.dev/internal/hub/verb"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -122,12 +124,12 @@ func TestDiscoveryETag(t *testing.T) {
 }
 
 func TestHealth(t *testing.T) {
-	bad := newMark(nil)
-	h := start(t, func(c *Config) { c.Checks = []Check{{Name: "extra", Check: bad.check}} })
+	bad := health.NewMark(nil)
+	h := start(t, func(c *Config) { c.Checks = []Check{{Name: "extra", Check: bad.Check}} })
 	if a := do(h, "GET", "/livez/extra", ""); a.code != 200 || string(a.body) != "ok" {
 		t.Errorf("%d %s", a.code, a.body)
 	}
-	bad.fail(context.DeadlineExceeded)
+	bad.Fail(context.DeadlineExceeded)
 	a := do(h, "GET", "/readyz", "")
 	if a.code != 500 || !strings.Contains(string(a.body), "[-]extra failed: reason withheld\n") || !strings.HasSuffix(string(a.body), "readyz check failed\n") {
 		t.Errorf("%d %s", a.code, a.body)
@@ -170,12 +172,17 @@ func (refuses) Connect(_ http.ResponseWriter, _ *http.Request, req *verb.Request
 	return apierrors.NewBadRequest(req.Ref.Namespace + "/" + req.Ref.Name + " " + req.Ref.Subresource + " " + path)
 }
 
+// swapped is a connector that a test replaces while its hub runs.
+type swapped struct{ rest.Connector }
+
 func TestConnect(t *testing.T) {
-	h := start(t, func(c *Config) { c.Connect = panics{} })
+	var now swapped
+	h := start(t, func(c *Config) { c.Connect = &now })
+	now.Connector = panics{}
 	if a := do(h, "GET", "/api/v1/namespaces/default/pods/p/log", ""); a.code != 500 || a.status(t).Reason != "InternalError" {
 		t.Errorf("%d %s", a.code, a.body)
 	}
-	h.cfg.Connect = refuses{}
+	now.Connector = refuses{}
 	for path, want := range map[string]string{
 		"/api/v1/namespaces/default/pods/p/log":               "default/p log ",
 		"/api/v1/namespaces/default/services/s/proxy/a/b":     "default/s proxy /a/b",

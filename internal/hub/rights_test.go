@@ -103,10 +103,12 @@ func TestStreamsThatActNeedCreate(t *testing.T) {
 // Who shows no credentials is a user like others: roles decide, and what they do not allow is forbidden rather than unauthorized.
 func TestAnonymousIsAUser(t *testing.T) {
 	h := start(t, func(c *Config) { c.ServerCAPEM = []byte("CERTIFICATES") })
+	var who authn.Authenticator
 	var err error
-	if h.authn, err = authn.New(authn.Config{}); err != nil {
+	if who, err = authn.New(authn.Config{}); err != nil {
 		t.Fatal(err)
 	}
+	believe(h, who)
 	open := []string{"/healthz", "/livez", "/readyz", "/version", "/version/", "/api/v1/namespaces/kube-public/configmaps/cluster-info"}
 	for _, path := range open {
 		if a := do(h, "GET", path, ""); a.code != 200 {
@@ -142,15 +144,17 @@ func TestAnonymousIsAUser(t *testing.T) {
 		t.Errorf("anonymous impersonates: %d %s", a.code, a.body)
 	}
 	// Bad credentials are not no credentials.
-	if h.authn, err = authn.New(authn.Config{Tokens: authn.NewTokens(authn.TokenConfig{Door: h.Own()})}); err != nil {
+	if who, err = authn.New(authn.Config{Tokens: authn.NewTokens(authn.TokenConfig{Door: h.Own()})}); err != nil {
 		t.Fatal(err)
 	}
+	believe(h, who)
 	if a := do(h, "GET", "/healthz", "", "Authorization: Bearer nonsense"); a.code != 401 {
 		t.Errorf("a bad token: %d %s", a.code, a.body)
 	}
-	if h.authn, err = authn.New(authn.Config{Anonymous: authn.AnonymousAccess{Paths: []string{"/livez"}}}); err != nil {
+	if who, err = authn.New(authn.Config{Anonymous: authn.AnonymousAccess{Paths: []string{"/livez"}}}); err != nil {
 		t.Fatal(err)
 	}
+	believe(h, who)
 	for path, want := range map[string]int{"/livez": 200, "/readyz": 401, "/version": 401, open[len(open)-1]: 401, "/api": 401} {
 		if a := do(h, "GET", path, ""); a.code != want {
 			t.Errorf("under conditions, %s: %d, want %d", path, a.code, want)

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"sampan.dev/internal/hub/audit"
+	"sampan.dev/internal/hub/listener"
 	"sampan.dev/internal/pki"
 
 	"golang.org/x/net/http2"
@@ -89,7 +90,7 @@ func TestASilentConnectionDoesNotHoldUpTheEnd(t *testing.T) {
 		if err != nil {
 			t.Error(err)
 		}
-	case <-time.After(handshakeIn / 2):
+	case <-time.After(listener.HandshakeIn / 2):
 		t.Fatal("the server waits for a client that says nothing")
 	}
 }

@@ -11,18 +11,14 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 )
 
-// Authorize asks whether a may be done and answers with a 403 if not. Without an authorizer (the hub is still being put
-// together) only system:masters may do anything.
+// Authorize asks whether a may be done and answers with a 403 if not.
 func (e *Engine) Authorize(ctx context.Context, a authz.Attributes) error {
-	var az authz.Authorizer
-	if e.cfg.Authorizer != nil {
-		az = e.cfg.Authorizer()
-	}
+	az := e.cfg.Authorizer
 	if az == nil {
 		if authz.Superuser(a.User) {
 			return nil
 		}
-		return Forbidden(a, "the authorizer is not ready")
+		return Forbidden(a, "there is no authorizer")
 	}
 	d, reason, err := az.Authorize(ctx, a)
 	switch {

@@ -46,7 +46,7 @@ func (e *Engine) create(ctx context.Context, t target, req *Request, o api.Objec
 		Kind: t.stored, Operation: admit.Create, Namespace: admissionNamespace(t.stored, req.Ref.Namespace, o), Name: o.GetName(),
 		Object: o, Options: opts, DryRun: dryRun(opts.DryRun), User: req.User, Remote: req.Remote, Warn: req.Warn,
 	}
-	chain := e.admission()
+	chain := e.cfg.Admit
 	if err := chain.Admit(ctx, attrs); err != nil {
 		return Result{}, err
 	}

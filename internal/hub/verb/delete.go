@@ -29,7 +29,7 @@ func (e *Engine) Delete(ctx context.Context, req *Request, opts metav1.DeleteOpt
 	}
 	opts.TypeMeta = metav1.TypeMeta{APIVersion: "meta.k8s.io/v1", Kind: "DeleteOptions"}
 	key := t.stored.Key(req.Ref.Namespace, req.Ref.Name)
-	chain := e.admission()
+	chain := e.cfg.Admit
 	dry := dryRun(opts.DryRun)
 	if en, err := t.peek(ctx, key); err == nil && en != nil && en.Bad() != nil {
 		return e.deleteUnreadable(ctx, t, req, key, en, &opts)

@@ -16,12 +16,11 @@ import (
 
 // Config is what an Engine works with.
 type Config struct {
-	Kinds  *api.Kinds
-	Caches map[schema.GroupVersionResource]*cache.Cache // one per stored kind, by its own resource, over the kind's store
-	// Admit and Authorizer are asked each time: both read through a door on this engine and so come after it.
-	Admit      func() admit.Chain
-	Authorizer func() authz.Authorizer
-	Patches    *apply.Engine // nil: no patches, no managed fields
+	Kinds      *api.Kinds
+	Caches     map[schema.GroupVersionResource]*cache.Cache // one per stored kind, by its own resource, over the kind's store
+	Admit      admit.Chain
+	Authorizer authz.Authorizer // nil: only system:masters may do anything
+	Patches    *apply.Engine    // nil: no patches, no managed fields
 	// Hooks by stored resource, Handlers by HandlerKey.
 	Hooks    map[schema.GroupResource]Hook
 	Handlers map[string]Handler
@@ -33,8 +32,7 @@ type Engine struct {
 	cfg Config
 }
 
-// New makes an engine. Handlers for pods/binding, bindings and pods/eviction are its own. The maps of cfg may be filled
-// until the first request.
+// New makes an engine. Handlers for pods/binding, bindings and pods/eviction are its own; it adds them to those of cfg.
 func New(cfg Config) *Engine {
 	if cfg.Handlers == nil {
 		cfg.Handlers = map[string]Handler{}
@@ -121,11 +119,4 @@ func (t target) peek(ctx context.Context, key string) (*cache.Entry, error) {
 func (t target) newest(ctx context.Context) (*cache.Snapshot, error) {
 	snap, err := t.cache.Newest(ctx)
 	return snap, storeError(err)
-}
-
-func (e *Engine) admission() admit.Chain {
-	if e.cfg.Admit == nil {
-		return nil
-	}
-	return e.cfg.Admit()
 }

@@ -46,7 +46,7 @@ func (e *Engine) handle(ctx context.Context, req *Request, obj runtime.Object, o
 		Kind: k, Subresource: req.Ref.Subresource, Operation: admit.Create, Namespace: req.Ref.Namespace, Name: name,
 		Object: obj, Options: &opts, DryRun: dryRun(opts.DryRun), User: req.User, Warn: req.Warn,
 	}
-	chain := e.admission()
+	chain := e.cfg.Admit
 	if err := chain.Admit(ctx, attrs); err != nil {
 		return Result{}, err
 	}

@@ -146,7 +146,7 @@ func (w *writing) plan(ctx context.Context, old api.Object) (plan, error) {
 		Namespace: admissionNamespace(w.t.stored, w.req.Ref.Namespace, obj), Name: w.req.Ref.Name,
 		Object: obj, Old: old, Options: w.options, DryRun: w.dry, User: w.req.User, Warn: w.req.Warn,
 	}
-	chain := w.e.admission()
+	chain := w.e.cfg.Admit
 	if err := chain.Admit(ctx, attrs); err != nil {
 		return plan{}, err
 	}

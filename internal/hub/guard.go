@@ -1,0 +1,110 @@
+package hub
+
+import (
+	"crypto"
+	"fmt"
+	"net/netip"
+
+	"sampan.dev/internal/client"
+	"sampan.dev/internal/hub/admit"
+	"sampan.dev/internal/hub/alloc"
+	"sampan.dev/internal/hub/authn"
+	"sampan.dev/internal/hub/authz"
+	"sampan.dev/internal/hub/bootstrap"
+	"sampan.dev/internal/hub/review"
+	"sampan.dev/internal/hub/verb"
+	"sampan.dev/internal/pki"
+
+	"k8s.io/apimachinery/pkg/runtime/schema"
+)
+
+// guard is what stands between a request and the state: who it is from, whether it may, and what becomes of it first. Its
+// parts read through the hub's own client.
+type guard struct {
+	authn    authn.Authenticator
+	authz    authz.Authorizer
+	chain    *authz.Chain // that authz is; nil when something stands in for it
+	admit    admit.Chain
+	hooks    map[schema.GroupResource]verb.Hook
+	handlers map[string]verb.Handler
+
+	keys   *authn.Keys   // of service account tokens; nil without a signing key, like the two below
+	tokens *authn.Tokens // verifies them
+	issuer *authn.Issuer // signs them
+}
+
+// newGuard makes the parts.
+func (h *Hub) newGuard() (guard, error) {
+	cfg := &h.cfg
+	g := guard{authn: cfg.Authenticator, authz: cfg.Authorizer, hooks: map[schema.GroupResource]verb.Hook{}, handlers: map[string]verb.Handler{}}
+	if g.authz == nil {
+		g.chain = authz.New(authz.Config{Informers: h.set, NodeRules: bootstrap.NodeRules()})
+		g.authz = g.chain
+	}
+	if !cfg.NoAdmission {
+		g.admit = h.newAdmission(&g)
+	}
+	if cfg.ServiceCIDR.IsValid() && cfg.Kinds.Resource(client.Services) != nil {
+		g.hooks[client.Services.GroupResource()] = alloc.New(alloc.Config{
+			CIDRs: []netip.Prefix{cfg.ServiceCIDR}, FirstPort: int32(cfg.NodePorts.Low), LastPort: int32(cfg.NodePorts.High), Informers: h.set,
+		})
+	}
+	if err := h.newTokens(&g); err != nil {
+		return g, err
+	}
+	if g.authn == nil {
+		var err error
+		g.authn, err = authn.New(authn.Config{
+			ClientCA: cfg.ClientCA, FrontProxyCA: cfg.FrontProxyCA, FrontProxyNames: cfg.FrontProxyNames,
+			Tokens: g.tokens, Anonymous: cfg.Anonymous, Refused: []string{pki.KubeletClientName},
+		})
+		if err != nil {
+			return g, fmt.Errorf("hub: authentication: %w", err)
+		}
+	}
+	for key, handler := range review.Handlers(review.Config{Authorizer: g.authz, Rules: g.chain, Tokens: g.tokens, Issuer: g.issuer, Door: h.own}) {
+		g.handlers[key] = handler
+	}
+	for key, handler := range cfg.Handlers {
+		g.handlers[key] = handler
+	}
+	return g, nil
+}
+
+func (h *Hub) newAdmission(g *guard) admit.Chain {
+	cfg := &h.cfg
+	ac := admit.Config{
+		Door: h.own, Authorizer: g.authz, NotReadySeconds: cfg.NotReadySeconds, UnreachableSeconds: cfg.UnreachableSeconds,
+		DenyExternalIPs: cfg.DenyExternalIPs, Disable: cfg.DisableAdmission,
+	}
+	if g.chain != nil {
+		ac.RBAC = g.chain.RBAC
+	} else {
+		ac.RBAC = authz.NewRBAC(h.set)
+	}
+	return admit.New(ac)
+}
+
+// newTokens makes what signs and verifies service account tokens, if there is a signing key.
+func (h *Hub) newTokens(g *guard) error {
+	cfg := &h.cfg
+	if cfg.SigningKey == nil {
+		return nil
+	}
+	own := cfg.SigningKey.Public()
+	keys := []crypto.PublicKey{own}
+	for _, k := range cfg.VerifyKeys {
+		if eq, ok := own.(interface{ Equal(crypto.PublicKey) bool }); !ok || !eq.Equal(k) {
+			keys = append(keys, k)
+		}
+	}
+	var err error
+	if g.keys, err = authn.NewKeys(keys); err != nil {
+		return fmt.Errorf("hub: token keys: %w", err)
+	}
+	if g.issuer, err = authn.NewIssuer(cfg.IssuerURL, cfg.SigningKey); err != nil {
+		return fmt.Errorf("hub: token issuer: %w", err)
+	}
+	g.tokens = authn.NewTokens(authn.TokenConfig{Issuers: []string{cfg.IssuerURL}, Keys: g.keys, Audiences: cfg.Audiences, Door: h.own})
+	return nil
+}

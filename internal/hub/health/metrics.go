@@ -1,0 +1,143 @@
+package health
+
+import (
+	"context"
+	"net/http"
+	"strconv"
+	"time"
+
+	"sampan.dev/internal/hub/cache"
+	"sampan.dev/internal/hub/flow"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+)
+
+// Metrics are the ones dashboards and alerts read, under upstream's names.
+type Metrics struct {
+	registry *prometheus.Registry
+	requests *prometheus.CounterVec
+	seconds  *prometheus.HistogramVec
+	sizes    *prometheus.HistogramVec
+	handler  http.Handler
+}
+
+var labels = []string{"verb", "group", "version", "resource", "subresource", "scope", "component"}
+
+// NewMetrics makes them. caches lists the watch caches there are, when asked.
+func NewMetrics(gate *flow.Gate, caches func() []*cache.Cache) *Metrics {
+	m := &Metrics{
+		registry: prometheus.NewRegistry(),
+		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "apiserver_request_total",
+			Help: "Counter of apiserver requests broken out for each verb, dry run value, group, version, resource, scope, component, and HTTP response code.",
+		}, append([]string{"code", "dry_run"}, labels...)),
+		seconds: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name:    "apiserver_request_duration_seconds",
+			Help:    "Response latency distribution in seconds for each verb, dry run value, group, version, resource, subresource, scope and component.",
+			Buckets: []float64{0.005, 0.025, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 1.0, 1.25, 1.5, 2, 3, 4, 5, 6, 8, 10, 15, 20, 30, 45, 60},
+		}, append([]string{"dry_run"}, labels...)),
+		sizes: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name:    "apiserver_response_sizes",
+			Help:    "Response size distribution in bytes for each group, version, verb, resource, subresource, scope and component.",
+			Buckets: prometheus.ExponentialBuckets(1000, 10, 7),
+		}, labels),
+	}
+	m.registry.MustRegister(m.requests, m.seconds, m.sizes, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	gauge := func(name, help string, l prometheus.Labels, value func() float64) {
+		m.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help, ConstLabels: l}, value))
+	}
+	const current = "apiserver_current_inflight_requests"
+	const help = "Maximal number of currently used inflight request limit of this apiserver per request kind in last second."
+	gauge(current, help, prometheus.Labels{"request_kind": "readOnly"}, func() float64 { return float64(gate.Reads.Under()) })
+	gauge(current, help, prometheus.Labels{"request_kind": "mutating"}, func() float64 { return float64(gate.Writes.Under()) })
+	gauge("apiserver_longrunning_requests", "Gauge of all active long-running apiserver requests.", nil,
+		func() float64 { return float64(gate.Long.Load()) })
+	m.registry.MustRegister(objects{caches})
+	m.handler = promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{})
+	return m
+}
+
+// Serve answers /metrics.
+func (m *Metrics) Serve(w http.ResponseWriter, r *http.Request) error {
+	m.handler.ServeHTTP(w, r)
+	return nil
+}
+
+// Request is one that has been answered, for something that is served: every value of a label stays for good, so none may be
+// one that clients make up.
+type Request struct {
+	Verb                                  string // "get"
+	Group, Version, Resource, Subresource string // "" for what is no resource
+	Scope                                 string // "resource", "namespace", "cluster", or "" for what is no resource
+	Stream                                bool   // of a subresource that is a stream
+	Long                                  bool   // it may take as long as it likes: how long it did says nothing
+
+	Code  int
+	Bytes int64
+	Took  time.Duration
+}
+
+// Observe counts a request.
+func (m *Metrics) Observe(r Request) {
+	v := verbLabels[r.Verb]
+	switch {
+	case r.Stream:
+		v = "CONNECT"
+	case v == "":
+		v = "other"
+	}
+	m.requests.WithLabelValues(codeLabel(r.Code), "", v, r.Group, r.Version, r.Resource, r.Subresource, r.Scope, "apiserver").Inc()
+	if r.Long {
+		return
+	}
+	m.seconds.WithLabelValues("", v, r.Group, r.Version, r.Resource, r.Subresource, r.Scope, "apiserver").Observe(r.Took.Seconds())
+	if v == "GET" || v == "LIST" {
+		m.sizes.WithLabelValues(v, r.Group, r.Version, r.Resource, r.Subresource, r.Scope, "apiserver").Observe(float64(r.Bytes))
+	}
+}
+
+var verbLabels = map[string]string{"get": "GET", "list": "LIST", "watch": "WATCH", "create": "POST", "update": "PUT", "patch": "PATCH",
+	"delete": "DELETE", "deletecollection": "DELETECOLLECTION"}
+
+// codeLabel is the label of a status; what a pod behind the proxy makes up counts as the first of its class.
+func codeLabel(code int) string {
+	if http.StatusText(code) == "" {
+		code = code / 100 * 100
+	}
+	return strconv.Itoa(code)
+}
+
+// objects counts what is stored, when asked.
+type objects struct{ caches func() []*cache.Cache }
+
+var objectsDesc = prometheus.NewDesc("apiserver_storage_objects",
+	"Number of stored objects at the time of last check split by kind.", []string{"resource"}, nil)
+
+var corruptDesc = prometheus.NewDesc("apiserver_storage_corrupt_objects",
+	"Number of stored objects that cannot be read and are left out of lists, split by kind.", []string{"resource"}, nil)
+
+func (o objects) Describe(ch chan<- *prometheus.Desc) {
+	ch <- objectsDesc
+	ch <- corruptDesc
+}
+
+func (o objects) Collect(ch chan<- prometheus.Metric) {
+	for _, c := range o.caches() {
+		select {
+		case <-c.Ready():
+		default:
+			continue
+		}
+		snap, err := c.Snapshot(context.Background(), 0) // ready: does not wait
+		if err != nil {
+			continue
+		}
+		n := snap.Len(c.Kind().StoragePrefix())
+		ch <- prometheus.MustNewConstMetric(objectsDesc, prometheus.GaugeValue, float64(n), c.Kind().GR().String())
+		if bad := len(snap.Bad("")); bad > 0 {
+			ch <- prometheus.MustNewConstMetric(corruptDesc, prometheus.GaugeValue, float64(bad), c.Kind().GR().String())
+		}
+	}
+}

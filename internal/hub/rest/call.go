@@ -1,0 +1,87 @@
+package rest
+
+import (
+	"net/http"
+	"net/url"
+
+	"sampan.dev/internal/api"
+	"sampan.dev/internal/hub/verb"
+	"sampan.dev/internal/hub/wire"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+)
+
+// call is one verb on a resource over HTTP.
+type call struct {
+	s     *Server
+	w     *recorder
+	r     *http.Request
+	x     *exchange
+	out   wire.Output
+	req   *verb.Request
+	query url.Values
+}
+
+// options reads query parameters into one of the option types.
+func (c *call) options(into runtime.Object) error {
+	if len(c.query) == 0 {
+		return nil
+	}
+	if err := api.ParameterCodec.DecodeParameters(c.query, schema.GroupVersion{Version: "v1"}, into); err != nil {
+		return apierrors.NewBadRequest(err.Error())
+	}
+	return nil
+}
+
+func optionErrors(kind string, errs field.ErrorList) error {
+	if len(errs) == 0 {
+		return nil
+	}
+	return apierrors.NewInvalid(schema.GroupKind{Group: metav1.GroupName, Kind: kind}, "", errs)
+}
+
+func (c *call) send(code int, res verb.Result) error {
+	return c.out.WriteItem(c.w, c.r, code, c.tableKind(), res)
+}
+
+// tableKind makes the rows of a table; subresources with bodies of their own have only plain ones.
+func (c *call) tableKind() *api.Kind {
+	if s := c.req.Kind.Sub(c.req.Ref.Subresource); s != nil && s.Scale != nil {
+		return scales
+	} else if s != nil && s.New != nil {
+		return nil
+	}
+	return c.req.Kind
+}
+
+// read reads the request's body, once there is memory for it.
+func (c *call) read() ([]byte, error) {
+	return wire.ReadBody(c.r, func(n int64) error { return c.x.hold(c.s, c.r, n) })
+}
+
+// body reads and decodes the request's body into the type that the resource or subresource takes.
+func (c *call) body(validation string) (runtime.Object, error) {
+	f, err := wire.BodyFormat(c.r.Header.Get("Content-Type"))
+	if err != nil {
+		return nil, err
+	}
+	data, err := c.read()
+	if err != nil {
+		return nil, err
+	}
+	k, gvk := c.req.Kind, c.req.Kind.GVK()
+	var fresh runtime.Object = k.New()
+	if s := k.Sub(c.req.Ref.Subresource); s != nil && s.New != nil {
+		fresh = s.New()
+		if !s.GVK.Empty() {
+			gvk = s.GVK
+		} else if have, err := api.GVKOf(fresh); err == nil {
+			gvk = have
+		}
+	}
+	return wire.Decode(data, f, fresh, gvk, validation, c.req.Warn)
+}

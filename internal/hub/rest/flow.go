@@ -1,0 +1,137 @@
+package rest
+
+import (
+	"errors"
+	"net/http"
+	"slices"
+
+	"sampan.dev/internal/api"
+	"sampan.dev/internal/client"
+	"sampan.dev/internal/hub/flow"
+	"sampan.dev/internal/hub/health"
+)
+
+// takeOn lets a request in or refuses it; leave is called when it has been answered.
+func (s *Server) takeOn(x *exchange) (leave func(), err error) {
+	if x.long() {
+		s.cfg.Gate.Long.Add(1)
+		return func() { s.cfg.Gate.Long.Add(-1) }, nil
+	}
+	p := &s.cfg.Gate.Writes
+	switch x.route.Verb {
+	case "get", "list", "watch":
+		p = &s.cfg.Gate.Reads
+	}
+	leave, ok := s.cfg.Gate.Enter(p, x.rank(), x.user.Name)
+	if !ok {
+		x.served = x.serves() // a dashboard is to show that there were too many
+		return nil, flow.ErrTooMany
+	}
+	return leave, nil
+}
+
+// rank is what the request counts as when there are too many.
+func (x *exchange) rank() flow.Rank {
+	switch {
+	case !x.route.Resource && health.IsPath(x.route.Path), slices.Contains(x.user.Groups, api.GroupMasters):
+		return flow.Exempt
+	case vital(&x.route, x.user):
+		return flow.Vital
+	}
+	return flow.Ordinary
+}
+
+// vital reports whether a request keeps a node or a leader alive in the eyes of others. Were it to wait behind what
+// everybody else asks for, pods would be moved off nodes that are well, and leaders would stand down.
+func vital(rt *route, user api.User) bool {
+	if !rt.Resource {
+		return false
+	}
+	if rt.Group == client.Leases.Group && rt.Plural == client.Leases.Resource {
+		return slices.Contains(user.Groups, api.GroupNodes) || slices.Contains(user.Groups, kubeSystemAccounts) || leaders[user.Name]
+	}
+	if !slices.Contains(user.Groups, api.GroupNodes) {
+		return false
+	}
+	switch rt.Group + "/" + rt.Plural + "/" + rt.Subresource {
+	case "/nodes/", "/nodes/status", "/pods/status", "authentication.k8s.io/tokenreviews/", "authorization.k8s.io/subjectaccessreviews/":
+		return rt.Verb != "list"
+	}
+	return false
+}
+
+const kubeSystemAccounts = "system:serviceaccounts:kube-system"
+
+var leaders = map[string]bool{"system:kube-controller-manager": true, "system:kube-scheduler": true}
+
+// smallBody is what a body may have without being counted, in bytes: as many of them as may be under way are nothing.
+// smallVital is that of a request that must not be held up: the status of a node names its images.
+const (
+	smallBody  = 16 << 10
+	smallVital = 256 << 10
+)
+
+// hold takes n bytes of memory for the body of a request until the request has been answered. One that has some already
+// does not wait for more: whoever it waited for might wait for it.
+func (x *exchange) hold(s *Server, r *http.Request, n int64) error {
+	free := int64(smallBody)
+	if x.rank() == flow.Vital {
+		free = smallVital
+	}
+	if n <= free {
+		return nil
+	}
+	var err error
+	if n -= x.held; x.held > 0 {
+		err = s.cfg.Memory.Bodies.TryTake(n)
+	} else {
+		err = s.cfg.Memory.Bodies.Take(r.Context(), n)
+	}
+	if err == nil {
+		x.held += n
+	}
+	return err
+}
+
+// inTransit is the most of an answer that is in memory at a time beside what the cache has of it, where it is sent piece by
+// piece: the connection's buffers. smallAnswer is one that is not counted.
+const (
+	inTransit   = 512 << 10
+	smallAnswer = 64 << 10
+)
+
+// holdAnswer takes memory for an answer made of objects of so many bytes, until it has been sent.
+func (x *exchange) holdAnswer(s *Server, r *http.Request, size int64, whole bool) error {
+	if size <= smallAnswer {
+		return nil
+	}
+	if !whole {
+		size = min(size, inTransit)
+	}
+	err := s.cfg.Memory.Answers.Take(r.Context(), size)
+	if err == nil {
+		x.answer = size
+	}
+	return err
+}
+
+// letGo gives back what was taken.
+func (x *exchange) letGo(s *Server) {
+	if x.held > 0 {
+		s.cfg.Memory.Bodies.Give(x.held)
+	}
+	if x.answer > 0 {
+		s.cfg.Memory.Answers.Give(x.answer)
+	}
+	x.held, x.answer = 0, 0
+}
+
+// tooMany refuses a request in the form in which upstream's filter does, which is no Status.
+func tooMany(w http.ResponseWriter, err error) bool {
+	if !errors.Is(err, flow.ErrTooMany) {
+		return false
+	}
+	w.Header().Set("Retry-After", flow.RetryAfter)
+	http.Error(w, flow.ErrTooMany.Error(), http.StatusTooManyRequests)
+	return true
+}

@@ -1,0 +1,112 @@
+package hub
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"sampan.dev/internal/hub/authz"
+	"sampan.dev/internal/hub/bootstrap"
+	"sampan.dev/internal/hub/listener"
+	"sampan.dev/internal/hub/store"
+
+	"golang.org/x/sync/errgroup"
+)
+
+// Run feeds the caches, writes what a cluster has before anyone has written, and serves until ctx ends. The server stops
+// first: requests that are under way still find their caches fed.
+func (h *Hub) Run(ctx context.Context) error {
+	parts, end := context.WithCancel(context.WithoutCancel(ctx))
+	defer end()
+	defer h.stop()
+	g, parts := errgroup.WithContext(parts)
+	for _, c := range h.caches {
+		g.Go(func() error { return h.ended(parts, "watch cache of "+c.Kind().Resource, c.Run(parts)) })
+	}
+	g.Go(func() error { return h.ended(parts, "informers", h.set.Run(parts)) })
+	g.Go(func() error { return h.start(parts) })
+	for _, st := range h.cfg.stores() {
+		g.Go(func() error {
+			return h.ended(parts, "compaction", store.CompactEvery(parts, st, store.KeepHistory, h.log))
+		})
+	}
+	g.Go(func() error {
+		defer end()
+		serving, stop := context.WithCancel(ctx)
+		defer stop()
+		defer context.AfterFunc(parts, stop)()
+		if h.cfg.Listener != nil {
+			return h.listen(serving)
+		}
+		<-serving.Done()
+		return nil
+	})
+	if err := g.Wait(); err != nil {
+		return err
+	}
+	return context.Cause(ctx)
+}
+
+// ended makes an error of a part that returned before it was told to.
+func (h *Hub) ended(ctx context.Context, what string, err error) error {
+	if ctx.Err() != nil {
+		return nil
+	}
+	if err == nil {
+		return fmt.Errorf("hub: %s ended by itself", what)
+	}
+	return fmt.Errorf("hub: %s: %w", what, err)
+}
+
+// start waits for everything to be loaded, writes the system's objects, tells Ready and then keeps them.
+func (h *Hub) start(ctx context.Context) error {
+	for _, c := range h.caches {
+		select {
+		case <-c.Ready():
+		case <-ctx.Done():
+			return nil
+		}
+	}
+	h.checks.Caches.Pass()
+	if err := h.set.WaitSynced(ctx); err != nil {
+		return h.ended(ctx, "informers", err)
+	}
+	h.checks.Informers.Pass()
+	if h.cfg.Bootstrap {
+		if err := bootstrap.Ensure(ctx, h.own, h.bootstrapConfig()); err != nil {
+			return h.ended(ctx, "bootstrap", err)
+		}
+	}
+	if h.cfg.Authorizer == nil {
+		// Else the first requests of components may be refused, and they wait for seconds before they ask again.
+		if err := authz.WaitTold(ctx, h.set, h.own); err != nil {
+			return h.ended(ctx, "authorization", err)
+		}
+	}
+	h.checks.Bootstrap.Pass()
+	close(h.ready)
+	h.log.Info("hub is ready", "kinds", len(h.caches))
+	if !h.cfg.Bootstrap {
+		return nil
+	}
+	return h.ended(ctx, "bootstrap", bootstrap.Run(ctx, h.own, h.bootstrapConfig(), h.log))
+}
+
+func (h *Hub) bootstrapConfig() bootstrap.Config {
+	c := &h.cfg
+	return bootstrap.Config{
+		Advertise: c.Advertise, Moved: c.Moved, ServiceCIDR: c.ServiceCIDR, DNS: c.DNS,
+		ClientCA: c.ClientCAPEM, FrontProxyCA: c.FrontCAPEM, FrontProxyNames: c.FrontProxyNames, ServerCA: c.ServerCAPEM,
+	}
+}
+
+// listen serves HTTPS until ctx ends.
+func (h *Hub) listen(ctx context.Context) error {
+	return listener.Serve(ctx, listener.Config{
+		Listener: h.cfg.Listener, TLS: h.cfg.TLS, Handler: h.rest, Log: h.log,
+		Ending: func() {
+			h.checks.Shutdown.Fail(errors.New("process is shutting down"))
+			h.stop()
+		},
+	})
+}
