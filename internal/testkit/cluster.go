@@ -86,12 +86,12 @@ func StartWith(t testing.TB, opts Options) *Cluster {
 	return c
 }
 
-// StartScheduler starts the scheduler of a cluster that was started without.
-func (c *Cluster) StartScheduler(t testing.TB) {
+// StartScheduler starts the scheduler of a cluster that was started without; no profiles are the default one.
+func (c *Cluster) StartScheduler(t testing.TB, profiles ...scheduler.Profile) {
 	door := c.Hub.Door(api.User{Name: api.UserScheduler, Groups: []string{api.GroupAuthenticated}}, "kube-scheduler")
 	set := cache.NewSet(door, c.Log)
 	events := record.NewSeries(door, "default-scheduler", "testkit", c.Log)
-	c.Scheduler = scheduler.New(scheduler.Config{Door: door, Informers: set, Events: events, Log: c.Log, Seed: 1})
+	c.Scheduler = scheduler.New(scheduler.Config{Door: door, Informers: set, Events: events, Log: c.Log, Seed: 1, Profiles: profiles})
 	c.Go(t, "scheduler informers", set.Run)
 	c.Go(t, "scheduler events", events.Run)
 	c.Go(t, "scheduler", c.Scheduler.Run)

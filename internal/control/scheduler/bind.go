@@ -3,18 +3,15 @@ package scheduler
 import (
 	"context"
 	"encoding/json"
-	"maps"
 	"slices"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
 	"sampan.dev/internal/client"
-	"sampan.dev/internal/control/scheduler/plugin"
 )
 
 // bind writes the pod's node through its binding subresource. The UID makes sure that it is this pod and not another one
@@ -29,8 +26,9 @@ func (s *Scheduler) bind(ctx context.Context, pod *corev1.Pod, node string) erro
 	return err
 }
 
-// markUnschedulable sets the PodScheduled condition to False, unless it says the same already.
-func (s *Scheduler) markUnschedulable(ctx context.Context, pod *corev1.Pod, reason, message string) {
+// markUnschedulable sets the PodScheduled condition to False, and the nominated node unless it is "". It writes nothing that
+// the pod says already.
+func (s *Scheduler) markUnschedulable(ctx context.Context, pod *corev1.Pod, reason, message, nominated string) {
 	want := corev1.PodCondition{
 		Type: corev1.PodScheduled, Status: corev1.ConditionFalse, Reason: reason, Message: message,
 		ObservedGeneration: pod.Generation,
@@ -44,7 +42,8 @@ func (s *Scheduler) markUnschedulable(ctx context.Context, pod *corev1.Pod, reas
 		if c.Type != want.Type {
 			continue
 		}
-		if c.Status == want.Status && c.Reason == want.Reason && c.Message == want.Message && c.ObservedGeneration == want.ObservedGeneration {
+		if c.Status == want.Status && c.Reason == want.Reason && c.Message == want.Message && c.ObservedGeneration == want.ObservedGeneration &&
+			(nominated == "" || nominated == pod.Status.NominatedNodeName) {
 			return
 		}
 		if c.Status == want.Status {
@@ -52,7 +51,7 @@ func (s *Scheduler) markUnschedulable(ctx context.Context, pod *corev1.Pod, reas
 		}
 	}
 	want.LastTransitionTime = changed
-	err := s.putCondition(ctx, pod, want)
+	err := s.putCondition(ctx, pod, want, nominated)
 	if err != nil && !apierrors.IsNotFound(err) && !apierrors.IsConflict(err) && ctx.Err() == nil {
 		s.cfg.Log.Warn("pod status not written", "pod", pod.Namespace+"/"+pod.Name, "error", err)
 	}
@@ -60,8 +59,11 @@ func (s *Scheduler) markUnschedulable(ctx context.Context, pod *corev1.Pod, reas
 
 // putCondition writes the condition on top of the pod's version that is known, which saves the hub from reading and applying
 // a patch; when that version is no longer the newest it sends the patch.
-func (s *Scheduler) putCondition(ctx context.Context, pod *corev1.Pod, want corev1.PodCondition) error {
-	next := *pod // the door copies what it is given
+func (s *Scheduler) putCondition(ctx context.Context, pod *corev1.Pod, want corev1.PodCondition, nominated string) error {
+	next := *pod // the client copies what it is given
+	if nominated != "" {
+		next.Status.NominatedNodeName = nominated
+	}
 	next.Status.Conditions = slices.Clone(pod.Status.Conditions)
 	if i := slices.IndexFunc(next.Status.Conditions, func(c corev1.PodCondition) bool { return c.Type == want.Type }); i >= 0 {
 		next.Status.Conditions[i] = want
@@ -71,29 +73,15 @@ func (s *Scheduler) putCondition(ctx context.Context, pod *corev1.Pod, want core
 	if _, err := client.UpdateStatus(ctx, s.cfg.Door, client.Pods, &next); !apierrors.IsConflict(err) {
 		return err
 	}
-	patch, err := json.Marshal(map[string]any{
-		"metadata": map[string]any{"uid": pod.UID},
-		"status":   map[string]any{"conditions": []corev1.PodCondition{want}},
-	})
+	status := map[string]any{"conditions": []corev1.PodCondition{want}}
+	if nominated != "" {
+		status["nominatedNodeName"] = nominated
+	}
+	patch, err := json.Marshal(map[string]any{"metadata": map[string]any{"uid": pod.UID}, "status": status})
 	if err != nil {
 		panic(err) // plain values
 	}
 	ref := client.Ref{Resource: client.Pods, Namespace: pod.Namespace, Name: pod.Name, Subresource: "status"}
 	_, err = s.cfg.Door.Patch(ctx, ref, types.StrategicMergePatchType, patch, metav1.PatchOptions{})
 	return err
-}
-
-// schedulingChanged reports whether anything that a filter looks at has changed; heartbeats have not.
-func schedulingChanged(old, obj *corev1.Node) bool {
-	return old.Spec.Unschedulable != obj.Spec.Unschedulable ||
-		!maps.Equal(old.Labels, obj.Labels) ||
-		!slices.EqualFunc(old.Spec.Taints, obj.Spec.Taints, func(a, b corev1.Taint) bool {
-			return a.Key == b.Key && a.Value == b.Value && a.Effect == b.Effect
-		}) ||
-		!equality.Semantic.DeepEqual(old.Status.Allocatable, obj.Status.Allocatable)
-}
-
-// shrank reports whether a pod now needs less of anything.
-func shrank(old, now *plugin.Resources) bool {
-	return now.MilliCPU < old.MilliCPU || now.Memory < old.Memory || now.Ephemeral < old.Ephemeral
 }

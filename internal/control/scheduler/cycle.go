@@ -4,20 +4,25 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
-	"sort"
 	"strings"
 
 	"sampan.dev/internal/control/scheduler/plugin"
 )
 
-// outcome is what a cycle found: a node, or why there is none.
-type outcome struct {
-	node      string
-	rejected  map[string][]string // node name -> reasons; only nodes that were looked at
-	by        []plugin.Plugin     // the plugins that rejected any node, each once
-	nodes     int                 // nodes there are
-	evaluated int
-	text      string // the message, when there is no node
+// preFilter asks the plugins that judge a pod as a whole, and reports whether one rejects it.
+func (p *profile) preFilter(pod *plugin.Pod, s *snapshot) (outcome, bool) {
+	if len(s.nodes) == 0 {
+		return outcome{}, false // which says more
+	}
+	for _, f := range p.PreFilters {
+		if v := f.PreFilter(pod); !v.Fits() {
+			return outcome{
+				nodes: len(s.nodes), by: []plugin.Rejecting{f},
+				text: fmt.Sprintf("0/%d nodes are available: %s.", len(s.nodes), strings.Join(v.Reasons, ", ")),
+			}, true
+		}
+	}
+	return outcome{}, false
 }
 
 // cycle decides where pod should run, looking at nodes one by one. It is pure but for the order in which nodes take turns
@@ -29,8 +34,11 @@ func (p *profile) cycle(pod *plugin.Pod, s *snapshot, dice *rand.Rand) outcome {
 	for i := range s.nodes {
 		node := s.nodes[(s.start+i)%len(s.nodes)]
 		out.evaluated++
-		if f, reasons := p.filter(pod, node); reasons != nil {
-			out.reject(node.Name, f, reasons)
+		if f, v := p.filter(pod, node); f != nil {
+			out.reject(node, f, v)
+			if len(p.PostFilters) > 0 && !v.Unresolvable {
+				out.resolvable = append(out.resolvable, node)
+			}
 			continue
 		}
 		if fit = append(fit, node); len(fit) >= enough {
@@ -46,51 +54,52 @@ func (p *profile) cycle(pod *plugin.Pod, s *snapshot, dice *rand.Rand) outcome {
 	case 1:
 		out.node = fit[0].Name
 	default:
-		out.node = p.best(pod, fit, s, dice)
+		out.node = p.best(pod, fit, dice)
 	}
 	return out
 }
 
-func (p *profile) filter(pod *plugin.Pod, node *plugin.Node) (plugin.Filter, []string) {
+// filter returns the first filter that rejects a node, and its verdict; nil when the pod fits.
+func (p *profile) filter(pod *plugin.Pod, node *plugin.Node) (plugin.Filter, plugin.Verdict) {
 	for _, f := range p.filters {
-		if reasons := f.Filter.Filter(pod, node); len(reasons) > 0 {
-			return f.Filter, reasons
+		if v := f.Filter.Filter(pod, node); !v.Fits() {
+			return f.Filter, v
 		}
 	}
-	return nil, nil
+	return nil, plugin.Verdict{}
 }
 
-// static returns the first of the static filters that rejects a node, or fits, and its reasons.
-func (p *profile) static(pod *plugin.Pod, node *plugin.Node) (int16, []string) {
+// static returns the first of the static filters that rejects a node, or fits, and its verdict.
+func (p *profile) static(pod *plugin.Pod, node *plugin.Node) (int16, plugin.Verdict) {
 	for i, f := range p.filters {
 		if !f.static {
 			continue
 		}
-		if reasons := f.Filter.Filter(pod, node); len(reasons) > 0 {
-			return int16(i), reasons
+		if v := f.Filter.Filter(pod, node); !v.Fits() {
+			return int16(i), v
 		}
 	}
-	return fits, nil
+	return fits, plugin.Verdict{}
 }
 
 // dynamic returns the first of all filters that rejects a node, or fits, when static is the first of the static ones.
-func (p *profile) dynamic(pod *plugin.Pod, node *plugin.Node, static int16, statics []string) (int16, []string) {
+func (p *profile) dynamic(pod *plugin.Pod, node *plugin.Node, static int16, verdict plugin.Verdict) (int16, plugin.Verdict) {
 	for i, f := range p.filters {
 		if int16(i) == static {
-			return static, statics
+			return static, verdict
 		}
 		if f.static {
 			continue
 		}
-		if reasons := f.Filter.Filter(pod, node); len(reasons) > 0 {
-			return int16(i), reasons
+		if v := f.Filter.Filter(pod, node); !v.Fits() {
+			return int16(i), v
 		}
 	}
-	return fits, nil
+	return fits, plugin.Verdict{}
 }
 
-func (p *profile) best(pod *plugin.Pod, fit []*plugin.Node, s *snapshot, dice *rand.Rand) string {
-	total := p.totals(pod, fit, s.cluster())
+func (p *profile) best(pod *plugin.Pod, fit []*plugin.Node, dice *rand.Rand) string {
+	total := p.totals(pod, fit)
 	best, ties := 0, 1
 	for i := 1; i < len(total); i++ {
 		switch {
@@ -107,12 +116,12 @@ func (p *profile) best(pod *plugin.Pod, fit []*plugin.Node, s *snapshot, dice *r
 }
 
 // totals scores nodes that fit against each other.
-func (p *profile) totals(pod *plugin.Pod, fit []*plugin.Node, cluster plugin.Cluster) []int64 {
+func (p *profile) totals(pod *plugin.Pod, fit []*plugin.Node) []int64 {
 	total := make([]int64, len(fit))
 	raw := make([]int64, len(fit))
 	for _, w := range p.scores {
 		for i, node := range fit {
-			raw[i] = w.Score.Score(pod, node, cluster)
+			raw[i] = w.Score.Score(pod, node)
 		}
 		least, most := slices.Min(raw), slices.Max(raw)
 		for i := range total {
@@ -131,41 +140,4 @@ func feasibleNodes(n int) int {
 	}
 	percent := max(50-n/125, 5)
 	return max(n*percent/100, least)
-}
-
-func (o *outcome) reject(node string, by plugin.Filter, reasons []string) {
-	if o.rejected == nil {
-		o.rejected = map[string][]string{}
-	}
-	o.rejected[node] = reasons
-	for _, known := range o.by {
-		if known.Name() == by.Name() {
-			return
-		}
-	}
-	o.by = append(o.by, by)
-}
-
-// message says why there is no node.
-func (o *outcome) message() string {
-	counts := map[string]int{}
-	for _, reasons := range o.rejected {
-		for _, r := range reasons {
-			counts[r]++
-		}
-	}
-	return message(o.nodes, counts)
-}
-
-// message is upstream's: people and tools search for it. counts says of how many nodes a reason is true.
-func message(nodes int, counts map[string]int) string {
-	if nodes == 0 {
-		return "no nodes available to schedule pods"
-	}
-	parts := make([]string, 0, len(counts))
-	for reason, n := range counts {
-		parts = append(parts, fmt.Sprintf("%d %s", n, reason))
-	}
-	sort.Strings(parts)
-	return fmt.Sprintf("0/%d nodes are available: %s.", nodes, strings.Join(parts, ", "))
 }

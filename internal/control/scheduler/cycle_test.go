@@ -159,19 +159,20 @@ func TestCycle(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			s := newSnapshot()
+			p := defaultProfile()
+			s := newSnapshot(p)
 			for _, n := range tt.nodes {
 				s.setNode(n.Name, n)
 			}
 			for node, pods := range tt.there {
-				for _, p := range pods {
-					s.addPod(node, plugin.NewPod(p))
+				for _, there := range pods {
+					s.addPod(node, plugin.NewPod(there))
 				}
 			}
 			// Every start must give the same answer: none of these is a tie.
 			for start := range max(len(tt.nodes), 1) {
 				s.start = start
-				out := defaultProfile().cycle(plugin.NewPod(tt.pod), s, rand.New(rand.NewPCG(1, 1)))
+				out := p.cycle(p.newPod(tt.pod), s, rand.New(rand.NewPCG(1, 1)))
 				if out.node != tt.want {
 					t.Fatalf("node %q, want %q (%v)", out.node, tt.want, out.rejected)
 				}
@@ -179,12 +180,12 @@ func TestCycle(t *testing.T) {
 					t.Fatalf("message\n  %s\nwant\n  %s", out.text, tt.why)
 				}
 			}
-			// And so must its class.
-			alike := newClasses(defaultProfile())
+			// And so must the ranking of its signature.
+			alike := newRankings(p)
 			for range worthwhile + 1 {
-				out := alike.place(plugin.NewPod(tt.pod), s, rand.New(rand.NewPCG(1, 1)))
+				out := alike.place(p.newPod(tt.pod), s, rand.New(rand.NewPCG(1, 1)))
 				if out.node != tt.want || tt.want == "" && out.text != tt.why {
-					t.Fatalf("the class says node %q, message %q", out.node, out.text)
+					t.Fatalf("the ranking says node %q, message %q", out.node, out.text)
 				}
 			}
 		})
@@ -194,7 +195,8 @@ func TestCycle(t *testing.T) {
 // C04 of spec/system.md: the requests on a node never exceed what it has, whatever comes.
 func TestRequestsNeverExceedTheNode(t *testing.T) {
 	dice := rand.New(rand.NewPCG(7, 7))
-	s, alike := newSnapshot(), newClasses(defaultProfile())
+	profile := defaultProfile()
+	s, alike := newSnapshot(profile), newRankings(profile)
 	for i := range 5 {
 		n := testNode(fmt.Sprintf("n%d", i), "4", "8Gi", func(n *corev1.Node) {
 			n.Status.Allocatable[corev1.ResourcePods] = resource.MustParse("110")
@@ -207,7 +209,7 @@ func TestRequestsNeverExceedTheNode(t *testing.T) {
 	}
 	refused := 0
 	for i := range 200 {
-		p := plugin.NewPod(testPod(fmt.Sprintf("p%d", i), fmt.Sprintf("%dm", dice.IntN(900)), fmt.Sprintf("%dMi", dice.IntN(1500))))
+		p := profile.newPod(testPod(fmt.Sprintf("p%d", i), fmt.Sprintf("%dm", dice.IntN(900)), fmt.Sprintf("%dMi", dice.IntN(1500))))
 		out := alike.place(p, s, dice)
 		if out.node == "" {
 			refused++
@@ -253,15 +255,16 @@ func TestFeasibleNodes(t *testing.T) {
 }
 
 func TestRemovedNodeLeavesTheSnapshot(t *testing.T) {
-	s := newSnapshot()
+	index := newAtMost(100, "zone")
+	s := newSnapshot(newProfile(Profile{Filters: []plugin.Filter{index}}))
 	for _, name := range []string{"a", "b", "c"} {
 		s.setNode(name, testNode(name, "1", "1Gi", image("app:latest", 1)))
 	}
 	p := plugin.NewPod(testPod("p", "1", ""))
 	s.addPod("b", p)
 	s.setNode("b", nil)
-	if len(s.nodes) != 2 || s.images["app:latest"] != 2 {
-		t.Fatalf("%d nodes, %d with the image", len(s.nodes), s.images["app:latest"])
+	if len(s.nodes) != 2 || len(index.where) != 2 {
+		t.Fatalf("%d nodes, %d in the index", len(s.nodes), len(index.where))
 	}
 	if s.byName["b"] == nil {
 		t.Fatal("the pods of a node that may come back were forgotten")

@@ -5,11 +5,16 @@
 // pure cycle over the snapshot, assumes the outcome and lets a crew of goroutines write the binding, so that it never waits
 // for the hub; bindings that are under way at the same time share a sync of the disk.
 //
-// Pods that are alike (plugin.Pod.Class) share what is known of the nodes: a class keeps every node's verdict and the nodes
-// that fit in buckets by score, and follows the snapshot's list of changes, so that a further pod of it costs a look at the
-// nodes that have changed. A pod that is like no other is looked at on its own, as upstream does it (cycle). Both give the
-// same answers.
+// An attempt goes through these steps, each of which the plugins of the pod's profile take part in: PreFilter, Filter, Score
+// (rankings.place); without a node PostFilter and back to the queue; with one Reserve and Permit (attempt.go), then PreBind
+// and the binding on a binder's goroutine. When a step after the choice fails, everything is unreserved and the room is free
+// again.
 //
-// Filters and scores are in scheduler/plugin; the literal list of them is in profile.go. cmd/sampan and the simulations
-// import this package.
+// Pods with one signature (plugin.Signer) share what is known of the nodes: a ranking keeps every node's verdict and the nodes
+// that fit in buckets by score. It follows the snapshot's journal and the plugins' indexes, so that a further pod costs a look
+// at the nodes that have changed. A pod that is like no other is judged looking at nodes one by one, as upstream does it
+// (profile.cycle). Both give the same answers.
+//
+// The steps are interfaces in scheduler/plugin, with the plugins; the literal list of them is DefaultProfile. cmd/sampan and
+// the simulations import this package.
 package scheduler

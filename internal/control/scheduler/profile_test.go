@@ -16,11 +16,11 @@ func TestDefaultPlugins(t *testing.T) {
 		"NodeResourcesBalancedAllocation", "ImageLocality", "DefaultBinder", "DynamicResources", "NodeDeclaredFeatures",
 	}
 	have := []string{"SchedulingGates", "PrioritySort", "DefaultBinder"} // queue.go and bind.go
-	p := defaultProfile()
-	for _, f := range p.filters {
+	p := DefaultProfile()
+	for _, f := range p.Filters {
 		have = append(have, f.Name())
 	}
-	for _, s := range p.scores {
+	for _, s := range p.Scores {
 		have = append(have, s.Name())
 	}
 	for _, name := range upstream {

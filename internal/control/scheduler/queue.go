@@ -14,7 +14,7 @@ import (
 const (
 	firstBackoff = time.Second
 	mostBackoff  = 10 * time.Second
-	// A pod that nothing has helped is tried again after this long all the same, in case a hint was wrong.
+	// A pod that nothing has helped is tried again after this long all the same, in case a plugin's Helps was wrong.
 	longestWait = 5 * time.Minute
 )
 
@@ -30,16 +30,18 @@ type waiting struct {
 
 	state state
 	index int // in its heap
-	// Of a stuck pod: its place among those, and its group.
+	// Of an unschedulable pod: its place in their list, and its group.
 	place *list.Element
 	group string
 }
 
-// groupName names the group of a stuck pod.
+// groupName names the group of an unschedulable pod.
 func (w *waiting) groupName() string {
-	name := w.pod.Class
-	if name == "" {
-		name = "uid " + string(w.pod.UID)
+	name := w.pod.Spec.SchedulerName + "\x00"
+	if w.pod.Signature == "" {
+		name += "uid " + string(w.pod.UID)
+	} else {
+		name += w.pod.Signature
 	}
 	for _, p := range w.why.by {
 		name += "\x00" + p.Name()
@@ -50,11 +52,11 @@ func (w *waiting) groupName() string {
 type state uint8
 
 const (
-	active  state = iota + 1 // in the heap of those to be tried now
-	backoff                  // in the heap of those to be tried at readyAt
-	stuck                    // until something helps
-	gated                    // has scheduling gates
-	trying                   // in a cycle, or being bound
+	inActiveQ     state = iota + 1 // to be tried now
+	inBackoffQ                     // to be tried at readyAt
+	unschedulable                  // until something helps
+	gated                          // has scheduling gates
+	inFlight                       // in a cycle, or on the way to being bound
 )
 
 // freeAttempts may follow one another at once. A pod that found no node comes back when a change has been found to help, so
@@ -78,33 +80,34 @@ func (w *waiting) readyAt() time.Time {
 	return w.tried.Add(min(d, mostBackoff))
 }
 
-// queue orders the waiting pods. It belongs to the scheduler's goroutine. What it does for one pod or one change does not
-// grow with the number of pods that wait: those that are stuck for the same reason stand together.
+// queue orders the waiting pods. Each is in byUID and in the place that its state names. What the queue does for one pod or
+// one change does not grow with the number of pods that wait: unschedulable pods with one signature that the same plugins have
+// rejected form a group, which is asked about as one. It belongs to the scheduler's goroutine.
 type queue struct {
-	byUID   map[types.UID]*waiting
-	active  podHeap
-	backoff podHeap
-	stuck   list.List         // of *waiting, in the order in which they were tried
-	groups  map[string]*group // of those in stuck
-	changes []plugin.Change   // those since the oldest pod in a cycle began; see returned
-	count   uint64            // changes ever seen
+	byUID         map[types.UID]*waiting
+	activeQ       podHeap           // by priority, then by age
+	backoffQ      podHeap           // by readyAt
+	unschedulable list.List         // of *waiting, in the order in which they were tried
+	groups        map[string]*group // of the unschedulable pods
+	changes       []plugin.Change   // the last ones, for pods in flight; see returned
+	count         uint64            // changes ever seen
 }
 
-// group is pods of one class that the same plugins have rejected: what helps one of them helps all.
+// group is unschedulable pods with one signature that the same plugins have rejected: what helps one of them helps all.
 type group struct {
-	by      []plugin.Plugin
+	by      []plugin.Rejecting
 	members map[*waiting]struct{}
 }
 
 func newQueue() *queue {
 	q := &queue{byUID: map[types.UID]*waiting{}, groups: map[string]*group{}}
-	q.active.less = func(a, b *waiting) bool {
+	q.activeQ.less = func(a, b *waiting) bool {
 		if pa, pb := priority(a), priority(b); pa != pb {
 			return pa > pb
 		}
 		return a.since.Before(b.since)
 	}
-	q.backoff.less = func(a, b *waiting) bool { return a.readyAt().Before(b.readyAt()) }
+	q.backoffQ.less = func(a, b *waiting) bool { return a.readyAt().Before(b.readyAt()) }
 	return q
 }
 
@@ -125,7 +128,7 @@ func (q *queue) set(pod *plugin.Pod, now time.Time) {
 			w.state = gated
 			return
 		}
-		q.to(w, active)
+		q.to(w, inActiveQ)
 		return
 	}
 	old := w.pod
@@ -133,21 +136,21 @@ func (q *queue) set(pod *plugin.Pod, now time.Time) {
 	switch w.state {
 	case gated:
 		if len(pod.Spec.SchedulingGates) == 0 {
-			q.to(w, active)
+			q.to(w, inActiveQ)
 		}
-	case stuck:
-		if w.pod.Class != old.Class {
-			q.unstick(w)
-			q.stick(w)
+	case unschedulable:
+		if w.pod.Signature != old.Signature || w.pod.Spec.SchedulerName != old.Spec.SchedulerName {
+			q.leaveGroup(w)
+			q.joinGroup(w)
 		}
 		// Only a change of the spec can help; our own status writes come back here too.
 		if old.Generation != pod.Generation || pod.Generation == 0 {
-			q.help(w, plugin.Change{Kind: plugin.PodUpdated, Pod: pod}, now)
+			q.help(w, plugin.Change{Event: plugin.PodUpdated, Pod: pod}, now)
 		}
-	case active:
-		heap.Fix(&q.active, w.index)
-	case backoff:
-		heap.Fix(&q.backoff, w.index)
+	case inActiveQ:
+		heap.Fix(&q.activeQ, w.index)
+	case inBackoffQ:
+		heap.Fix(&q.backoffQ, w.index)
 	}
 }
 
@@ -161,16 +164,16 @@ func (q *queue) remove(uid types.UID) *waiting {
 	return w
 }
 
-// pop returns the next pod to try, moving it to trying, or nil. Pods whose backoff is over come in first.
+// pop returns the next pod to try, putting it in flight, or nil. Pods whose backoff is over come in first.
 func (q *queue) pop(now time.Time) *waiting {
-	for q.backoff.Len() > 0 && !q.backoff.list[0].readyAt().After(now) {
-		q.to(q.backoff.list[0], active)
+	for q.backoffQ.Len() > 0 && !q.backoffQ.list[0].readyAt().After(now) {
+		q.to(q.backoffQ.list[0], inActiveQ)
 	}
-	if q.active.Len() == 0 {
+	if q.activeQ.Len() == 0 {
 		return nil
 	}
-	w := q.active.list[0]
-	q.to(w, trying)
+	w := q.activeQ.list[0]
+	q.to(w, inFlight)
 	w.attempts++
 	w.moved = q.count
 	return w
@@ -179,10 +182,10 @@ func (q *queue) pop(now time.Time) *waiting {
 // next is when pop may return something it would not return now; zero if only a change can bring that about.
 func (q *queue) next() time.Time {
 	var at time.Time
-	if q.backoff.Len() > 0 {
-		at = q.backoff.list[0].readyAt()
+	if q.backoffQ.Len() > 0 {
+		at = q.backoffQ.list[0].readyAt()
 	}
-	if e := q.stuck.Front(); e != nil {
+	if e := q.unschedulable.Front(); e != nil {
 		if t := e.Value.(*waiting).tried.Add(longestWait); at.IsZero() || t.Before(at) {
 			at = t
 		}
@@ -190,14 +193,18 @@ func (q *queue) next() time.Time {
 	return at
 }
 
-// returned takes back a pod that found no node. A change that came while it was being tried, and that helps, counts.
+// returned takes back a pod that found no node. A change that came while it was in flight, and that helps, counts; what it
+// brought about itself does not.
 func (q *queue) returned(w *waiting, why outcome, now time.Time) {
 	w.why, w.tried, w.erred = why, now, false
-	q.to(w, stuck)
+	q.to(w, unschedulable)
 	if missed := q.count - w.moved; missed > 0 {
 		from := max(0, len(q.changes)-int(missed))
 		for _, c := range q.changes[from:] {
-			if q.help(w, c, now); w.state != stuck {
+			if c.Pod != nil && c.Pod.UID == w.pod.UID {
+				continue
+			}
+			if q.help(w, c, now); w.state != unschedulable {
 				return
 			}
 		}
@@ -207,10 +214,10 @@ func (q *queue) returned(w *waiting, why outcome, now time.Time) {
 // failed takes back a pod whose binding went wrong; it is tried again after its backoff.
 func (q *queue) failed(w *waiting, now time.Time) {
 	w.tried, w.erred = now, true
-	q.to(w, backoff)
+	q.to(w, inBackoffQ)
 }
 
-// changed lets every stuck pod that c may help be tried again.
+// changed lets every unschedulable pod that c may help be tried again.
 func (q *queue) changed(c plugin.Change, now time.Time) {
 	q.count++
 	if len(q.changes) >= 64 {
@@ -229,39 +236,39 @@ func (q *queue) changed(c plugin.Change, now time.Time) {
 	}
 }
 
-// flush tries again what has been stuck for too long.
+// flush tries again what has been unschedulable for too long.
 func (q *queue) flush(now time.Time) {
-	for e := q.stuck.Front(); e != nil; e = q.stuck.Front() {
+	for e := q.unschedulable.Front(); e != nil; e = q.unschedulable.Front() {
 		w := e.Value.(*waiting)
 		if now.Before(w.tried.Add(longestWait)) {
 			return
 		}
-		q.to(w, active)
+		q.to(w, inActiveQ)
 	}
 }
 
-// help lets a stuck pod be tried again if c may help it.
+// help lets an unschedulable pod be tried again if c may help it.
 func (q *queue) help(w *waiting, c plugin.Change, now time.Time) {
 	if helps(w.pod, w.why.by, c) {
 		q.again(w, now)
 	}
 }
 
-func helps(pod *plugin.Pod, by []plugin.Plugin, c plugin.Change) bool {
+func helps(pod *plugin.Pod, by []plugin.Rejecting, c plugin.Change) bool {
 	for _, p := range by {
-		if p.Helps(pod, c) {
+		if p.Events()&c.Event != 0 && p.Helps(pod, c) {
 			return true
 		}
 	}
-	return len(by) == 0 // there was no node at all
+	return len(by) == 0 && c.Event != plugin.PodPlaced // there was no node at all
 }
 
-// again lets a stuck pod be tried again, after its backoff.
+// again lets an unschedulable pod be tried again, after its backoff.
 func (q *queue) again(w *waiting, now time.Time) {
 	if w.readyAt().After(now) {
-		q.to(w, backoff)
+		q.to(w, inBackoffQ)
 	} else {
-		q.to(w, active)
+		q.to(w, inActiveQ)
 	}
 }
 
@@ -269,17 +276,17 @@ func (q *queue) to(w *waiting, s state) {
 	q.leave(w)
 	w.state = s
 	switch s {
-	case active:
-		heap.Push(&q.active, w)
-	case backoff:
-		heap.Push(&q.backoff, w)
-	case stuck:
-		q.stick(w)
+	case inActiveQ:
+		heap.Push(&q.activeQ, w)
+	case inBackoffQ:
+		heap.Push(&q.backoffQ, w)
+	case unschedulable:
+		q.joinGroup(w)
 	}
 }
 
-func (q *queue) stick(w *waiting) {
-	w.place = q.stuck.PushBack(w)
+func (q *queue) joinGroup(w *waiting) {
+	w.place = q.unschedulable.PushBack(w)
 	w.group = w.groupName()
 	g := q.groups[w.group]
 	if g == nil {
@@ -289,8 +296,8 @@ func (q *queue) stick(w *waiting) {
 	g.members[w] = struct{}{}
 }
 
-func (q *queue) unstick(w *waiting) {
-	q.stuck.Remove(w.place)
+func (q *queue) leaveGroup(w *waiting) {
+	q.unschedulable.Remove(w.place)
 	g := q.groups[w.group]
 	if delete(g.members, w); len(g.members) == 0 {
 		delete(q.groups, w.group)
@@ -300,36 +307,12 @@ func (q *queue) unstick(w *waiting) {
 
 func (q *queue) leave(w *waiting) {
 	switch w.state {
-	case active:
-		heap.Remove(&q.active, w.index)
-	case backoff:
-		heap.Remove(&q.backoff, w.index)
-	case stuck:
-		q.unstick(w)
+	case inActiveQ:
+		heap.Remove(&q.activeQ, w.index)
+	case inBackoffQ:
+		heap.Remove(&q.backoffQ, w.index)
+	case unschedulable:
+		q.leaveGroup(w)
 	}
 	w.state = 0
-}
-
-// podHeap is a heap of pods that know their place.
-type podHeap struct {
-	list []*waiting
-	less func(a, b *waiting) bool
-}
-
-func (h *podHeap) Len() int           { return len(h.list) }
-func (h *podHeap) Less(i, j int) bool { return h.less(h.list[i], h.list[j]) }
-func (h *podHeap) Swap(i, j int) {
-	h.list[i], h.list[j] = h.list[j], h.list[i]
-	h.list[i].index, h.list[j].index = i, j
-}
-func (h *podHeap) Push(x any) {
-	w := x.(*waiting)
-	w.index = len(h.list)
-	h.list = append(h.list, w)
-}
-func (h *podHeap) Pop() any {
-	w := h.list[len(h.list)-1]
-	h.list[len(h.list)-1] = nil
-	h.list = h.list[:len(h.list)-1]
-	return w
 }

@@ -10,7 +10,7 @@ import (
 )
 
 func queued(q *queue, now time.Time, name string, change ...func(*corev1.Pod)) {
-	q.set(plugin.NewPod(testPod(name, "100m", "", change...)), now)
+	q.set(defaultProfile().newPod(testPod(name, "100m", "", change...)), now)
 }
 
 func prio(n int32) func(*corev1.Pod) { return func(p *corev1.Pod) { p.Spec.Priority = &n } }
@@ -46,12 +46,12 @@ func TestQueueWaitsForWhatHelps(t *testing.T) {
 
 	// A label helps nothing that lacks CPU.
 	before, after := s.setNode("n", testNode("n", "50m", "1Gi", label("a", "b")))
-	q.changed(plugin.Change{Kind: plugin.NodeChanged, Node: after, Old: before}, now)
+	q.changed(plugin.Change{Event: plugin.NodeChanged, Node: after, Old: before}, now)
 	if q.pop(now) != nil {
 		t.Fatal("tried again after a change that cannot help")
 	}
 	before, after = s.setNode("n", testNode("n", "150m", "1Gi"))
-	q.changed(plugin.Change{Kind: plugin.NodeChanged, Node: after, Old: before}, now)
+	q.changed(plugin.Change{Event: plugin.NodeChanged, Node: after, Old: before}, now)
 	if q.pop(now) == nil {
 		t.Fatal("not tried again after a change that helps")
 	}
@@ -91,7 +91,7 @@ func TestFirstReturnsAreFree(t *testing.T) {
 			t.Fatalf("attempt %d: tried again though nothing has changed", i)
 		}
 		before, after := newSnapshot().setNode("n", testNode("n", "1", "1Gi"))
-		q.changed(plugin.Change{Kind: plugin.NodeAdded, Node: after, Old: before}, now)
+		q.changed(plugin.Change{Event: plugin.NodeAdded, Node: after, Old: before}, now)
 		if got := w.readyAt().Sub(now); got != want*time.Second {
 			t.Fatalf("attempt %d: wait %v, want %vs", i, got, want)
 		}
@@ -107,14 +107,14 @@ func TestChangeDuringACycleIsNotMissed(t *testing.T) {
 	w := q.pop(now)
 	out := defaultProfile().cycle(w.pod, s, nil)
 	before, after := s.setNode("n", testNode("n", "150m", "1Gi"))
-	q.changed(plugin.Change{Kind: plugin.NodeChanged, Node: after, Old: before}, now)
+	q.changed(plugin.Change{Event: plugin.NodeChanged, Node: after, Old: before}, now)
 	q.returned(w, out, now)
-	if w.state != active {
+	if w.state != inActiveQ {
 		t.Fatalf("state %v: the change that came meanwhile was missed", w.state)
 	}
 }
 
-func TestStuckPodIsTriedAgainInTheEnd(t *testing.T) {
+func TestUnschedulablePodIsTriedAgainInTheEnd(t *testing.T) {
 	q, now := newQueue(), time.Unix(0, 0)
 	s := newSnapshot()
 	s.setNode("n", testNode("n", "50m", "1Gi"))
@@ -135,7 +135,8 @@ var testStart = time.Unix(0, 0)
 // Pods that wait for the same thing are all tried again when it comes, others are not.
 func TestWhatHelpsOneHelpsAllAlike(t *testing.T) {
 	q, now := newQueue(), testStart
-	s, alike := newSnapshot(), newClasses(defaultProfile())
+	p := defaultProfile()
+	s, alike := newSnapshot(p), newRankings(p)
 	s.setNode("n", testNode("n", "50m", "1Gi"))
 	for _, name := range []string{"a", "b", "c"} {
 		queued(q, now, name)
@@ -147,7 +148,7 @@ func TestWhatHelpsOneHelpsAllAlike(t *testing.T) {
 	}
 	now = now.Add(time.Minute)
 	before, after := s.setNode("n", testNode("n", "150m", "1Gi"))
-	q.changed(plugin.Change{Kind: plugin.NodeChanged, Node: after, Old: before}, now)
+	q.changed(plugin.Change{Event: plugin.NodeChanged, Node: after, Old: before}, now)
 	got := map[string]bool{}
 	for w := q.pop(now); w != nil; w = q.pop(now) {
 		got[w.pod.Name] = true

@@ -11,7 +11,6 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"sampan.dev/internal/api"
-	"sampan.dev/internal/api/unbuilt"
 	"sampan.dev/internal/client"
 	"sampan.dev/internal/client/cache"
 	"sampan.dev/internal/control/scheduler/plugin"
@@ -28,24 +27,31 @@ type Config struct {
 	Informers *cache.Set       // over the same door
 	Events    Events
 	Log       *slog.Logger
-	Name      string // schedulerName of the pods it takes care of; "" means default-scheduler
-	Seed      uint64 // for breaking ties; 0 means a random one
-	Binders   int    // bindings written at a time; 0 means 256: those that are under way together share a sync of the disk
+	// Profiles say how the pods of which schedulerName are placed; pods of other names are left alone. None means
+	// DefaultProfile. Two with one name are an error of whoever configures them.
+	Profiles []Profile
+	Seed     uint64 // for breaking ties; 0 means a random one
+	Binders  int    // bindings written at a time; 0 means 256: those that are under way together share a sync of the disk
 }
 
 // Scheduler puts pods on nodes. Make one with New.
+//
+// A pod that waits is in queue. From the moment a node is chosen until the informer tells of the pod on it, the pod is in the
+// snapshot as if it were there, and in flight in the queue; it leaves both, or goes back to waiting, in notes.go and
+// attempt.go only. Everything below queue belongs to the goroutine of Run; others leave a note in the inbox, which mu guards.
 type Scheduler struct {
 	cfg     Config
 	dice    *rand.Rand
 	pods    *cache.Informer[*corev1.Pod]
 	nodes   *cache.Informer[*corev1.Node]
 	binders *crew
-	clerks  *crew // write statuses, which must not hold bindings up
+	clerks  *crew // write statuses and evict, which must not hold bindings up
 
-	// What follows belongs to the goroutine of Run.
 	queue    *queue
 	snapshot *snapshot
-	classes  *classes
+	rankings map[string]*rankings // by schedulerName
+	held     map[types.UID]*attempt
+	events   plugin.Event // that any plugin asks for
 
 	mu struct {
 		sync.Mutex
@@ -68,8 +74,8 @@ type Why struct {
 
 // New makes a scheduler; it does nothing until Run.
 func New(cfg Config) *Scheduler {
-	if cfg.Name == "" {
-		cfg.Name = corev1.DefaultSchedulerName
+	if len(cfg.Profiles) == 0 {
+		cfg.Profiles = []Profile{DefaultProfile()}
 	}
 	if cfg.Seed == 0 {
 		cfg.Seed = rand.Uint64()
@@ -85,10 +91,18 @@ func New(cfg Config) *Scheduler {
 		binders:  newCrew(cfg.Binders),
 		clerks:   newCrew(clerks),
 		queue:    newQueue(),
-		snapshot: newSnapshot(),
-		classes:  newClasses(defaultProfile()),
+		rankings: map[string]*rankings{},
+		held:     map[types.UID]*attempt{},
 		wake:     make(chan struct{}, 1),
 	}
+	var profiles []*profile
+	for _, lists := range cfg.Profiles {
+		p := newProfile(lists)
+		profiles = append(profiles, p)
+		s.rankings[p.Name] = newRankings(p)
+		s.events |= p.events
+	}
+	s.snapshot = newSnapshot(profiles...)
 	s.mu.why = map[types.UID]Why{}
 	return s
 }
@@ -97,7 +111,7 @@ func New(cfg Config) *Scheduler {
 func (s *Scheduler) Run(ctx context.Context) error {
 	defer s.binders.wait()
 	defer s.clerks.wait()
-	// Until all nodes and pods that there are have been told of, a pod would be held against half a cluster.
+	// Until the handlers are in sync a pod would be judged against half a cluster.
 	nodes, pods := make(chan struct{}), make(chan struct{})
 	s.nodes.Handle(cache.Handler[*corev1.Node]{
 		Told:   func() { close(nodes) },
@@ -122,11 +136,12 @@ func (s *Scheduler) Run(ctx context.Context) error {
 		s.readInbox()
 		now := time.Now()
 		s.queue.flush(now)
+		s.releaseLate(ctx, now)
 		if w := s.queue.pop(now); w != nil {
 			s.place(ctx, w)
 			continue
 		}
-		s.sleep(ctx, s.queue.next())
+		s.sleep(ctx, earlier(s.queue.next(), s.nextLate()))
 	}
 	return nil
 }
@@ -144,6 +159,14 @@ func (s *Scheduler) sleep(ctx context.Context, until time.Time) {
 	case <-s.wake:
 	case <-alarm:
 	}
+}
+
+// earlier returns the earlier of two times; a zero time is none.
+func earlier(a, b time.Time) time.Time {
+	if a.IsZero() || !b.IsZero() && b.Before(a) {
+		return b
+	}
+	return a
 }
 
 // post leaves a note for the scheduler's goroutine.
@@ -164,127 +187,6 @@ func (s *Scheduler) readInbox() {
 	s.mu.Unlock()
 	for _, f := range notes {
 		f()
-	}
-}
-
-// node takes a new version of a node, nil when it is gone.
-func (s *Scheduler) node(name string, obj *corev1.Node) {
-	before, after := s.snapshot.setNode(name, obj)
-	switch {
-	case obj == nil:
-	case before == nil || !before.Known():
-		s.queue.changed(plugin.Change{Kind: plugin.NodeAdded, Node: after}, time.Now())
-	case schedulingChanged(before.Node, obj):
-		s.queue.changed(plugin.Change{Kind: plugin.NodeChanged, Node: after, Old: before}, time.Now())
-	}
-}
-
-// pod takes a new version of a pod.
-func (s *Scheduler) pod(ctx context.Context, obj *corev1.Pod) {
-	switch {
-	case obj.Status.Phase == corev1.PodSucceeded || obj.Status.Phase == corev1.PodFailed:
-		s.gone(obj.UID)
-	case obj.Spec.NodeName != "":
-		s.bound(obj)
-	case obj.Spec.SchedulerName != s.cfg.Name:
-	case obj.DeletionTimestamp != nil:
-		s.gone(obj.UID)
-	default:
-		if at, assumed := s.snapshot.placed[obj.UID]; assumed {
-			// Its binding is being written; only the object is new.
-			s.snapshot.addPod(at.node, at.pod.Renewed(obj))
-			return
-		}
-		p := plugin.NewPod(obj)
-		s.queue.set(p, time.Now()) // the condition of one that is gated has been there since its creation
-	}
-}
-
-// bound takes a pod that has a node, be it by us or by others.
-func (s *Scheduler) bound(obj *corev1.Pod) {
-	s.forget(obj.UID)
-	old, was := s.snapshot.placed[obj.UID]
-	var p *plugin.Pod
-	if was {
-		p = old.pod.Renewed(obj)
-	} else {
-		p = plugin.NewPod(obj)
-	}
-	s.snapshot.addPod(obj.Spec.NodeName, p)
-	if was && shrank(&old.pod.Requests, &p.Requests) {
-		s.left(obj.Spec.NodeName, old.pod)
-	}
-}
-
-// gone takes the end of a pod.
-func (s *Scheduler) gone(uid types.UID) {
-	s.forget(uid)
-	s.vacate(uid)
-}
-
-// vacate takes a pod off the node that it is on, if it is on any.
-func (s *Scheduler) vacate(uid types.UID) {
-	if at, was := s.snapshot.removePod(uid); was {
-		s.left(at.node, at.pod)
-	}
-}
-
-// left tells those who wait that pod, or a part of what it had, has gone from node.
-func (s *Scheduler) left(node string, pod *plugin.Pod) {
-	if n := s.snapshot.byName[node]; n != nil && n.Known() {
-		s.queue.changed(plugin.Change{Kind: plugin.PodLeft, Node: n, Pod: pod}, time.Now())
-	}
-}
-
-func (s *Scheduler) forget(uid types.UID) {
-	if s.queue.remove(uid) == nil {
-		return // nothing is noted of pods that are not waiting
-	}
-	s.mu.Lock()
-	delete(s.mu.why, uid)
-	s.mu.Unlock()
-}
-
-// place runs a cycle for one pod and lets the outcome be written.
-func (s *Scheduler) place(ctx context.Context, w *waiting) {
-	out := s.classes.place(w.pod, s.snapshot, s.dice)
-	pod := w.pod.Pod
-	if out.node == "" {
-		now := time.Now()
-		s.queue.returned(w, out, now)
-		message := out.text
-		s.mu.Lock()
-		s.mu.why[pod.UID] = Why{Attempts: w.attempts, At: now, Message: message, Nodes: out.rejected}
-		s.mu.Unlock()
-		s.cfg.Events.Event(pod, corev1.EventTypeWarning, "FailedScheduling", "Scheduling", message)
-		s.clerks.do(ctx, func() { s.markUnschedulable(ctx, pod, corev1.PodReasonUnschedulable, message) })
-		return
-	}
-	s.snapshot.addPod(out.node, w.pod)
-	s.binders.do(ctx, func() {
-		err := s.bind(ctx, pod, out.node)
-		s.post(func() { s.bindingDone(w, out.node, err) })
-	})
-}
-
-// bindingDone settles an assumed placement: the informer confirms it, or it is taken back.
-func (s *Scheduler) bindingDone(w *waiting, node string, err error) {
-	uid := w.pod.UID
-	if err == nil {
-		s.cfg.Events.Event(w.pod.Pod, corev1.EventTypeNormal, "Scheduled", "Binding",
-			"Successfully assigned "+w.pod.Namespace+"/"+w.pod.Name+" to "+node)
-		for _, f := range unbuilt.ForActor(&w.pod.Spec, unbuilt.Scheduler) {
-			s.cfg.Events.Event(w.pod.Pod, corev1.EventTypeWarning, unbuilt.Reason, "Binding", f.String())
-		}
-		return
-	}
-	s.cfg.Log.Info("binding failed", "pod", w.pod.Namespace+"/"+w.pod.Name, "node", node, "error", err)
-	if at, ok := s.snapshot.placed[uid]; !ok || at.pod.Spec.NodeName != "" {
-		return // the pod is gone, or others have bound it
-	}
-	s.vacate(uid)
-	if s.queue.byUID[uid] == w {
-		s.queue.failed(w, time.Now())
 	}
 }
 

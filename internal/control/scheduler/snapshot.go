@@ -8,14 +8,16 @@ import (
 )
 
 // snapshot is the nodes as the scheduler sees them: what informers said, plus the pods it has assumed. It is changed one
-// node at a time, in place, between cycles; the nodes themselves are immutable.
+// node at a time, in place, between cycles; the nodes themselves are immutable. Every change of a node is noted in its journal
+// (changes), and every index is told of it. It belongs to the scheduler's goroutine.
 type snapshot struct {
 	byName map[string]*plugin.Node
 	nodes  []*plugin.Node // those whose object is known, in no order that means anything
 	place  map[string]int // name -> index in nodes
-	images map[string]int // normalized image name -> nodes that have it
 	placed map[types.UID]placement
 	start  int // where the next cycle that looks at nodes one by one begins, so that they take turns
+
+	indexes []plugin.Index // of all profiles
 
 	// changes are the indexes in nodes at which something changed, in order. floor is how many there were before
 	// changes[0]; the oldest are forgotten.
@@ -29,8 +31,13 @@ type placement struct {
 	node string
 }
 
-func newSnapshot() *snapshot {
-	return &snapshot{byName: map[string]*plugin.Node{}, place: map[string]int{}, images: map[string]int{}, placed: map[types.UID]placement{}}
+// newSnapshot returns an empty snapshot that tells the indexes of these profiles of its changes.
+func newSnapshot(profiles ...*profile) *snapshot {
+	s := &snapshot{byName: map[string]*plugin.Node{}, place: map[string]int{}, placed: map[types.UID]placement{}}
+	for _, p := range profiles {
+		s.indexes = append(s.indexes, p.indexes...)
+	}
+	return s
 }
 
 // setNode takes a new version of a node's object, nil when it is gone, and returns the node before and after.
@@ -41,18 +48,11 @@ func (s *snapshot) setNode(name string, obj *corev1.Node) (before, after *plugin
 		base = plugin.NewNode(name)
 	}
 	after = base.With(obj)
-	s.countImages(base, -1)
-	s.countImages(after, +1)
 	s.put(after)
-	return before, after
-}
-
-func (s *snapshot) countImages(n *plugin.Node, by int) {
-	for image := range n.Images {
-		if s.images[image] += by; s.images[image] <= 0 {
-			delete(s.images, image)
-		}
+	for _, x := range s.indexes {
+		x.Node(base, after)
 	}
+	return before, after
 }
 
 // addPod puts pod on a node, in the place of what is known by its UID. A new version that needs just what the old one did
@@ -61,6 +61,10 @@ func (s *snapshot) addPod(node string, pod *plugin.Pod) {
 	old, was := s.placed[pod.UID]
 	if was && old.node == node && old.pod.SameNeeds(pod) {
 		s.placed[pod.UID] = placement{pod, node}
+		if len(s.indexes) > 0 && !old.pod.SameMarks(pod) {
+			s.tell(old.pod, s.byName[node], -1)
+			s.tell(pod, s.byName[node], +1)
+		}
 		return
 	}
 	if was {
@@ -71,7 +75,9 @@ func (s *snapshot) addPod(node string, pod *plugin.Pod) {
 		n = plugin.NewNode(node)
 	}
 	s.placed[pod.UID] = placement{pod, node}
-	s.put(n.WithPod(pod))
+	n = n.WithPod(pod)
+	s.put(n)
+	s.tell(pod, n, +1)
 }
 
 // removePod takes a pod off its node and returns where it was.
@@ -80,8 +86,17 @@ func (s *snapshot) removePod(uid types.UID) (at placement, was bool) {
 		return at, false
 	}
 	delete(s.placed, uid)
-	s.put(s.byName[at.node].WithoutPod(at.pod))
+	n := s.byName[at.node].WithoutPod(at.pod)
+	s.put(n)
+	s.tell(at.pod, n, -1)
 	return at, true
+}
+
+// tell lets the indexes know of a pod that was put on a node or taken off.
+func (s *snapshot) tell(pod *plugin.Pod, node *plugin.Node, sign int) {
+	for _, x := range s.indexes {
+		x.Pod(pod, node, sign)
+	}
 }
 
 // put stores a node's new version and keeps the list of known nodes dense.
@@ -131,8 +146,4 @@ func (s *snapshot) since(n int) ([]int32, bool) {
 		return nil, false
 	}
 	return s.changes[n-s.floor:], true
-}
-
-func (s *snapshot) cluster() plugin.Cluster {
-	return plugin.Cluster{Nodes: len(s.nodes), ImageNodes: s.images}
 }

@@ -9,9 +9,12 @@ type Balanced struct{ absolute }
 // Name implements Plugin.
 func (Balanced) Name() string { return "NodeResourcesBalancedAllocation" }
 
+// Sign implements Signed.
+func (Balanced) Sign(s *Signer) { s.Requests() }
+
 // Score implements Score: about 75 when the balance stays as it is, towards 100 when it gets better, towards 50 when it gets
 // worse (upstream since v1.35). A pod that asks for nothing changes no balance and scores 0 everywhere.
-func (Balanced) Score(pod *Pod, node *Node, _ Cluster) int64 {
+func (Balanced) Score(pod *Pod, node *Node) int64 {
 	if pod.Requests.MilliCPU == 0 && pod.Requests.Memory == 0 {
 		return 0
 	}
@@ -28,6 +31,3 @@ func evenness(cpu, mem int64, node *Node) int64 {
 	b := min(float64(mem)/float64(node.Allocatable.Memory), 1)
 	return int64((1 - math.Abs(a-b)/2) * MaxScore)
 }
-
-// Helps implements Plugin; it never rejects.
-func (Balanced) Helps(*Pod, Change) bool { return false }

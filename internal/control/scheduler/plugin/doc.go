@@ -1,3 +1,4 @@
-// Package plugin holds what decides where a pod may and should run: one file per filter or score, and the values they
-// work on ([Pod], [Node]). All of it is pure. The scheduler alone imports it.
+// Package plugin holds what decides where a pod may and should run: the steps of an attempt as interfaces (plugin.go,
+// steps.go), one file per plugin, and the values they work on ([Pod], [Node], [Change]). Filters, scores and indexes are pure:
+// they read and change nothing but what they are given and their own counts. The scheduler alone imports it.
 package plugin

@@ -13,16 +13,23 @@ type Fit struct{ absolute }
 // Name implements Plugin.
 func (Fit) Name() string { return "NodeResourcesFit" }
 
-// Filter implements Filter.
-func (Fit) Filter(pod *Pod, node *Node) []string {
-	var reasons []string
+// Sign implements Signed.
+func (Fit) Sign(s *Signer) {
+	s.Requests()
+	s.Assumed()
+}
+
+// Filter implements Filter. What an empty node would not have either is unresolvable.
+func (Fit) Filter(pod *Pod, node *Node) Verdict {
+	var v Verdict
 	short := func(name corev1.ResourceName, want, have, used int64) {
 		if want > 0 && want > have-used {
-			reasons = append(reasons, "Insufficient "+string(name))
+			v.Reasons = append(v.Reasons, "Insufficient "+string(name))
+			v.Unresolvable = v.Unresolvable || want > have
 		}
 	}
 	if node.Requested.Pods+1 > node.Allocatable.Pods {
-		reasons = append(reasons, "Too many pods")
+		v.Reasons = append(v.Reasons, "Too many pods")
 	}
 	r, a, u := &pod.Requests, &node.Allocatable, &node.Requested
 	short(corev1.ResourceCPU, r.MilliCPU, a.MilliCPU, u.MilliCPU)
@@ -39,11 +46,11 @@ func (Fit) Filter(pod *Pod, node *Node) []string {
 			short(name, r.Scalar[name], a.Scalar[name], u.Scalar[name])
 		}
 	}
-	return reasons
+	return v
 }
 
 // Score implements Score: the mean share of CPU and memory that stays free.
-func (Fit) Score(pod *Pod, node *Node, _ Cluster) int64 {
+func (Fit) Score(pod *Pod, node *Node) int64 {
 	free := func(used, have int64) (int64, int64) {
 		if have == 0 {
 			return 0, 0
@@ -61,11 +68,10 @@ func (Fit) Score(pod *Pod, node *Node, _ Cluster) int64 {
 	return (cpu + mem) / (w1 + w2)
 }
 
-// Helps implements Plugin.
+// Events implements Rejecting.
+func (Fit) Events() Event { return NodeAdded | NodeChanged | PodLeft | PodShrank | PodUpdated }
+
+// Helps implements Rejecting.
 func (p Fit) Helps(pod *Pod, c Change) bool {
-	switch c.Kind {
-	case NodeAdded, NodeChanged:
-		return p.Filter(pod, c.Node) == nil
-	}
-	return true
+	return c.Event&(NodeAdded|NodeChanged) == 0 || p.Filter(pod, c.Node).Fits()
 }

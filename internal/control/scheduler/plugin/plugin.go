@@ -1,33 +1,89 @@
 package plugin
 
-// Plugin is a filter, a score, or both. Which ones run, and with what weight, is the scheduler's literal list.
+import "slices"
+
+// Plugin is one named part of the decision where a pod runs. What it takes part in is said by the other interfaces of this
+// package that it implements: [PreFilter], [Filter], [PostFilter], [Score], [Reserve], [Permit], [PreBind], [Index]. Which
+// plugins run, in which order and with what weight, is a profile's literal list.
 type Plugin interface {
 	// Name is upstream's name of the plugin.
 	Name() string
-	// Helps reports whether a change in the cluster could make a node fit that this plugin has rejected for pod. It is
-	// asked only of plugins that rejected the pod, and it must answer true when in doubt.
+}
+
+// Signed is a plugin whose answers depend on the pod: it signs what it reads of one.
+type Signed interface {
+	Plugin
+	// Sign adds to the pod's signature everything that the plugin reads of a pod. Two pods with one signature get the same
+	// answers from it about every node.
+	Sign(s *Signer)
+}
+
+// Rejecting is a plugin that can say no. It names the changes in the cluster that could turn the no into a yes, so that a pod
+// waits for those and for no others (upstream's EventsToRegister and queueing hints).
+type Rejecting interface {
+	Plugin
+	// Events are the kinds of change that Helps is asked about.
+	Events() Event
+	// Helps reports whether a change could make a node fit that the plugin has rejected for pod. It must answer true when in
+	// doubt: a wrong true costs an attempt, a wrong false leaves the pod waiting for five minutes.
 	Helps(pod *Pod, c Change) bool
+}
+
+// PreFilter rejects a pod as a whole, before any node is looked at.
+type PreFilter interface {
+	Rejecting
+	// PreFilter is asked once per attempt. A verdict that does not fit ends the attempt.
+	PreFilter(pod *Pod) Verdict
 }
 
 // Filter says whether a pod may run on a node.
 type Filter interface {
-	Plugin
-	// Filter returns nil when the pod may run there, or the reasons, in upstream's words, why it may not.
-	Filter(pod *Pod, node *Node) []string
+	Signed
+	Rejecting
+	// Filter judges one node. The node may be a supposed one, without some of the pods that are on it (see Without).
+	Filter(pod *Pod, node *Node) Verdict
 }
 
 // Score prefers some of the nodes that passed every filter.
 type Score interface {
-	Plugin
-	// Score rates each node; Scores are made comparable afterwards by Normalize.
-	Score(pod *Pod, node *Node, cluster Cluster) int64
+	Signed
+	// Score rates one node; Normalize makes the ratings of several plugins comparable.
+	Score(pod *Pod, node *Node) int64
 	// Normalize turns a raw score into 0…MaxScore. least and most are the extremes of what the plugin gave the nodes that
 	// passed. A plugin whose raw scores are comparable as they are embeds absolute instead.
 	Normalize(raw, least, most int64) int64
 }
 
-// Static marks a filter or score whose answer changes only with the node's object or with Cluster, not with the pods on the
-// node: it is not asked again when a pod comes or goes.
+// MaxScore is the best a plugin can give a node.
+const MaxScore = 100
+
+// Verdict is what a filter says of a pod on a node; the zero value says that it fits.
+type Verdict struct {
+	// Reasons are why not, in upstream's words.
+	Reasons []string
+	// Unresolvable says that the answer stays no even without the pods on the node, so that preemption need not try
+	// (upstream's UnschedulableAndUnresolvable).
+	Unresolvable bool
+}
+
+// Fits reports whether the pod may run on the node.
+func (v Verdict) Fits() bool { return len(v.Reasons) == 0 }
+
+// Equal reports whether two verdicts say the same.
+func (v Verdict) Equal(o Verdict) bool {
+	return v.Unresolvable == o.Unresolvable && slices.Equal(v.Reasons, o.Reasons)
+}
+
+// Unschedulable is a no that may turn into a yes when pods leave the node.
+func Unschedulable(reason string) Verdict { return Verdict{Reasons: []string{reason}} }
+
+// Unresolvable is a no that no eviction changes.
+func Unresolvable(reason string) Verdict {
+	return Verdict{Reasons: []string{reason}, Unresolvable: true}
+}
+
+// Static marks a filter or score whose answer about a node changes only with the node's object, or with the plugin's Index,
+// not with the pods on the node: it is not asked again when a pod comes or goes.
 type Static interface{ Static() }
 
 type static struct{}
@@ -43,47 +99,6 @@ func (absolute) Absolute() {}
 
 // Normalize implements Score.
 func (absolute) Normalize(raw, _, _ int64) int64 { return raw }
-
-// MaxScore is the best a plugin can give a node.
-const MaxScore = 100
-
-// Cluster is what a score may want to know of all nodes.
-type Cluster struct {
-	Nodes int
-	// ImageNodes counts the nodes that have an image, by its normalized name.
-	ImageNodes map[string]int
-}
-
-// Stamp differs whenever a score of pod may have changed because of the cluster and not of the node.
-func (c Cluster) Stamp(pod *Pod) uint64 {
-	var h uint64
-	for _, image := range pod.images {
-		h = h*1000003 + uint64(c.ImageNodes[image])
-	}
-	if h != 0 {
-		h = h*1000003 + uint64(c.Nodes)
-	}
-	return h
-}
-
-// ChangeKind is what happened in the cluster.
-type ChangeKind uint8
-
-// The changes that may make an unschedulable pod schedulable.
-const (
-	NodeAdded ChangeKind = iota + 1
-	NodeChanged
-	PodLeft    // a bound pod was deleted, finished, or shrank
-	PodUpdated // the pending pod itself was changed
-)
-
-// Change is one of them. Old is set for NodeChanged only.
-type Change struct {
-	Kind ChangeKind
-	Node *Node // the node it happened on; nil for PodUpdated
-	Old  *Node
-	Pod  *Pod // PodLeft: the pod that left
-}
 
 // reversed turns a "more is worse" raw score into 0…MaxScore; when none is above zero all are MaxScore.
 func reversed(raw, most int64) int64 {

@@ -1,6 +1,7 @@
 package plugin
 
 import (
+	"maps"
 	"slices"
 	"strings"
 
@@ -14,8 +15,9 @@ type Pod struct {
 	Requests Resources // Pods is 1
 	Assumed  Resources // CPU and memory for scoring
 	Ports    []Port
-	// Class is the same for two pods only if every plugin answers alike for both on every node.
-	Class string
+	// Signature is the same for two pods of one profile only if every plugin of the profile answers alike for both on every
+	// node. "" is the signature of pods that are like no other, and of those that already have a node. A Signer makes it.
+	Signature string
 
 	selective bool // has a node selector or node affinity: required says something
 	required  nodeaffinity.RequiredNodeAffinity
@@ -51,7 +53,6 @@ func NewPod(pod *corev1.Pod) *Pod {
 		}
 	}
 	p.Ports = hostPorts(&pod.Spec)
-	p.Class = classOf(p)
 	return p
 }
 
@@ -70,6 +71,11 @@ func (p *Pod) Renewed(pod *corev1.Pod) *Pod {
 // SameNeeds reports whether the two take the same from a node.
 func (p *Pod) SameNeeds(o *Pod) bool {
 	return p.Requests.equal(&o.Requests) && p.Assumed.equal(&o.Assumed) && slices.Equal(p.Ports, o.Ports)
+}
+
+// SameMarks reports whether the two look the same to plugins that count pods on nodes by their labels.
+func (p *Pod) SameMarks(o *Pod) bool {
+	return maps.Equal(p.Labels, o.Labels) && (p.DeletionTimestamp == nil) == (o.DeletionTimestamp == nil)
 }
 
 func nodeAffinity(pod *corev1.Pod) *corev1.NodeAffinity {

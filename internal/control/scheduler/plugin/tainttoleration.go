@@ -11,22 +11,27 @@ import (
 // with few untolerated PreferNoSchedule taints.
 type TaintToleration struct{ static }
 
+var tainted = Unresolvable("node(s) had untolerated taint(s)")
+
 // Name implements Plugin.
 func (TaintToleration) Name() string { return "TaintToleration" }
 
+// Sign implements Signed.
+func (TaintToleration) Sign(s *Signer) { s.Tolerations() }
+
 // Filter implements Filter.
-func (TaintToleration) Filter(pod *Pod, node *Node) []string {
+func (TaintToleration) Filter(pod *Pod, node *Node) Verdict {
 	for i := range node.Spec.Taints {
 		t := &node.Spec.Taints[i]
 		if t.Effect != corev1.TaintEffectPreferNoSchedule && !tolerated(pod.Spec.Tolerations, t) {
-			return []string{"node(s) had untolerated taint(s)"}
+			return tainted
 		}
 	}
-	return nil
+	return Verdict{}
 }
 
 // Score implements Score: the number of preferences against the node.
-func (TaintToleration) Score(pod *Pod, node *Node, _ Cluster) int64 {
+func (TaintToleration) Score(pod *Pod, node *Node) int64 {
 	var n int64
 	for i := range node.Spec.Taints {
 		t := &node.Spec.Taints[i]
@@ -40,15 +45,18 @@ func (TaintToleration) Score(pod *Pod, node *Node, _ Cluster) int64 {
 // Normalize implements Score.
 func (TaintToleration) Normalize(raw, _, most int64) int64 { return reversed(raw, most) }
 
-// Helps implements Plugin.
+// Events implements Rejecting.
+func (TaintToleration) Events() Event { return NodeAdded | NodeTaint | PodUpdated }
+
+// Helps implements Rejecting.
 func (p TaintToleration) Helps(pod *Pod, c Change) bool {
-	switch c.Kind {
+	switch c.Event {
+	case PodUpdated:
+		return true
 	case NodeAdded:
-		return p.Filter(pod, c.Node) == nil
-	case NodeChanged:
-		return p.Filter(pod, c.Old) != nil && p.Filter(pod, c.Node) == nil
+		return p.Filter(pod, c.Node).Fits()
 	}
-	return c.Kind == PodUpdated
+	return !p.Filter(pod, c.Old).Fits() && p.Filter(pod, c.Node).Fits()
 }
 
 func tolerated(tolerations []corev1.Toleration, taint *corev1.Taint) bool {

@@ -20,8 +20,8 @@ func best(p *profile, pod *plugin.Pod, s *snapshot) (map[string]bool, outcome) {
 	out := outcome{nodes: len(s.nodes)}
 	var fit []*plugin.Node
 	for _, n := range s.nodes {
-		if f, reasons := p.filter(pod, n); reasons != nil {
-			out.reject(n.Name, f, reasons)
+		if f, v := p.filter(pod, n); f != nil {
+			out.reject(n, f, v)
 		} else {
 			fit = append(fit, n)
 		}
@@ -29,7 +29,7 @@ func best(p *profile, pod *plugin.Pod, s *snapshot) (map[string]bool, outcome) {
 	if len(fit) == 0 {
 		return nil, out
 	}
-	total := p.totals(pod, fit, s.cluster())
+	total := p.totals(pod, fit)
 	most := slices.Max(total)
 	nodes := map[string]bool{}
 	for i, n := range fit {
@@ -40,7 +40,7 @@ func best(p *profile, pod *plugin.Pod, s *snapshot) (map[string]bool, outcome) {
 	return nodes, out
 }
 
-func names(by []plugin.Plugin) []string {
+func names(by []plugin.Rejecting) []string {
 	var out []string
 	for _, p := range by {
 		out = append(out, p.Name())
@@ -49,17 +49,42 @@ func names(by []plugin.Plugin) []string {
 	return out
 }
 
-// Whatever happens to nodes and pods, a class chooses a node that a look at all nodes one by one finds best, and where that
-// finds none it gives the same reasons.
-func TestClassChoosesAmongTheBest(t *testing.T) {
+// Whatever happens to nodes and pods, a ranking chooses a node that a look at all nodes one by one finds best, and where that
+// finds none it gives the same reasons; also where a plugin counts pods on other nodes.
+func TestRankingChoosesAmongTheBest(t *testing.T) {
 	for seed := range uint64(30) {
-		t.Run(fmt.Sprint(seed), func(t *testing.T) { differ(t, rand.New(rand.NewPCG(seed, seed))) })
+		t.Run(fmt.Sprint(seed), func(t *testing.T) {
+			differ(t, rand.New(rand.NewPCG(seed, seed)), DefaultProfile())
+		})
+		t.Run(fmt.Sprint(seed, " with an index"), func(t *testing.T) {
+			lists, zone := DefaultProfile(), newAtMost(6, "zone")
+			lists.Filters = append(lists.Filters, zone)
+			lists.Scores = append(lists.Scores, Weighted{zone, 2})
+			differ(t, rand.New(rand.NewPCG(seed, seed)), lists, zone)
+		})
+		t.Run(fmt.Sprint(seed, " with two indexes"), func(t *testing.T) {
+			lists, zone, host := DefaultProfile(), newAtMost(6, "zone"), newAtMost(2, "kubernetes.io/hostname")
+			lists.Filters = append(lists.Filters, zone, &everyNode{host})
+			lists.Scores = append(lists.Scores, Weighted{zone, 2})
+			differ(t, rand.New(rand.NewPCG(seed, seed)), lists, zone, host)
+		})
 	}
 }
 
-func differ(t *testing.T, dice *rand.Rand) {
-	s, p := newSnapshot(), defaultProfile()
-	alike := newClasses(p)
+// everyNode is an atMost that cannot tell which nodes a change touches, but only that there was one.
+type everyNode struct{ *atMost }
+
+func (p *everyNode) Name() string          { return "EveryNode" }
+func (p *everyNode) Sign(s *plugin.Signer) { s.Own("EveryNode", s.Pod().Labels["app"]) }
+func (p *everyNode) Since(pod *plugin.Pod, version uint64) ([]string, uint64, bool) {
+	now := uint64(len(p.journal))
+	return nil, now, now == version
+}
+
+func differ(t *testing.T, dice *rand.Rand, lists Profile, indexes ...*atMost) {
+	p := newProfile(lists)
+	s := newSnapshot(p)
+	alike := newRankings(p)
 	kinds := randomPods(dice, 12)
 	none := 0
 	for step := range 1200 {
@@ -71,21 +96,29 @@ func differ(t *testing.T, dice *rand.Rand) {
 			if dice.IntN(4) == 0 && s.byName[name] != nil {
 				s.setNode(name, nil)
 			}
-		case 3, 4:
+		case 3:
 			for uid := range s.placed { // any
 				s.removePod(uid)
+				break
+			}
+		case 4:
+			for _, at := range s.placed { // any gets another label
+				obj := at.pod.Pod.DeepCopy()
+				obj.Labels["app"] = fmt.Sprint(dice.IntN(3))
+				s.addPod(at.node, plugin.NewPod(obj))
 				break
 			}
 		default:
 			obj := kinds[dice.IntN(len(kinds))].DeepCopy()
 			obj.UID = types.UID(fmt.Sprint(step))
-			pod := plugin.NewPod(obj)
+			pod := p.newPod(obj)
+			for _, x := range indexes {
+				x.recount(t, s)
+			}
+			got, out := rank(alike, pod, s, dice)
 			want, why := best(p, pod, s)
-			c := alike.of(pod)
-			got := c.choose(s, dice)
 			if want == nil {
 				none++
-				out := c.outcome(s)
 				if got != "" || out.text != why.message() || !maps.EqualFunc(out.rejected, why.rejected, slices.Equal) || !reflect.DeepEqual(names(out.by), names(why.by)) {
 					t.Fatalf("step %d: node %q, message %q by %v, want %q by %v", step, got, out.text, names(out.by), why.message(), names(why.by))
 				}
@@ -102,8 +135,47 @@ func differ(t *testing.T, dice *rand.Rand) {
 	}
 }
 
+// rank chooses a node by the ranking, from the first pod on.
+func rank(alike *rankings, pod *plugin.Pod, s *snapshot, dice *rand.Rand) (string, outcome) {
+	r := alike.of(pod)
+	if node := r.choose(s, dice); node != "" {
+		return node, outcome{}
+	}
+	return "", r.outcome(s)
+}
+
+// unsigned is a filter that does not sign the pods of one app.
+type unsigned struct{ *atMost }
+
+func (unsigned) Sign(s *plugin.Signer) {
+	if s.Pod().Labels["app"] == "odd" {
+		s.Refuse()
+	}
+}
+
+// A pod that a plugin does not sign is placed looking at nodes one by one, and has no ranking.
+func TestUnsignedPodsHaveNoRanking(t *testing.T) {
+	lists := DefaultProfile()
+	lists.Filters = append(lists.Filters, unsigned{newAtMost(100, "zone")})
+	p := newProfile(lists)
+	s, alike, dice := newSnapshot(p), newRankings(p), rand.New(rand.NewPCG(1, 1))
+	s.setNode("n", testNode("n", "4", "8Gi", label("zone", "1")))
+	for i, want := range map[string]int{"odd": 0, "even": 1} {
+		for k := range 3 {
+			pod := p.newPod(testPod(fmt.Sprint(i, k), "100m", "", func(p *corev1.Pod) { p.Labels = map[string]string{"app": i} }))
+			if out := alike.place(pod, s, dice); out.node != "n" {
+				t.Errorf("%s: on %q: %s", i, out.node, out.text)
+			}
+			if len(alike.bySignature) != want {
+				t.Errorf("%s: %d rankings, want %d", i, len(alike.bySignature), want)
+			}
+		}
+		clear(alike.bySignature)
+	}
+}
+
 func randomNode(dice *rand.Rand, name string) *corev1.Node {
-	n := testNode(name, fmt.Sprint(1+dice.IntN(4)), fmt.Sprintf("%dGi", 1+dice.IntN(6)), label("zone", fmt.Sprint(dice.IntN(3))))
+	n := testNode(name, fmt.Sprint(1+dice.IntN(4)), fmt.Sprintf("%dGi", 1+dice.IntN(6)), label("zone", fmt.Sprint(dice.IntN(3))), label("kubernetes.io/hostname", name))
 	n.Status.Allocatable[corev1.ResourcePods] = resource.MustParse("8")
 	if dice.IntN(4) == 0 {
 		taint("prefer", corev1.TaintEffectPreferNoSchedule)(n)
@@ -142,20 +214,22 @@ func randomPods(dice *rand.Rand, n int) []*corev1.Pod {
 		case 5:
 			selector("zone", "nowhere")(p)
 		}
+		p.Labels = map[string]string{"app": fmt.Sprint(i % 3)}
 		out = append(out, p)
 	}
 	return out
 }
 
 // Equals are chosen with equal chances.
-func TestClassBreaksTiesByDice(t *testing.T) {
-	s, alike, dice := newSnapshot(), newClasses(defaultProfile()), rand.New(rand.NewPCG(1, 2))
+func TestRankingBreaksTiesByDice(t *testing.T) {
+	p := defaultProfile()
+	s, alike, dice := newSnapshot(p), newRankings(p), rand.New(rand.NewPCG(1, 2))
 	for i := range 4 {
 		s.setNode(fmt.Sprint(i), testNode(fmt.Sprint(i), "4", "8Gi"))
 	}
 	got := map[string]int{}
 	for range 4000 {
-		got[alike.place(plugin.NewPod(testPod("p", "1", "")), s, dice).node]++
+		got[alike.place(p.newPod(testPod("p", "1", "")), s, dice).node]++
 	}
 	for n, times := range got {
 		if times < 800 || times > 1200 {
@@ -170,18 +244,20 @@ type countingFit struct {
 	asked *int
 }
 
-func (f countingFit) Filter(pod *plugin.Pod, node *plugin.Node) []string {
+func (f countingFit) Filter(pod *plugin.Pod, node *plugin.Node) plugin.Verdict {
 	*f.asked++
 	return f.Fit.Filter(pod, node)
 }
 
-// The first pods of a class cost looks at every node; a further one costs a look at what changed since, and next to nothing
+// The first pods with a signature cost looks at every node; a further one costs a look at what changed since, and next to nothing
 // in memory, however many nodes there are.
 func TestCycleCostDoesNotGrowWithTheCluster(t *testing.T) {
 	const nodes = 2000
-	s, p, asked := newSnapshot(), defaultProfile(), 0
-	p.filters[len(p.filters)-1] = filter{Filter: countingFit{asked: &asked}}
-	alike, dice := newClasses(p), rand.New(rand.NewPCG(1, 1))
+	asked, lists := 0, DefaultProfile()
+	lists.Filters[len(lists.Filters)-1] = countingFit{asked: &asked}
+	p := newProfile(lists)
+	s := newSnapshot(p)
+	alike, dice := newRankings(p), rand.New(rand.NewPCG(1, 1))
 	for i := range nodes {
 		n := testNode(fmt.Sprint(i), "32", "256Gi")
 		n.Status.Allocatable[corev1.ResourcePods] = resource.MustParse("110")
@@ -189,7 +265,7 @@ func TestCycleCostDoesNotGrowWithTheCluster(t *testing.T) {
 	}
 	pods := make([]*plugin.Pod, 3000)
 	for i := range pods {
-		pods[i] = plugin.NewPod(testPod(fmt.Sprint(i), "100m", "100Mi"))
+		pods[i] = p.newPod(testPod(fmt.Sprint(i), "100m", "100Mi"))
 	}
 	place := func(pod *plugin.Pod) { s.addPod(alike.place(pod, s, dice).node, pod) }
 	for _, pod := range pods[:1000] {
@@ -209,9 +285,10 @@ func TestCycleCostDoesNotGrowWithTheCluster(t *testing.T) {
 // A change costs one question for all pods that wait for the same reason, and a pass over the queue none.
 func TestQueueCostDoesNotGrowWithThePods(t *testing.T) {
 	q, now := newQueue(), testStart
-	s, p := newSnapshot(), defaultProfile()
+	p := defaultProfile()
+	s := newSnapshot(p)
 	s.setNode("n", testNode("n", "50m", "1Gi"))
-	alike, dice := newClasses(p), rand.New(rand.NewPCG(1, 1))
+	alike, dice := newRankings(p), rand.New(rand.NewPCG(1, 1))
 	for i := range 1000 {
 		queued(q, now, fmt.Sprint(i))
 		w := q.pop(now)
@@ -221,11 +298,11 @@ func TestQueueCostDoesNotGrowWithThePods(t *testing.T) {
 		t.Fatalf("%d groups of pods that are alike", len(q.groups))
 	}
 	before, after := s.setNode("n", testNode("n", "50m", "1Gi", label("a", "b")))
-	c := plugin.Change{Kind: plugin.NodeChanged, Node: after, Old: before}
+	c := plugin.Change{Event: plugin.NodeChanged, Node: after, Old: before}
 	if allocs := testing.AllocsPerRun(100, func() { q.changed(c, now); q.flush(now); _ = q.next() }); allocs > 10 {
 		t.Errorf("%.0f allocations per change", allocs)
 	}
-	if q.active.Len() > 0 {
+	if q.activeQ.Len() > 0 {
 		t.Error("pods became active by a change that does not help")
 	}
 }
