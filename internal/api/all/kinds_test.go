@@ -10,13 +10,16 @@ import (
 	"testing"
 
 	"sampan.dev/internal/api"
+	"sampan.dev/internal/api/group"
 
 	apidiscoveryv2 "k8s.io/api/apidiscovery/v2"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 )
 
-// The files of testdata are extracts of what a kube-apiserver v1.37.1 answered, for the kinds served here.
+// The files of testdata are facts of all of upstream's kinds, so that those of a new kind are there before it: discovery.jsonl and
+// columns.jsonl are what a kube-apiserver v1.37.1 answered; storage.jsonl is read out of its sources (test/integration/etcd/data.go,
+// pkg/registry/*/*/storage and strategy). Rows of kinds that are not served are passed over.
 
 func lines[T any](t *testing.T, file string) []T {
 	t.Helper()
@@ -53,8 +56,8 @@ func TestDiscovery(t *testing.T) {
 	}
 	for _, r := range lines[resource](t, "testdata/discovery.jsonl") {
 		key := r.Group + "/" + r.Version + "/" + r.Resource
-		want = append(want, key)
 		if k := kinds[key]; k != nil {
+			want = append(want, key)
 			checkResource(t, k, r)
 		}
 	}
@@ -105,16 +108,13 @@ type table struct {
 }
 
 func TestColumns(t *testing.T) {
+	kinds, rows := Kinds(), map[*api.Kind]bool{}
 	for _, w := range lines[table](t, "testdata/columns.jsonl") {
-		parts := strings.Split(w.Resource, "/")
-		if len(parts) == 2 {
-			parts = append([]string{""}, parts...)
-		}
-		k := Kinds().Resource(schema.GroupVersionResource{Group: parts[0], Version: parts[1], Resource: parts[2]})
+		k := kinds.Resource(resourceOf(w.Resource))
 		if k == nil {
-			t.Errorf("%s is not served", w.Resource)
 			continue
 		}
+		rows[k] = true
 		if k.Columns == nil { // the hub's default
 			k.Columns = []metav1.TableColumnDefinition{{Name: "Name", Type: "string", Format: "name"}, {Name: "Created At", Type: "date"}}
 		} else if row := k.Row(k.New()); len(row) != len(k.Columns) {
@@ -127,6 +127,78 @@ func TestColumns(t *testing.T) {
 		}
 		if !reflect.DeepEqual(got, w.Columns) {
 			t.Errorf("%s:\ngot  %+v\nwant %+v", w.Resource, got, w.Columns)
+		}
+	}
+	for _, k := range kinds.All() {
+		if k.Can("list") && !rows[k] && k.View == nil {
+			t.Errorf("%s: no row", k.GVR())
+		}
+	}
+}
+
+// resourceOf reads "apps/v1/deployments" and "v1/pods".
+func resourceOf(name string) schema.GroupVersionResource {
+	parts := strings.Split(name, "/")
+	if len(parts) == 2 {
+		parts = append([]string{""}, parts...)
+	}
+	return schema.GroupVersionResource{Group: parts[0], Version: parts[1], Resource: parts[2]}
+}
+
+// TestStorage compares where objects are kept and how they may be written.
+func TestStorage(t *testing.T) {
+	type row struct {
+		Resource                      string
+		Prefix                        string
+		ReturnsDeleted                bool
+		CreateOnUpdate, Unconditional *bool // nil: not known
+	}
+	kinds, rows := Kinds(), map[*api.Kind]bool{}
+	for _, w := range lines[row](t, "testdata/storage.jsonl") {
+		k := kinds.Resource(resourceOf(w.Resource))
+		if k == nil {
+			continue
+		}
+		rows[k] = true
+		if got, want := k.StoragePrefix(), "/registry/"+w.Prefix+"/"; k.View == nil && got != want {
+			t.Errorf("%s is kept below %s, want %s", w.Resource, got, want)
+		}
+		if k.View == nil && k.ReturnsDeleted != w.ReturnsDeleted { // a view's objects are deleted by the stored kind
+			t.Errorf("%s: a delete answers with the object: %v, want %v", w.Resource, k.ReturnsDeleted, w.ReturnsDeleted)
+		}
+		if w.CreateOnUpdate != nil && k.CreateOnUpdate != *w.CreateOnUpdate {
+			t.Errorf("%s: an update creates: %v, want %v", w.Resource, k.CreateOnUpdate, *w.CreateOnUpdate)
+		}
+		if w.Unconditional != nil && k.Unconditional != *w.Unconditional {
+			t.Errorf("%s: an update without a resourceVersion is taken: %v, want %v", w.Resource, k.Unconditional, *w.Unconditional)
+		}
+	}
+	for _, k := range kinds.All() {
+		if !k.Virtual && !rows[k] {
+			t.Errorf("%s: no row", k.GVR())
+		}
+	}
+}
+
+// TestGroups: the list of groups has all of upstream's, in the order of its discovery.
+func TestGroups(t *testing.T) {
+	var want, got []string
+	for _, r := range lines[resource](t, "testdata/discovery.jsonl") {
+		if !slices.Contains(want, r.Group) {
+			want = append(want, r.Group)
+		}
+	}
+	for _, g := range group.All {
+		if g.Name != "admission.k8s.io" { // has no paths
+			got = append(got, g.Name)
+		}
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("groups %q, want %q", got, want)
+	}
+	for _, k := range Kinds().All() {
+		if i := group.Rank(k.Group); i == len(group.All) || !group.All[i].Described {
+			t.Errorf("%s: the group is not described", k.GVR())
 		}
 	}
 }
