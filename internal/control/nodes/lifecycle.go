@@ -60,7 +60,9 @@ func byNode(pod *corev1.Pod) []string {
 // zonesKey is the queue's key for a look at all zones. No node is called so.
 const zonesKey = "*"
 
-// lifecycle watches the health of nodes.
+// lifecycle watches the health of nodes: it marks those that have fallen silent, taints them at the rate of their zone, and
+// marks their pods not ready. Informers' handlers and Reconcile share what mu guards; what is known of a node in beats, known
+// and unready goes with the node (forget, silence).
 type lifecycle struct {
 	loop.Env
 	cfg    LifecycleConfig
@@ -73,12 +75,12 @@ type lifecycle struct {
 
 	mu struct {
 		sync.Mutex
-		beats   map[string]heartbeat
+		beats   map[string]heartbeat // last signs of life
 		known   map[string]types.UID // nodes whose registration was announced
 		unready map[string]bool      // nodes whose pods are still to be marked not ready
 		states  map[string]zoneState
-		lines   map[string]*turnstile // by zone
-		allDown bool
+		zones   map[string]*evictionQueue // by zone
+		allDown bool                      // every zone is down, so more likely it is us: nobody is tainted
 	}
 }
 
@@ -89,7 +91,7 @@ func NewLifecycle(env loop.Env, cfg LifecycleConfig) loop.Runner {
 	c.mu.known = map[string]types.UID{}
 	c.mu.unready = map[string]bool{}
 	c.mu.states = map[string]zoneState{}
-	c.mu.lines = map[string]*turnstile{}
+	c.mu.zones = map[string]*evictionQueue{}
 	c.nodes = cache.For[*corev1.Node](env.Informers, client.Nodes, cache.Options{})
 	c.pods = cache.For[*corev1.Pod](env.Informers, client.Pods, cache.Options{})
 	c.leases = cache.For[*coordinationv1.Lease](env.Informers, client.Leases, cache.Options{Namespace: corev1.NamespaceNodeLease})

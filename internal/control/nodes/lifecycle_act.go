@@ -57,7 +57,7 @@ func (c *lifecycle) forget(name string) {
 // dropLocked takes back what was due of a node.
 func (c *lifecycle) dropLocked(name string) {
 	delete(c.mu.unready, name)
-	for _, line := range c.mu.lines {
+	for _, line := range c.mu.zones {
 		line.leave(name)
 	}
 }
@@ -154,7 +154,7 @@ func (c *lifecycle) applyTaints(ctx context.Context, node *corev1.Node) (wait ti
 	case key == "":
 		if readiness(node) == corev1.ConditionTrue {
 			evict = dropTaints
-			c.leaveLine(node)
+			c.leaveZones(node)
 		}
 	case hasTaint(node.Spec.Taints, key, corev1.TaintEffectNoExecute):
 	case evicting(node):
@@ -186,30 +186,30 @@ func (c *lifecycle) allDown() bool {
 func (c *lifecycle) pass(node *corev1.Node, now time.Time) (bool, time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.lineLocked(zoneOf(node), now).pass(node.Name, now)
+	return c.zoneLocked(zoneOf(node), now).pass(node.Name, now)
 }
 
-// giveBack returns a passage that came to nothing.
+// giveBack returns the token of a taint that could not be written.
 func (c *lifecycle) giveBack(node *corev1.Node) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.lineLocked(zoneOf(node), time.Now()).giveBack(node.Name)
+	c.zoneLocked(zoneOf(node), time.Now()).giveBack(node.Name)
 }
 
-func (c *lifecycle) lineLocked(zone string, now time.Time) *turnstile {
-	line := c.mu.lines[zone]
-	if line == nil {
-		line = newTurnstile(c.cfg.EvictionRate, now)
-		c.mu.lines[zone] = line
+func (c *lifecycle) zoneLocked(zone string, now time.Time) *evictionQueue {
+	q := c.mu.zones[zone]
+	if q == nil {
+		q = newEvictionQueue(c.cfg.EvictionRate, now)
+		c.mu.zones[zone] = q
 	}
-	return line
+	return q
 }
 
-func (c *lifecycle) leaveLine(node *corev1.Node) {
+func (c *lifecycle) leaveZones(node *corev1.Node) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for _, line := range c.mu.lines {
-		line.leave(node.Name)
+	for _, q := range c.mu.zones {
+		q.leave(node.Name)
 	}
 }
 
@@ -282,12 +282,12 @@ func (c *lifecycle) reconcileZones() error {
 		if c.mu.states[zone] != state {
 			c.Log.Info("zone is in a new state", "zone", zone, "state", string(state), "nodes", sizes[zone])
 		}
-		c.lineLocked(zone, now).set(r.of(state, sizes[zone], down), now)
+		c.zoneLocked(zone, now).set(r.of(state, sizes[zone], down), now)
 	}
 	c.mu.states = states
-	for zone := range c.mu.lines {
+	for zone := range c.mu.zones {
 		if _, ok := states[zone]; !ok {
-			delete(c.mu.lines, zone)
+			delete(c.mu.zones, zone)
 		}
 	}
 	if was && !down {

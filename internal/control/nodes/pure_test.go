@@ -140,7 +140,7 @@ func TestZoneStates(t *testing.T) {
 }
 
 func TestTurnstile(t *testing.T) {
-	ts := newTurnstile(0.1, now)
+	ts := newEvictionQueue(0.1, now)
 	at := now
 	if ok, _ := ts.pass("a", at); !ok {
 		t.Fatal("the first does not pass")
@@ -165,7 +165,7 @@ func TestTurnstile(t *testing.T) {
 	}
 	ts.set(0, at)
 	if ok, wait = ts.pass("c", at.Add(time.Hour)); ok || wait != 0 {
-		t.Fatal("a closed turnstile lets through", ok, wait)
+		t.Fatal("a queue of rate 0 lets through", ok, wait)
 	}
 	ts.set(1, at.Add(time.Hour))
 	if ok, _ = ts.pass("c", at.Add(time.Hour+time.Second)); !ok {
@@ -173,8 +173,8 @@ func TestTurnstile(t *testing.T) {
 	}
 	ts.pass("d", at.Add(time.Hour+time.Second))
 	ts.leave("d")
-	if len(ts.line) != 0 {
-		t.Fatal(ts.line)
+	if len(ts.nodes) != 0 {
+		t.Fatal(ts.nodes)
 	}
 }
 

@@ -91,60 +91,60 @@ func allFull(states map[string]zoneState) bool {
 	return true
 }
 
-// turnstile lets the nodes of a zone through one by one, in the order in which they came, at a rate that may change. It
-// holds at most one passage in store.
-type turnstile struct {
-	rate   float64 // per second; 0: nobody passes
-	stored float64
-	at     time.Time
-	line   []string
+// evictionQueue is the zone eviction queue: the nodes of one zone that are to get their NoExecute taints, in the order in which
+// they failed, and a token bucket of size one whose rate follows the state of the zone. The controller's lock guards it.
+type evictionQueue struct {
+	rate   float64   // tokens per second; 0: no node is tainted
+	tokens float64   // at the time of at; 1 at most
+	at     time.Time // of the last refill
+	nodes  []string
 }
 
-func newTurnstile(rate float64, now time.Time) *turnstile {
-	return &turnstile{rate: rate, stored: 1, at: now}
+func newEvictionQueue(rate float64, now time.Time) *evictionQueue {
+	return &evictionQueue{rate: rate, tokens: 1, at: now}
 }
 
-func (t *turnstile) refill(now time.Time) {
-	t.stored = min(1, t.stored+now.Sub(t.at).Seconds()*t.rate)
+func (t *evictionQueue) refill(now time.Time) {
+	t.tokens = min(1, t.tokens+now.Sub(t.at).Seconds()*t.rate)
 	t.at = now
 }
 
-func (t *turnstile) set(rate float64, now time.Time) {
+func (t *evictionQueue) set(rate float64, now time.Time) {
 	t.refill(now)
 	t.rate = rate
 }
 
-// pass asks for a passage for name, who stands in line from its first call on. If it has to wait, wait says how long; 0
-// means until the rate changes.
-func (t *turnstile) pass(name string, now time.Time) (ok bool, wait time.Duration) {
+// pass asks for a token for a node, which is in the queue from its first call on. If the node has to wait, wait says how
+// long; 0 means until the rate changes.
+func (t *evictionQueue) pass(name string, now time.Time) (ok bool, wait time.Duration) {
 	t.refill(now)
-	i := slices.Index(t.line, name)
+	i := slices.Index(t.nodes, name)
 	if i < 0 {
-		t.line = append(t.line, name)
-		i = len(t.line) - 1
+		t.nodes = append(t.nodes, name)
+		i = len(t.nodes) - 1
 	}
 	if t.rate == 0 {
 		return false, 0
 	}
 	const slack = 1e-6 // timers and floating point
-	missing := float64(i+1) - t.stored
+	missing := float64(i+1) - t.tokens
 	if i == 0 && missing <= slack {
-		t.stored = max(0, t.stored-1)
-		t.line = t.line[1:]
+		t.tokens = max(0, t.tokens-1)
+		t.nodes = t.nodes[1:]
 		return true, 0
 	}
 	return false, max(time.Duration(missing/t.rate*float64(time.Second)), time.Millisecond)
 }
 
-// giveBack undoes a passage: name is the first in line again.
-func (t *turnstile) giveBack(name string) {
-	t.stored = 1
-	t.line = append([]string{name}, t.line...)
+// giveBack takes a token back that was not used: the node is the first of the queue again.
+func (t *evictionQueue) giveBack(name string) {
+	t.tokens = 1
+	t.nodes = append([]string{name}, t.nodes...)
 }
 
-// leave takes name out of the line.
-func (t *turnstile) leave(name string) {
-	if i := slices.Index(t.line, name); i >= 0 {
-		t.line = slices.Delete(slices.Clone(t.line), i, i+1)
+// leave takes a node out of the queue.
+func (t *evictionQueue) leave(name string) {
+	if i := slices.Index(t.nodes, name); i >= 0 {
+		t.nodes = slices.Delete(slices.Clone(t.nodes), i, i+1)
 	}
 }
