@@ -87,7 +87,7 @@ func inBubble(t *testing.T, cfg control.Config, body func(b *bench), wrap ...fun
 		if err := b.views.WaitSynced(ctx); err != nil {
 			t.Fatal(err)
 		}
-		cfg.Doors, cfg.Kinds, cfg.Log = h.Door, all.Kinds(), log
+		cfg.Doors, cfg.Kinds, cfg.Log = control.Declared(h.Door, func(what string) { t.Error(what) }), all.Kinds(), log
 		for _, w := range wrap {
 			cfg.Doors = w(cfg.Doors)
 		}

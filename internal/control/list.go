@@ -16,6 +16,8 @@ type descriptor struct {
 	account   string                         // service account in kube-system; upstream's, which is not always the name
 	component string                         // source of its events, where it is not the account
 	off       bool                           // runs only when named, not by "*"
+	reads     string                         // the resources it has informers of; "*" is all there are
+	writes    string                         // the resources and subresources it writes, beside events; "*" is all there are
 	make      func(env loop.Env) loop.Runner // nil result: nothing to do with this configuration
 }
 
@@ -23,49 +25,91 @@ type descriptor struct {
 func (m *Manager) list() []descriptor {
 	cfg := &m.cfg
 	return []descriptor{
-		{name: "endpoints-controller", alias: "endpoint", account: "endpoint-controller", make: network.NewEndpoints},
-		{name: "endpointslice-controller", alias: "endpointslice", account: "endpointslice-controller", make: network.NewEndpointSlice},
-		{name: "endpointslice-mirroring-controller", alias: "endpointslicemirroring", account: "endpointslicemirroring-controller", make: network.NewEndpointSliceMirroring},
-		{name: "replicationcontroller-controller", alias: "replicationcontroller", account: "replication-controller", make: workload.NewReplicationController},
-		{name: "pod-garbage-collector-controller", alias: "podgc", account: "pod-garbage-collector", make: func(env loop.Env) loop.Runner {
-			return nodes.NewPodGC(env, cfg.TerminatedPodThreshold)
-		}},
-		{name: "namespace-controller", alias: "namespace", account: "namespace-controller", make: func(env loop.Env) loop.Runner {
-			return gc.NewNamespace(env, m.world, cfg.NamespaceGrace)
-		}},
-		{name: "serviceaccount-controller", alias: "serviceaccount", account: "service-account-controller", make: identity.NewServiceAccount},
-		{name: "garbage-collector-controller", alias: "garbagecollector", account: "generic-garbage-collector", make: func(env loop.Env) loop.Runner {
-			return gc.NewCollector(env, m.world)
-		}},
-		{name: "deployment-controller", alias: "deployment", account: "deployment-controller", make: workload.NewDeployment},
-		{name: "replicaset-controller", alias: "replicaset", account: "replicaset-controller", make: workload.NewReplicaSet},
-		{name: "certificatesigningrequest-signing-controller", alias: "csrsigning", account: "certificate-controller", make: func(env loop.Env) loop.Runner {
-			return identity.NewSigner(env, cfg.Signer)
-		}},
-		{name: "certificatesigningrequest-approving-controller", alias: "csrapproving", account: "certificate-controller", make: func(env loop.Env) loop.Runner {
-			return identity.NewApprover(env, cfg.Serving)
-		}},
-		{name: "certificatesigningrequest-cleaner-controller", alias: "csrcleaner", account: "certificate-controller", make: identity.NewCleaner},
-		{name: "ttl-controller", alias: "ttl", account: "ttl-controller", make: nodes.NewTTL},
+		{name: "endpoints-controller", alias: "endpoint", account: "endpoint-controller",
+			reads: "endpoints pods services", writes: "endpoints",
+			make: network.NewEndpoints},
+		{name: "endpointslice-controller", alias: "endpointslice", account: "endpointslice-controller",
+			reads: "endpointslices nodes pods services", writes: "endpointslices",
+			make: network.NewEndpointSlice},
+		{name: "endpointslice-mirroring-controller", alias: "endpointslicemirroring", account: "endpointslicemirroring-controller",
+			reads: "endpoints endpointslices services", writes: "endpointslices",
+			make: network.NewEndpointSliceMirroring},
+		{name: "replicationcontroller-controller", alias: "replicationcontroller", account: "replication-controller",
+			reads: "pods replicationcontrollers", writes: "pods replicationcontrollers/status",
+			make: workload.NewReplicationController},
+		{name: "pod-garbage-collector-controller", alias: "podgc", account: "pod-garbage-collector",
+			reads: "nodes pods", writes: "pods pods/status",
+			make: func(env loop.Env) loop.Runner {
+				return nodes.NewPodGC(env, cfg.TerminatedPodThreshold)
+			}},
+		{name: "namespace-controller", alias: "namespace", account: "namespace-controller",
+			reads: "*", writes: "* namespaces/finalize namespaces/status",
+			make: func(env loop.Env) loop.Runner {
+				return gc.NewNamespace(env, m.world, cfg.NamespaceGrace)
+			}},
+		{name: "serviceaccount-controller", alias: "serviceaccount", account: "service-account-controller",
+			reads: "namespaces serviceaccounts", writes: "serviceaccounts",
+			make: identity.NewServiceAccount},
+		{name: "garbage-collector-controller", alias: "garbagecollector", account: "generic-garbage-collector",
+			reads: "*", writes: "*",
+			make: func(env loop.Env) loop.Runner {
+				return gc.NewCollector(env, m.world)
+			}},
+		{name: "deployment-controller", alias: "deployment", account: "deployment-controller",
+			reads: "deployments pods replicasets", writes: "deployments deployments/status replicasets",
+			make: workload.NewDeployment},
+		{name: "replicaset-controller", alias: "replicaset", account: "replicaset-controller",
+			reads: "pods replicasets", writes: "pods replicasets/status",
+			make: workload.NewReplicaSet},
+		{name: "certificatesigningrequest-signing-controller", alias: "csrsigning", account: "certificate-controller",
+			reads: "certificatesigningrequests", writes: "certificatesigningrequests/status",
+			make: func(env loop.Env) loop.Runner {
+				return identity.NewSigner(env, cfg.Signer)
+			}},
+		{name: "certificatesigningrequest-approving-controller", alias: "csrapproving", account: "certificate-controller",
+			reads: "certificatesigningrequests nodes", writes: "certificatesigningrequests/approval subjectaccessreviews",
+			make: func(env loop.Env) loop.Runner {
+				return identity.NewApprover(env, cfg.Serving)
+			}},
+		{name: "certificatesigningrequest-cleaner-controller", alias: "csrcleaner", account: "certificate-controller",
+			reads: "certificatesigningrequests", writes: "certificatesigningrequests",
+			make: identity.NewCleaner},
+		{name: "ttl-controller", alias: "ttl", account: "ttl-controller",
+			reads: "nodes", writes: "nodes",
+			make: nodes.NewTTL},
 		// These two are off in upstream's binary and on in every cluster that kubeadm makes; ours joins nodes by tokens too.
-		{name: "bootstrap-signer-controller", alias: "bootstrapsigner", account: "bootstrap-signer", make: identity.NewBootstrapSigner},
-		{name: "token-cleaner-controller", alias: "tokencleaner", account: "token-cleaner", make: identity.NewTokenCleaner},
-		{name: "node-ipam-controller", alias: "nodeipam", account: "node-controller", component: "cidrAllocator", make: func(env loop.Env) loop.Runner {
-			if len(cfg.NodeIPAM.ClusterCIDRs) == 0 {
-				return nil
-			}
-			return nodes.NewIPAM(env, cfg.NodeIPAM)
-		}},
-		{name: "node-lifecycle-controller", alias: "nodelifecycle", account: "node-controller", make: func(env loop.Env) loop.Runner {
-			return nodes.NewLifecycle(env, cfg.NodeLifecycle)
-		}},
-		{name: "taint-eviction-controller", account: "node-controller", component: "taint-eviction-controller", make: nodes.NewTaintEviction},
-		{name: "clusterrole-aggregation-controller", alias: "clusterrole-aggregation", account: "clusterrole-aggregation-controller", make: identity.NewAggregator},
-		{name: "root-ca-certificate-publisher-controller", alias: "root-ca-cert-publisher", account: "root-ca-cert-publisher", make: func(env loop.Env) loop.Runner {
-			if len(cfg.RootCA) == 0 {
-				return nil
-			}
-			return identity.NewRootCA(env, cfg.RootCA)
-		}},
+		{name: "bootstrap-signer-controller", alias: "bootstrapsigner", account: "bootstrap-signer",
+			reads: "configmaps secrets", writes: "configmaps",
+			make: identity.NewBootstrapSigner},
+		{name: "token-cleaner-controller", alias: "tokencleaner", account: "token-cleaner",
+			reads: "secrets", writes: "secrets",
+			make: identity.NewTokenCleaner},
+		{name: "node-ipam-controller", alias: "nodeipam", account: "node-controller", component: "cidrAllocator",
+			reads: "nodes", writes: "nodes",
+			make: func(env loop.Env) loop.Runner {
+				if len(cfg.NodeIPAM.ClusterCIDRs) == 0 {
+					return nil
+				}
+				return nodes.NewIPAM(env, cfg.NodeIPAM)
+			}},
+		{name: "node-lifecycle-controller", alias: "nodelifecycle", account: "node-controller",
+			reads: "leases nodes pods", writes: "nodes nodes/status pods/status",
+			make: func(env loop.Env) loop.Runner {
+				return nodes.NewLifecycle(env, cfg.NodeLifecycle)
+			}},
+		{name: "taint-eviction-controller", account: "node-controller", component: "taint-eviction-controller",
+			reads: "nodes pods", writes: "pods pods/status",
+			make: nodes.NewTaintEviction},
+		{name: "clusterrole-aggregation-controller", alias: "clusterrole-aggregation", account: "clusterrole-aggregation-controller",
+			reads: "clusterroles", writes: "clusterroles",
+			make: identity.NewAggregator},
+		{name: "root-ca-certificate-publisher-controller", alias: "root-ca-cert-publisher", account: "root-ca-cert-publisher",
+			reads: "configmaps namespaces", writes: "configmaps",
+			make: func(env loop.Env) loop.Runner {
+				if len(cfg.RootCA) == 0 {
+					return nil
+				}
+				return identity.NewRootCA(env, cfg.RootCA)
+			}},
 	}
 }
