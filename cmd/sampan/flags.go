@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 
+	nodeflag "sampan.dev/internal/component/kubelet"
 	"sampan.dev/internal/config"
 	"sampan.dev/internal/control"
 	"sampan.dev/internal/hub/admit"
@@ -108,16 +109,16 @@ func checkFlags(cfg *config.Config) error {
 	if _, err := anonymousAccess(cfg); err != nil {
 		return usageError{err}
 	}
-	if _, err := nodeLabels(cfg.NodeLabels); err != nil {
+	if _, err := nodeflag.Labels(cfg.NodeLabels); err != nil {
 		return usageError{err}
 	}
-	if _, err := nodeTaints(cfg.NodeTaints); err != nil {
+	if _, err := nodeflag.Taints(cfg.NodeTaints); err != nil {
 		return usageError{err}
 	}
-	if _, err := nodeIPs(cfg.NodeIP); err != nil {
+	if _, err := nodeflag.NodeIPs(cfg.NodeIP); err != nil {
 		return usageError{err}
 	}
-	if _, err := nodeReserves(*cfg); err != nil {
+	if _, err := nodeflag.ReadReserves(cfg.SystemReserved, cfg.KubeReserved, cfg.EvictionHard); err != nil {
 		return usageError{err}
 	}
 	return nil

@@ -11,6 +11,7 @@ import (
 	"sampan.dev/internal/api/core"
 	"sampan.dev/internal/client"
 	"sampan.dev/internal/client/cache"
+	nodeflag "sampan.dev/internal/component/kubelet"
 	"sampan.dev/internal/config"
 	"sampan.dev/internal/daemon"
 	"sampan.dev/internal/node/kubelet"
@@ -92,15 +93,15 @@ func closeAny(l net.Listener) error {
 // kubeletConfig is the kubelet's configuration but for what belongs to one run of it.
 func (m *machine) kubeletConfig(s *seat, name string, services *cache.Informer[*corev1.Service]) (kubelet.Config, error) {
 	none := kubelet.Config{}
-	labels, err := nodeLabels(m.cfg.NodeLabels)
+	labels, err := nodeflag.Labels(m.cfg.NodeLabels)
 	if err != nil {
 		return none, usageError{err}
 	}
-	taints, err := nodeTaints(m.cfg.NodeTaints)
+	taints, err := nodeflag.Taints(m.cfg.NodeTaints)
 	if err != nil {
 		return none, usageError{err}
 	}
-	reserved, err := nodeReserves(m.cfg)
+	reserved, err := nodeflag.ReadReserves(m.cfg.SystemReserved, m.cfg.KubeReserved, m.cfg.EvictionHard)
 	if err != nil {
 		return none, usageError{err}
 	}
@@ -129,16 +130,16 @@ func (m *machine) kubeletConfig(s *seat, name string, services *cache.Informer[*
 		CgroupRoot:      m.paths.CgroupRoot,
 		StatusEvery:     m.cfg.StatusFrequency,
 		ReportEvery:     m.cfg.StatusFrequency, // zero means each one's own default
-		SystemReserved:  reserved.system,
-		KubeReserved:    reserved.kube,
-		EvictionHard:    reserved.evictionHard,
+		SystemReserved:  reserved.System,
+		KubeReserved:    reserved.Kube,
+		EvictionHard:    reserved.EvictionHard,
 		MaxPods:         m.cfg.MaxPods,
 		ManifestURL:     m.cfg.ManifestURL,
 		MachineID:       m.cfg.MachineID,
 		PodKind:         core.Pods(),
 		Version:         config.Version,
 	}
-	if cfg.NodeIPs, err = nodeIPs(m.cfg.NodeIP); err != nil {
+	if cfg.NodeIPs, err = nodeflag.NodeIPs(m.cfg.NodeIP); err != nil {
 		return none, usageError{err}
 	}
 	if m.cfg.NodeExternalIP != "" {

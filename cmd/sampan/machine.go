@@ -14,9 +14,11 @@ import (
 	"sampan.dev/internal/api"
 	"sampan.dev/internal/client"
 	"sampan.dev/internal/client/cache"
+	nodeflag "sampan.dev/internal/component/kubelet"
 	"sampan.dev/internal/config"
 	"sampan.dev/internal/daemon"
 	"sampan.dev/internal/node/dns"
+	"sampan.dev/internal/node/hostnet"
 	"sampan.dev/internal/node/kubelet"
 	"sampan.dev/internal/node/network"
 	"sampan.dev/internal/node/proxy"
@@ -165,10 +167,10 @@ func (m *machine) startNetwork(g *daemon.Group, s *seat, name string, nodes *cac
 
 // nodeAddresses are those that the kubelet's serving certificate names.
 func nodeAddresses(cfg config.Config) []net.IP {
-	if ips, _ := nodeIPs(cfg.NodeIP); len(ips) > 0 {
+	if ips, _ := nodeflag.NodeIPs(cfg.NodeIP); len(ips) > 0 {
 		return ips
 	}
-	ip, err := hostIP()
+	ip, err := hostnet.Address()
 	if err != nil {
 		return nil
 	}

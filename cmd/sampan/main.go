@@ -32,7 +32,7 @@ func (e usageError) Unwrap() error { return e.error }
 func main() {
 	klog.SetLogger(logr.Discard()) // what libraries say there is said again, better, by those who call them
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
-	code := run(ctx, os.Args[1:])
+	code := run(ctx, asComponent(os.Args))
 	stop()
 	os.Exit(code)
 }
@@ -59,6 +59,7 @@ func run(ctx context.Context, args []string) int {
 		kubectlCommand(),
 		versionCommand(),
 	)
+	root.AddCommand(componentCommands()...)
 	err := root.ExecuteContext(ctx)
 	if err == nil {
 		return exitFine

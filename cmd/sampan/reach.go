@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"os"
 
+	nodeflag "sampan.dev/internal/component/kubelet"
 	"sampan.dev/internal/config"
 	"sampan.dev/internal/daemon"
 	"sampan.dev/internal/node/hostnet"
@@ -63,10 +64,10 @@ func advertised(cfg config.Config) (net.IP, error) {
 	if onLoopback(cfg) && !cfg.NoNode {
 		return podGateway(cfg).AsSlice(), nil
 	}
-	if ips, _ := nodeIPs(cfg.NodeIP); len(ips) > 0 {
+	if ips, _ := nodeflag.NodeIPs(cfg.NodeIP); len(ips) > 0 {
 		return ips[0], nil
 	}
-	return hostIP()
+	return hostnet.Address()
 }
 
 // podGateway is the gateway that this machine's pods had last, or on a new cluster the one that they will have: its first
@@ -114,7 +115,7 @@ func (p *plane) move(to netip.Addr) error {
 // hostChanged follows the host's address. While there is no default route it keeps the one it has.
 func (p *plane) hostChanged() {
 	to := p.advertise.Load().Addr()
-	if _, err := routedIP(); err == nil {
+	if _, err := hostnet.Routed(); err == nil {
 		if ip, err := advertised(p.cfg); err == nil {
 			if a, ok := netip.AddrFromSlice(ip); ok && !onLoopback(p.cfg) {
 				to = a.Unmap()
@@ -130,7 +131,7 @@ func (p *plane) hostChanged() {
 func apiNames(cfg config.Config, advertise net.IP) (names []string, ips []net.IP) {
 	names = append([]string{"localhost"}, nonAddresses(cfg.TLSSANs)...)
 	ips = append([]net.IP{net.IPv4(127, 0, 0, 1), net.IPv6loopback, advertise}, addresses(cfg.TLSSANs)...)
-	if host, err := hostIP(); err == nil {
+	if host, err := hostnet.Address(); err == nil {
 		ips = append(ips, host)
 	}
 	if h, err := os.Hostname(); err == nil {
@@ -148,33 +149,4 @@ func followHost(g *daemon.Group, parts ...func()) {
 			}
 		})
 	})
-}
-
-// hostIP is the address that the host would use to reach the world. A host without a route uses its first address that is
-// not a loopback's.
-func hostIP() (net.IP, error) {
-	if ip, err := routedIP(); err == nil {
-		return ip, nil
-	}
-	addrs, err := net.InterfaceAddrs()
-	if err != nil {
-		return nil, err
-	}
-	for _, a := range addrs {
-		if n, ok := a.(*net.IPNet); ok && n.IP.To4() != nil && !n.IP.IsLoopback() {
-			return n.IP, nil
-		}
-	}
-	return net.IPv4(127, 0, 0, 1), nil
-}
-
-// routedIP is the address that packets to the world leave with: connecting a datagram socket sends nothing and makes the
-// kernel choose.
-func routedIP() (net.IP, error) {
-	c, err := net.Dial("udp4", "192.0.2.1:9")
-	if err != nil {
-		return nil, err
-	}
-	defer c.Close()
-	return c.LocalAddr().(*net.UDPAddr).IP, nil
 }

@@ -6,11 +6,12 @@ import (
 	"testing"
 
 	"sampan.dev/internal/config"
+	"sampan.dev/internal/node/hostnet"
 )
 
 // Whatever --listen says, what is advertised is listened on, and is an address that an endpoint may have.
 func TestWhatIsAdvertisedIsListenedOn(t *testing.T) {
-	host, err := hostIP()
+	host, err := hostnet.Address()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -67,6 +67,16 @@ var rooms = map[string][]string{
 	"internal/node/dns":      {"internal/client/...", "internal/api"},
 	"internal/node/":         {"internal/node/...", "internal/api", "internal/client/..."}, // leaves; they never import kubelet, see below
 
+	// A component joins one plank to flags, a kubeconfig and a log; it knows no other plank.
+	"internal/component":             {"internal/component/flag", "internal/client/...", "internal/config", "internal/obs"},
+	"internal/component/flag":        {},
+	"internal/component/flag/":       {"internal/component/flag"},
+	"internal/component/face":        {"internal/component", "internal/component/flag", "internal/client/...", "internal/config", "internal/pki"},
+	"internal/component/controllers": {"internal/component/...", "internal/client/...", "internal/api/...", "internal/config", "internal/pki", "internal/control/..."},
+	"internal/component/scheduler":   {"internal/component/...", "internal/client/...", "internal/config", "internal/control/scheduler/..."},
+	"internal/component/kubelet":     {"internal/component/...", "internal/client/...", "internal/api/...", "internal/config", "internal/pki", "internal/node/..."},
+	"internal/component/proxy":       {"internal/component/...", "internal/client/...", "internal/config", "internal/node/proxy/..."},
+
 	"internal/stream":   {},
 	"internal/addr":     {},
 	"internal/pki":      {},

@@ -7,6 +7,7 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"sync/atomic"
 	"time"
@@ -227,4 +228,41 @@ func ParsePublicKeys(data []byte) ([]crypto.PublicKey, error) {
 		return nil, errors.New("no public key in PEM data")
 	}
 	return out, nil
+}
+
+// SelfSigned makes a pair that vouches for itself, for a port whose clients do not verify it. It lives in memory.
+func SelfSigned(name string, ips ...net.IP) (*Pair, error) {
+	ca, err := NewAuthority(name + "-ca")
+	if err != nil {
+		return nil, err
+	}
+	cert, err := ca.Issue(Request{CommonName: name, Server: true, DNSNames: []string{name, "localhost"}, IPs: append(ips, net.IPv4(127, 0, 0, 1))})
+	if err != nil {
+		return nil, err
+	}
+	cert.Certificate = append(cert.Certificate, ca.Cert.Raw)
+	return NewPair(cert), nil
+}
+
+// ReadAuthority reads an authority that somebody else keeps: its certificate, and its key unless keyFile is "".
+func ReadAuthority(certFile, keyFile string) (*Authority, error) {
+	data, err := os.ReadFile(certFile)
+	if err != nil {
+		return nil, err
+	}
+	certs, err := ParseCertificates(data)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", certFile, err)
+	}
+	a := &Authority{Cert: certs[0]}
+	if keyFile == "" {
+		return a, nil
+	}
+	if data, err = os.ReadFile(keyFile); err != nil {
+		return nil, err
+	}
+	if a.Key, err = ParsePrivateKey(data); err != nil {
+		return nil, fmt.Errorf("%s: %w", keyFile, err)
+	}
+	return a, nil
 }

@@ -19,17 +19,18 @@ import (
 // tokenLife is how long a token of an Account is asked to live; it is replaced when a fifth of that is left.
 const tokenLife = time.Hour
 
-// Account is a transport that speaks as a service account whose tokens a node asks for, bound to its Node, so that they end with
-// it: what runs on the node and is not the kubelet has an identity of its own. A token is asked for when a request finds none
-// that lasts, so an idle node asks for none.
+// Account is a transport that speaks as a service account whose tokens somebody else asks for: a node, for what runs on it and is
+// not the kubelet, or a controller manager, for its controllers. A node's tokens are bound to its Node, so that they end with it.
+// A token is asked for when a request finds none that lasts, so who is idle asks for none.
 //
-// A cluster that does not give its nodes such tokens is spoken to as the node itself.
+// A cluster that does not give such tokens is spoken to as the one who asks.
 type Account struct {
 	Namespace, Name string
-	Node            string
-	Door            client.Interface  // the node's own
+	Node            string            // the tokens are bound to its Node; "" binds them to nothing
+	Make            bool              // make the account where there is none
+	Door            client.Interface  // of the one who asks
 	Bare            http.RoundTripper // shows no credentials
-	Own             http.RoundTripper // shows the node's
+	Own             http.RoundTripper // shows those of the one who asks
 	Log             *slog.Logger
 
 	mu struct {
@@ -75,7 +76,7 @@ func (a *Account) get(ctx context.Context) (string, error) {
 	case a.mu.token != "" && now.Before(a.mu.until):
 		a.mu.replace = now.Add(10 * time.Second) // the one there is does for now
 	case apierrors.IsForbidden(err) || apierrors.IsNotFound(err):
-		a.Log.Warn("the cluster gives this node no token of the account: using the node's own identity", "account", a.Namespace+"/"+a.Name, "error", err)
+		a.Log.Warn("the cluster gives no token of the account: using the identity of the one who asks", "account", a.Namespace+"/"+a.Name, "error", err)
 		a.mu.token, a.mu.refused = "", true
 	default:
 		return "", fmt.Errorf("token of service account %s/%s: %w", a.Namespace, a.Name, err)
@@ -92,16 +93,24 @@ func (a *Account) drop(token string) {
 }
 
 func (a *Account) ask(ctx context.Context) (token string, until time.Time, err error) {
-	node, err := a.node(ctx)
-	if err != nil {
-		return "", time.Time{}, err
-	}
 	seconds := int64(tokenLife / time.Second)
+	request := &authenticationv1.TokenRequest{Spec: authenticationv1.TokenRequestSpec{ExpirationSeconds: &seconds}}
+	if a.Node != "" {
+		node, err := a.node(ctx)
+		if err != nil {
+			return "", time.Time{}, err
+		}
+		request.Spec.BoundObjectRef = &authenticationv1.BoundObjectReference{APIVersion: "v1", Kind: "Node", Name: node.Name, UID: node.UID}
+	}
 	ref := client.Ref{Resource: client.ServiceAccounts, Namespace: a.Namespace, Name: a.Name, Subresource: "token"}
-	out, err := a.Door.Create(ctx, ref, &authenticationv1.TokenRequest{Spec: authenticationv1.TokenRequestSpec{
-		ExpirationSeconds: &seconds,
-		BoundObjectRef:    &authenticationv1.BoundObjectReference{APIVersion: "v1", Kind: "Node", Name: node.Name, UID: node.UID},
-	}}, metav1.CreateOptions{})
+	out, err := a.Door.Create(ctx, ref, request, metav1.CreateOptions{})
+	if a.Make && apierrors.IsNotFound(err) {
+		account := &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Namespace: a.Namespace, Name: a.Name}}
+		if _, err = client.Create(ctx, a.Door, client.ServiceAccounts, account); err != nil && !apierrors.IsAlreadyExists(err) {
+			return "", time.Time{}, err
+		}
+		out, err = a.Door.Create(ctx, ref, request, metav1.CreateOptions{})
+	}
 	if err != nil {
 		return "", time.Time{}, err
 	}

@@ -14,7 +14,8 @@ import (
 
 type csr = certificatesv1.CertificateSigningRequest
 
-const legacyUnknownSigner = "kubernetes.io/legacy-unknown"
+// LegacyUnknownSigner signs what the first version of the API did: whatever is approved.
+const LegacyUnknownSigner = "kubernetes.io/legacy-unknown"
 
 func parseRequest(data []byte) (*x509.CertificateRequest, error) {
 	block, _ := pem.Decode(data)

@@ -139,7 +139,7 @@ func TestClientCertificates(t *testing.T) {
 	}{{leaf, "system:apiserver"}, {other, ""}} {
 		r := httptest.NewRequest("GET", "/", nil)
 		r.TLS = &tls.ConnectionState{PeerCertificates: []*x509.Certificate{c.cert}}
-		if u, ok := g.authenticate(r); ok != (c.want != "") || u.Name != c.want {
+		if u, ok := g.Authenticate(r); ok != (c.want != "") || u.Name != c.want {
 			t.Errorf("%s: %v %v", c.cert.Subject, u, ok)
 		}
 	}

@@ -1,4 +1,4 @@
-package main
+package kubelet
 
 import (
 	"fmt"
@@ -7,16 +7,14 @@ import (
 	"slices"
 	"strings"
 
-	"sampan.dev/internal/config"
-
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 	"k8s.io/apimachinery/pkg/labels"
 )
 
-// nodeLabels reads --node-labels. Of the labels in Kubernetes' own domains a node may say only some of itself, since others
+// Labels reads --node-labels. Of the labels in Kubernetes' own domains a node may say only some of itself, since others
 // trust them; the API server would refuse the rest at registration, again and again.
-func nodeLabels(s string) (map[string]string, error) {
+func Labels(s string) (map[string]string, error) {
 	if s == "" {
 		return nil, nil
 	}
@@ -52,8 +50,8 @@ func inDomain(domain, parent string) bool {
 	return domain == parent || strings.HasSuffix(domain, "."+parent)
 }
 
-// nodeTaints reads key=value:effect or key:effect, comma separated.
-func nodeTaints(s string) ([]corev1.Taint, error) {
+// Taints reads key=value:effect or key:effect, comma separated.
+func Taints(s string) ([]corev1.Taint, error) {
 	var taints []corev1.Taint
 	for _, item := range strings.Split(s, ",") {
 		if item == "" {
@@ -74,24 +72,25 @@ func nodeTaints(s string) ([]corev1.Taint, error) {
 	return taints, nil
 }
 
-// reserves is what a node keeps from its pods.
-type reserves struct {
-	system, kube corev1.ResourceList
-	evictionHard map[string]string // nil means the defaults
+// Reserves is what a node keeps from its pods.
+type Reserves struct {
+	System, Kube corev1.ResourceList
+	EvictionHard map[string]string // nil means the defaults
 }
 
-func nodeReserves(cfg config.Config) (r reserves, err error) {
-	if r.system, err = reservedResources("--system-reserved", cfg.SystemReserved); err != nil {
+// ReadReserves reads --system-reserved, --kube-reserved and --eviction-hard ("" for the defaults).
+func ReadReserves(system, kube map[string]string, evictionHard string) (r Reserves, err error) {
+	if r.System, err = reservedResources("--system-reserved", system); err != nil {
 		return r, err
 	}
-	if r.kube, err = reservedResources("--kube-reserved", cfg.KubeReserved); err != nil {
+	if r.Kube, err = reservedResources("--kube-reserved", kube); err != nil {
 		return r, err
 	}
-	if cfg.EvictionHard == "" {
+	if evictionHard == "" {
 		return r, nil
 	}
-	r.evictionHard = map[string]string{}
-	for _, item := range strings.Split(cfg.EvictionHard, ",") {
+	r.EvictionHard = map[string]string{}
+	for _, item := range strings.Split(evictionHard, ",") {
 		signal, amount, ok := strings.Cut(item, "<")
 		if !ok || !slices.Contains(evictionSignals, signal) {
 			return r, fmt.Errorf("--eviction-hard %q: want SIGNAL<AMOUNT with SIGNAL one of %s", item, strings.Join(evictionSignals, ", "))
@@ -100,7 +99,7 @@ func nodeReserves(cfg config.Config) (r reserves, err error) {
 		if _, err := resource.ParseQuantity(number); err != nil {
 			return r, fmt.Errorf("--eviction-hard %q: %w", item, err)
 		}
-		r.evictionHard[signal] = amount
+		r.EvictionHard[signal] = amount
 	}
 	return r, nil
 }
@@ -127,8 +126,8 @@ func reservedResources(flag string, m map[string]string) (corev1.ResourceList, e
 	return list, nil
 }
 
-// nodeIPs are the addresses of --node-ip: one, or one of each family with the preferred first.
-func nodeIPs(s string) ([]net.IP, error) {
+// NodeIPs are the addresses of --node-ip: one, or one of each family with the preferred first.
+func NodeIPs(s string) ([]net.IP, error) {
 	if s == "" {
 		return nil, nil
 	}

@@ -1,10 +1,8 @@
-package main
+package kubelet
 
 import (
 	"strings"
 	"testing"
-
-	"sampan.dev/internal/config"
 )
 
 func TestNodeLabels(t *testing.T) {
@@ -19,21 +17,24 @@ func TestNodeLabels(t *testing.T) {
 		"x.k8s.io/a=b,kubernetes.io/c=d":     "[kubernetes.io/c x.k8s.io/a]",
 		"mykubernetes.io/a=b":                "",
 	} {
-		if _, err := nodeLabels(in); !says(err, want) {
+		if _, err := Labels(in); !says(err, want) {
 			t.Errorf("%q: %v, want %q", in, err, want)
 		}
 	}
 }
 
 func TestNodeReserves(t *testing.T) {
-	r, err := nodeReserves(config.Config{SystemReserved: map[string]string{"cpu": "200m"}, EvictionHard: "memory.available<1Gi,nodefs.available<10%"})
+	r, err := ReadReserves(map[string]string{"cpu": "200m"}, nil, "memory.available<1Gi,nodefs.available<10%")
 	if err != nil {
 		t.Fatal(err)
 	}
-	if r.system.Cpu().MilliValue() != 200 || len(r.kube) != 0 || r.evictionHard["memory.available"] != "1Gi" || r.evictionHard["nodefs.available"] != "10%" {
+	if r.System.Cpu().MilliValue() != 200 || len(r.Kube) != 0 || r.EvictionHard["memory.available"] != "1Gi" || r.EvictionHard["nodefs.available"] != "10%" {
 		t.Errorf("%+v", r)
 	}
-	for want, bad := range map[string]config.Config{
+	for want, bad := range map[string]struct {
+		SystemReserved, KubeReserved map[string]string
+		EvictionHard                 string
+	}{
 		`cannot reserve "gpu" resource`:             {SystemReserved: map[string]string{"gpu": "1"}},
 		`failed to parse quantity "x"`:              {KubeReserved: map[string]string{"cpu": "x"}},
 		`cannot be negative`:                        {KubeReserved: map[string]string{"cpu": "-1"}},
@@ -41,7 +42,7 @@ func TestNodeReserves(t *testing.T) {
 		`"memory.available<much"`:                   {EvictionHard: "memory.available<much"},
 		`one of memory.available, nodefs.available`: {EvictionHard: "luck<1"},
 	} {
-		if _, err := nodeReserves(bad); !says(err, want) {
+		if _, err := ReadReserves(bad.SystemReserved, bad.KubeReserved, bad.EvictionHard); !says(err, want) {
 			t.Errorf("%v, want %q", err, want)
 		}
 	}
@@ -52,7 +53,7 @@ func TestNodeIPs(t *testing.T) {
 		"": "", "10.0.0.1": "", "10.0.0.1,fd00::1": "", "fd00::1,10.0.0.1": "",
 		"10.0.0.1,10.0.0.2": "one of each family", "10.0.0.1,fd00::1,fd00::2": "one of each family", "x": "not an IP address",
 	} {
-		if _, err := nodeIPs(in); !says(err, want) {
+		if _, err := NodeIPs(in); !says(err, want) {
 			t.Errorf("%q: %v, want %q", in, err, want)
 		}
 	}

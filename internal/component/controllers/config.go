@@ -1,0 +1,56 @@
+package controllers
+
+import (
+	"io"
+	"log/slog"
+	"net/netip"
+	"time"
+
+	"sampan.dev/internal/component"
+	"sampan.dev/internal/component/face"
+	"sampan.dev/internal/component/flag"
+
+	"github.com/spf13/pflag"
+)
+
+// Config of a controller manager of its own. Make one with New.
+type Config struct {
+	Log     component.Log
+	Contact component.Contact
+	Lead    component.Election
+	Face    face.Config
+
+	Controllers []string // as control.Config has them
+	OwnAccounts bool     // each controller acts as a service account of its own
+
+	AllocateNodeCIDRs  bool
+	ClusterCIDRs       []netip.Prefix
+	ServiceCIDRs       []netip.Prefix
+	Mask, Mask4, Mask6 int32 // bits of a node's range; 0 means 24 and 64
+
+	RootCAFile string
+	Signing    pairOfFiles // signs for all signers that have none of their own
+	SignFor    time.Duration
+
+	MonitorGrace, StartupGrace  time.Duration
+	EvictionRate, SecondaryRate float64
+	LargeCluster                int32
+	Unhealthy                   float64
+	TerminatedPodThreshold      int32
+	signLegacy, signServing     pairOfFiles
+	signKubelet, signAPIServer  pairOfFiles
+}
+
+type pairOfFiles struct{ Cert, Key string }
+
+// New returns upstream's defaults.
+func New() *Config { return &Config{} }
+
+// Logger makes the logger that the flags ask for.
+func (c *Config) Logger(w io.Writer) (*slog.Logger, error) { return c.Log.New(w) }
+
+// Flags binds upstream's command line.
+func (c *Config) Flags(fs *pflag.FlagSet) { c.Table().Add(fs) }
+
+// Read does nothing: upstream's controller manager has no configuration file.
+func (c *Config) Read(flag.Table, *pflag.FlagSet) error { return nil }

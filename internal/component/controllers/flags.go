@@ -1,0 +1,153 @@
+package controllers
+
+import (
+	"time"
+
+	"sampan.dev/internal/component"
+	"sampan.dev/internal/component/flag"
+)
+
+// Reasons that several flags share.
+const (
+	workers  = "workers are as many as the work needs"
+	noVolume = "volumes of persistent claims are not built yet"
+	noScaler = "the horizontal pod autoscaler is not built yet"
+	noQuota  = "resource quotas are not built yet"
+	noJobs   = "Jobs and CronJobs are not built yet"
+	noSets   = "StatefulSets and DaemonSets are not built yet"
+	noDevice = "dynamic resource allocation is not built yet"
+	noCloud  = "clouds have their own controller manager"
+	batches  = "changes that come together are written together already"
+)
+
+// Table is every flag of upstream's, and what becomes of it. It sets upstream's defaults.
+func (c *Config) Table() flag.Table {
+	c.Controllers = []string{"*"}
+	c.SignFor = 365 * 24 * time.Hour
+	c.MonitorGrace, c.StartupGrace = 50*time.Second, time.Minute
+	c.EvictionRate, c.SecondaryRate, c.LargeCluster, c.Unhealthy = 0.1, 0.01, 50, 0.55
+	c.TerminatedPodThreshold = 12500
+	return flag.Join(
+		c.Contact.Rows("", "20", "30"), flag.Table{
+			flag.Set("master", flag.String(&c.Contact.Master), "URL of the API server, in place of the kubeconfig's"),
+		},
+		c.Lead.Rows("kube-controller-manager", ""), c.Face.Rows(10257, false),
+		component.Profiling(""), component.Metrics(), component.Versions(), c.Log.Rows(""),
+		c.choice(), c.nodes(), c.signing(), c.concurrency(), c.absent(),
+	)
+}
+
+func (c *Config) choice() flag.Table {
+	return flag.Table{
+		flag.Set("controllers", flag.List(&c.Controllers), "controllers to run: '*', 'name', '-name', comma separated"),
+		flag.Set("use-service-account-credentials", flag.Bool(&c.OwnAccounts), "have each controller act as its own service account in kube-system"),
+		flag.Ignore("controller-start-interval", "duration", "", "controllers start together"),
+		flag.Ignore("controller-shutdown-timeout", "duration", "10s", "a controller ends with what it is doing"),
+		flag.Ignore("min-resync-period", "duration", "12h0m0s", "informers follow watches and need no second look"),
+		flag.Refuse("enable-garbage-collector", "bool", "true", "to run without it, say --controllers=-garbage-collector-controller"),
+		flag.Set("terminated-pod-gc-threshold", flag.Int32(&c.TerminatedPodThreshold), "ended pods that may exist before the oldest are deleted; 0 or less: any number"),
+		flag.Refuse("enable-leader-migration", "bool", "", "leases are not handed to a cloud's controller manager"),
+		flag.Refuse("leader-migration-config", "string", "", "leases are not handed to a cloud's controller manager"),
+		flag.Set("root-ca-file", flag.String(&c.RootCAFile), "authority that is published in every namespace as kube-root-ca.crt"),
+		flag.Ignore("service-account-private-key-file", "string", "", "the API server signs tokens; tokens in Secrets are not made"),
+		flag.Ignore("legacy-service-account-token-clean-up-period", "duration", "8760h0m0s", "tokens in Secrets are not made"),
+		flag.Ignore("namespace-sync-period", "duration", "5m0s", "namespaces are watched"),
+	}
+}
+
+func (c *Config) nodes() flag.Table {
+	return flag.Table{
+		flag.Set("allocate-node-cidrs", flag.Bool(&c.AllocateNodeCIDRs), "give each node a range of pod addresses"),
+		flag.Refuse("cidr-allocator-type", "string", `"RangeAllocator"`, "ranges of a cloud are the cloud's to give"),
+		flag.Set("cluster-cidr", flag.Prefixes(&c.ClusterCIDRs), "range of the pods' addresses, one for each family"),
+		flag.Set("service-cluster-ip-range", flag.Prefixes(&c.ServiceCIDRs), "range of the services' addresses, kept from pods"),
+		flag.Set("node-cidr-mask-size", flag.Int32(&c.Mask), "bits of a node's range where there is one family; 0: 24 or 64"),
+		flag.Set("node-cidr-mask-size-ipv4", flag.Int32(&c.Mask4), "the same for IPv4 where there are two"),
+		flag.Set("node-cidr-mask-size-ipv6", flag.Int32(&c.Mask6), "the same for IPv6 where there are two"),
+		flag.Set("node-monitor-grace-period", flag.Duration(&c.MonitorGrace), "how long a node may be silent before it is Unknown"),
+		flag.Set("node-startup-grace-period", flag.Duration(&c.StartupGrace), "the same for a node that has never spoken"),
+		flag.Ignore("node-monitor-period", "duration", "5s", "a node is looked at when its time is over, not in turn"),
+		flag.Set("node-eviction-rate", flag.Float32(&c.EvictionRate), "nodes per second and zone whose pods are evicted"),
+		flag.Set("secondary-node-eviction-rate", flag.Float32(&c.SecondaryRate), "the same in a large zone that is unhealthy"),
+		flag.Set("large-cluster-size-threshold", flag.Int32(&c.LargeCluster), "nodes that make a zone large"),
+		flag.Set("unhealthy-zone-threshold", flag.Float32(&c.Unhealthy), "part of a zone's nodes that makes it unhealthy"),
+	}
+}
+
+func (c *Config) signing() flag.Table {
+	return flag.Table{
+		flag.Set("cluster-signing-cert-file", flag.String(&c.Signing.Cert), "authority that signs certificate requests"),
+		flag.Set("cluster-signing-key-file", flag.String(&c.Signing.Key), "its key"),
+		flag.Set("cluster-signing-duration", flag.Duration(&c.SignFor), "longest life of a certificate that is signed"),
+		flag.Set("cluster-signing-kube-apiserver-client-cert-file", flag.String(&c.signAPIServer.Cert), "the same for kubernetes.io/kube-apiserver-client"),
+		flag.Set("cluster-signing-kube-apiserver-client-key-file", flag.String(&c.signAPIServer.Key), "its key"),
+		flag.Set("cluster-signing-kubelet-client-cert-file", flag.String(&c.signKubelet.Cert), "the same for kubernetes.io/kube-apiserver-client-kubelet"),
+		flag.Set("cluster-signing-kubelet-client-key-file", flag.String(&c.signKubelet.Key), "its key"),
+		flag.Set("cluster-signing-kubelet-serving-cert-file", flag.String(&c.signServing.Cert), "the same for kubernetes.io/kubelet-serving"),
+		flag.Set("cluster-signing-kubelet-serving-key-file", flag.String(&c.signServing.Key), "its key"),
+		flag.Set("cluster-signing-legacy-unknown-cert-file", flag.String(&c.signLegacy.Cert), "the same for kubernetes.io/legacy-unknown"),
+		flag.Set("cluster-signing-legacy-unknown-key-file", flag.String(&c.signLegacy.Key), "its key"),
+	}
+}
+
+func (c *Config) concurrency() flag.Table {
+	return flag.Table{
+		flag.Ignore("concurrent-deployment-syncs", "int32", "5", workers),
+		flag.Ignore("concurrent-endpoint-syncs", "int32", "5", workers),
+		flag.Ignore("concurrent-service-endpoint-syncs", "int32", "5", workers),
+		flag.Ignore("mirroring-concurrent-service-endpoint-syncs", "int32", "5", workers),
+		flag.Ignore("concurrent-gc-syncs", "int32", "20", workers),
+		flag.Ignore("concurrent-namespace-syncs", "int32", "10", workers),
+		flag.Ignore("concurrent-replicaset-syncs", "int32", "5", workers),
+		flag.Ignore("concurrent-rc-syncs", "int32", "5", workers),
+		flag.Ignore("concurrent-serviceaccount-token-syncs", "int32", "5", workers),
+		flag.Ignore("endpoint-updates-batch-period", "duration", "", batches),
+		flag.Ignore("endpointslice-updates-batch-period", "duration", "", batches),
+		flag.Ignore("mirroring-endpointslice-updates-batch-period", "duration", "", batches),
+		flag.Refuse("max-endpoints-per-slice", "int32", "100", "slices hold a hundred endpoints"),
+		flag.Refuse("mirroring-max-endpoints-per-subset", "int32", "1000", "a thousand endpoints of a subset are mirrored"),
+	}
+}
+
+// absent are the settings of controllers that are not built, and of what is left to others.
+func (c *Config) absent() flag.Table {
+	return flag.Table{
+		flag.Ignore("concurrent-statefulset-syncs", "int32", "5", noSets),
+		flag.Ignore("concurrent-daemonset-syncs", "int32", "2", noSets),
+		flag.Ignore("concurrent-job-syncs", "int32", "5", noJobs),
+		flag.Ignore("concurrent-cron-job-syncs", "int32", "5", noJobs),
+		flag.Ignore("concurrent-ttl-after-finished-syncs", "int32", "5", noJobs),
+		flag.Ignore("concurrent-disruption-syncs", "int32", "1", "disruption budgets are not built yet"),
+		flag.Ignore("concurrent-device-taint-eviction-syncs", "int32", "8", noDevice),
+		flag.Ignore("concurrent-resourceclaim-syncs", "int32", "50", noDevice),
+		flag.Ignore("concurrent-ephemeralvolume-syncs", "int32", "5", noVolume),
+		flag.Ignore("concurrent-resource-quota-syncs", "int32", "5", noQuota),
+		flag.Ignore("resource-quota-sync-period", "duration", "5m0s", noQuota),
+		flag.Ignore("concurrent-validating-admission-policy-status-syncs", "int32", "5", "admission policies are not built yet"),
+		flag.Ignore("concurrent-horizontal-pod-autoscaler-syncs", "int32", "5", noScaler),
+		flag.Ignore("horizontal-pod-autoscaler-cpu-initialization-period", "duration", "5m0s", noScaler),
+		flag.Ignore("horizontal-pod-autoscaler-downscale-stabilization", "duration", "5m0s", noScaler),
+		flag.Ignore("horizontal-pod-autoscaler-initial-readiness-delay", "duration", "30s", noScaler),
+		flag.Ignore("horizontal-pod-autoscaler-sync-period", "duration", "15s", noScaler),
+		flag.Ignore("horizontal-pod-autoscaler-tolerance", "float", "0.1", noScaler),
+		flag.Ignore("attach-detach-reconcile-sync-period", "duration", "1m0s", noVolume),
+		flag.Ignore("disable-attach-detach-reconcile-sync", "bool", "", noVolume),
+		flag.Ignore("disable-force-detach-on-timeout", "bool", "", noVolume),
+		flag.Ignore("enable-dynamic-provisioning", "bool", "true", noVolume),
+		flag.Refuse("enable-hostpath-provisioner", "bool", "", noVolume),
+		flag.Ignore("flex-volume-plugin-dir", "string", `"/usr/libexec/kubernetes/kubelet-plugins/volume/exec/"`, noVolume),
+		flag.Ignore("pv-recycler-increment-timeout-nfs", "int32", "30", noVolume),
+		flag.Ignore("pv-recycler-minimum-timeout-hostpath", "int32", "60", noVolume),
+		flag.Ignore("pv-recycler-minimum-timeout-nfs", "int32", "300", noVolume),
+		flag.Ignore("pv-recycler-pod-template-filepath-hostpath", "string", "", noVolume),
+		flag.Ignore("pv-recycler-pod-template-filepath-nfs", "string", "", noVolume),
+		flag.Ignore("pv-recycler-timeout-increment-hostpath", "int32", "30", noVolume),
+		flag.Ignore("pvclaimbinder-sync-period", "duration", "15s", noVolume),
+		flag.Refuse("cloud-provider", "string", "", noCloud).But("external"),
+		flag.Refuse("cloud-config", "string", "", noCloud),
+		flag.Ignore("cluster-name", "string", `"kubernetes"`, noCloud),
+		flag.Ignore("configure-cloud-routes", "bool", "true", noCloud),
+		flag.Ignore("route-reconciliation-period", "duration", "10s", noCloud),
+		flag.Refuse("external-cloud-volume-plugin", "string", "", noCloud),
+	}
+}

@@ -1,0 +1,152 @@
+package controllers
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"strings"
+
+	"sampan.dev/internal/api"
+	"sampan.dev/internal/api/all"
+	"sampan.dev/internal/client"
+	"sampan.dev/internal/client/remote"
+	"sampan.dev/internal/component"
+	"sampan.dev/internal/component/face"
+	"sampan.dev/internal/component/flag"
+	"sampan.dev/internal/config"
+	"sampan.dev/internal/control"
+	"sampan.dev/internal/control/identity"
+	"sampan.dev/internal/control/nodes"
+	"sampan.dev/internal/pki"
+
+	certificatesv1 "k8s.io/api/certificates/v1"
+)
+
+const name = "kube-controller-manager"
+
+// Manager makes what control runs of the flags, without a way to the API server. Errors are of the command line.
+func (c *Config) Manager(log *slog.Logger) (control.Config, error) {
+	out := control.Config{
+		Kinds: all.Kinds(), Log: log, Controllers: c.Controllers, TerminatedPodThreshold: int(c.TerminatedPodThreshold),
+		NodeLifecycle: nodes.LifecycleConfig{MonitorGrace: c.MonitorGrace, StartupGrace: c.StartupGrace, EvictionRate: c.EvictionRate,
+			SecondaryRate: c.SecondaryRate, LargeCluster: int(c.LargeCluster), Unhealthy: c.Unhealthy},
+		Serving: identity.ServingPolicy{Domain: "cluster.local", Never: append(c.ServiceCIDRs, c.ClusterCIDRs...)},
+		Signer:  identity.SignerConfig{Life: c.SignFor, Of: map[string]*pki.Authority{}},
+	}
+	if c.TerminatedPodThreshold <= 0 {
+		out.TerminatedPodThreshold = -1 // upstream's "none are deleted"
+	}
+	if c.AllocateNodeCIDRs {
+		if len(c.ClusterCIDRs) == 0 {
+			return out, errors.New("--allocate-node-cidrs: --cluster-cidr is needed")
+		}
+		out.NodeIPAM = nodes.IPAMConfig{ClusterCIDRs: c.ClusterCIDRs, ServiceCIDRs: c.ServiceCIDRs}
+		for _, p := range c.ClusterCIDRs {
+			out.NodeIPAM.MaskSizes = append(out.NodeIPAM.MaskSizes, c.mask(p.Addr().Is4()))
+		}
+	}
+	var err error
+	if c.RootCAFile != "" {
+		if out.RootCA, err = os.ReadFile(c.RootCAFile); err != nil {
+			return out, fmt.Errorf("--root-ca-file: %w", err)
+		}
+		if _, err := pki.ParseCertificates(out.RootCA); err != nil {
+			return out, fmt.Errorf("--root-ca-file: error parsing %s: %w", c.RootCAFile, err)
+		}
+	}
+	if out.Signer.Authority, err = c.Signing.read("--cluster-signing-cert-file"); err != nil {
+		return out, err
+	}
+	for _, s := range []struct {
+		signer, flag string
+		files        pairOfFiles
+	}{
+		{certificatesv1.KubeAPIServerClientSignerName, "--cluster-signing-kube-apiserver-client-cert-file", c.signAPIServer},
+		{certificatesv1.KubeAPIServerClientKubeletSignerName, "--cluster-signing-kubelet-client-cert-file", c.signKubelet},
+		{certificatesv1.KubeletServingSignerName, "--cluster-signing-kubelet-serving-cert-file", c.signServing},
+		{identity.LegacyUnknownSigner, "--cluster-signing-legacy-unknown-cert-file", c.signLegacy},
+	} {
+		a, err := s.files.read(s.flag)
+		if err != nil {
+			return out, err
+		}
+		if a != nil {
+			out.Signer.Of[s.signer] = a
+		}
+	}
+	return out, nil
+}
+
+// mask is the size of a node's range in a family; 0 leaves it to the controller.
+func (c *Config) mask(v4 bool) int {
+	switch {
+	case c.Mask != 0 && len(c.ClusterCIDRs) == 1:
+		return int(c.Mask)
+	case v4:
+		return int(c.Mask4)
+	}
+	return int(c.Mask6)
+}
+
+func (f pairOfFiles) read(flag string) (*pki.Authority, error) {
+	if f.Cert == "" && f.Key == "" {
+		return nil, nil
+	}
+	a, err := pki.ReadAuthority(f.Cert, f.Key)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", flag, err)
+	}
+	return a, nil
+}
+
+// Run runs the controllers until ctx ends.
+func (c *Config) Run(ctx context.Context, log *slog.Logger) error {
+	cfg, err := c.Manager(log)
+	if err != nil {
+		return flag.Usage{Err: err}
+	}
+	rc, err := c.Contact.Config(name)
+	if err != nil {
+		return err
+	}
+	own, err := remote.New(rc)
+	if err != nil {
+		return err
+	}
+	if cfg.Doors, err = remote.Factory(rc); err != nil {
+		return err
+	}
+	if c.OwnAccounts {
+		accounts, err := remote.Accounts(rc, own, log)
+		if err != nil {
+			return err
+		}
+		plain := cfg.Doors
+		cfg.Doors = func(u api.User, agent string) client.Interface {
+			if account, ok := strings.CutPrefix(u.Name, "system:serviceaccount:kube-system:"); ok {
+				return accounts("kube-system", account, agent)
+			}
+			return plain(u, agent)
+		}
+	}
+	manager, err := control.New(cfg)
+	if err != nil {
+		return flag.Usage{Err: fmt.Errorf("--controllers: %w", err)}
+	}
+	log.Info("controllers start", "version", config.Version, "server", rc.Host)
+	server := face.Server{Config: c.Face, Name: name, Contact: c.Contact, Log: log,
+		Checks:  map[string]func() error{"ping": func() error { return nil }},
+		Configz: func() (string, any) { return "kubecontrollermanager.config.k8s.io", c.configz() },
+	}
+	return component.Beside(ctx, func(ctx context.Context) error { return c.Lead.Lead(ctx, own, log, manager.Run) }, server.Run)
+}
+
+// configz shows what was chosen, with the names of KubeControllerManagerConfiguration.
+func (c *Config) configz() any {
+	return map[string]any{
+		"Generic":         map[string]any{"Controllers": c.Controllers, "LeaderElection": map[string]any{"leaderElect": c.Lead.Elect, "resourceName": c.Lead.Name, "resourceNamespace": c.Lead.Namespace}},
+		"KubeCloudShared": map[string]any{"AllocateNodeCIDRs": c.AllocateNodeCIDRs, "UseServiceAccountCredentials": c.OwnAccounts},
+	}
+}

@@ -1,0 +1,67 @@
+package kubelet
+
+import (
+	"io"
+	"log/slog"
+	"net"
+	"time"
+
+	"sampan.dev/internal/component"
+
+	"github.com/spf13/pflag"
+	corev1 "k8s.io/api/core/v1"
+)
+
+// Config of a kubelet of its own. Make one with New.
+type Config struct {
+	File                string // a KubeletConfiguration
+	Log                 component.Log
+	Kubeconfig          string
+	BootstrapKubeconfig string
+	CertDir             string
+
+	NodeName, NodeIP, NodeLabels, CloudProvider, ProviderID string
+
+	Taints       []corev1.Taint
+	Register     bool
+	RootDir      string
+	PodLogs      string
+	StaticPods   string
+	ManifestURL  string
+	Endpoint     string // of the CRI
+	MaxPods      int32
+	PodPids      int64
+	ClusterDNS   []string
+	Domain       string
+	ResolvConf   string
+	CgroupRoot   string
+	CgroupDriver string
+	LogMaxSize   string
+	LogMaxFiles  int32
+	Sysctls      []string
+
+	SystemReserved, KubeReserved, EvictionHard map[string]string
+
+	StatusEvery, ReportEvery, SyncEvery time.Duration
+	LeaseSeconds                        int32
+
+	// The HTTPS face.
+	Serve             bool
+	Address           net.IP
+	Port              int32
+	CertFile, KeyFile string
+	ClientCA          string
+	BootstrapServing  bool // ask the cluster for the certificate to show
+	Rotate            bool // renew the client certificate
+	HealthAddress     net.IP
+	HealthPort        int32
+}
+
+// New returns upstream's defaults.
+func New() *Config { return &Config{} }
+
+// Logger makes the logger that the flags ask for.
+func (c *Config) Logger(w io.Writer) (*slog.Logger, error) { return c.Log.New(w) }
+
+// Flags binds upstream's command line.
+func (c *Config) Flags(fs *pflag.FlagSet) { c.Table().Add(fs) }

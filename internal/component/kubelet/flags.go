@@ -1,0 +1,234 @@
+package kubelet
+
+import (
+	"net"
+	"time"
+
+	"sampan.dev/internal/component/flag"
+)
+
+// Reasons that several settings share.
+const (
+	reviews    = "every request is authenticated and authorized, by certificates and the API server's reviews"
+	noCPUs     = "containers are not pinned to CPUs, memory or devices yet"
+	noPull     = "images are pulled as pods ask, one at a time for each image"
+	noGC       = "images are removed when the disk is nearly full, by thresholds of sampan's own"
+	noSoft     = "soft thresholds of eviction are not built yet"
+	noCgroup   = "nothing but pods is put into cgroups"
+	noShutdown = "pods are not ended when the machine shuts down yet"
+	noPlugins  = "volume plugins are not built yet"
+	noIPT      = "no iptables rules are made"
+	byEvents   = "what changes is seen as it changes"
+	noProfiles = "there are no profiles on this port"
+	tlsChoice  = "Go's own choice of ciphers and curves is kept"
+	noTracing  = "traces are not written yet"
+	oldGC      = "containers that have ended stay with their pod, the newest run of each"
+	noSwap     = "containers get no swap"
+	limits     = "requests are sent as they come; the API server shares itself out"
+)
+
+// Table is every flag and every field of the file, and what becomes of it. It sets upstream's defaults.
+func (c *Config) Table() flag.Table {
+	c.CertDir, c.RootDir, c.PodLogs = "/var/lib/kubelet/pki", "/var/lib/kubelet", "/var/log/pods"
+	c.Endpoint, c.ResolvConf, c.CgroupDriver = "unix:///run/containerd/containerd.sock", "/etc/resolv.conf", "cgroupfs"
+	c.MaxPods, c.PodPids, c.LogMaxSize, c.LogMaxFiles = 110, -1, "10Mi", 5
+	c.Register, c.Serve = true, true
+	c.Address, c.Port = net.IPv4zero, 10250
+	c.HealthAddress, c.HealthPort = net.IPv4(127, 0, 0, 1), 10248
+	c.StatusEvery, c.ReportEvery, c.SyncEvery, c.LeaseSeconds = 10*time.Second, 5*time.Minute, time.Minute, 40
+	return flag.Join(c.node(), c.server(), c.runtime(), c.limits(), pods(), images(), machine(), c.logging())
+}
+
+func (c *Config) node() flag.Table {
+	return flag.Table{
+		flag.Set("config", flag.String(&c.File), "KubeletConfiguration (file); flags win over it"),
+		flag.Refuse("config-dir", "string", "", "give one file with --config"),
+		flag.Set("kubeconfig", flag.String(&c.Kubeconfig), "file with the API server and the node's credentials; without it static pods run alone"),
+		flag.Set("bootstrap-kubeconfig", flag.String(&c.BootstrapKubeconfig), "file with credentials to ask for the node's own with, where --kubeconfig does not exist yet"),
+		flag.Set("cert-dir", flag.String(&c.CertDir), "where certificates are kept"),
+		flag.Set("rotate-certificates", flag.Bool(&c.Rotate), "ask for the next client certificate in time").At("rotateCertificates"),
+		flag.Set("hostname-override", flag.String(&c.NodeName), "name of the node instead of the host's"),
+		flag.Set("node-ip", flag.String(&c.NodeIP), "address of the node, or one of each family; default is that of the default route's link"),
+		flag.Set("node-labels", flag.Typed("mapStringString", &c.NodeLabels), "labels to register with: key=value,…"),
+		flag.Set("register-node", flag.Bool(&c.Register), "make the Node object").At("registerNode"),
+		flag.Set("register-with-taints", flag.Taints(&c.Taints, Taints), "taints to register with: key=value:effect,…").At("registerWithTaints"),
+		flag.Set("cloud-provider", flag.OneOf("string", &c.CloudProvider, "", "external"), "empty or external"),
+		flag.Set("provider-id", flag.String(&c.ProviderID), "the machine's name with its cloud").At("providerID"),
+		flag.Set("root-dir", flag.String(&c.RootDir), "where the files of pods are"),
+		flag.Set("", flag.String(&c.PodLogs), "where the logs of pods are").At("podLogsDir"),
+		flag.Set("pod-manifest-path", flag.String(&c.StaticPods), "folder of static pods").At("staticPodPath"),
+		flag.Set("manifest-url", flag.String(&c.ManifestURL), "URL of static pods").At("staticPodURL"),
+		flag.Refuse("manifest-url-header", "headers", "", "no headers are sent to the URL of static pods").At("staticPodURLHeader"),
+		flag.Ignore("file-check-frequency", "duration", "20s", byEvents).At("fileCheckFrequency"),
+		flag.Ignore("http-check-frequency", "duration", "20s", "the URL of static pods is asked every 20 seconds").At("httpCheckFrequency"),
+		flag.Set("node-status-update-frequency", flag.Duration(&c.StatusEvery), "how often the node's status is looked at").At("nodeStatusUpdateFrequency"),
+		flag.Set("", flag.Duration(&c.ReportEvery), "how often it is posted where nothing has changed").At("nodeStatusReportFrequency"),
+		flag.Set("", flag.Int32(&c.LeaseSeconds), "how long the node's lease lasts").At("nodeLeaseDurationSeconds"),
+		flag.Ignore("node-status-max-images", "int32", "50", "the fifty largest images are told").At("nodeStatusMaxImages"),
+		flag.Ignore("kube-api-content-type", "string", `"application/vnd.kubernetes.protobuf"`, "protobuf where the kind has it, JSON elsewhere").At("contentType"),
+		flag.Ignore("kube-api-qps", "int32", "50", limits).At("kubeAPIQPS"),
+		flag.Ignore("kube-api-burst", "int32", "100", limits).At("kubeAPIBurst"),
+		flag.Ignore("event-qps", "int32", "50", "events that repeat are counted instead").At("eventRecordQPS"),
+		flag.Ignore("event-burst", "int32", "100", "events that repeat are counted instead").At("eventBurst"),
+		flag.Ignore("enable-controller-attach-detach", "bool", "true", noPlugins).At("enableControllerAttachDetach"),
+		flag.Refuse("pod-cidr", "string", "", "the runtime's network gives pods their addresses").At("podCIDR"),
+		flag.Refuse("runonce", "bool", "", "upstream has removed it").At("runOnce"),
+		flag.Ignore("lock-file", "string", "", "two kubelets of one root directory are the caller's to prevent"),
+		flag.Ignore("exit-on-lock-contention", "bool", "", "two kubelets of one root directory are the caller's to prevent"),
+	}
+}
+
+func (c *Config) server() flag.Table {
+	return flag.Table{
+		flag.Set("enable-server", flag.Bool(&c.Serve), "serve logs, exec, metrics and the like").At("enableServer"),
+		flag.Set("address", flag.IP(&c.Address), "address to serve on").At("address"),
+		flag.Set("port", flag.Int32(&c.Port), "port to serve on").At("port"),
+		flag.Ignore("read-only-port", "int32", "10255", "nothing is served without authentication").At("readOnlyPort"),
+		flag.Set("tls-cert-file", flag.String(&c.CertFile), "certificate to show; without one a self-signed is made for this run").At("tlsCertFile"),
+		flag.Set("tls-private-key-file", flag.String(&c.KeyFile), "key of --tls-cert-file").At("tlsPrivateKeyFile"),
+		flag.Set("rotate-server-certificates", flag.Bool(&c.BootstrapServing), "ask the cluster for the certificate to show").At("serverTLSBootstrap"),
+		flag.Ignore("tls-cipher-suites", "strings", "", tlsChoice).At("tlsCipherSuites"),
+		flag.Ignore("", "strings", "", tlsChoice).At("tlsCurvePreferences"),
+		flag.Refuse("tls-min-version", "string", "", "TLS 1.2 is the lowest that is spoken").At("tlsMinVersion").But("VersionTLS12"),
+		flag.Set("client-ca-file", flag.String(&c.ClientCA), "whose client certificates are believed").At("authentication.x509.clientCAFile"),
+		flag.Ignore("anonymous-auth", "bool", "true", reviews).At("authentication.anonymous.enabled"),
+		flag.Ignore("authentication-token-webhook", "bool", "", reviews).At("authentication.webhook.enabled"),
+		flag.Ignore("authentication-token-webhook-cache-ttl", "duration", "2m0s", "answers are kept for two minutes").At("authentication.webhook.cacheTTL"),
+		flag.Ignore("authorization-mode", "string", `"AlwaysAllow"`, reviews).At("authorization.mode"),
+		flag.Ignore("authorization-webhook-cache-authorized-ttl", "duration", "5m0s", "answers are kept for five minutes").At("authorization.webhook.cacheAuthorizedTTL"),
+		flag.Ignore("authorization-webhook-cache-unauthorized-ttl", "duration", "30s", "denials are kept for thirty seconds").At("authorization.webhook.cacheUnauthorizedTTL"),
+		flag.Set("healthz-bind-address", flag.IP(&c.HealthAddress), "address of /healthz").At("healthzBindAddress"),
+		flag.Set("healthz-port", flag.Int32(&c.HealthPort), "port of /healthz; 0: none").At("healthzPort"),
+		flag.Refuse("enable-debugging-handlers", "bool", "true", "logs and exec are always served to those who may").At("enableDebuggingHandlers"),
+		flag.Ignore("contention-profiling", "bool", "", noProfiles).At("enableContentionProfiling"),
+		flag.Ignore("", "bool", "true", noProfiles).At("enableProfilingHandler"),
+		flag.Ignore("", "bool", "true", noProfiles).At("enableDebugFlagsHandler"),
+		flag.Ignore("", "bool", "true", "the folder of logs is served to those who may").At("enableSystemLogHandler"),
+		flag.Refuse("", "bool", "", "the machine's journal is not asked").At("enableSystemLogQuery"),
+		flag.Ignore("streaming-connection-idle-timeout", "duration", "4h0m0s", "the runtime ends streams that are idle").At("streamingConnectionIdleTimeout"),
+		flag.Ignore("", "string", "", "no metric is hidden").At("showHiddenMetricsForVersion"),
+		flag.Refuse("", "object", "", noTracing).At("tracing"),
+	}
+}
+
+func (c *Config) runtime() flag.Table {
+	return flag.Table{
+		flag.Set("container-runtime-endpoint", flag.String(&c.Endpoint), "CRI socket").At("containerRuntimeEndpoint"),
+		flag.Refuse("image-service-endpoint", "string", "", "images come from the same runtime").At("imageServiceEndpoint"),
+		flag.Ignore("runtime-request-timeout", "duration", "2m0s", "each request to the runtime has a limit of its own").At("runtimeRequestTimeout"),
+		flag.Ignore("runtime-cgroups", "string", "", noCgroup),
+		flag.Set("cgroup-root", flag.String(&c.CgroupRoot), "cgroup below which kubepods is made").At("cgroupRoot"),
+		flag.Set("cgroup-driver", flag.OneOf("string", &c.CgroupDriver, "cgroupfs", "systemd"), "cgroupfs or systemd").At("cgroupDriver"),
+		flag.Refuse("cgroups-per-qos", "bool", "true", "pods have cgroups by their class").At("cgroupsPerQOS"),
+		flag.Set("cluster-dns", flag.List(&c.ClusterDNS), "addresses of the cluster's DNS").At("clusterDNS"),
+		flag.Set("cluster-domain", flag.String(&c.Domain), "domain of the cluster").At("clusterDomain"),
+		flag.Set("resolv-conf", flag.String(&c.ResolvConf), "resolv.conf that pods with the node's DNS get").At("resolvConf"),
+		flag.Ignore("hairpin-mode", "string", `"promiscuous-bridge"`, "the runtime's network decides").At("hairpinMode"),
+		flag.Set("container-log-max-size", flag.String(&c.LogMaxSize), "size at which a container's log is turned over").At("containerLogMaxSize"),
+		flag.Set("container-log-max-files", flag.Int32(&c.LogMaxFiles), "log files that a container may have").At("containerLogMaxFiles"),
+		flag.Ignore("", "int32", "1", "logs are turned over one after the other").At("containerLogMaxWorkers"),
+		flag.Ignore("", "duration", "10s", "logs are looked at every ten seconds").At("containerLogMonitorInterval"),
+		flag.Set("sync-frequency", flag.Duration(&c.SyncEvery), "how often volumes are brought up to date without a reason").At("syncFrequency"),
+	}
+}
+
+func (c *Config) limits() flag.Table {
+	return flag.Table{
+		flag.Set("max-pods", flag.Int32(&c.MaxPods), "pods that the node takes").At("maxPods"),
+		flag.Set("pod-max-pids", pids{&c.PodPids}, "processes that a pod may have; -1: any number").At("podPidsLimit"),
+		flag.Refuse("pods-per-core", "int32", "", "say how many with --max-pods").At("podsPerCore"),
+		flag.Set("system-reserved", flag.Map(&c.SystemReserved), "resources kept from pods for the system: cpu=200m,memory=500Mi,…").At("systemReserved"),
+		flag.Set("kube-reserved", flag.Map(&c.KubeReserved), "resources kept from pods for the kubelet itself").At("kubeReserved"),
+		flag.Ignore("system-reserved-cgroup", "string", "", noCgroup).At("systemReservedCgroup"),
+		flag.Ignore("kube-reserved-cgroup", "string", "", noCgroup).At("kubeReservedCgroup"),
+		flag.Refuse("enforce-node-allocatable", "strings", "[pods]", "pods are held to what is left, and nothing else is").At("enforceNodeAllocatable").But("none", ""),
+		flag.Refuse("qos-reserved", "mapStringString", "", "no class has memory of its own").At("qosReserved"),
+		flag.Set("eviction-hard", flag.Map(&c.EvictionHard), "thresholds of the node's pressure: memory.available<100Mi,…").At("evictionHard"),
+		flag.Refuse("eviction-soft", "mapStringString", "", noSoft).At("evictionSoft"),
+		flag.Refuse("eviction-soft-grace-period", "mapStringString", "", noSoft).At("evictionSoftGracePeriod"),
+		flag.Ignore("eviction-max-pod-grace-period", "int32", "", noSoft).At("evictionMaxPodGracePeriod"),
+		flag.Refuse("eviction-minimum-reclaim", "mapStringString", "", "what is evicted is what the threshold asks for").At("evictionMinimumReclaim"),
+		flag.Ignore("eviction-pressure-transition-period", "duration", "5m0s", "pressure is told for five minutes").At("evictionPressureTransitionPeriod"),
+		flag.Refuse("", "bool", "", "thresholds that are given replace the defaults").At("mergeDefaultEvictionSettings"),
+		flag.Set("allowed-unsafe-sysctls", flag.List(&c.Sysctls), "sysctls that pods may set beside the safe ones").At("allowedUnsafeSysctls"),
+		flag.Refuse("", "mapStringString", "", "pods get the kernel's own values").At("defaultPodSysctls"),
+		flag.Refuse("seccomp-default", "bool", "", "a pod says which profile it wants").At("seccompDefault"),
+	}
+}
+
+type pids struct{ to *int64 }
+
+func (p pids) Type() string       { return "int" }
+func (p pids) String() string     { return number(*p.to) }
+func (p pids) Set(s string) error { return parseNumber(s, p.to) }
+
+func pods() flag.Table {
+	return flag.Table{
+		flag.Refuse("cpu-manager-policy", "string", `"none"`, noCPUs).At("cpuManagerPolicy"),
+		flag.Refuse("cpu-manager-policy-options", "mapStringString", "", noCPUs).At("cpuManagerPolicyOptions"),
+		flag.Ignore("cpu-manager-reconcile-period", "duration", "10s", noCPUs).At("cpuManagerReconcilePeriod"),
+		flag.Refuse("memory-manager-policy", "string", `"None"`, noCPUs).At("memoryManagerPolicy"),
+		flag.Refuse("topology-manager-policy", "string", `"none"`, noCPUs).At("topologyManagerPolicy"),
+		flag.Refuse("topology-manager-policy-options", "mapStringString", "", noCPUs).At("topologyManagerPolicyOptions"),
+		flag.Ignore("topology-manager-scope", "string", `"container"`, noCPUs).At("topologyManagerScope"),
+		flag.Refuse("reserved-cpus", "string", "", noCPUs).At("reservedSystemCPUs"),
+		flag.Refuse("reserved-memory", "memory", "", noCPUs).At("reservedMemory"),
+		flag.Refuse("cpu-cfs-quota", "bool", "true", "limits of CPU are kept").At("cpuCFSQuota"),
+		flag.Refuse("cpu-cfs-quota-period", "duration", "100ms", "limits of CPU are kept per tenth of a second").At("cpuCFSQuotaPeriod"),
+		flag.Ignore("", "float", "", "memory.high is not set").At("memoryThrottlingFactor"),
+		flag.Refuse("", "string", "None", "memory.min is not set").At("memoryReservationPolicy"),
+		flag.Refuse("", "string", "", noSwap).At("memorySwap.swapBehavior").But("NoSwap"),
+		flag.Ignore("", "bool", "", "the kernel's own rule is kept").At("singleProcessOOMKill"),
+		flag.Refuse("", "duration", "5m0s", "restarts wait for five minutes at most").At("crashLoopBackOff.maxContainerRestartPeriod"),
+		flag.Refuse("", "int", "65536", "pods with users of their own are not built yet").At("userNamespaces.idsPerPod"),
+		flag.Ignore("maximum-dead-containers", "int32", "-1", oldGC),
+		flag.Ignore("maximum-dead-containers-per-container", "int32", "1", oldGC),
+		flag.Ignore("minimum-container-ttl-duration", "duration", "", oldGC),
+		flag.Refuse("", "duration", "", noShutdown).At("shutdownGracePeriod"),
+		flag.Refuse("", "duration", "", noShutdown).At("shutdownGracePeriodCriticalPods"),
+		flag.Refuse("", "object", "", noShutdown).At("shutdownGracePeriodByPodPriority"),
+		flag.Ignore("", "string", "Watch", byEvents).At("configMapAndSecretChangeDetectionStrategy"),
+	}
+}
+
+func images() flag.Table {
+	return flag.Table{
+		flag.Ignore("serialize-image-pulls", "bool", "true", noPull).At("serializeImagePulls"),
+		flag.Ignore("", "int32", "", noPull).At("maxParallelImagePulls"),
+		flag.Ignore("registry-qps", "int32", "5", noPull).At("registryPullQPS"),
+		flag.Ignore("registry-burst", "int32", "10", noPull).At("registryBurst"),
+		flag.Refuse("image-credential-provider-bin-dir", "string", "", "no program is asked for credentials of registries"),
+		flag.Refuse("image-credential-provider-config", "string", "", "no program is asked for credentials of registries"),
+		flag.Ignore("", "string", "", "images that are there may be used by every pod that names them").At("imagePullCredentialsVerificationPolicy"),
+		flag.Ignore("", "strings", "", "images that are there may be used by every pod that names them").At("preloadedImagesVerificationAllowlist"),
+		flag.Ignore("image-gc-high-threshold", "int32", "85", noGC).At("imageGCHighThresholdPercent"),
+		flag.Ignore("image-gc-low-threshold", "int32", "80", noGC).At("imageGCLowThresholdPercent"),
+		flag.Ignore("minimum-image-ttl-duration", "duration", "2m0s", noGC).At("imageMinimumGCAge"),
+		flag.Refuse("", "duration", "", "images are not removed for their age").At("imageMaximumGCAge"),
+	}
+}
+
+func machine() flag.Table {
+	return flag.Table{
+		flag.Ignore("fail-swap-on", "bool", "true", noSwap).At("failSwapOn"),
+		flag.Ignore("fail-cgroupv1", "bool", "true", "both versions of cgroups do").At("failCgroupV1"),
+		flag.Ignore("feature-gates", "mapStringBool", "", "features are those of a v1.37.1 with its defaults, as far as they are built").At("featureGates"),
+		flag.Ignore("housekeeping-interval", "duration", "10s", "figures are read when somebody asks"),
+		flag.Ignore("kernel-memcg-notification", "bool", "", byEvents).At("kernelMemcgNotification"),
+		flag.Ignore("kubelet-cgroups", "string", "", noCgroup).At("kubeletCgroups"),
+		flag.Ignore("system-cgroups", "string", "", noCgroup).At("systemCgroups"),
+		flag.Ignore("local-storage-capacity-isolation", "bool", "true", "local storage is counted").At("localStorageCapacityIsolation"),
+		flag.Ignore("make-iptables-util-chains", "bool", "true", noIPT).At("makeIPTablesUtilChains"),
+		flag.Ignore("", "int32", "14", noIPT).At("iptablesMasqueradeBit"),
+		flag.Ignore("", "int32", "15", noIPT).At("iptablesDropBit"),
+		flag.Ignore("max-open-files", "int", "1000000", "the process keeps the limit it was started with").At("maxOpenFiles"),
+		flag.Ignore("oom-score-adj", "int32", "-999", "who starts the process sets it").At("oomScoreAdj"),
+		flag.Ignore("protect-kernel-defaults", "bool", "", "the kernel's settings are left as they are").At("protectKernelDefaults"),
+		flag.Ignore("experimental-allocatable-ignore-eviction", "bool", "", "what is kept for eviction is kept from pods"),
+		flag.Ignore("experimental-mounter-path", "string", "", noPlugins),
+		flag.Ignore("volume-plugin-dir", "string", `"/usr/libexec/kubernetes/kubelet-plugins/volume/exec/"`, noPlugins).At("volumePluginDir"),
+		flag.Ignore("volume-stats-agg-period", "duration", "1m0s", "sizes of volumes are read when somebody asks").At("volumeStatsAggPeriod"),
+	}
+}
+
+func (c *Config) logging() flag.Table { return c.Log.Rows("logging") }

@@ -1,0 +1,85 @@
+package kubelet
+
+import (
+	"fmt"
+	"maps"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+
+	"sampan.dev/internal/api/core"
+	"sampan.dev/internal/component/flag"
+	"sampan.dev/internal/config"
+	"sampan.dev/internal/node/kubelet"
+
+	"github.com/spf13/pflag"
+	"k8s.io/apimachinery/pkg/api/resource"
+)
+
+func number(n int64) string { return strconv.FormatInt(n, 10) }
+
+func parseNumber(s string, to *int64) (err error) {
+	*to, err = strconv.ParseInt(s, 10, 64)
+	return err
+}
+
+// Read reads the file that --config names, if any.
+func (c *Config) Read(table flag.Table, fs *pflag.FlagSet) error {
+	if c.File == "" {
+		return nil
+	}
+	return table.ReadFile(c.File, fs, "KubeletConfiguration", "kubelet.config.k8s.io/v1beta1")
+}
+
+// name is the node's: the flag's, or the host's in lower case.
+func (c *Config) name() (string, error) {
+	if c.NodeName != "" {
+		return strings.ToLower(strings.TrimSpace(c.NodeName)), nil
+	}
+	host, err := os.Hostname()
+	if err != nil {
+		return "", fmt.Errorf("couldn't determine hostname: %w", err)
+	}
+	return strings.ToLower(host), nil
+}
+
+// Kubelet is what node/kubelet runs of the settings; door, runtime and log are the caller's to add. Errors are of the settings.
+func (c *Config) Kubelet(name string) (out kubelet.Config, err error) {
+	out = kubelet.Config{
+		NodeName: name, RootDir: c.RootDir, LogDir: c.PodLogs, RuntimeEndpoint: c.Endpoint,
+		ClusterDNS: c.ClusterDNS, ClusterDomain: c.Domain, ResolvConf: c.ResolvConf,
+		Register: c.Register, Taints: c.Taints, CloudProvider: c.CloudProvider, ProviderID: c.ProviderID,
+		Port: c.Port, MaxPods: int64(c.MaxPods), PodPids: c.PodPids, StaticPods: c.StaticPods, ManifestURL: c.ManifestURL,
+		CgroupRoot: c.CgroupRoot, CgroupDriver: c.CgroupDriver, PodKind: core.Pods(),
+		StatusEvery: c.StatusEvery, ReportEvery: c.ReportEvery, SyncEvery: c.SyncEvery,
+		LogMaxFiles: int(c.LogMaxFiles), AllowedUnsafeSysctls: c.Sysctls, Version: config.Version,
+	}
+	out.LeaseDuration = seconds(c.LeaseSeconds)
+	if out.Labels, err = Labels(c.NodeLabels); err != nil {
+		return out, err
+	}
+	if out.NodeIPs, err = NodeIPs(c.NodeIP); err != nil {
+		return out, err
+	}
+	reserves, err := ReadReserves(c.SystemReserved, c.KubeReserved, thresholds(c.EvictionHard))
+	if err != nil {
+		return out, err
+	}
+	out.SystemReserved, out.KubeReserved, out.EvictionHard = reserves.System, reserves.Kube, reserves.EvictionHard
+	size, err := resource.ParseQuantity(c.LogMaxSize)
+	if err != nil || size.Value() <= 0 {
+		return out, fmt.Errorf("--container-log-max-size %q: want a positive quantity", c.LogMaxSize)
+	}
+	out.LogMaxSize = size.Value()
+	return out, nil
+}
+
+// thresholds writes signals as --eviction-hard does.
+func thresholds(m map[string]string) string {
+	var items []string
+	for _, signal := range slices.Sorted(maps.Keys(m)) {
+		items = append(items, signal+"<"+m[signal])
+	}
+	return strings.Join(items, ",")
+}

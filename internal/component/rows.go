@@ -1,0 +1,152 @@
+package component
+
+import (
+	"fmt"
+	"io"
+	"log/slog"
+	"strconv"
+	"time"
+
+	"sampan.dev/internal/component/flag"
+	"sampan.dev/internal/obs"
+)
+
+// Log is what upstream's logging flags say. The zero value logs text at level info.
+type Log struct {
+	Verbosity int    // 4 and more: debug
+	Format    string // text or json
+}
+
+// Rows are the logging flags; file is where a configuration file has them ("logging"), "" where it has not.
+func (l *Log) Rows(file string) flag.Table {
+	if l.Format == "" {
+		l.Format = "text"
+	}
+	at := func(r flag.Row, field string) flag.Row {
+		if file == "" {
+			return r
+		}
+		return r.At(file + "." + field)
+	}
+	const buffers = "every line is written at once, to standard error"
+	return flag.Table{
+		at(flag.Set("v", verbosity{&l.Verbosity}, "number for the log level verbosity; from 4 on every step is logged"), "verbosity"),
+		at(flag.Set("logging-format", flag.OneOf("string", &l.Format, "text", "json"), "text or json"), "format"),
+		at(flag.Ignore("log-flush-frequency", "duration", "5s", buffers), "flushFrequency"),
+		at(flag.Ignore("log-json-info-buffer-size", "quantity", "", buffers), "options.json.infoBufferSize"),
+		at(flag.Ignore("log-json-split-stream", "bool", "", buffers), "options.json.splitStream"),
+		at(flag.Ignore("log-text-info-buffer-size", "quantity", "", buffers), "options.text.infoBufferSize"),
+		at(flag.Ignore("log-text-split-stream", "bool", "", buffers), "options.text.splitStream"),
+		at(flag.Ignore("vmodule", "pattern=N,...", "", "levels are the same for all files"), "vmodule"),
+	}
+}
+
+// New makes the logger.
+func (l *Log) New(w io.Writer) (*slog.Logger, error) {
+	level := "info"
+	if l.Verbosity >= 4 {
+		level = "debug"
+	}
+	if l.Format == "" {
+		l.Format = "text"
+	}
+	return obs.NewLogger(w, level, l.Format)
+}
+
+type verbosity struct{ to *int }
+
+func (v verbosity) Type() string   { return "Level" }
+func (v verbosity) String() string { return strconv.Itoa(*v.to) }
+func (v verbosity) Set(s string) (err error) {
+	if *v.to, err = strconv.Atoi(s); err != nil || *v.to < 0 {
+		err = fmt.Errorf("%q is not a level", s)
+	}
+	return err
+}
+
+// Metrics are the flags that shape what /metrics says.
+func Metrics() flag.Table {
+	const all = "all metrics that there are are shown"
+	return flag.Table{
+		flag.Ignore("allow-metric-labels", "stringToString", "[]", all),
+		flag.Ignore("allow-metric-labels-manifest", "string", "", all),
+		flag.Ignore("disabled-metrics", "strings", "", all),
+		flag.Ignore("show-hidden-metrics-for-version", "string", "", "no metric is hidden"),
+	}
+}
+
+// Versions are the flags of features and of standing in for an older version.
+func Versions() flag.Table {
+	const one = "this version stands in for no other"
+	return flag.Table{
+		flag.Ignore("feature-gates", "mapStringBool", "", "features are those of a v1.37.1 with its defaults, as far as they are built"),
+		flag.Refuse("emulated-version", "strings", "", one).But("1.37", "kube=1.37"),
+		flag.Refuse("min-compatibility-version", "strings", "", one).But("1.36", "1.37", "kube=1.36", "kube=1.37"),
+	}
+}
+
+// Election is how a component stands for its lease.
+type Election struct {
+	Elect                     bool
+	Duration, Deadline, Retry time.Duration
+	Namespace, Name           string
+}
+
+// Rows are the flags of leader election, with upstream's defaults for a component's lease; file is where a configuration file
+// has them, "" where it has not.
+func (e *Election) Rows(name, file string) flag.Table {
+	*e = Election{Elect: true, Duration: 15 * time.Second, Deadline: 10 * time.Second, Retry: 2 * time.Second, Namespace: "kube-system", Name: name}
+	t := flag.Table{
+		flag.Set("leader-elect", flag.Bool(&e.Elect), "hold the lease before doing anything, so that of several one works").At("leaderElect"),
+		flag.Set("leader-elect-lease-duration", flag.Duration(&e.Duration), "how long others wait after the last renewal").At("leaseDuration"),
+		flag.Set("leader-elect-renew-deadline", flag.Duration(&e.Deadline), "how long a leader tries to renew before it steps back").At("renewDeadline"),
+		flag.Set("leader-elect-retry-period", flag.Duration(&e.Retry), "time between attempts").At("retryPeriod"),
+		flag.Set("leader-elect-resource-name", flag.String(&e.Name), "name of the lease").At("resourceName"),
+		flag.Set("leader-elect-resource-namespace", flag.String(&e.Namespace), "namespace of the lease").At("resourceNamespace"),
+		flag.Refuse("leader-elect-resource-lock", "string", `"leases"`, "the only kind of lock is a Lease").At("resourceLock"),
+	}
+	for i := range t {
+		if file == "" {
+			t[i].Field = ""
+		} else {
+			t[i].Field = file + "." + t[i].Field
+		}
+	}
+	return t
+}
+
+// Contact is how a component reaches the API server.
+type Contact struct {
+	Kubeconfig string
+	Master     string // URL that takes the place of the kubeconfig's
+}
+
+// Rows are the flags of the connection, with the component's own defaults of the limits; file is where a configuration file has
+// them, "" where it has not.
+func (c *Contact) Rows(file, qps, burst string) flag.Table {
+	t := flag.Table{
+		flag.Set("kubeconfig", flag.String(&c.Kubeconfig), "file with the address of the API server and the credentials").At("kubeconfig"),
+		flag.Ignore("kube-api-content-type", "string", `"application/vnd.kubernetes.protobuf"`, "protobuf where the kind has it, JSON elsewhere").At("contentType"),
+		flag.Ignore("kube-api-qps", "float32", qps, "requests are sent as they come; the API server shares itself out").At("qps"),
+		flag.Ignore("kube-api-burst", "int32", burst, "requests are sent as they come; the API server shares itself out").At("burst"),
+	}
+	for i := range t {
+		if file == "" {
+			t[i].Field = ""
+		} else {
+			t[i].Field = file + "." + t[i].Field
+		}
+	}
+	if file != "" {
+		t = append(t, flag.Ignore("", "string", "", "answers are taken as they come").At(file+".acceptContentTypes"))
+	}
+	return t
+}
+
+// Profiling are the flags of /debug/pprof; contention is upstream's default of the second.
+func Profiling(contention string) flag.Table {
+	return flag.Table{
+		flag.Ignore("profiling", "bool", "true", "there are no profiles on this port"),
+		flag.Ignore("contention-profiling", "bool", contention, "there are no profiles on this port"),
+	}
+}

@@ -1,0 +1,94 @@
+package scheduler
+
+import (
+	"io"
+	"log/slog"
+	"cmp"
+	"fmt"
+
+	"sampan.dev/internal/component"
+	"sampan.dev/internal/component/face"
+	"sampan.dev/internal/component/flag"
+
+	"github.com/spf13/pflag"
+)
+
+// Config of a scheduler of its own. Make one with New.
+type Config struct {
+	File    string // a KubeSchedulerConfiguration
+	Log     component.Log
+	Contact component.Contact
+	Lead    component.Election
+	Face    face.Config
+
+	// Profiles are those of the file: upstream's shape, as far as it is looked at.
+	Profiles []Profile
+}
+
+// Profile is one KubeSchedulerProfile.
+type Profile struct {
+	SchedulerName            string         `json:"schedulerName"`
+	PercentageOfNodesToScore *int32         `json:"percentageOfNodesToScore"`
+	Plugins                  map[string]any `json:"plugins"`
+	PluginConfig             []any          `json:"pluginConfig"`
+}
+
+// New returns upstream's defaults.
+func New() *Config { return &Config{} }
+
+// Logger makes the logger that the flags ask for.
+func (c *Config) Logger(w io.Writer) (*slog.Logger, error) { return c.Log.New(w) }
+
+// Flags binds upstream's command line.
+func (c *Config) Flags(fs *pflag.FlagSet) { c.Table().Add(fs) }
+
+// Table is every flag and every field of the file, and what becomes of it. It sets upstream's defaults.
+func (c *Config) Table() flag.Table {
+	const all = "all nodes that may fit are known, so all are scored"
+	const own = "the scheduler's queue has steps of its own"
+	return flag.Join(flag.Table{
+		flag.Set("config", flag.String(&c.File), "KubeSchedulerConfiguration (file); flags win over it"),
+		flag.Set("master", flag.String(&c.Contact.Master), "URL of the API server, in place of the kubeconfig's"),
+		flag.Refuse("write-config-to", "string", "", "the configuration is shown by /configz"),
+		flag.Ignore("pod-max-in-unschedulable-pods-duration", "duration", "5m0s", "a pod is tried again when something has changed that may help it"),
+		flag.Refuse("", "object", "", "extenders are not called yet").At("extenders"),
+		flag.Ignore("", "int32", "16", "one goroutine decides").At("parallelism"),
+		flag.Ignore("", "int32", "", all).At("percentageOfNodesToScore"),
+		flag.Ignore("", "int32", "1", own).At("podInitialBackoffSeconds"),
+		flag.Ignore("", "int32", "10", own).At("podMaxBackoffSeconds"),
+		flag.Ignore("", "bool", "", "the cache starts with leadership").At("delayCacheUntilActive"),
+		flag.Set("", flag.JSON(&c.Profiles), "profiles, by scheduler name").At("profiles"),
+		flag.Ignore("", "bool", "true", "there are no profiles on this port").At("enableProfiling"),
+		flag.Ignore("", "bool", "true", "there are no profiles on this port").At("enableContentionProfiling"),
+	},
+		c.Contact.Rows("clientConnection", "50", "100"), c.Lead.Rows("kube-scheduler", "leaderElection"), c.Face.Rows(10259, true),
+		component.Profiling("true"), component.Metrics(), component.Versions(), c.Log.Rows(""),
+	)
+}
+
+// Read reads the file that --config names, if any.
+func (c *Config) Read(table flag.Table, fs *pflag.FlagSet) error {
+	if c.File == "" {
+		return nil
+	}
+	if err := table.ReadFile(c.File, fs, "KubeSchedulerConfiguration", "kubescheduler.config.k8s.io/v1"); err != nil {
+		return err
+	}
+	seen := map[string]bool{}
+	for i, p := range c.Profiles {
+		bad := func(format string, args ...any) error {
+			return flag.Usage{Err: fmt.Errorf("--config %s: profiles[%d]: %s", c.File, i, fmt.Sprintf(format, args...))}
+		}
+		name := cmp.Or(p.SchedulerName, "default-scheduler")
+		switch {
+		case seen[name]:
+			return bad("schedulerName: Duplicate value: %q", name)
+		case len(p.Plugins) > 0:
+			return bad("plugins: the set of plugins cannot be chosen yet; the default ones run")
+		case len(p.PluginConfig) > 0:
+			return bad("pluginConfig: plugins have no settings yet; the default ones run")
+		}
+		seen[name] = true
+	}
+	return nil
+}

@@ -1,0 +1,94 @@
+package scheduler
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"os"
+	"sync/atomic"
+
+	"sampan.dev/internal/client"
+	"sampan.dev/internal/client/cache"
+	"sampan.dev/internal/client/record"
+	"sampan.dev/internal/client/remote"
+	"sampan.dev/internal/component"
+	"sampan.dev/internal/component/face"
+	"sampan.dev/internal/config"
+	"sampan.dev/internal/control/scheduler"
+)
+
+const name = "kube-scheduler"
+
+// Run schedules while it leads, until ctx ends.
+func (c *Config) Run(ctx context.Context, log *slog.Logger) error {
+	rc, err := c.Contact.Config(name)
+	if err != nil {
+		return err
+	}
+	door, err := remote.New(rc)
+	if err != nil {
+		return err
+	}
+	log.Info("scheduler starts", "version", config.Version, "server", rc.Host)
+	var leads atomic.Bool
+	var synced atomic.Bool
+	server := face.Server{Config: c.Face, Name: name, Contact: c.Contact, Log: log,
+		Checks: map[string]func() error{
+			"ping":     func() error { return nil },
+			"shutdown": func() error { return ctx.Err() },
+			"sched-handler-sync": func() error {
+				if leads.Load() && !synced.Load() {
+					return errors.New("the nodes and pods that there are have not been read yet")
+				}
+				return nil
+			},
+		},
+		Configz: func() (string, any) { return "kubescheduler.config.k8s.io", c.configz() },
+	}
+	return component.Beside(ctx, func(ctx context.Context) error {
+		return c.Lead.Lead(ctx, door, log, func(ctx context.Context) error {
+			leads.Store(true)
+			defer leads.Store(false)
+			return c.Schedule(ctx, door, log, func() { synced.Store(true) })
+		})
+	}, server.Run)
+}
+
+// Schedule runs the schedulers of all profiles through door until ctx ends, and calls ready once what there is has been read. It
+// does not stand for a lease.
+func (c *Config) Schedule(ctx context.Context, door client.Interface, log *slog.Logger, ready func()) error {
+	host, err := os.Hostname()
+	if err != nil {
+		return err
+	}
+	profiles := c.Profiles
+	if len(profiles) == 0 {
+		profiles = []Profile{{SchedulerName: "default-scheduler"}}
+	}
+	set := cache.NewSet(door, log)
+	parts := []func(context.Context) error{set.Run}
+	for _, p := range profiles {
+		events := record.NewSeries(door, p.SchedulerName, host, log)
+		s := scheduler.New(scheduler.Config{Door: door, Informers: set, Events: events, Log: log, Name: p.SchedulerName})
+		parts = append(parts, s.Run, events.Run)
+	}
+	return component.Beside(ctx, func(ctx context.Context) error {
+		if err := set.WaitSynced(ctx); err != nil {
+			return nil // ctx ended
+		}
+		ready()
+		<-ctx.Done()
+		return nil
+	}, parts...)
+}
+
+// configz shows what was chosen, with the names of KubeSchedulerConfiguration.
+func (c *Config) configz() any {
+	return map[string]any{
+		"apiVersion": "kubescheduler.config.k8s.io/v1", "kind": "KubeSchedulerConfiguration",
+		"leaderElection": map[string]any{"leaderElect": c.Lead.Elect, "leaseDuration": c.Lead.Duration.String(), "renewDeadline": c.Lead.Deadline.String(),
+			"retryPeriod": c.Lead.Retry.String(), "resourceLock": "leases", "resourceName": c.Lead.Name, "resourceNamespace": c.Lead.Namespace},
+		"clientConnection": map[string]any{"kubeconfig": c.Contact.Kubeconfig},
+		"profiles":         c.Profiles,
+	}
+}
