@@ -8,7 +8,8 @@ import (
 	"log/slog"
 	"path/filepath"
 
-	"sampan.dev/internal/component/controllers"
+	"sampan.dev/internal/component/apiserver"
+	kcm "sampan.dev/internal/component/controllers"
 	"sampan.dev/internal/component/flag"
 	"sampan.dev/internal/component/kubelet"
 	"sampan.dev/internal/component/proxy"
@@ -34,7 +35,8 @@ var components = []struct {
 	name, short string
 	make        func() component
 }{
-	{"kube-controller-manager", "Run the controllers alone, with upstream's flags", func() component { return controllers.New() }},
+	{"kube-apiserver", "Run the API server alone, with upstream's flags", func() component { return apiserver.New() }},
+	{"kube-controller-manager", "Run the controllers alone, with upstream's flags", func() component { return kcm.New() }},
 	{"kube-scheduler", "Run the scheduler alone, with upstream's flags", func() component { return scheduler.New() }},
 	{"kubelet", "Run the kubelet alone, with upstream's flags", func() component { return kubelet.New() }},
 	{"kube-proxy", "Run the proxy alone, with upstream's flags", func() component { return proxy.New() }},

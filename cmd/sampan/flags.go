@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 
+	"sampan.dev/internal/component/apiserver"
 	nodeflag "sampan.dev/internal/component/kubelet"
 	"sampan.dev/internal/config"
 	"sampan.dev/internal/control"
@@ -106,7 +107,7 @@ func checkFlags(cfg *config.Config) error {
 	if _, err := admission(*cfg); err != nil {
 		return usageError{err}
 	}
-	if _, err := anonymousAccess(cfg); err != nil {
+	if _, err := apiserver.Anonymous(cfg.AuthenticationConfig, cfg.AnonymousAuth); err != nil {
 		return usageError{err}
 	}
 	if _, err := nodeflag.Labels(cfg.NodeLabels); err != nil {

@@ -15,6 +15,7 @@ import (
 	"sampan.dev/internal/api"
 	"sampan.dev/internal/api/all"
 	"sampan.dev/internal/client"
+	"sampan.dev/internal/component/apiserver"
 	"sampan.dev/internal/config"
 	"sampan.dev/internal/daemon"
 	"sampan.dev/internal/hub"
@@ -72,8 +73,8 @@ func startHub(g *daemon.Group, cfg config.Config, paths config.Paths, listener n
 
 func (p *plane) hubConfig(st *state, listener net.Listener) hub.Config {
 	cfg, log := p.cfg, p.log
-	admitted, _ := admission(cfg)         // checked with the other flags
-	anonymous, _ := anonymousAccess(&cfg) // checked with the flags
+	admitted, _ := admission(cfg)                                                    // checked with the other flags
+	anonymous, _ := apiserver.Anonymous(cfg.AuthenticationConfig, cfg.AnonymousAuth) // checked with the flags
 	c := hub.Config{
 		Anonymous:       anonymous,
 		Kinds:           p.kinds,

@@ -72,6 +72,7 @@ var rooms = map[string][]string{
 	"internal/component/flag":        {},
 	"internal/component/flag/":       {"internal/component/flag"},
 	"internal/component/face":        {"internal/component", "internal/component/flag", "internal/client/...", "internal/config", "internal/pki"},
+	"internal/component/apiserver":   {"internal/component/...", "internal/client/...", "internal/api/...", "internal/config", "internal/pki", "internal/obs", "internal/memlimit", "internal/hub/...", "internal/node/hostnet"}, // hostnet: which address others reach it at
 	"internal/component/controllers": {"internal/component/...", "internal/client/...", "internal/api/...", "internal/config", "internal/pki", "internal/control/..."},
 	"internal/component/scheduler":   {"internal/component/...", "internal/client/...", "internal/config", "internal/control/scheduler/..."},
 	"internal/component/kubelet":     {"internal/component/...", "internal/client/...", "internal/api/...", "internal/config", "internal/pki", "internal/node/..."},

@@ -1,10 +1,10 @@
 package scheduler
 
 import (
-	"io"
-	"log/slog"
 	"cmp"
 	"fmt"
+	"io"
+	"log/slog"
 
 	"sampan.dev/internal/component"
 	"sampan.dev/internal/component/face"

@@ -1,4 +1,3 @@
-// Package flagtest holds a component's table of flags against upstream's list.
 package flagtest
 
 import (

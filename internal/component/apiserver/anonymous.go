@@ -1,11 +1,10 @@
-package main
+package apiserver
 
 import (
 	"fmt"
 	"os"
 	"slices"
 
-	"sampan.dev/internal/config"
 	"sampan.dev/internal/hub/authn"
 
 	"sigs.k8s.io/yaml"
@@ -24,22 +23,22 @@ type authenticationConfig struct {
 	} `json:"anonymous"`
 }
 
-// anonymousAccess reads --authentication-config and --anonymous-auth; upstream's rules and words where it has them.
-func anonymousAccess(cfg *config.Config) (authn.AnonymousAccess, error) {
-	access := authn.AnonymousAccess{Off: !cfg.AnonymousAuth}
-	if cfg.AuthenticationConfig == "" {
+// Anonymous reads --authentication-config ("" for none) and --anonymous-auth; upstream's rules and words where it has them.
+func Anonymous(file string, auth bool) (authn.AnonymousAccess, error) {
+	access := authn.AnonymousAccess{Off: !auth}
+	if file == "" {
 		return access, nil
 	}
-	data, err := os.ReadFile(cfg.AuthenticationConfig)
+	data, err := os.ReadFile(file)
 	if err != nil {
 		return access, fmt.Errorf("--authentication-config: %w", err)
 	}
 	var c authenticationConfig
 	if err := yaml.UnmarshalStrict(data, &c); err != nil {
-		return access, fmt.Errorf("--authentication-config %s: %w", cfg.AuthenticationConfig, err)
+		return access, fmt.Errorf("--authentication-config %s: %w", file, err)
 	}
 	bad := func(format string, args ...any) error {
-		return fmt.Errorf("--authentication-config %s: %s", cfg.AuthenticationConfig, fmt.Sprintf(format, args...))
+		return fmt.Errorf("--authentication-config %s: %s", file, fmt.Sprintf(format, args...))
 	}
 	versions := []string{"apiserver.config.k8s.io/v1", "apiserver.config.k8s.io/v1beta1", "apiserver.config.k8s.io/v1alpha1"}
 	switch {
@@ -49,7 +48,7 @@ func anonymousAccess(cfg *config.Config) (authn.AnonymousAccess, error) {
 		return access, bad("jwt: authenticators of tokens of others are not built yet")
 	case c.Anonymous == nil:
 		return access, nil
-	case !cfg.AnonymousAuth:
+	case !auth:
 		return access, bad("anonymous: it cannot be configured here and by --anonymous-auth")
 	case !c.Anonymous.Enabled && len(c.Anonymous.Conditions) > 0:
 		return access, bad("anonymous.conditions: Invalid value: enabled should be set to true when conditions are defined")

@@ -1,4 +1,4 @@
-package main
+package apiserver
 
 import (
 	"os"
@@ -6,8 +6,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-
-	"sampan.dev/internal/config"
 )
 
 func TestAnonymousAccess(t *testing.T) {
@@ -32,14 +30,14 @@ func TestAnonymousAccess(t *testing.T) {
 		{head + "unknown: 1\n", true, false, nil, "unknown field"},
 		{strings.Replace(head, "Authentication", "Authorization", 1), true, false, nil, "want an AuthenticationConfiguration"},
 	} {
-		cfg := config.Config{AnonymousAuth: c.auth}
+		file := ""
 		if c.file != "" {
-			cfg.AuthenticationConfig = filepath.Join(t.TempDir(), "authentication.yaml")
-			if err := os.WriteFile(cfg.AuthenticationConfig, []byte(c.file), 0o600); err != nil {
+			file = filepath.Join(t.TempDir(), "authentication.yaml")
+			if err := os.WriteFile(file, []byte(c.file), 0o600); err != nil {
 				t.Fatal(err)
 			}
 		}
-		got, err := anonymousAccess(&cfg)
+		got, err := Anonymous(file, c.auth)
 		if c.want != "" {
 			if err == nil || !strings.Contains(err.Error(), c.want) {
 				t.Errorf("%s: %v", c.file, err)

@@ -1,0 +1,58 @@
+package apiserver
+
+import (
+	"io"
+	"log/slog"
+	"net"
+	"net/netip"
+
+	"sampan.dev/internal/component"
+	"sampan.dev/internal/component/flag"
+
+	"github.com/spf13/pflag"
+)
+
+// Config of an API server of its own. Make one with New.
+type Config struct {
+	Log component.Log
+
+	// Where it serves, and what it shows.
+	Bind, Advertise   net.IP
+	Port              int
+	CertFile, KeyFile string
+
+	// Where objects are.
+	EtcdServers                     []string
+	EtcdCA, EtcdCert, EtcdKey, Root string // Root is the prefix of all keys
+
+	// Who is believed, and what they may.
+	ClientCA                string
+	FrontProxyCA            string
+	FrontProxyNames         []string
+	AnonymousAuth           bool
+	AuthenticationFile      string
+	Issuers, Audiences      []string
+	KeyFiles                []string
+	SigningKeyFile          string
+	Modes                   []string // Node and RBAC, or AlwaysAllow
+	EnablePlugins, Disable  []string
+	NotReady, Unreachable   int
+	MaxReads, MaxWrites     int
+	AuditLog                string
+	ServiceRange            []netip.Prefix
+	NodePorts               [2]int
+	KubeletCert, KubeletKey string
+	KubeletCA               string
+}
+
+// New returns upstream's defaults.
+func New() *Config { return &Config{} }
+
+// Logger makes the logger that the flags ask for.
+func (c *Config) Logger(w io.Writer) (*slog.Logger, error) { return c.Log.New(w) }
+
+// Flags binds upstream's command line.
+func (c *Config) Flags(fs *pflag.FlagSet) { c.Table().Add(fs) }
+
+// Read does nothing: upstream's API server has no file for all its settings.
+func (c *Config) Read(flag.Table, *pflag.FlagSet) error { return nil }

@@ -1,0 +1,231 @@
+package apiserver
+
+import (
+	"net"
+
+	"sampan.dev/internal/component"
+	"sampan.dev/internal/component/flag"
+)
+
+// Reasons that several flags share.
+const (
+	tlsChoice  = "Go's own choice of ciphers and curves is kept"
+	etcdPace   = "etcd is asked as the hub needs"
+	noWebhook  = "nobody else is asked who may come in or what they may do"
+	auditLines = "the audit log is one JSON line for each request at level Metadata, written as the request ends"
+	noAuditOut = "the audit log goes to a file only"
+	noOIDC     = "tokens of other issuers are not believed yet"
+	noProxy    = "no API server is behind this one yet"
+	noPeers    = "API servers do not send requests to each other"
+	noTokens   = "tokens are signed with a key of this process's"
+	alone      = "no election is coordinated by the API server"
+	headers    = "the proxy's headers have upstream's usual names"
+	caches     = "every kind is cached, as far as there is memory"
+	noProfiles = "profiles are served to those who may, at /debug/pprof"
+	shutdown   = "requests that are under way are finished, and no new one is taken"
+)
+
+// Table is every flag of upstream's, and what becomes of it. It sets upstream's defaults.
+func (c *Config) Table() flag.Table {
+	c.Bind, c.Port, c.Root = net.IPv4zero, 6443, "/registry"
+	c.AnonymousAuth = true
+	c.NotReady, c.Unreachable, c.MaxReads, c.MaxWrites = 300, 300, 400, 200
+	c.NodePorts = [2]int{30000, 32767}
+	return flag.Join(c.serving(), c.storage(), c.authentication(), c.authorization(), c.admission(), c.requests(), audits(c), c.network(),
+		component.Metrics(), component.Versions(), c.Log.Rows(""))
+}
+
+func (c *Config) serving() flag.Table {
+	return flag.Table{
+		flag.Set("advertise-address", flag.IP(&c.Advertise), "address that others reach the server at; default is --bind-address, or that of the default route's link"),
+		flag.Set("bind-address", flag.IP(&c.Bind), "address to serve on"),
+		flag.Set("secure-port", flag.Int(&c.Port), "port to serve on"),
+		flag.Set("tls-cert-file", flag.String(&c.CertFile), "certificate to show; without one a self-signed is made for this run"),
+		flag.Set("tls-private-key-file", flag.String(&c.KeyFile), "key of --tls-cert-file"),
+		flag.Ignore("cert-dir", "string", `"/var/run/kubernetes"`, "a certificate that nobody gave is kept in memory"),
+		flag.Refuse("tls-sni-cert-key", "namedCertKey", "[]", "one certificate is shown to all"),
+		flag.Ignore("tls-cipher-suites", "strings", "", tlsChoice),
+		flag.Ignore("tls-curve-preferences", "int32Slice", "[]", tlsChoice),
+		flag.Refuse("tls-min-version", "string", "", "TLS 1.3 is the lowest that is spoken").But("VersionTLS12", "VersionTLS13"),
+		flag.Refuse("disable-http2-serving", "bool", "", "HTTP/2 is always offered"),
+		flag.Ignore("http2-max-streams-per-connection", "int", "", "a connection may have 250 streams"),
+		flag.Refuse("permit-address-sharing", "bool", "", "the port is this process's own"),
+		flag.Refuse("permit-port-sharing", "bool", "", "the port is this process's own"),
+		flag.Ignore("external-hostname", "string", "", "addresses in answers are those that clients used"),
+		flag.Refuse("cors-allowed-origins", "strings", "", "no page of another origin is answered"),
+		flag.Refuse("strict-transport-security-directives", "strings", "", "the server is not for browsers"),
+		flag.Ignore("goaway-chance", "float", "", "connections are not ended to spread them"),
+		flag.Refuse("debug-socket-path", "string", "", "profiles are served on the secure port"),
+		flag.Ignore("profiling", "bool", "true", noProfiles),
+		flag.Ignore("contention-profiling", "bool", "", noProfiles),
+		flag.Ignore("enable-logs-handler", "bool", "", "the folder of logs is not served"),
+		flag.Ignore("livez-grace-period", "duration", "", "a server that starts is live"),
+		flag.Ignore("shutdown-delay-duration", "duration", "", shutdown),
+		flag.Ignore("shutdown-send-retry-after", "bool", "", shutdown),
+		flag.Ignore("shutdown-watch-termination-grace-period", "duration", "", shutdown),
+		flag.Refuse("tracing-config-file", "string", "", "traces are not written yet"),
+		flag.Refuse("egress-selector-config-file", "string", "", "nodes are reached without a proxy"),
+		flag.Ignore("runtime-config", "mapStringString", "", "all that is built is served"),
+		flag.Ignore("runtime-config-emulation-forward-compatible", "bool", "", "this version stands in for no other"),
+		flag.Ignore("emulation-forward-compatible", "bool", "", "this version stands in for no other"),
+	}
+}
+
+func (c *Config) storage() flag.Table {
+	return flag.Table{
+		flag.Set("etcd-servers", flag.List(&c.EtcdServers), "URLs of etcd"),
+		flag.Set("etcd-cafile", flag.String(&c.EtcdCA), "authority of etcd's certificate"),
+		flag.Set("etcd-certfile", flag.String(&c.EtcdCert), "client certificate for etcd"),
+		flag.Set("etcd-keyfile", flag.String(&c.EtcdKey), "its key"),
+		flag.Set("etcd-prefix", flag.String(&c.Root), "prefix of all keys"),
+		flag.Refuse("etcd-servers-overrides", "strings", "", "all kinds are in one etcd"),
+		flag.Ignore("etcd-compaction-interval", "duration", "5m0s", "history is dropped when it is older than ten minutes"),
+		flag.Ignore("etcd-count-metric-poll-period", "duration", "1m0s", "objects are counted in the cache"),
+		flag.Ignore("etcd-db-metric-poll-interval", "duration", "30s", etcdPace),
+		flag.Ignore("etcd-healthcheck-timeout", "duration", "2s", etcdPace),
+		flag.Ignore("etcd-readycheck-timeout", "duration", "2s", etcdPace),
+		flag.Ignore("lease-reuse-duration-seconds", "int", "60", etcdPace),
+		flag.Ignore("storage-initialization-timeout", "duration", "1m0s", "the server is not ready before its caches are"),
+		flag.Refuse("storage-backend", "string", "", "etcd is what there is").But("etcd3"),
+		flag.Refuse("storage-media-type", "string", `"application/vnd.kubernetes.protobuf"`, "objects are stored as protobuf"),
+		flag.Refuse("watch-cache", "bool", "true", caches),
+		flag.Ignore("watch-cache-sizes", "strings", "", caches),
+		flag.Ignore("delete-collection-workers", "int", "1", "collections are deleted one object after the other"),
+		flag.Refuse("enable-garbage-collector", "bool", "true", "dependents are always tracked"),
+		flag.Refuse("encryption-provider-config", "string", "", "values are not encrypted yet"),
+		flag.Ignore("encryption-provider-config-automatic-reload", "bool", "", "values are not encrypted yet"),
+		flag.Refuse("event-ttl", "duration", "1h0m0s", "events live for an hour"),
+	}
+}
+
+func (c *Config) authentication() flag.Table {
+	return flag.Table{
+		flag.Set("anonymous-auth", flag.Bool(&c.AnonymousAuth), "take requests without credentials for those of system:anonymous"),
+		flag.Set("authentication-config", flag.String(&c.AuthenticationFile), "AuthenticationConfiguration (file): anonymous, and its conditions"),
+		flag.Set("client-ca-file", flag.String(&c.ClientCA), "whose client certificates are believed"),
+		flag.Set("requestheader-client-ca-file", flag.String(&c.FrontProxyCA), "whose client certificates may name the user in headers"),
+		flag.Set("requestheader-allowed-names", flag.List(&c.FrontProxyNames), "common names of those; empty: any"),
+		flag.Refuse("requestheader-extra-headers-prefix", "strings", "", headers).But("X-Remote-Extra-", "x-remote-extra-"),
+		flag.Refuse("requestheader-group-headers", "strings", "", headers).But("X-Remote-Group", "x-remote-group"),
+		flag.Refuse("requestheader-uid-headers", "strings", "", headers).But("X-Remote-Uid", "x-remote-uid"),
+		flag.Refuse("requestheader-username-headers", "strings", "", headers).But("X-Remote-User", "x-remote-user"),
+		flag.Set("service-account-issuer", flag.Each(&c.Issuers), "issuer of the tokens of service accounts; the first signs"),
+		flag.Set("service-account-key-file", flag.Each(&c.KeyFiles), "keys (PEM) that verify those tokens"),
+		flag.Set("service-account-signing-key-file", flag.String(&c.SigningKeyFile), "key that signs them"),
+		flag.Set("api-audiences", flag.List(&c.Audiences), "audiences of tokens for this server; default is the issuer"),
+		flag.Refuse("service-account-lookup", "bool", "true", "the account of a token must exist"),
+		flag.Ignore("service-account-extend-token-expiration", "bool", "true", "a token lives as long as was asked for"),
+		flag.Refuse("service-account-max-token-expiration", "duration", "", "a token lives as long as was asked for"),
+		flag.Refuse("service-account-jwks-uri", "string", "", "keys are published at /openid/v1/jwks"),
+		flag.Refuse("service-account-signing-endpoint", "string", "", noTokens),
+		flag.Ignore("enable-bootstrap-token-auth", "bool", "", "bootstrap tokens are always believed"),
+		flag.Refuse("token-auth-file", "string", "", "tokens are those of service accounts and of bootstrap"),
+		flag.Ignore("authentication-token-webhook-cache-ttl", "duration", "2m0s", noWebhook),
+		flag.Refuse("authentication-token-webhook-config-file", "string", "", noWebhook),
+		flag.Ignore("authentication-token-webhook-version", "string", `"v1beta1"`, noWebhook),
+		flag.Refuse("oidc-ca-file", "string", "", noOIDC),
+		flag.Refuse("oidc-client-id", "string", "", noOIDC),
+		flag.Refuse("oidc-groups-claim", "string", "", noOIDC),
+		flag.Refuse("oidc-groups-prefix", "string", "", noOIDC),
+		flag.Refuse("oidc-issuer-url", "string", "", noOIDC),
+		flag.Refuse("oidc-required-claim", "mapStringString", "", noOIDC),
+		flag.Ignore("oidc-signing-algs", "strings", "[RS256]", noOIDC),
+		flag.Ignore("oidc-username-claim", "string", `"sub"`, noOIDC),
+		flag.Refuse("oidc-username-prefix", "string", "", noOIDC),
+	}
+}
+
+func (c *Config) authorization() flag.Table {
+	return flag.Table{
+		flag.Set("authorization-mode", flag.List(&c.Modes), "Node,RBAC, or AlwaysAllow, which is the default"),
+		flag.Refuse("authorization-config", "string", "", "say Node,RBAC with --authorization-mode"),
+		flag.Refuse("authorization-policy-file", "string", "", "rights are roles and bindings (RBAC); policies of ABAC are not read"),
+		flag.Refuse("authorization-webhook-config-file", "string", "", noWebhook),
+		flag.Ignore("authorization-webhook-cache-authorized-ttl", "duration", "5m0s", noWebhook),
+		flag.Ignore("authorization-webhook-cache-unauthorized-ttl", "duration", "30s", noWebhook),
+		flag.Ignore("authorization-webhook-version", "string", `"v1beta1"`, noWebhook),
+	}
+}
+
+func (c *Config) admission() flag.Table {
+	return flag.Table{
+		flag.Set("enable-admission-plugins", flag.List(&c.EnablePlugins), "admission plugins to run beside the default ones; those that are not implemented are refused"),
+		flag.Set("disable-admission-plugins", flag.List(&c.Disable), "default admission plugins to leave out"),
+		flag.Refuse("admission-control", "strings", "", "say --enable-admission-plugins and --disable-admission-plugins"),
+		flag.Refuse("admission-control-config-file", "string", "", "plugins have no settings yet"),
+		flag.Set("default-not-ready-toleration-seconds", flag.Int(&c.NotReady), "how long a pod stays on a node that is not ready"),
+		flag.Set("default-unreachable-toleration-seconds", flag.Int(&c.Unreachable), "how long a pod stays on a node that is unreachable"),
+		flag.Ignore("allow-privileged", "bool", "", "privileged containers are for admission to refuse"),
+	}
+}
+
+func (c *Config) requests() flag.Table {
+	return flag.Table{
+		flag.Set("max-requests-inflight", flag.Int(&c.MaxReads), "requests that read which are served at a time; 0: any number"),
+		flag.Set("max-mutating-requests-inflight", flag.Int(&c.MaxWrites), "requests that write which are served at a time; 0: any number"),
+		flag.Ignore("enable-priority-and-fairness", "bool", "true", "what is under way is counted, reads and writes apart"),
+		flag.Ignore("min-request-timeout", "int", "1800", "a watch lasts between half an hour and an hour"),
+		flag.Refuse("request-timeout", "duration", "1m0s", "a request has a minute, or less if it says so"),
+		flag.Refuse("max-connection-bytes-per-sec", "int", "", "connections are as fast as they are"),
+		flag.Ignore("aggregator-reject-forwarding-redirect", "bool", "true", noProxy),
+		flag.Ignore("enable-aggregator-routing", "bool", "", noProxy),
+		flag.Ignore("proxy-client-cert-file", "string", "", noProxy),
+		flag.Ignore("proxy-client-key-file", "string", "", noProxy),
+		flag.Ignore("peer-advertise-ip", "string", "", noPeers),
+		flag.Ignore("peer-advertise-port", "string", "", noPeers),
+		flag.Ignore("peer-ca-file", "string", "", noPeers),
+		flag.Ignore("coordinated-leadership-lease-duration", "duration", "15s", alone),
+		flag.Ignore("coordinated-leadership-renew-deadline", "duration", "10s", alone),
+		flag.Ignore("coordinated-leadership-retry-period", "duration", "2s", alone),
+	}
+}
+
+func audits(c *Config) flag.Table {
+	t := flag.Table{
+		flag.Set("audit-log-path", flag.String(&c.AuditLog), "record every request in this file, at level Metadata"),
+		flag.Refuse("audit-policy-file", "string", "", "every request is recorded at level Metadata"),
+		flag.Refuse("audit-log-format", "string", `"json"`, auditLines),
+		flag.Refuse("audit-log-version", "string", `"audit.k8s.io/v1"`, auditLines),
+		flag.Refuse("audit-log-compress", "bool", "", auditLines),
+		flag.Ignore("audit-log-mode", "string", `"blocking"`, auditLines),
+		flag.Ignore("audit-log-maxage", "int", "366", "the file is turned over when it is full, and one older is kept"),
+		flag.Ignore("audit-log-maxbackup", "int", "100", "the file is turned over when it is full, and one older is kept"),
+		flag.Ignore("audit-log-maxsize", "int", "100", "the file is turned over when it is full, and one older is kept"),
+		flag.Refuse("audit-webhook-config-file", "string", "", noAuditOut),
+		flag.Ignore("audit-webhook-initial-backoff", "duration", "10s", noAuditOut),
+		flag.Ignore("audit-webhook-mode", "string", `"batch"`, noAuditOut),
+		flag.Ignore("audit-webhook-version", "string", `"audit.k8s.io/v1"`, noAuditOut),
+	}
+	for _, to := range []struct {
+		name, why, size, wait, burst, qps, throttle string
+	}{
+		{"audit-log", auditLines, "1", "", "", "", ""},
+		{"audit-webhook", noAuditOut, "400", "30s", "15", "10", "true"},
+	} {
+		t = append(t,
+			flag.Ignore(to.name+"-batch-buffer-size", "int", "10000", to.why),
+			flag.Ignore(to.name+"-batch-max-size", "int", to.size, to.why),
+			flag.Ignore(to.name+"-batch-max-wait", "duration", to.wait, to.why),
+			flag.Ignore(to.name+"-batch-throttle-burst", "int", to.burst, to.why),
+			flag.Ignore(to.name+"-batch-throttle-enable", "bool", to.throttle, to.why),
+			flag.Ignore(to.name+"-batch-throttle-qps", "float32", to.qps, to.why),
+			flag.Ignore(to.name+"-truncate-enabled", "bool", "", to.why),
+			flag.Ignore(to.name+"-truncate-max-batch-size", "int", "10485760", to.why),
+			flag.Ignore(to.name+"-truncate-max-event-size", "int", "102400", to.why))
+	}
+	return t
+}
+
+func (c *Config) network() flag.Table {
+	return flag.Table{
+		flag.Set("service-cluster-ip-range", flag.Prefixes(&c.ServiceRange), "range of the services' addresses; default 10.0.0.0/24"),
+		flag.Set("service-node-port-range", flag.Ports(&c.NodePorts), "ports that services may have on nodes"),
+		flag.Refuse("kubernetes-service-node-port", "int", "", "the Service kubernetes has no node port"),
+		flag.Refuse("endpoint-reconciler-type", "string", `"lease"`, "the Service kubernetes has this server's address"),
+		flag.Set("kubelet-certificate-authority", flag.String(&c.KubeletCA), "whose certificates of kubelets are believed; without it none is verified"),
+		flag.Set("kubelet-client-certificate", flag.String(&c.KubeletCert), "certificate to show to kubelets"),
+		flag.Set("kubelet-client-key", flag.String(&c.KubeletKey), "its key"),
+		flag.Ignore("kubelet-preferred-address-types", "strings", "[Hostname,InternalDNS,InternalIP,ExternalDNS,ExternalIP]", "kubelets are reached at their first InternalIP"),
+		flag.Ignore("kubelet-timeout", "duration", "5s", "a kubelet has ten seconds to answer a connection"),
+	}
+}

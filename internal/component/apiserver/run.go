@@ -1,0 +1,264 @@
+package apiserver
+
+import (
+	"context"
+	"crypto"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+	"os"
+	"slices"
+	"strconv"
+	"sync/atomic"
+
+	"sampan.dev/internal/api/all"
+	"sampan.dev/internal/client"
+	"sampan.dev/internal/component/flag"
+	"sampan.dev/internal/config"
+	"sampan.dev/internal/hub"
+	"sampan.dev/internal/hub/admit"
+	"sampan.dev/internal/hub/audit"
+	"sampan.dev/internal/hub/authz"
+	"sampan.dev/internal/hub/connect"
+	"sampan.dev/internal/hub/egress"
+	"sampan.dev/internal/hub/store/etcd"
+	"sampan.dev/internal/memlimit"
+	"sampan.dev/internal/node/hostnet"
+	"sampan.dev/internal/obs"
+	"sampan.dev/internal/pki"
+)
+
+// Run serves until ctx ends.
+func (c *Config) Run(ctx context.Context, log *slog.Logger) error {
+	cfg, err := c.hub(log)
+	if err != nil {
+		return flag.Usage{Err: err}
+	}
+	if c.AuditLog != "" {
+		file, err := obs.OpenFile(c.AuditLog, false)
+		if err != nil {
+			return fmt.Errorf("--audit-log-path: %w", err)
+		}
+		cfg.Audit = audit.NewLines(file)
+	}
+	// The port is taken first: a mistake about it is told before etcd is asked.
+	l, err := net.Listen("tcp", net.JoinHostPort(c.Bind.String(), strconv.Itoa(c.Port)))
+	if err != nil {
+		return fmt.Errorf("failed to create listener: %w", err)
+	}
+	defer l.Close()
+	st, err := etcd.External(ctx, etcd.ExternalConfig{Servers: c.EtcdServers, CAFile: c.EtcdCA, CertFile: c.EtcdCert, KeyFile: c.EtcdKey, Prefix: c.Root, Log: log.With("component", "store")})
+	if err != nil {
+		return err
+	}
+	defer st.Close()
+	cfg.Store, cfg.Listener = st, l
+	var running atomic.Pointer[hub.Hub]
+	if cfg.Connect, err = c.connector(func() client.Reader { return running.Load().Own() }, l, log); err != nil {
+		return flag.Usage{Err: err}
+	}
+	h, err := hub.New(cfg)
+	if err != nil {
+		return err
+	}
+	running.Store(h)
+	log.Info("API server starts", "version", config.Version, "at", cfg.Advertise.String(), "etcd", c.EtcdServers)
+	return h.Run(ctx)
+}
+
+// hub is what the hub is made of, but for what is open while it runs. Errors are of the settings.
+func (c *Config) hub(log *slog.Logger) (hub.Config, error) {
+	out := hub.Config{
+		Kinds: all.Kinds(), Log: log, Bootstrap: true, NodePorts: hub.PortRange{Low: c.NodePorts[0], High: c.NodePorts[1]},
+		NotReadySeconds: int64(c.NotReady), UnreachableSeconds: int64(c.Unreachable),
+		MaxReads: orAny(c.MaxReads), MaxWrites: orAny(c.MaxWrites), Memory: memlimit.Apply(),
+		Version: hub.Version{Git: config.Version, Commit: config.Build},
+	}
+	if len(c.EtcdServers) == 0 {
+		return out, errors.New("--etcd-servers must be specified")
+	}
+	if len(c.ServiceRange) == 0 {
+		c.ServiceRange = []netip.Prefix{netip.MustParsePrefix("10.0.0.0/24")}
+	}
+	out.ServiceCIDR = c.ServiceRange[0]
+	if len(c.ServiceRange) > 1 || !out.ServiceCIDR.Addr().Is4() {
+		return out, errors.New("--service-cluster-ip-range: services have addresses of one family, IPv4")
+	}
+	for _, step := range []func(*hub.Config) error{c.address, c.certificate, c.believed, c.tokens, c.rights} {
+		if err := step(&out); err != nil {
+			return out, err
+		}
+	}
+	var chosen admit.Config
+	// NodeRestriction and the like are on in every hub; to enable them again is no mistake.
+	if err := chosen.Select(c.EnablePlugins, c.Disable); err != nil {
+		return out, err
+	}
+	out.DenyExternalIPs, out.DisableAdmission = chosen.DenyExternalIPs, chosen.Disable
+	return out, nil
+}
+
+// orAny tells the hub, for which 0 is the default, what the flag's 0 means.
+func orAny(n int) int {
+	if n == 0 {
+		return -1
+	}
+	return n
+}
+
+// address is where others reach the server.
+func (c *Config) address(out *hub.Config) error {
+	ip := c.Advertise
+	if ip == nil && !c.Bind.IsUnspecified() {
+		ip = c.Bind
+	}
+	if ip == nil {
+		var err error
+		if ip, err = hostnet.Address(); err != nil {
+			return fmt.Errorf("unable to find suitable network address: %w; try to set the AdvertiseAddress directly", err)
+		}
+	}
+	a, _ := netip.AddrFromSlice(ip)
+	out.Advertise = netip.AddrPortFrom(a.Unmap(), uint16(c.Port))
+	return nil
+}
+
+func (c *Config) certificate(out *hub.Config) error {
+	if c.CertFile != "" {
+		pair, err := pki.LoadPair(c.CertFile, c.KeyFile)
+		if err != nil {
+			return fmt.Errorf("--tls-cert-file: %w", err)
+		}
+		out.TLS = pki.ServerTLS(pair)
+		return nil
+	}
+	pair, err := pki.SelfSigned("kube-apiserver", out.Advertise.Addr().AsSlice())
+	if err != nil {
+		return err
+	}
+	out.TLS = pki.ServerTLS(pair)
+	return nil
+}
+
+// believed are the authorities of those who come with certificates.
+func (c *Config) believed(out *hub.Config) (err error) {
+	if c.ClientCA != "" {
+		var pool *x509.CertPool
+		if out.ClientCAPEM, pool, err = authority("--client-ca-file", c.ClientCA); err != nil {
+			return err
+		}
+		out.ClientCA = func() *x509.CertPool { return pool }
+		out.ServerCAPEM = out.ClientCAPEM // as in clusters that kubeadm makes, one authority vouches for both
+	}
+	if c.FrontProxyCA != "" {
+		var pool *x509.CertPool
+		if out.FrontCAPEM, pool, err = authority("--requestheader-client-ca-file", c.FrontProxyCA); err != nil {
+			return err
+		}
+		out.FrontProxyCA, out.FrontProxyNames = func() *x509.CertPool { return pool }, c.FrontProxyNames
+	}
+	out.Anonymous, err = Anonymous(c.AuthenticationFile, c.AnonymousAuth)
+	return err
+}
+
+func authority(name, file string) ([]byte, *x509.CertPool, error) {
+	data, err := os.ReadFile(file)
+	if err != nil {
+		return nil, nil, fmt.Errorf("%s: %w", name, err)
+	}
+	pool := x509.NewCertPool()
+	if !pool.AppendCertsFromPEM(data) {
+		return nil, nil, fmt.Errorf("%s: no certificate in %s", name, file)
+	}
+	return data, pool, nil
+}
+
+// tokens is what service accounts' tokens are signed and verified with.
+func (c *Config) tokens(out *hub.Config) error {
+	switch {
+	case len(c.Issuers) == 0:
+		return errors.New("service-account-issuer is a required flag, use --service-account-issuer")
+	case len(c.Issuers) > 1:
+		return errors.New("--service-account-issuer: tokens of one issuer are believed")
+	case c.SigningKeyFile == "":
+		return errors.New("service-account-signing-key-file is a required flag, use --service-account-signing-key-file")
+	case len(c.KeyFiles) == 0:
+		return errors.New("service-account-key-file is a required flag, use --service-account-key-file")
+	}
+	out.IssuerURL, out.Audiences = c.Issuers[0], c.Audiences
+	data, err := os.ReadFile(c.SigningKeyFile)
+	if err == nil {
+		out.SigningKey, err = pki.ParsePrivateKey(data)
+	}
+	if err != nil {
+		return fmt.Errorf("failed to parse --service-account-signing-key-file: %w", err)
+	}
+	for _, file := range c.KeyFiles {
+		var keys []crypto.PublicKey
+		data, err := os.ReadFile(file)
+		if err == nil {
+			keys, err = pki.ParsePublicKeys(data)
+		}
+		if err != nil {
+			return fmt.Errorf("--service-account-key-file %s: %w", file, err)
+		}
+		out.VerifyKeys = append(out.VerifyKeys, keys...)
+	}
+	return nil
+}
+
+// rights is who may do what.
+func (c *Config) rights(out *hub.Config) error {
+	modes := slices.Clone(c.Modes)
+	slices.Sort(modes)
+	switch {
+	case len(modes) == 0 || slices.Equal(modes, []string{"AlwaysAllow"}):
+		// Upstream lets nobody in without credentials where everybody may do everything.
+		out.Authorizer, out.Anonymous.Off = everything{}, true
+	case slices.Equal(modes, []string{"Node", "RBAC"}):
+	case slices.Contains(modes, "Webhook"):
+		return fmt.Errorf("--authorization-mode Webhook: not supported: %s", noWebhook)
+	case slices.Contains(modes, "ABAC"):
+		return errors.New("--authorization-mode ABAC: not supported: rights are roles and bindings (RBAC); policies of ABAC are not read")
+	default:
+		return fmt.Errorf("--authorization-mode %v: want Node,RBAC or AlwaysAllow", c.Modes)
+	}
+	return nil
+}
+
+// everything is the authorizer that allows it.
+type everything struct{}
+
+func (everything) Authorize(context.Context, authz.Attributes) (authz.Decision, string, error) {
+	return authz.Allow, "", nil
+}
+
+// connector reaches kubelets, pods and services for exec, logs and proxying.
+func (c *Config) connector(door func() client.Reader, l net.Listener, log *slog.Logger) (*connect.Connector, error) {
+	cfg := connect.Config{Door: door, ByAddress: true, Log: log.With("component", "connect"), KubeletTLS: &tls.Config{MinVersion: tls.VersionTLS12},
+		Egress: egress.New(egress.Config{
+			Never: c.ServiceRange,
+			Own:   func() []netip.AddrPort { return []netip.AddrPort{l.Addr().(*net.TCPAddr).AddrPort()} },
+		})}
+	if c.KubeletCert != "" {
+		pair, err := pki.LoadPair(c.KubeletCert, c.KubeletKey)
+		if err != nil {
+			return nil, fmt.Errorf("--kubelet-client-certificate: %w", err)
+		}
+		cfg.KubeletTLS.GetClientCertificate = pair.GetClientCertificate
+	}
+	if c.KubeletCA == "" {
+		cfg.KubeletTLS.InsecureSkipVerify = true // as upstream: who gives no authority trusts the network
+		return connect.New(cfg), nil
+	}
+	_, pool, err := authority("--kubelet-certificate-authority", c.KubeletCA)
+	if err != nil {
+		return nil, err
+	}
+	cfg.KubeletTLS.RootCAs = pool
+	return connect.New(cfg), nil
+}
