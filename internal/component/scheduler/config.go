@@ -1,7 +1,6 @@
 package scheduler
 
 import (
-	"cmp"
 	"fmt"
 	"io"
 	"log/slog"
@@ -21,16 +20,8 @@ type Config struct {
 	Lead    component.Election
 	Face    face.Config
 
-	// Profiles are those of the file: upstream's shape, as far as it is looked at.
+	// Profiles are those of the file; none is the default one.
 	Profiles []Profile
-}
-
-// Profile is one KubeSchedulerProfile.
-type Profile struct {
-	SchedulerName            string         `json:"schedulerName"`
-	PercentageOfNodesToScore *int32         `json:"percentageOfNodesToScore"`
-	Plugins                  map[string]any `json:"plugins"`
-	PluginConfig             []any          `json:"pluginConfig"`
 }
 
 // New returns upstream's defaults.
@@ -74,21 +65,8 @@ func (c *Config) Read(table flag.Table, fs *pflag.FlagSet) error {
 	if err := table.ReadFile(c.File, fs, "KubeSchedulerConfiguration", "kubescheduler.config.k8s.io/v1"); err != nil {
 		return err
 	}
-	seen := map[string]bool{}
-	for i, p := range c.Profiles {
-		bad := func(format string, args ...any) error {
-			return flag.Usage{Err: fmt.Errorf("--config %s: profiles[%d]: %s", c.File, i, fmt.Sprintf(format, args...))}
-		}
-		name := cmp.Or(p.SchedulerName, "default-scheduler")
-		switch {
-		case seen[name]:
-			return bad("schedulerName: Duplicate value: %q", name)
-		case len(p.Plugins) > 0:
-			return bad("plugins: the set of plugins cannot be chosen yet; the default ones run")
-		case len(p.PluginConfig) > 0:
-			return bad("pluginConfig: plugins have no settings yet; the default ones run")
-		}
-		seen[name] = true
+	if _, err := profiles(c.Profiles); err != nil {
+		return flag.Usage{Err: fmt.Errorf("--config %s: %w", c.File, err)}
 	}
 	return nil
 }

@@ -13,6 +13,7 @@ import (
 	"sampan.dev/internal/client/remote"
 	"sampan.dev/internal/component"
 	"sampan.dev/internal/component/face"
+	"sampan.dev/internal/component/flag"
 	"sampan.dev/internal/config"
 	"sampan.dev/internal/control/scheduler"
 )
@@ -54,24 +55,20 @@ func (c *Config) Run(ctx context.Context, log *slog.Logger) error {
 	}, server.Run)
 }
 
-// Schedule runs the schedulers of all profiles through door until ctx ends, and calls ready once what there is has been read. It
+// Schedule runs the scheduler with its profiles through door until ctx ends, and calls ready once what there is has been read. It
 // does not stand for a lease.
 func (c *Config) Schedule(ctx context.Context, door client.Interface, log *slog.Logger, ready func()) error {
 	host, err := os.Hostname()
 	if err != nil {
 		return err
 	}
-	profiles := c.Profiles
-	if len(profiles) == 0 {
-		profiles = []Profile{{SchedulerName: "default-scheduler"}}
+	lists, err := profiles(c.Profiles)
+	if err != nil {
+		return flag.Usage{Err: err}
 	}
 	set := cache.NewSet(door, log)
-	parts := []func(context.Context) error{set.Run}
-	for _, p := range profiles {
-		events := record.NewSeries(door, p.SchedulerName, host, log)
-		s := scheduler.New(scheduler.Config{Door: door, Informers: set, Events: events, Log: log, Name: p.SchedulerName})
-		parts = append(parts, s.Run, events.Run)
-	}
+	events := record.NewSeries(door, "default-scheduler", host, log)
+	s := scheduler.New(scheduler.Config{Door: door, Informers: set, Events: events, Log: log, Profiles: lists})
 	return component.Beside(ctx, func(ctx context.Context) error {
 		if err := set.WaitSynced(ctx); err != nil {
 			return nil // ctx ended
@@ -79,7 +76,7 @@ func (c *Config) Schedule(ctx context.Context, door client.Interface, log *slog.
 		ready()
 		<-ctx.Done()
 		return nil
-	}, parts...)
+	}, s.Run, set.Run, events.Run)
 }
 
 // configz shows what was chosen, with the names of KubeSchedulerConfiguration.

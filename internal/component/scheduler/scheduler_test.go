@@ -1,7 +1,12 @@
 package scheduler
 
 import (
+	"os"
+	"path/filepath"
+	"strings"
 	"testing"
+
+	"github.com/spf13/pflag"
 
 	"sampan.dev/internal/component/flag"
 	"sampan.dev/internal/component/flag/flagtest"
@@ -10,4 +15,58 @@ import (
 func TestFlags(t *testing.T) {
 	flagtest.Check(t, "kube-scheduler", func() flag.Table { return New().Table() })
 	flagtest.Fields(t, "KubeSchedulerConfiguration", New().Table())
+}
+
+func TestFile(t *testing.T) {
+	const head = "apiVersion: kubescheduler.config.k8s.io/v1\nkind: KubeSchedulerConfiguration\n"
+	for _, c := range []struct{ file, want string }{
+		{head, ""},
+		{head + "leaderElection: {leaderElect: false, leaseDuration: 20s}\nclientConnection: {kubeconfig: /x, qps: 20}\n", ""},
+		{head + "leaderElection: {leaderElect: maybe}\n", "leaderElection.leaderElect"},
+		{head + "extenders: [{urlPrefix: http://x}]\n", "extenders are not called yet"},
+		{head + "unheard: 1\n", `unknown field "unheard"`},
+		{strings.Replace(head, "/v1", "/v1beta3", 1), "want a KubeSchedulerConfiguration of kubescheduler.config.k8s.io/v1"},
+		{head + "profiles: [{schedulerName: a}, {schedulerName: a}]\n", "Duplicate value"},
+		{head + "profiles: [{schedulerName: a, plugins: {score: {disabled: [{name: '*'}], enabled: [{name: NodeAffinity, weight: 7}]}}}]\n", ""},
+		{head + "profiles: [{plugins: {filter: {enabled: [{name: Nonesuch}]}}}]\n", `"Nonesuch" is not built`},
+		{head + "profiles: [{plugins: {filtre: {}}}]\n", `unknown field "filtre"`},
+		{head + "profiles: [{pluginConfig: [{name: NodeResourcesFit}]}]\n", "no settings yet"},
+	} {
+		file := filepath.Join(t.TempDir(), "config.yaml")
+		if err := os.WriteFile(file, []byte(c.file), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		cfg := New()
+		table := cfg.Table()
+		fs := pflag.NewFlagSet("", pflag.ContinueOnError)
+		table.Add(fs)
+		err := flag.Parse(fs, []string{"--config", file, "--leader-elect-lease-duration=30s"})
+		if err == nil {
+			err = cfg.Read(table, fs)
+		}
+		if c.want == "" && err != nil || c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want)) {
+			t.Errorf("%s: %v, want %q", c.file, err, c.want)
+		}
+		if cfg.Lead.Duration.String() != "30s" {
+			t.Errorf("%s: the lease lasts %v, the flag says 30s", c.file, cfg.Lead.Duration)
+		}
+	}
+}
+
+func TestProfiles(t *testing.T) {
+	got, err := profiles([]Profile{{Plugins: map[string]PluginSet{
+		"score":  {Disabled: []Plugin{{Name: "*"}}, Enabled: []Plugin{{Name: "NodeAffinity", Weight: 7}}},
+		"filter": {Disabled: []Plugin{{Name: "NodePorts"}}},
+	}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s := got[0].Scores; len(s) != 1 || s[0].Name() != "NodeAffinity" || s[0].Weight != 7 {
+		t.Errorf("scores: %+v", s)
+	}
+	for _, f := range got[0].Filters {
+		if f.Name() == "NodePorts" {
+			t.Error("a filter that is disabled is there")
+		}
+	}
 }
