@@ -3,6 +3,7 @@ package kubelet
 import (
 	"context"
 	"os"
+	"strings"
 	"time"
 
 	"sampan.dev/internal/node/runtime"
@@ -220,7 +221,7 @@ func (w *worker) startContainer(ctx context.Context, pod *corev1.Pod, c *corev1.
 		msg := runtime.ErrorText(err)
 		shown := msg
 		if id != "" { // ids differ each time; events with them would never count up
-			shown = replaceAll(shown, id, c.Name)
+			shown = strings.ReplaceAll(shown, id, c.Name)
 		}
 		k.events.pod(pod, c.Name, corev1.EventTypeWarning, "Failed", "Error: %s", shown)
 		w.failing(c.Name, reason, msg)

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"sampan.dev/internal/api"
+	"sampan.dev/internal/api/pods/podtest"
 	"sampan.dev/internal/client"
 	"sampan.dev/internal/node/runtime"
 
@@ -73,7 +74,7 @@ func TestVirtualOthersWrites(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			inVirtualTime(t, func(v *virtual) {
-				v.create(parsePod(v.T, strings.Fields("Always main:a")))
+				v.create(podtest.Parse(v.T, strings.Fields("Always main:a")))
 				time.Sleep(time.Minute)
 				for round := range 2 {
 					before := v.at(c.res)
@@ -127,7 +128,7 @@ func TestVirtualSilence(t *testing.T) {
 				go func() { k.Run(ctx); close(done) }()
 				defer func() { cancel(); <-done }()
 				time.Sleep(time.Second)
-				v.create(parsePod(t, strings.Fields("Always main:a")))
+				v.create(podtest.Parse(t, strings.Fields("Always main:a")))
 				time.Sleep(time.Minute)
 				line.cut(true)
 				time.Sleep(long)

@@ -8,16 +8,12 @@ import (
 	"path/filepath"
 	"regexp"
 	"strconv"
-	"strings"
 
-	"sampan.dev/internal/node/probe"
 	"sampan.dev/internal/node/runtime"
 
 	corev1 "k8s.io/api/core/v1"
 	cri "k8s.io/cri-api/pkg/apis/runtime/v1"
 )
-
-func replaceAll(s, old, by string) string { return strings.ReplaceAll(s, old, by) }
 
 // containerConfig describes one container to the runtime. Errors are CreateContainerConfigErrors.
 func (k *Kubelet) containerConfig(ctx context.Context, w *worker, pod *corev1.Pod, c *corev1.Container, target, imageRef string, sb *sandboxRun, obs *runtime.Pod) (*cri.ContainerConfig, error) {
@@ -67,7 +63,7 @@ func (k *Kubelet) containerConfig(ctx context.Context, w *worker, pod *corev1.Po
 		return nil, err
 	}
 	res := linuxResources(c.Resources.Requests, c.Resources.Limits)
-	res.OomScoreAdj = k.oomScore(pod, c)
+	res.OomScoreAdj = oomScore(pod, c, k.memory())
 	if k.cgroups.Unified() {
 		res.Unified = map[string]string{"memory.oom.group": "1"} // a container dies as a whole
 	}
@@ -95,25 +91,6 @@ func (k *Kubelet) containerConfig(ctx context.Context, w *worker, pod *corev1.Po
 		return nil, fmt.Errorf("create container log directory for container %s failed: %v", c.Name, err)
 	}
 	return cfg, nil
-}
-
-func envLookup(env []*cri.KeyValue) func(string) (string, bool) {
-	return func(name string) (string, bool) {
-		for _, kv := range env {
-			if kv.Key == name {
-				return string(kv.Value), true
-			}
-		}
-		return "", false
-	}
-}
-
-func expandAll(list []string, lookup func(string) (string, bool)) []string {
-	var out []string
-	for _, s := range list {
-		out = append(out, probe.Expand(s, lookup))
-	}
-	return out
 }
 
 var logName = regexp.MustCompile(`^(\d+)\.log(\..*)?`)
@@ -172,13 +149,6 @@ func (k *Kubelet) mounts(w *worker, pod *corev1.Pod, c *corev1.Container, ips []
 	return out, nil
 }
 
-func absolute(path string) string {
-	if filepath.IsAbs(path) {
-		return path
-	}
-	return "/" + path
-}
-
 // volumeMount is the i-th volume mount of a container.
 func (k *Kubelet) volumeMount(w *worker, pod *corev1.Pod, c *corev1.Container, i int, vars func(string) (string, bool)) (*cri.Mount, error) {
 	m := &c.VolumeMounts[i]
@@ -186,86 +156,42 @@ func (k *Kubelet) volumeMount(w *worker, pod *corev1.Pod, c *corev1.Container, i
 	if !ok {
 		return nil, fmt.Errorf("cannot find volume %q to mount into container %q", m.Name, c.Name)
 	}
-	path, sub := vol.Path, m.SubPath
-	if m.SubPathExpr != "" {
-		var missing []string
-		sub = probe.Expand(m.SubPathExpr, func(name string) (string, bool) {
-			v, ok := vars(name)
-			if !ok {
-				missing = append(missing, name)
-			}
-			return v, ok
-		})
-		if len(missing) > 0 {
-			return nil, fmt.Errorf("missing value for %q", strings.Join(missing, `", "`))
-		}
+	sub, err := subPath(m, vars)
+	if err != nil {
+		return nil, err
 	}
+	path := vol.Path
 	if sub != "" {
-		var err error
-		if filepath.IsAbs(sub) {
-			return nil, fmt.Errorf("error SubPath `%s` must not be an absolute path", sub)
-		}
-		for _, part := range strings.Split(sub, "/") {
-			if part == ".." {
-				return nil, fmt.Errorf("unable to provision SubPath `%s`: must not contain '..'", sub)
-			}
-		}
 		if path, err = k.volumes.Subpath(pod.UID, m.Name, c.Name, i, path, sub); err != nil {
 			k.cfg.Log.Warn("sub-path not prepared", "pod", podDesc(pod), "container", c.Name, "volume", m.Name, "error", err)
 			// The reason may tell of the host's files; the API does not get it.
 			return nil, fmt.Errorf("failed to prepare subPath for volumeMount %q of container %q", m.Name, c.Name)
 		}
 	}
-	out := &cri.Mount{HostPath: path, ContainerPath: absolute(m.MountPath), Readonly: m.ReadOnly || vol.ReadOnly}
-	if p := m.MountPropagation; p != nil {
-		switch *p {
-		case corev1.MountPropagationHostToContainer:
-			out.Propagation = cri.MountPropagation_PROPAGATION_HOST_TO_CONTAINER
-		case corev1.MountPropagationBidirectional:
-			out.Propagation = cri.MountPropagation_PROPAGATION_BIDIRECTIONAL
-		case corev1.MountPropagationNone:
-		default:
-			return nil, fmt.Errorf("invalid MountPropagation mode: %q", *p)
-		}
-	}
-	if r := m.RecursiveReadOnly; r != nil {
-		switch *r {
-		case corev1.RecursiveReadOnlyEnabled:
-			if !k.rro.Load() {
-				return nil, fmt.Errorf("failed to resolve recursive read-only mode: volume %q requested recursive read-only mode, but it is not supported by the runtime", m.Name)
-			}
-			out.RecursiveReadOnly = true
-		case corev1.RecursiveReadOnlyIfPossible:
-			out.RecursiveReadOnly = k.rro.Load()
-		}
-	}
-	return out, nil
+	return mount(m, path, m.ReadOnly || vol.ReadOnly, k.rro.Load())
 }
 
-// oomScore says whom the kernel kills first when memory is short: guaranteed pods last, best effort first, between them by
-// the share of memory asked for.
-func (k *Kubelet) oomScore(pod *corev1.Pod, c *corev1.Container) int64 {
-	const guaranteed, bestEffort = -997, 1000
-	if pod.Spec.Priority != nil && *pod.Spec.Priority >= 2000000000 || isStatic(pod) {
-		return guaranteed
+// writeHosts writes a pod's hosts file and returns its path.
+func (k *Kubelet) writeHosts(pod *corev1.Pod, ips []string) (string, error) {
+	name, domain, err := hostname(pod, k.cfg.ClusterDomain)
+	if err != nil {
+		return "", err
 	}
-	switch qosOf(pod) {
-	case corev1.PodQOSGuaranteed:
-		return guaranteed
-	case corev1.PodQOSBestEffort:
-		return bestEffort
+	var own []byte
+	if pod.Spec.HostNetwork {
+		if own, err = os.ReadFile("/etc/hosts"); err != nil {
+			return "", err
+		}
 	}
-	capacity := k.capacity()
-	mem := capacity[corev1.ResourceMemory]
-	if mem.IsZero() {
-		return bestEffort - 1
+	path := k.cfg.hostsFile(string(pod.UID))
+	if err := os.WriteFile(path, hostsContent(pod, ips, name, domain, own), 0o644); err != nil {
+		return "", err
 	}
-	score := 1000 - 1000*c.Resources.Requests.Memory().Value()/mem.Value()
-	switch {
-	case score < 1000+guaranteed:
-		return 1000 + guaranteed
-	case score == bestEffort:
-		return bestEffort - 1
-	}
-	return score
+	return path, os.Chmod(path, 0o644)
+}
+
+// memory is what the machine has, in bytes.
+func (k *Kubelet) memory() int64 {
+	list := k.capacity()
+	return list.Memory().Value()
 }

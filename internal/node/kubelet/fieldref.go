@@ -1,6 +1,7 @@
 package kubelet
 
 import (
+	"cmp"
 	"fmt"
 	"sort"
 	"strconv"
@@ -37,22 +38,15 @@ func fieldValue(pod *corev1.Pod, path string, podIPs, hostIPs []string) (string,
 	case "spec.serviceAccountName":
 		return pod.Spec.ServiceAccountName, nil
 	case "status.hostIP":
-		return first(hostIPs), nil
+		return cmp.Or(hostIPs...), nil
 	case "status.hostIPs":
 		return strings.Join(hostIPs, ","), nil
 	case "status.podIP":
-		return first(podIPs), nil
+		return cmp.Or(podIPs...), nil
 	case "status.podIPs":
 		return strings.Join(podIPs, ","), nil
 	}
 	return "", fmt.Errorf("unsupported fieldPath: %v", path)
-}
-
-func first(list []string) string {
-	if len(list) == 0 {
-		return ""
-	}
-	return list[0]
 }
 
 // subscript splits metadata.labels['key'].

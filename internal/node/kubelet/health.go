@@ -141,7 +141,7 @@ func (k *Kubelet) lookRuntime(ctx context.Context) *runtime.Status {
 	}
 	for _, h := range st.Handlers {
 		if h.Name == "" && h.Features != nil {
-			k.rro.Store(optional(h.Features.RecursiveReadOnlyMounts))
+			k.rro.Store(h.Features.RecursiveReadOnlyMounts != nil && *h.Features.RecursiveReadOnlyMounts)
 		}
 	}
 	was, now := k.netReady.Load().(string), networkTrouble(st)

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"sampan.dev/internal/api/pods/podtest"
 	"sampan.dev/internal/client"
 	"sampan.dev/internal/node/runtime"
 
@@ -188,7 +189,7 @@ func TestVirtualStatusWhileTheRuntimeHangs(t *testing.T) {
 // What events did not tell is found by listing, and a runtime that cannot be listed is not healthy.
 func TestVirtualLostEvents(t *testing.T) {
 	inVirtualTime(t, func(v *virtual) {
-		uid := v.create(parsePod(v.T, strings.Fields("Never main:a")))
+		uid := v.create(podtest.Parse(v.T, strings.Fields("Never main:a")))
 		time.Sleep(7 * time.Minute)
 		if p := v.get("p"); p.Status.Phase != corev1.PodRunning {
 			v.Fatalf("%+v", p.Status)

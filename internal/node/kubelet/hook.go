@@ -1,6 +1,7 @@
 package kubelet
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -46,7 +47,7 @@ func (k *Kubelet) httpHook(ctx context.Context, pod *corev1.Pod, c *corev1.Conta
 	if a.Host == "" && len(ips) == 0 {
 		return fmt.Errorf("failed to find networking container")
 	}
-	req, err := probe.Request(ctx, a, c, first(ips), "lifecycle")
+	req, err := probe.Request(ctx, a, c, cmp.Or(ips...), "lifecycle")
 	if err != nil {
 		return err
 	}

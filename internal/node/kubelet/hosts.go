@@ -3,7 +3,6 @@ package kubelet
 import (
 	"bytes"
 	"fmt"
-	"os"
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
@@ -87,23 +86,4 @@ func hostsContent(pod *corev1.Pod, ips []string, name, domain string, nodeHosts 
 		}
 	}
 	return b.Bytes()
-}
-
-// writeHosts writes a pod's hosts file and returns its path.
-func (k *Kubelet) writeHosts(pod *corev1.Pod, ips []string) (string, error) {
-	name, domain, err := hostname(pod, k.cfg.ClusterDomain)
-	if err != nil {
-		return "", err
-	}
-	var own []byte
-	if pod.Spec.HostNetwork {
-		if own, err = os.ReadFile("/etc/hosts"); err != nil {
-			return "", err
-		}
-	}
-	path := k.cfg.hostsFile(string(pod.UID))
-	if err := os.WriteFile(path, hostsContent(pod, ips, name, domain, own), 0o644); err != nil {
-		return "", err
-	}
-	return path, os.Chmod(path, 0o644)
 }

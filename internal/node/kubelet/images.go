@@ -81,7 +81,7 @@ func (w *worker) ensureImage(ctx context.Context, pod *corev1.Pod, c *corev1.Con
 		msg := fmt.Sprintf("Failed to apply default image tag %q: %v", c.Image, err)
 		k.events.pod(pod, c.Name, corev1.EventTypeWarning, "InspectFailed", "%s", msg)
 		w.holdOff(c)
-		return "", &waiting{"InvalidImageName", msg}
+		return "", &waiting{reason: "InvalidImageName", message: msg}
 	}
 	if c.ImagePullPolicy != corev1.PullAlways {
 		img, err := k.rt.Image(ctx, image)
@@ -90,7 +90,7 @@ func (w *worker) ensureImage(ctx context.Context, pod *corev1.Pod, c *corev1.Con
 			msg := fmt.Sprintf("Failed to inspect image %q: %v", image, err)
 			k.events.pod(pod, c.Name, corev1.EventTypeWarning, "InspectFailed", "%s", msg)
 			w.holdOff(c)
-			return "", &waiting{"ImageInspectError", msg}
+			return "", &waiting{reason: "ImageInspectError", message: msg}
 		case img != nil:
 			k.events.pod(pod, c.Name, corev1.EventTypeNormal, "Pulled", "Container image %q already present on machine and can be accessed by the pod", c.Image)
 			delete(w.pulls, c.Name)
@@ -99,7 +99,7 @@ func (w *worker) ensureImage(ctx context.Context, pod *corev1.Pod, c *corev1.Con
 			msg := fmt.Sprintf("Container image %q is not present with pull policy of Never", c.Image)
 			k.events.pod(pod, c.Name, corev1.EventTypeWarning, "ErrImageNeverPull", "%s", msg)
 			w.holdOff(c)
-			return "", &waiting{"ErrImageNeverPull", msg}
+			return "", &waiting{reason: "ErrImageNeverPull", message: msg}
 		}
 	}
 	return w.pull(ctx, pod, c, image, sb)
@@ -129,7 +129,7 @@ func (w *worker) pull(ctx context.Context, pod *corev1.Pod, c *corev1.Container,
 		return ref, nil
 	}
 	if ctx.Err() != nil {
-		return "", &waiting{"ErrImagePull", ctx.Err().Error()}
+		return "", &waiting{reason: "ErrImagePull", message: ctx.Err().Error()}
 	}
 	k.events.pod(pod, c.Name, corev1.EventTypeWarning, "Failed", "Failed to pull image %q: %v", c.Image, err)
 	p := w.pulls[c.Name]
@@ -141,7 +141,7 @@ func (w *worker) pull(ctx context.Context, pod *corev1.Pod, c *corev1.Container,
 	p.wait = min(2*p.wait, pullBackoffMax)
 	p.until, p.shown, p.told = now.Add(p.wait), now.Add(pullErrorShown), false
 	p.reason, p.message = pullError(c.Image, err)
-	return "", &waiting{p.reason, p.message}
+	return "", &waiting{reason: p.reason, message: p.message}
 }
 
 // pullError classifies the error of a pull.

@@ -233,14 +233,6 @@ func (k *Kubelet) wakeAll() {
 // ips are the node's addresses, primary first.
 func (k *Kubelet) ips() []string { return k.hostIPs.Load().([]string) }
 
-func podIPs(pod *corev1.Pod) []string {
-	var out []string
-	for _, ip := range pod.Status.PodIPs {
-		out = append(out, ip.IP)
-	}
-	return out
-}
-
 // fromHub takes a pod as the hub has it now.
 func (k *Kubelet) fromHub(ctx context.Context, pod *corev1.Pod) {
 	if isMirror(pod) {

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"sampan.dev/internal/api/pods/podtest"
 	"sampan.dev/internal/node/runtime"
 
 	corev1 "k8s.io/api/core/v1"
@@ -115,7 +116,7 @@ type running struct{ facts facts }
 // resized is such a pod after its spec has come to ask for other amounts.
 func resized(t *testing.T, cpu, memory string) running {
 	t.Helper()
-	pod := parsePod(t, strings.Fields("Always main:a"))
+	pod := podtest.Parse(t, strings.Fields("Always main:a"))
 	ask := func(cpu, memory string) corev1.ResourceRequirements {
 		list := corev1.ResourceList{corev1.ResourceCPU: resource.MustParse(cpu), corev1.ResourceMemory: resource.MustParse(memory)}
 		return corev1.ResourceRequirements{Requests: list, Limits: list.DeepCopy()}

@@ -149,3 +149,17 @@ func addQuantity(list corev1.ResourceList, name corev1.ResourceName, q resource.
 	sum.Add(q)
 	list[name] = sum
 }
+
+// isSidecar reports whether c is a restartable init container.
+func isSidecar(c *corev1.Container) bool {
+	return c.RestartPolicy != nil && *c.RestartPolicy == corev1.ContainerRestartPolicyAlways
+}
+
+// podIPs are the addresses of a pod as its status has them, primary first.
+func podIPs(pod *corev1.Pod) []string {
+	var out []string
+	for _, ip := range pod.Status.PodIPs {
+		out = append(out, ip.IP)
+	}
+	return out
+}

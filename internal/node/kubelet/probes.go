@@ -1,6 +1,7 @@
 package kubelet
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"maps"
@@ -61,7 +62,7 @@ func (p *probes) sync(pod *corev1.Pod, obs *runtime.Pod, st stage) {
 			spec := containerSpec(pod, c.Name)
 			if c.State == runtime.Running && spec != nil {
 				live[c.ID] = true
-				p.fitLocked(pod, spec, c, first(append(obs.IPs(), hostIP(pod, p.w.k)...)), st == terminating)
+				p.fitLocked(pod, spec, c, cmp.Or(append(obs.IPs(), hostIP(pod, p.w.k)...)...), st == terminating)
 			}
 		}
 	}

@@ -5,22 +5,14 @@ import (
 	"strings"
 	"testing"
 
+	"sampan.dev/internal/api/pods/podtest"
+
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/resource"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	cri "k8s.io/cri-api/pkg/apis/runtime/v1"
 )
-
-// resources reads "cpu=1 memory=1Gi".
-func resources(text string) corev1.ResourceList {
-	out := corev1.ResourceList{}
-	for _, w := range strings.Fields(text) {
-		name, q, _ := strings.Cut(w, "=")
-		out[corev1.ResourceName(name)] = resource.MustParse(q)
-	}
-	return out
-}
 
 func envText(env []*cri.KeyValue) string {
 	var out []string
@@ -32,12 +24,12 @@ func envText(env []*cri.KeyValue) string {
 
 func TestEnvironment(t *testing.T) {
 	yes := true
-	pod := parsePod(t, []string{"Always", "main:a"})
+	pod := podtest.Parse(t, []string{"Always", "main:a"})
 	pod.Labels = map[string]string{"l": "v"}
 	pod.Spec.NodeName = "n1"
 	src := envSources{
 		pod: pod, podIPs: []string{"10.0.0.7", "fd00::7"}, hostIPs: []string{"192.0.2.1"},
-		allocatable: resources("cpu=3500m memory=8Gi"), services: map[string]string{"SVC_HOST": "10.96.0.1"},
+		allocatable: podtest.Resources("cpu=3500m memory=8Gi"), services: map[string]string{"SVC_HOST": "10.96.0.1"},
 		configMap: func(name string) (*corev1.ConfigMap, error) {
 			if name != "cm" {
 				return nil, apierrors.NewNotFound(schema.GroupResource{Resource: "configmap"}, name)
@@ -116,7 +108,7 @@ func TestServiceEnv(t *testing.T) {
 }
 
 func TestHosts(t *testing.T) {
-	pod := parsePod(t, []string{"Always", "main:a"})
+	pod := podtest.Parse(t, []string{"Always", "main:a"})
 	pod.Spec.HostAliases = []corev1.HostAlias{{IP: "1.2.3.4", Hostnames: []string{"x", "y"}}}
 	got := string(hostsContent(pod, []string{"10.0.0.7"}, "p", "sub.default.svc.cluster.local", nil))
 	want := "# Kubernetes-managed hosts file.\n127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\nfe00::0\tip6-localnet\nfe00::0\tip6-mcastprefix\n" +
@@ -127,7 +119,7 @@ func TestHosts(t *testing.T) {
 }
 
 func TestHostname(t *testing.T) {
-	pod := parsePod(t, []string{"Always", "main:a"})
+	pod := podtest.Parse(t, []string{"Always", "main:a"})
 	pod.Name = strings.Repeat("a", 62) + ".b"
 	name, domain, err := hostname(pod, "cluster.local")
 	if err != nil || name != strings.Repeat("a", 62) || domain != "" {
@@ -149,7 +141,7 @@ func TestHostname(t *testing.T) {
 func TestDNS(t *testing.T) {
 	host := parseResolvConf(strings.NewReader("# c\nnameserver 8.8.8.8\nsearch corp. .\noptions timeout:1\n"))
 	show := func(c *cri.DNSConfig) string { return fmt.Sprint(c.Servers, c.Searches, c.Options) }
-	pod := parsePod(t, []string{"Always", "main:a"})
+	pod := podtest.Parse(t, []string{"Always", "main:a"})
 	one := "1"
 	for _, c := range []struct {
 		policy corev1.DNSPolicy
@@ -172,80 +164,9 @@ func TestDNS(t *testing.T) {
 	}
 }
 
-func TestAdmission(t *testing.T) {
-	node := &corev1.Node{}
-	node.Labels = map[string]string{"zone": "a", corev1.LabelOSStable: "linux"}
-	node.Status.Allocatable = resources("cpu=2 memory=1Gi pods=3")
-	with := func(req string, change func(*corev1.Pod)) *corev1.Pod {
-		p := parsePod(t, []string{"Always", "main:a"})
-		p.Spec.Containers[0].Resources.Requests = resources(req)
-		if change != nil {
-			change(p)
-		}
-		return p
-	}
-	port := func(p *corev1.Pod) {
-		p.Spec.Containers[0].Ports = []corev1.ContainerPort{{HostPort: 80, ContainerPort: 1}}
-	}
-	others := []*corev1.Pod{with("cpu=1500m memory=512Mi", port)}
-	for _, c := range []struct {
-		name string
-		pod  *corev1.Pod
-		want string
-	}{
-		{"fits", with("cpu=500m", nil), ""},
-		{"cpu", with("cpu=501m", nil), "OutOfcpu: Node didn't have enough resource: cpu, requested: 501, used: 1500, capacity: 2000"},
-		{"memory", with("memory=1Gi", nil), "OutOfmemory: Node didn't have enough resource: memory, requested: 1073741824, used: 536870912, capacity: 1073741824"},
-		{"unknown resource", with("example.com/gpu=1", nil), ""},
-		{"selector", with("", func(p *corev1.Pod) { p.Spec.NodeSelector = map[string]string{"zone": "b"} }), "NodeAffinity: Predicate NodeAffinity failed: node(s) didn't match Pod's node affinity/selector"},
-		{"ports", with("", port), "NodePorts: Predicate NodePorts failed: node(s) didn't have free ports for the requested pod ports"},
-		{"os", with("", func(p *corev1.Pod) { p.Spec.OS = &corev1.PodOS{Name: "windows"} }), "PodOSNotSupported: Failed to admit pod as the OS field doesn't match node OS"},
-	} {
-		got := ""
-		if r := admission(c.pod, others, node); r != nil {
-			got = r.reason + ": " + r.message
-		}
-		if got != c.want {
-			t.Errorf("%s:\n got %s\nwant %s", c.name, got, c.want)
-		}
-	}
-	node.Spec.Taints = []corev1.Taint{{Key: "k", Effect: corev1.TaintEffectNoExecute}}
-	if r := admission(with("", nil), nil, node); r == nil || r.reason != "TaintToleration" {
-		t.Errorf("%+v", r)
-	}
-	ok := with("", func(p *corev1.Pod) { p.Spec.Tolerations = []corev1.Toleration{{Operator: corev1.TolerationOpExists}} })
-	if r := admission(ok, nil, node); r != nil {
-		t.Errorf("%+v", r)
-	}
-}
-
-func TestImageNames(t *testing.T) {
-	for in, want := range map[string]string{
-		"busybox": "busybox:latest", "busybox:1": "busybox:1", "a.b/c/d": "a.b/c/d:latest", "localhost:5000/x": "localhost:5000/x:latest",
-		"x@sha256:" + strings.Repeat("a", 64): "x@sha256:" + strings.Repeat("a", 64),
-		"Upper":                               "", "x:": "", "": "", "a b": "",
-	} {
-		got, err := tagged(in)
-		if (err != nil) != (want == "") || got != want {
-			t.Errorf("%q: %q, %v", in, got, err)
-		}
-	}
-	for _, c := range []struct {
-		key, image string
-		want       bool
-	}{
-		{"https://index.docker.io/v1/", "busybox", true}, {"docker.io", "me/x:1", true}, {"quay.io", "quay.io/a/b", true}, {"quay.io/a", "quay.io/a/b", true},
-		{"quay.io/c", "quay.io/a/b", false}, {"*.example.com", "r.example.com/x", true}, {"*.example.com", "example.com/x", false}, {"r:5000", "r:5000/x:1", true},
-	} {
-		if got := authFits(c.key, registryPath(c.image)); got != c.want {
-			t.Errorf("%s for %s: %t", c.key, c.image, got)
-		}
-	}
-}
-
 func TestNonRoot(t *testing.T) {
 	yes, zero, one := true, int64(0), int64(1)
-	pod := parsePod(t, []string{"Always", "main:a"})
+	pod := podtest.Parse(t, []string{"Always", "main:a"})
 	c := &pod.Spec.Containers[0]
 	for _, k := range []struct {
 		user *int64

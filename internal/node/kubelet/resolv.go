@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"fmt"
 	"io"
-	"os"
 	"sort"
 	"strings"
 
@@ -101,19 +100,6 @@ func mergeOptions(base []string, more []corev1.PodDNSConfigOption) []string {
 	}
 	sort.Strings(out)
 	return out
-}
-
-// readResolvConf reads the node's resolver configuration; a path of "" means none at all.
-func readResolvConf(path string) (*cri.DNSConfig, error) {
-	if path == "" {
-		return &cri.DNSConfig{Servers: []string{"127.0.0.1"}, Searches: []string{"."}}, nil
-	}
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, fmt.Errorf("read resolver configuration: %w", err)
-	}
-	defer f.Close()
-	return parseResolvConf(f), nil
 }
 
 func parseResolvConf(r io.Reader) *cri.DNSConfig {

@@ -16,11 +16,6 @@ const (
 	backoffMax   = 300 * time.Second
 )
 
-// isSidecar reports whether c is a restartable init container.
-func isSidecar(c *corev1.Container) bool {
-	return c.RestartPolicy != nil && *c.RestartPolicy == corev1.ContainerRestartPolicyAlways
-}
-
 // restartsAfter reports whether a container that exited with code is to run again: by the container's rules, else by its
 // own policy, else by the pod's.
 func restartsAfter(pod *corev1.Pod, c *corev1.Container, code int32) bool {

@@ -1,8 +1,8 @@
 package kubelet
 
 import (
-	"strings"
-
+	"fmt"
+	"os"
 	"sampan.dev/internal/node/cgroup"
 	"sampan.dev/internal/node/runtime"
 
@@ -38,82 +38,13 @@ func (k *Kubelet) sandboxConfig(pod *corev1.Pod, attempt uint32) (*cri.PodSandbo
 			return nil, err
 		}
 	}
-	if cfg.Linux, err = k.sandboxLinux(pod); err != nil {
+	if cfg.Linux, err = sandboxLinux(pod, k.cgroups.Parent(cgroupPod(pod))); err != nil {
 		return nil, err
 	}
 	if k.cfg.Bundled {
 		cfg.Linux.SecurityContext.Seccomp.ProfileType = cri.SecurityProfile_Unconfined // tools/pause has a closer one
 	}
 	return cfg, nil
-}
-
-func (k *Kubelet) sandboxLinux(pod *corev1.Pod) (*cri.LinuxPodSandboxConfig, error) {
-	sc := &cri.LinuxSandboxSecurityContext{
-		Privileged:       hasPrivileged(pod),
-		NamespaceOptions: namespaces(pod),
-		Seccomp:          &cri.SecurityProfile{ProfileType: cri.SecurityProfile_RuntimeDefault},
-	}
-	lc := &cri.LinuxPodSandboxConfig{CgroupParent: k.cgroups.Parent(cgroupPod(pod)), SecurityContext: sc, Sysctls: map[string]string{}}
-	if p := pod.Spec.SecurityContext; p != nil {
-		for _, s := range p.Sysctls {
-			lc.Sysctls[dotted(s.Name)] = s.Value
-		}
-		if p.RunAsUser != nil {
-			sc.RunAsUser = &cri.Int64Value{Value: *p.RunAsUser}
-		}
-		if p.RunAsGroup != nil {
-			sc.RunAsGroup = &cri.Int64Value{Value: *p.RunAsGroup}
-		}
-		sc.SelinuxOptions = selinux(p.SELinuxOptions)
-		var err error
-		if sc.SupplementalGroups, sc.SupplementalGroupsPolicy, err = groups(pod); err != nil {
-			return nil, err
-		}
-	}
-	opts := resourcehelper.PodResourcesOptions{ExcludeOverhead: true}
-	req, lim := resourcehelper.PodRequests(pod, opts), resourcehelper.PodLimits(pod, opts)
-	lc.Resources = linuxResources(req, lim)
-	lc.Overhead = &cri.LinuxContainerResources{}
-	if len(pod.Spec.Overhead) > 0 {
-		lc.Overhead = linuxResources(pod.Spec.Overhead, pod.Spec.Overhead)
-	}
-	return lc, nil
-}
-
-// dotted writes a sysctl name with dots between its parts, as runc wants it.
-func dotted(name string) string {
-	if i := strings.IndexAny(name, "./"); i < 0 || name[i] == '.' {
-		return name
-	}
-	return strings.NewReplacer("/", ".", ".", "/").Replace(name)
-}
-
-// linuxResources turns requests and limits into shares and quotas.
-func linuxResources(req, lim corev1.ResourceList) *cri.LinuxContainerResources {
-	out := &cri.LinuxContainerResources{CpuPeriod: cgroup.Period, CpuQuota: cgroup.Quota(lim.Cpu().MilliValue()), MemoryLimitInBytes: lim.Memory().Value()}
-	cpu := lim.Cpu()
-	if _, ok := req[corev1.ResourceCPU]; ok {
-		cpu = req.Cpu()
-	}
-	out.CpuShares = int64(cgroup.Shares(cpu.MilliValue()))
-	return out
-}
-
-func portMappings(pod *corev1.Pod) []*cri.PortMapping {
-	var out []*cri.PortMapping
-	for i := range pod.Spec.Containers {
-		for _, p := range pod.Spec.Containers[i].Ports {
-			m := &cri.PortMapping{HostIp: p.HostIP, HostPort: p.HostPort, ContainerPort: p.ContainerPort}
-			switch p.Protocol {
-			case corev1.ProtocolUDP:
-				m.Protocol = cri.Protocol_UDP
-			case corev1.ProtocolSCTP:
-				m.Protocol = cri.Protocol_SCTP
-			}
-			out = append(out, m)
-		}
-	}
-	return out
 }
 
 // cgroupPod is what the cgroup package needs to know of a pod.
@@ -145,4 +76,17 @@ func cgroupPod(pod *corev1.Pod) cgroup.Pod {
 		out.MemoryLimit = lim.Memory().Value()
 	}
 	return out
+}
+
+// readResolvConf reads the node's resolver configuration; a path of "" means none at all.
+func readResolvConf(path string) (*cri.DNSConfig, error) {
+	if path == "" {
+		return &cri.DNSConfig{Servers: []string{"127.0.0.1"}, Searches: []string{"."}}, nil
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, fmt.Errorf("read resolver configuration: %w", err)
+	}
+	defer f.Close()
+	return parseResolvConf(f), nil
 }

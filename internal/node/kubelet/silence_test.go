@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"sampan.dev/internal/api"
+	"sampan.dev/internal/api/pods/podtest"
 	"sampan.dev/internal/client"
 	"sampan.dev/internal/node/runtime"
 	"sampan.dev/internal/sim"
@@ -67,7 +68,7 @@ func (v *virtual) createStaying() {
 	if _, err := client.Create(v.Context(), v.hub.Own(), client.Services, svc); err != nil {
 		v.Fatal(err)
 	}
-	p := parsePod(v.T, strings.Fields("Always main:a"))
+	p := podtest.Parse(v.T, strings.Fields("Always main:a"))
 	p.Labels = map[string]string{"app": "p"}
 	p.Spec.Tolerations = []corev1.Toleration{{Operator: corev1.TolerationOpExists}}
 	v.create(p)

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"sampan.dev/internal/api/pods/podtest"
 	"sampan.dev/internal/node/runtime"
 
 	corev1 "k8s.io/api/core/v1"
@@ -62,7 +63,7 @@ func TestStatus(t *testing.T) {
 		case "case":
 			name = rest
 		case "pod":
-			fs = facts{pod: parsePod(t, strings.Fields(rest)), old: &corev1.PodStatus{}, runtimeName: "x"}
+			fs = facts{pod: podtest.Parse(t, strings.Fields(rest)), old: &corev1.PodStatus{}, runtimeName: "x"}
 		case "obs":
 			words := strings.Fields(rest)
 			if fs.terminal = words[len(words)-1] == "done"; fs.terminal {
@@ -84,7 +85,7 @@ func TestStatus(t *testing.T) {
 }
 
 func TestStatusKeepsWhatTheRuntimeForgot(t *testing.T) {
-	pod := parsePod(t, []string{"Never", "main:a"})
+	pod := podtest.Parse(t, []string{"Never", "main:a"})
 	old := &corev1.PodStatus{Phase: corev1.PodRunning, ContainerStatuses: []corev1.ContainerStatus{{Name: "a", ContainerID: "x://1",
 		State: corev1.ContainerState{Running: &corev1.ContainerStateRunning{}}}}}
 	s := podStatus(facts{pod: pod, old: old, obs: &runtime.Pod{}})
@@ -98,9 +99,9 @@ func TestStatusKeepsWhatTheRuntimeForgot(t *testing.T) {
 }
 
 func TestStatusShowsWhyAContainerWaits(t *testing.T) {
-	pod := parsePod(t, []string{"Always", "main:a"})
+	pod := podtest.Parse(t, []string{"Always", "main:a"})
 	v := parseObs(t, pod, []string{"ready", "a=exited:1"})
-	s := podStatus(facts{pod: pod, old: &corev1.PodStatus{}, obs: v.obs, wait: map[string]waiting{"a": {"CrashLoopBackOff", "back-off"}}})
+	s := podStatus(facts{pod: pod, old: &corev1.PodStatus{}, obs: v.obs, wait: map[string]waiting{"a": {reason: "CrashLoopBackOff", message: "back-off"}}})
 	st := s.ContainerStatuses[0]
 	if st.State.Waiting == nil || st.State.Waiting.Reason != "CrashLoopBackOff" || st.LastTerminationState.Terminated == nil || s.Phase != corev1.PodRunning {
 		t.Errorf("%s %+v", s.Phase, st)
@@ -108,7 +109,7 @@ func TestStatusShowsWhyAContainerWaits(t *testing.T) {
 }
 
 func TestReadinessGates(t *testing.T) {
-	pod := parsePod(t, []string{"Always", "main:a"})
+	pod := podtest.Parse(t, []string{"Always", "main:a"})
 	pod.Spec.ReadinessGates = []corev1.PodReadinessGate{{ConditionType: "x/gate"}}
 	obs := parseObs(t, pod, []string{"ready", "a=running"}).obs
 	s := podStatus(facts{pod: pod, old: &corev1.PodStatus{}, obs: obs})
@@ -124,7 +125,7 @@ func TestReadinessGates(t *testing.T) {
 }
 
 func TestStampKeepsTransitionTimes(t *testing.T) {
-	pod := parsePod(t, []string{"Always", "main:a"})
+	pod := podtest.Parse(t, []string{"Always", "main:a"})
 	at := metav1.NewTime(time.Unix(100, 0))
 	s := podStatus(facts{pod: pod, old: &corev1.PodStatus{}, obs: &runtime.Pod{}})
 	stamp(pod, &s, &corev1.PodStatus{}, at)
@@ -139,32 +140,5 @@ func TestStampKeepsTransitionTimes(t *testing.T) {
 	}
 	if !n.StartTime.Equal(&at) {
 		t.Errorf("start time moved to %v", n.StartTime)
-	}
-}
-
-func TestMergeHoldsBackTerminalPhases(t *testing.T) {
-	cur := &corev1.Pod{Status: corev1.PodStatus{Phase: corev1.PodRunning, Conditions: []corev1.PodCondition{{Type: "other/x", Status: corev1.ConditionTrue}}}}
-	ours := &corev1.PodStatus{Phase: corev1.PodFailed, Reason: "Evicted", Conditions: []corev1.PodCondition{{Type: corev1.PodReady, Status: corev1.ConditionTrue}}}
-	m := merge(cur, ours, true)
-	if m.Phase != corev1.PodRunning || m.Reason != "" || findCondition(m.Conditions, "other/x") == nil {
-		t.Errorf("%+v", m)
-	}
-	m = merge(cur, ours, false)
-	if m.Phase != corev1.PodFailed || m.Reason != "Evicted" || findCondition(m.Conditions, corev1.PodReady).Status != corev1.ConditionFalse {
-		t.Errorf("%+v", m)
-	}
-}
-
-func TestQOS(t *testing.T) {
-	for _, c := range []struct {
-		req, lim string
-		want     corev1.PodQOSClass
-	}{{"", "", corev1.PodQOSBestEffort}, {"cpu=1", "", corev1.PodQOSBurstable}, {"cpu=1 memory=1Gi", "cpu=1 memory=1Gi", corev1.PodQOSGuaranteed},
-		{"cpu=1 memory=1Gi", "cpu=2 memory=1Gi", corev1.PodQOSBurstable}, {"cpu=1", "cpu=1", corev1.PodQOSBurstable}} {
-		pod := parsePod(t, []string{"Always", "main:a"})
-		pod.Spec.Containers[0].Resources = corev1.ResourceRequirements{Requests: resources(c.req), Limits: resources(c.lim)}
-		if got := qosOf(pod); got != c.want {
-			t.Errorf("%q %q: %s, want %s", c.req, c.lim, got, c.want)
-		}
 	}
 }

@@ -9,50 +9,12 @@ import (
 	"testing"
 	"time"
 
+	"sampan.dev/internal/api/pods/podtest"
 	"sampan.dev/internal/node/probe"
 	"sampan.dev/internal/node/runtime"
 
 	corev1 "k8s.io/api/core/v1"
 )
-
-// parsePod reads the pod line of a script (testdata/step.txt says how).
-func parsePod(t *testing.T, words []string) *corev1.Pod {
-	t.Helper()
-	pod := &corev1.Pod{}
-	pod.Name, pod.Namespace, pod.UID = "p", "default", "u"
-	pod.Spec.RestartPolicy = corev1.RestartPolicy(words[0])
-	for _, w := range words[1:] {
-		sort, name, _ := strings.Cut(w, ":")
-		name, own, hasOwn := strings.Cut(name, "/")
-		name, pr, _ := strings.Cut(name, "?")
-		c := corev1.Container{Name: name, Image: "img"}
-		switch pr {
-		case "live":
-			c.LivenessProbe = &corev1.Probe{}
-		case "start":
-			c.StartupProbe = &corev1.Probe{}
-		}
-		if hasOwn {
-			p := map[string]corev1.ContainerRestartPolicy{"always": "Always", "never": "Never", "onfailure": "OnFailure"}[own]
-			c.RestartPolicy = &p
-		}
-		switch sort {
-		case "init":
-			pod.Spec.InitContainers = append(pod.Spec.InitContainers, c)
-		case "side":
-			always := corev1.ContainerRestartPolicyAlways
-			c.RestartPolicy = &always
-			pod.Spec.InitContainers = append(pod.Spec.InitContainers, c)
-		case "main":
-			pod.Spec.Containers = append(pod.Spec.Containers, c)
-		case "eph":
-			pod.Spec.EphemeralContainers = append(pod.Spec.EphemeralContainers, corev1.EphemeralContainer{EphemeralContainerCommon: corev1.EphemeralContainerCommon{Name: name, Image: "img"}})
-		default:
-			t.Fatalf("what is %q?", w)
-		}
-	}
-	return pod
-}
 
 // parseObs reads the obs line of a script into a view.
 func parseObs(t *testing.T, pod *corev1.Pod, words []string) view {
@@ -144,7 +106,7 @@ func TestStep(t *testing.T) {
 		case "case":
 			name = rest
 		case "pod":
-			pod = parsePod(t, strings.Fields(rest))
+			pod = podtest.Parse(t, strings.Fields(rest))
 		case "obs":
 			v = parseObs(t, pod, strings.Fields(rest))
 		case "want":

@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"sampan.dev/internal/api/pods/podtest"
 	"sampan.dev/internal/api/unbuilt"
 	"sampan.dev/internal/client"
 
@@ -18,10 +19,10 @@ import (
 func TestVirtualUnbuiltIsRefusedOrTold(t *testing.T) {
 	inVirtualTime(t, func(v *virtual) {
 		t := v.T
-		refused := parsePod(t, strings.Fields("Always main:a"))
+		refused := podtest.Parse(t, strings.Fields("Always main:a"))
 		refused.Name, refused.Spec.HostUsers = "refused", new(false)
 		uid := v.create(refused)
-		told := parsePod(t, strings.Fields("Always main:a"))
+		told := podtest.Parse(t, strings.Fields("Always main:a"))
 		told.Name = "told"
 		told.Spec.Volumes = []corev1.Volume{{Name: "v", VolumeSource: corev1.VolumeSource{EmptyDir: &corev1.EmptyDirVolumeSource{SizeLimit: resource.NewQuantity(1<<20, resource.BinarySI)}}}}
 		v.create(told)

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"sampan.dev/internal/api"
+	"sampan.dev/internal/api/pods/podtest"
 	"sampan.dev/internal/client"
 	"sampan.dev/internal/hub"
 	"sampan.dev/internal/node/runtime"
@@ -89,7 +90,7 @@ func TestVirtualCrashLoop(t *testing.T) {
 			starts = append(starts, time.Since(begin).Round(time.Second))
 			return runtime.Behavior{Ends: true, After: time.Second, Code: 1}
 		}
-		v.create(parsePod(t, strings.Fields("Always main:a")))
+		v.create(podtest.Parse(t, strings.Fields("Always main:a")))
 		time.Sleep(20 * time.Minute)
 		// Runs last a second; the pauses between them are 0, 10, 20, 40, 80, 160, 300, 300 … seconds.
 		want := []time.Duration{0, 1, 12, 33, 74, 155, 316, 617, 918}
@@ -117,7 +118,7 @@ func TestVirtualDeletion(t *testing.T) {
 	inVirtualTime(t, func(v *virtual) {
 		t := v.T // the bubble's
 		v.rt.Behave = func(types.UID, string, int) runtime.Behavior { return runtime.Behavior{Stubborn: true} }
-		pod := parsePod(t, strings.Fields("Always main:a"))
+		pod := podtest.Parse(t, strings.Fields("Always main:a"))
 		v.create(pod)
 		time.Sleep(time.Second)
 		if p := v.get("p"); p.Status.Phase != corev1.PodRunning || p.Status.PodIP == "" || !ready(p) {
@@ -142,7 +143,7 @@ func TestVirtualForcedDeletion(t *testing.T) {
 	inVirtualTime(t, func(v *virtual) {
 		t := v.T // the bubble's
 		v.rt.Behave = func(types.UID, string, int) runtime.Behavior { return runtime.Behavior{Stubborn: true} }
-		v.create(parsePod(t, strings.Fields("Always main:a")))
+		v.create(podtest.Parse(t, strings.Fields("Always main:a")))
 		time.Sleep(time.Second)
 		v.remove("p") // 30 s …
 		time.Sleep(5 * time.Second)
@@ -169,7 +170,7 @@ func TestVirtualPull(t *testing.T) {
 			}
 			return nil
 		}
-		v.create(parsePod(t, strings.Fields("Always main:a")))
+		v.create(podtest.Parse(t, strings.Fields("Always main:a")))
 		reason := func() string {
 			if w := v.get("p").Status.ContainerStatuses[0].State.Waiting; w != nil {
 				return w.Reason
@@ -197,7 +198,7 @@ func TestVirtualSidecarsStopLast(t *testing.T) {
 		v.rt.Behave = func(_ types.UID, name string, _ int) runtime.Behavior {
 			return runtime.Behavior{Ends: name == "i" || name == "a", After: 10 * time.Second, Stubborn: name == "s1"}
 		}
-		pod := parsePod(t, strings.Fields("Never side:s1 init:i side:s2 main:a"))
+		pod := podtest.Parse(t, strings.Fields("Never side:s1 init:i side:s2 main:a"))
 		v.create(pod)
 		time.Sleep(5 * time.Minute)
 		var order []string
@@ -219,7 +220,7 @@ func TestVirtualSidecarsStopLast(t *testing.T) {
 func TestVirtualDeadline(t *testing.T) {
 	inVirtualTime(t, func(v *virtual) {
 		t := v.T // the bubble's
-		pod := parsePod(t, strings.Fields("Always main:a"))
+		pod := podtest.Parse(t, strings.Fields("Always main:a"))
 		limit := int64(60)
 		pod.Spec.ActiveDeadlineSeconds = &limit
 		v.create(pod)
@@ -270,7 +271,7 @@ func TestVirtualDeathBetweenCreateAndStart(t *testing.T) {
 			}
 			return nil
 		}
-		uid := v.create(parsePod(t, strings.Fields("Never main:a")))
+		uid := v.create(podtest.Parse(t, strings.Fields("Never main:a")))
 		time.Sleep(time.Minute)
 		p := v.get("p")
 		if st := p.Status.ContainerStatuses[0]; st.State.Running == nil || st.RestartCount != 0 {
@@ -322,7 +323,7 @@ func TestVirtualContainerThatCannotBeMade(t *testing.T) {
 			}
 			return nil
 		}
-		v.create(parsePod(t, strings.Fields("Never main:a")))
+		v.create(podtest.Parse(t, strings.Fields("Never main:a")))
 		time.Sleep(2 * time.Minute)
 		for i, least := range []time.Duration{1, 2, 4, 8, 10, 10, 10} {
 			if gap := tries[i+1] - tries[i]; gap < least*time.Second || gap > least*time.Second*3/2+time.Second {

@@ -303,7 +303,7 @@ func (w *worker) failing(name, reason, message string) {
 		delete(w.mu.wait, name)
 		return
 	}
-	w.mu.wait[name] = waiting{reason, message}
+	w.mu.wait[name] = waiting{reason: reason, message: message}
 }
 
 // jitter spreads a delay over [d, 1.5d), so that what failed together is not tried again together.
