@@ -19,6 +19,7 @@ var rooms = map[string][]string{
 	"internal/api/core":  {"internal/api", "internal/api/valid", "internal/api/authentication"}, // a service account's subresource token has its body there
 	"internal/api/":      {"internal/api", "internal/api/valid", "internal/api/core"},           // pod templates
 	"internal/api/all":   {"internal/api/..."},
+	"internal/api/pods":  {}, // questions about a value, for everybody who knows pods
 
 	"internal/client":            {"internal/api"},
 	"internal/client/":           {"internal/client/...", "internal/api"},
@@ -59,6 +60,8 @@ var rooms = map[string][]string{
 	"internal/control/scheduler/plugin": {"internal/control/scheduler/...", "internal/api/..."},
 
 	"internal/node/kubelet":  {"internal/node/...", "internal/client/...", "internal/api/...", "internal/pki"},
+	"internal/node/podstate": {"internal/api/pods", "internal/node/probe", "internal/node/runtime"}, // the types of what they observe
+	"internal/node/podspec":  {"internal/api/pods", "internal/node/probe", "internal/node/cgroup"},  // expansion of variables; shares and quotas
 	"internal/node/serve":    {"internal/client/...", "internal/api", "internal/stream", "internal/pki", "internal/node/stats", "internal/node/runtime"},
 	"internal/node/proxy":    {"internal/node/proxy/...", "internal/node/nft", "internal/client/...", "internal/api"}, // nft: one vocabulary of packet filter rules for both
 	"internal/node/network":  {"internal/client/...", "internal/api", "internal/node/network/...", "internal/node/nft", "internal/node/firewall"},

@@ -6,6 +6,8 @@ import (
 	"strings"
 	"time"
 
+	"sampan.dev/internal/api/pods"
+	"sampan.dev/internal/node/podstate"
 	"sampan.dev/internal/node/runtime"
 	"sampan.dev/internal/node/volume"
 
@@ -32,7 +34,7 @@ func (w *worker) sync(ctx context.Context, pod *corev1.Pod, obs *runtime.Pod) {
 		w.again(w.nextTry)
 		return
 	}
-	if !w.prepared && isStatic(pod) && w.k.predecessor(ctx, pod) {
+	if !w.prepared && pods.IsStatic(pod) && w.k.predecessor(ctx, pod) {
 		w.again(now.Add(100 * time.Millisecond))
 		return
 	}
@@ -40,9 +42,9 @@ func (w *worker) sync(ctx context.Context, pod *corev1.Pod, obs *runtime.Pod) {
 		w.start(ctx, func(ctx context.Context) { w.prepare(ctx, pod) })
 		return
 	}
-	v := view{pod: pod, obs: obs}
-	v.liveness, v.startup = w.probes.verdicts()
-	a := step(v)
+	v := podstate.View{Pod: pod, Obs: obs}
+	v.Liveness, v.Startup = w.probes.verdicts()
+	a := podstate.Step(v)
 	changed := w.holdBack(pod, obs, &a, now)
 	if a.KillPod || a.CreateSandbox || len(a.Kill)+len(a.Ephemeral)+len(a.Init)+len(a.Main) > 0 {
 		w.start(ctx, func(ctx context.Context) { w.act(ctx, pod, obs, a) })
@@ -90,7 +92,7 @@ func (w *worker) prepare(ctx context.Context, pod *corev1.Pod) {
 }
 
 // act does what a step decided. It is upstream's SyncPod after computePodActions.
-func (w *worker) act(ctx context.Context, pod *corev1.Pod, obs *runtime.Pod, a actions) {
+func (w *worker) act(ctx context.Context, pod *corev1.Pod, obs *runtime.Pod, a podstate.Actions) {
 	k := w.k
 	if a.CreateSandbox && a.SandboxID != "" {
 		k.events.pod(pod, "", corev1.EventTypeNormal, "SandboxChanged", "Pod sandbox changed, it will be killed and re-created.")
@@ -106,7 +108,7 @@ func (w *worker) act(ctx context.Context, pod *corev1.Pod, obs *runtime.Pod, a a
 	}
 	for _, kl := range a.Kill {
 		if err := w.kill(ctx, pod, kl, nil, nil); err != nil {
-			k.cfg.Log.Warn("container not killed", "pod", podDesc(pod), "container", kl.name, "error", err)
+			k.cfg.Log.Warn("container not killed", "pod", pods.Describe(pod), "container", kl.Name, "error", err)
 			w.failed()
 			return
 		}
@@ -124,7 +126,7 @@ func (w *worker) act(ctx context.Context, pod *corev1.Pod, obs *runtime.Pod, a a
 	if sb.cfg == nil {
 		var err error
 		if sb.cfg, err = k.sandboxConfig(pod, a.Attempt); err != nil {
-			k.cfg.Log.Warn("sandbox not described", "pod", podDesc(pod), "error", err)
+			k.cfg.Log.Warn("sandbox not described", "pod", pods.Describe(pod), "error", err)
 			w.failed()
 			return
 		}
@@ -135,7 +137,7 @@ func (w *worker) act(ctx context.Context, pod *corev1.Pod, obs *runtime.Pod, a a
 	}
 	for _, i := range a.Init {
 		c := &pod.Spec.InitContainers[i]
-		if !w.startContainer(ctx, pod, c, "", sb, obs) && !isSidecar(c) {
+		if !w.startContainer(ctx, pod, c, "", sb, obs) && !pods.IsSidecar(c) {
 			return
 		}
 	}
@@ -191,26 +193,26 @@ func (w *worker) startContainer(ctx context.Context, pod *corev1.Pod, c *corev1.
 	if s := obs.Container(c.Name); s != nil && s.State == runtime.Created {
 		// A kubelet died between making and starting it. The next one takes its place and its number: it never ran.
 		if err := k.removeContainer(ctx, pod, s); err != nil { // it has the name that the next one would need
-			k.cfg.Log.Warn("unstarted container stays", "pod", podDesc(pod), "container", c.Name, "error", err)
+			k.cfg.Log.Warn("unstarted container stays", "pod", pods.Describe(pod), "container", c.Name, "error", err)
 			w.holdOff(c)
 			return false
 		}
 	}
 	if s := lastExited(obs, c.Name); s != nil {
 		if found, left := k.cgroups.KillContainer(cgroupPod(pod), s.ID); found > 0 {
-			k.cfg.Log.Warn("killed processes of a container that had ended", "pod", podDesc(pod), "container", c.Name, "processes", found, "left", left)
+			k.cfg.Log.Warn("killed processes of a container that had ended", "pod", pods.Describe(pod), "container", c.Name, "processes", found, "left", left)
 			if left > 0 {
 				w.holdOff(c)
 				return false
 			}
 		}
-		w.crash.next(c.Name+"\x00"+c.Image, s.FinishedAt, time.Now())
+		w.crash.Next(c.Name+"\x00"+c.Image, s.FinishedAt, time.Now())
 	}
 	ref, wait := w.ensureImage(ctx, pod, c, sb.cfg)
 	if wait != nil {
 		if ctx.Err() == nil {
-			k.events.pod(pod, c.Name, corev1.EventTypeWarning, "Failed", "Error: %s", wait.reason)
-			w.failing(c.Name, wait.reason, wait.message)
+			k.events.pod(pod, c.Name, corev1.EventTypeWarning, "Failed", "Error: %s", wait.Reason)
+			w.failing(c.Name, wait.Reason, wait.Message)
 		}
 		return false
 	}
@@ -247,9 +249,9 @@ func (w *worker) startContainer(ctx context.Context, pod *corev1.Pod, c *corev1.
 	if c.Lifecycle != nil && c.Lifecycle.PostStart != nil {
 		w.poke()
 		if err := k.hook(ctx, pod, c, id, c.Lifecycle.PostStart, sb.ips); err != nil && ctx.Err() == nil {
-			k.cfg.Log.Info("postStart hook failed", "pod", podDesc(pod), "container", c.Name, "error", err)
+			k.cfg.Log.Info("postStart hook failed", "pod", pods.Describe(pod), "container", c.Name, "error", err)
 			k.events.pod(pod, c.Name, corev1.EventTypeWarning, "FailedPostStartHook", "PostStartHook failed")
-			_ = w.kill(ctx, pod, kill{id: id, name: c.Name, message: "FailedPostStartHook", why: whyPostStart}, nil, nil)
+			_ = w.kill(ctx, pod, podstate.Kill{Id: id, Name: c.Name, Message: "FailedPostStartHook", Why: podstate.WhyPostStart}, nil, nil)
 			w.failing(c.Name, "PostStartHookError", err.Error())
 			return false
 		}

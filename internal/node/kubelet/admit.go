@@ -6,7 +6,9 @@ import (
 	"slices"
 	"strings"
 
+	"sampan.dev/internal/api/pods"
 	"sampan.dev/internal/api/unbuilt"
+	"sampan.dev/internal/node/podspec"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/component-helpers/resource"
@@ -26,7 +28,7 @@ func (k *Kubelet) admit(pod *corev1.Pod, others []*corev1.Pod) *rejection {
 	if r == nil {
 		return nil
 	}
-	k.cfg.Log.Info("pod rejected", "pod", podDesc(pod), "reason", r.reason, "message", r.message)
+	k.cfg.Log.Info("pod rejected", "pod", pods.Describe(pod), "reason", r.reason, "message", r.message)
 	k.events.pod(pod, "", corev1.EventTypeWarning, r.reason, "%s", r.message)
 	return &rejection{r.reason, "Pod was rejected: " + r.message}
 }
@@ -65,7 +67,7 @@ func admission(pod *corev1.Pod, others []*corev1.Pod, node *corev1.Node) *reject
 	if portsTaken(pod, others) {
 		return &rejection{"NodePorts", "Predicate NodePorts failed: node(s) didn't have free ports for the requested pod ports"}
 	}
-	if isStatic(pod) {
+	if pods.IsStatic(pod) {
 		return nil
 	}
 	for i := range node.Spec.Taints {
@@ -183,7 +185,7 @@ func (k *Kubelet) admitSysctls(pod *corev1.Pod) *rejection {
 		return nil
 	}
 	for _, s := range pod.Spec.SecurityContext.Sysctls {
-		name := dotted(s.Name)
+		name := podspec.SysctlName(s.Name)
 		if !sysctlAllowed(name, k.cfg.AllowedUnsafeSysctls) {
 			return &rejection{"SysctlForbidden", fmt.Sprintf("forbidden sysctl: %q not allowlisted", s.Name)}
 		}

@@ -6,6 +6,7 @@ import (
 	"os"
 	"time"
 
+	"sampan.dev/internal/api/pods"
 	"sampan.dev/internal/node/runtime"
 
 	corev1 "k8s.io/api/core/v1"
@@ -72,7 +73,7 @@ func (k *Kubelet) orphan(ctx context.Context, p *runtime.Pod) {
 	for i := range p.Containers {
 		c := &p.Containers[i]
 		pod.Spec.TerminationGracePeriodSeconds = c.Grace
-		if containerByName(pod.Spec.Containers, c.Name) == nil {
+		if pods.FindContainer(pod.Spec.Containers, c.Name) == nil {
 			spec := corev1.Container{Name: c.Name, Image: c.Image, Ports: c.Ports, TerminationMessagePath: c.TerminationPath}
 			if c.PreStop != nil {
 				spec.Lifecycle = &corev1.Lifecycle{PreStop: c.PreStop}

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"sampan.dev/internal/api"
+	"sampan.dev/internal/api/pods"
 	"sampan.dev/internal/api/pods/podtest"
 	"sampan.dev/internal/client"
 	"sampan.dev/internal/node/runtime"
@@ -39,7 +40,7 @@ func TestVirtualOthersWrites(t *testing.T) {
 	}{
 		"a pod's readiness": {pod, "status", `{"status":{"conditions":[{"type":"Ready","status":"False"}]}}`, podOf(ready), false},
 		"a pod's conditions, all of them": {pod, "status", `{"status":{"conditions":null}}`, podOf(func(p *corev1.Pod) bool {
-			return ready(p) && findCondition(p.Status.Conditions, corev1.ContainersReady) != nil && findCondition(p.Status.Conditions, corev1.PodInitialized) != nil
+			return ready(p) && pods.FindCondition(p.Status.Conditions, corev1.ContainersReady) != nil && pods.FindCondition(p.Status.Conditions, corev1.PodInitialized) != nil
 		}), false},
 		"a pod's phase": {pod, "status", `{"status":{"phase":"Pending"}}`, podOf(func(p *corev1.Pod) bool { return p.Status.Phase == corev1.PodRunning }), false},
 		"a pod's address": {pod, "status", `{"status":{"podIP":"192.0.2.9","podIPs":[{"ip":"192.0.2.9"}]}}`,
@@ -50,7 +51,7 @@ func TestVirtualOthersWrites(t *testing.T) {
 			}), false},
 		"a pod's condition of somebody else's": {pod, "status", `{"status":{"conditions":[{"type":"example.com/gate","status":"True"}]}}`,
 			podOf(func(p *corev1.Pod) bool {
-				return ready(p) && findCondition(p.Status.Conditions, "example.com/gate") != nil
+				return ready(p) && pods.FindCondition(p.Status.Conditions, "example.com/gate") != nil
 			}), true},
 		"the node's readiness": {node, "status", `{"status":{"conditions":[{"type":"Ready","status":"Unknown"}]}}`, nodeOf(func(n *corev1.Node) bool {
 			c := nodeReady(n)

@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 
+	"sampan.dev/internal/api/pods"
 	"sampan.dev/internal/node/evict"
 
 	"golang.org/x/sys/unix"
@@ -96,7 +97,7 @@ func (k *Kubelet) reserved() corev1.ResourceList {
 	thresholds, _ := evict.Reserved(k.cfg.EvictionHard, k.capacity()) // checkReserved has seen errors
 	for _, list := range []corev1.ResourceList{k.cfg.SystemReserved, k.cfg.KubeReserved, thresholds} {
 		for name, q := range list {
-			addQuantity(out, name, q)
+			pods.AddQuantity(out, name, q)
 		}
 	}
 	return out

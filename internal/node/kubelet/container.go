@@ -9,6 +9,9 @@ import (
 	"regexp"
 	"strconv"
 
+	"sampan.dev/internal/api/pods"
+	"sampan.dev/internal/node/podspec"
+	"sampan.dev/internal/node/podstate"
 	"sampan.dev/internal/node/runtime"
 
 	corev1 "k8s.io/api/core/v1"
@@ -49,34 +52,34 @@ func (k *Kubelet) containerConfig(ctx context.Context, w *worker, pod *corev1.Po
 	} else {
 		uid = new(int64)
 	}
-	sc := effective(pod, c)
-	if err := verifyNonRoot(pod, c, sc, uid, user); err != nil {
+	sc := podspec.EffectiveSecurity(pod, c)
+	if err := podspec.VerifyNonRoot(pod, c, sc, uid, user); err != nil {
 		return nil, err
 	}
-	security, err := containerSecurity(pod, sc, uid, user, targetID, filepath.Join(k.cfg.RootDir, "seccomp"))
+	security, err := podspec.ContainerSecurity(pod, sc, uid, user, targetID, filepath.Join(k.cfg.RootDir, "seccomp"))
 	if err != nil {
 		return nil, err
 	}
-	vars := envLookup(env)
+	vars := podspec.EnvLookup(env)
 	mounts, err := k.mounts(w, pod, c, sb.ips, vars)
 	if err != nil {
 		return nil, err
 	}
-	res := linuxResources(c.Resources.Requests, c.Resources.Limits)
-	res.OomScoreAdj = oomScore(pod, c, k.memory())
+	res := podspec.LinuxResources(c.Resources.Requests, c.Resources.Limits)
+	res.OomScoreAdj = podspec.OOMScore(pod, c, k.memory())
 	if k.cgroups.Unified() {
 		res.Unified = map[string]string{"memory.oom.group": "1"} // a container dies as a whole
 	}
 	cfg := &cri.ContainerConfig{
 		Metadata:    &cri.ContainerMetadata{Name: c.Name, Attempt: uint32(restarts)},
 		Image:       &cri.ImageSpec{Image: imageRef, UserSpecifiedImage: c.Image},
-		Command:     expandAll(c.Command, vars),
-		Args:        expandAll(c.Args, vars),
+		Command:     podspec.ExpandAll(c.Command, vars),
+		Args:        podspec.ExpandAll(c.Args, vars),
 		WorkingDir:  c.WorkingDir,
 		Envs:        env,
 		Mounts:      mounts,
 		Labels:      runtime.ContainerLabels(pod, c.Name),
-		Annotations: runtime.ContainerAnnotations(pod, c, hashContainer(c), restarts),
+		Annotations: runtime.ContainerAnnotations(pod, c, podstate.HashContainer(c), restarts),
 		LogPath:     filepath.Join(c.Name, strconv.Itoa(restarts)+".log"),
 		Stdin:       c.Stdin, StdinOnce: c.StdinOnce, Tty: c.TTY,
 		Linux: &cri.LinuxContainerConfig{Resources: res, SecurityContext: security},
@@ -144,7 +147,7 @@ func (k *Kubelet) mounts(w *worker, pod *corev1.Pod, c *corev1.Container, ips []
 		if err := os.Chmod(path, 0o666); err != nil {
 			return nil, err
 		}
-		out = append(out, &cri.Mount{HostPath: path, ContainerPath: absolute(c.TerminationMessagePath)})
+		out = append(out, &cri.Mount{HostPath: path, ContainerPath: podspec.Absolute(c.TerminationMessagePath)})
 	}
 	return out, nil
 }
@@ -156,24 +159,24 @@ func (k *Kubelet) volumeMount(w *worker, pod *corev1.Pod, c *corev1.Container, i
 	if !ok {
 		return nil, fmt.Errorf("cannot find volume %q to mount into container %q", m.Name, c.Name)
 	}
-	sub, err := subPath(m, vars)
+	sub, err := podspec.SubPath(m, vars)
 	if err != nil {
 		return nil, err
 	}
 	path := vol.Path
 	if sub != "" {
 		if path, err = k.volumes.Subpath(pod.UID, m.Name, c.Name, i, path, sub); err != nil {
-			k.cfg.Log.Warn("sub-path not prepared", "pod", podDesc(pod), "container", c.Name, "volume", m.Name, "error", err)
+			k.cfg.Log.Warn("sub-path not prepared", "pod", pods.Describe(pod), "container", c.Name, "volume", m.Name, "error", err)
 			// The reason may tell of the host's files; the API does not get it.
 			return nil, fmt.Errorf("failed to prepare subPath for volumeMount %q of container %q", m.Name, c.Name)
 		}
 	}
-	return mount(m, path, m.ReadOnly || vol.ReadOnly, k.rro.Load())
+	return podspec.Mount(m, path, m.ReadOnly || vol.ReadOnly, k.rro.Load())
 }
 
 // writeHosts writes a pod's hosts file and returns its path.
 func (k *Kubelet) writeHosts(pod *corev1.Pod, ips []string) (string, error) {
-	name, domain, err := hostname(pod, k.cfg.ClusterDomain)
+	name, domain, err := podspec.Hostname(pod, k.cfg.ClusterDomain)
 	if err != nil {
 		return "", err
 	}
@@ -184,7 +187,7 @@ func (k *Kubelet) writeHosts(pod *corev1.Pod, ips []string) (string, error) {
 		}
 	}
 	path := k.cfg.hostsFile(string(pod.UID))
-	if err := os.WriteFile(path, hostsContent(pod, ips, name, domain, own), 0o644); err != nil {
+	if err := os.WriteFile(path, podspec.Hosts(pod, ips, name, domain, own), 0o644); err != nil {
 		return "", err
 	}
 	return path, os.Chmod(path, 0o644)

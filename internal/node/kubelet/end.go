@@ -6,6 +6,7 @@ import (
 	"os"
 	"time"
 
+	"sampan.dev/internal/api/pods"
 	"sampan.dev/internal/node/runtime"
 
 	corev1 "k8s.io/api/core/v1"
@@ -58,7 +59,7 @@ func (w *worker) dismantle(ctx context.Context, pod *corev1.Pod, obs *runtime.Po
 			err = errors.Join(k.volumes.Unmount(w.uid), k.cgroups.Remove(cgroupPod(pod)))
 		}
 		if err != nil {
-			k.cfg.Log.Warn("pod not taken apart, trying again", "pod", podDesc(pod), "error", err)
+			k.cfg.Log.Warn("pod not taken apart, trying again", "pod", pods.Describe(pod), "error", err)
 			w.failed()
 			return
 		}
@@ -73,22 +74,22 @@ func (w *worker) dismantle(ctx context.Context, pod *corev1.Pod, obs *runtime.Po
 func (w *worker) cleanup(ctx context.Context, pod *corev1.Pod, obs *runtime.Pod) {
 	for _, c := range obs.Containers {
 		if err := w.k.removeContainer(ctx, pod, &c); err != nil {
-			w.k.cfg.Log.Warn("container not removed", "pod", podDesc(pod), "container", c.Name, "error", err)
+			w.k.cfg.Log.Warn("container not removed", "pod", pods.Describe(pod), "container", c.Name, "error", err)
 		}
 	}
 	for _, s := range obs.Sandboxes {
 		if err := w.k.rt.RemoveSandbox(ctx, s.ID); err != nil {
-			w.k.cfg.Log.Warn("sandbox not removed", "pod", podDesc(pod), "error", err)
+			w.k.cfg.Log.Warn("sandbox not removed", "pod", pods.Describe(pod), "error", err)
 		}
 	}
 	if w.k.cfg.Hollow {
 		return
 	}
 	if err := w.k.removeDirs(w.uid); err != nil {
-		w.k.cfg.Log.Warn("pod directory stays", "pod", podDesc(pod), "error", err)
+		w.k.cfg.Log.Warn("pod directory stays", "pod", pods.Describe(pod), "error", err)
 	}
 	if err := os.RemoveAll(w.k.cfg.logDir(pod)); err != nil {
-		w.k.cfg.Log.Warn("pod logs stay", "pod", podDesc(pod), "error", err)
+		w.k.cfg.Log.Warn("pod logs stay", "pod", pods.Describe(pod), "error", err)
 	}
 }
 
@@ -102,7 +103,7 @@ func (w *worker) prune(ctx context.Context, pod *corev1.Pod, obs *runtime.Pod) {
 		}
 		if dead[c.Name]++; dead[c.Name] > 1 {
 			if err := w.k.removeContainer(ctx, pod, c); err != nil {
-				w.k.cfg.Log.Debug("old container stays", "pod", podDesc(pod), "container", c.Name, "error", err)
+				w.k.cfg.Log.Debug("old container stays", "pod", pods.Describe(pod), "container", c.Name, "error", err)
 			}
 		}
 	}
@@ -121,7 +122,7 @@ func (w *worker) prune(ctx context.Context, pod *corev1.Pod, obs *runtime.Pod) {
 // purgeInit removes the runs of init containers before they all run again in a new sandbox.
 func (w *worker) purgeInit(ctx context.Context, pod *corev1.Pod, obs *runtime.Pod) {
 	for i := range obs.Containers {
-		if c := &obs.Containers[i]; containerByName(pod.Spec.InitContainers, c.Name) != nil {
+		if c := &obs.Containers[i]; pods.FindContainer(pod.Spec.InitContainers, c.Name) != nil {
 			_ = w.k.removeContainer(ctx, pod, c)
 		}
 	}

@@ -3,6 +3,7 @@ package kubelet
 import (
 	"fmt"
 
+	"sampan.dev/internal/api/pods"
 	"sampan.dev/internal/client/record"
 
 	corev1 "k8s.io/api/core/v1"
@@ -17,12 +18,12 @@ type recorder struct {
 
 // pod records an event about a pod, or when container is not empty about that container of it.
 func (r *recorder) pod(pod *corev1.Pod, container, typ, reason, format string, args ...any) {
-	if r.rec == nil || isStatic(pod) && !isMirror(pod) && pod.UID == "" {
+	if r.rec == nil || pods.IsStatic(pod) && !pods.IsMirror(pod) && pod.UID == "" {
 		return
 	}
 	ref := corev1.ObjectReference{Kind: "Pod", APIVersion: "v1", Namespace: pod.Namespace, Name: pod.Name, UID: pod.UID, ResourceVersion: pod.ResourceVersion}
 	if container != "" {
-		ref.FieldPath = fieldPath(pod, container)
+		ref.FieldPath = pods.FieldPath(pod, container)
 	}
 	r.rec.EventRef(ref, typ, reason, fmt.Sprintf(format, args...))
 }

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"time"
 
+	"sampan.dev/internal/api/pods"
+	"sampan.dev/internal/node/podstate"
 	"sampan.dev/internal/node/runtime"
 
 	corev1 "k8s.io/api/core/v1"
@@ -24,7 +26,7 @@ func (w *worker) refresh(ctx context.Context, pod *corev1.Pod, now time.Time) {
 	if ok && !now.Before(at) || seen {
 		w.start(ctx, func(ctx context.Context) {
 			if _, err := w.k.volumes.Mount(ctx, pod); err != nil && ctx.Err() == nil {
-				w.k.cfg.Log.Debug("volumes not refreshed", "pod", podDesc(pod), "error", err)
+				w.k.cfg.Log.Debug("volumes not refreshed", "pod", pods.Describe(pod), "error", err)
 				w.k.objects.again(w.uid)
 				w.retryShow = time.Now().Add(jitter(10 * time.Second))
 				w.nextTry = w.retryShow
@@ -39,7 +41,7 @@ func (w *worker) refresh(ctx context.Context, pod *corev1.Pod, now time.Time) {
 
 // holdBack takes out of a what must wait for a crash loop back-off or an image pull back-off, and reports whether the
 // reasons that the status shows have changed.
-func (w *worker) holdBack(pod *corev1.Pod, obs *runtime.Pod, a *actions, now time.Time) (changed bool) {
+func (w *worker) holdBack(pod *corev1.Pod, obs *runtime.Pod, a *podstate.Actions, now time.Time) (changed bool) {
 	keep := func(list []int, specs func(int) *corev1.Container) []int {
 		var out []int
 		for _, i := range list {
@@ -79,10 +81,10 @@ func (w *worker) held(pod *corev1.Pod, c *corev1.Container, obs *runtime.Pod, no
 		return time.Time{}, false
 	}
 	key := c.Name + "\x00" + c.Image
-	until, held := w.crash.holds(key, s.FinishedAt, now)
+	until, held := w.crash.Holds(key, s.FinishedAt, now)
 	if held && w.firstHold(c.Name, s.ID) {
-		w.failing(c.Name, "CrashLoopBackOff", fmt.Sprintf("back-off %s restarting failed container=%s pod=%s", w.crash[key].wait, c.Name, podDesc(pod)))
-		w.k.events.pod(pod, c.Name, corev1.EventTypeWarning, "BackOff", "Back-off restarting failed container %s in pod %s", c.Name, podDesc(pod))
+		w.failing(c.Name, "CrashLoopBackOff", fmt.Sprintf("back-off %s restarting failed container=%s pod=%s", w.crash[key].Wait, c.Name, pods.Describe(pod)))
+		w.k.events.pod(pod, c.Name, corev1.EventTypeWarning, "BackOff", "Back-off restarting failed container %s in pod %s", c.Name, pods.Describe(pod))
 	}
 	return until, held
 }

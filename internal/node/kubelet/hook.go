@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"sampan.dev/internal/api/pods"
 	"sampan.dev/internal/node/probe"
 
 	corev1 "k8s.io/api/core/v1"
@@ -22,12 +23,12 @@ func (k *Kubelet) hook(ctx context.Context, pod *corev1.Pod, c *corev1.Container
 			err = fmt.Errorf("command '%s' exited with %d: %s", strings.Join(h.Exec.Command, " "), code, errOut)
 		}
 		if err != nil {
-			return fmt.Errorf("Exec lifecycle hook (%v) for Container %q in Pod %q failed - error: %v, message: %q", h.Exec.Command, c.Name, podDesc(pod), err, string(out)+string(errOut))
+			return fmt.Errorf("Exec lifecycle hook (%v) for Container %q in Pod %q failed - error: %v, message: %q", h.Exec.Command, c.Name, pods.Describe(pod), err, string(out)+string(errOut))
 		}
 		return nil
 	case h.HTTPGet != nil:
 		if err := k.httpHook(ctx, pod, c, h.HTTPGet, ips); err != nil {
-			return fmt.Errorf("HTTP lifecycle hook (%s) for Container %q in Pod %q failed - error: %v", h.HTTPGet.Path, c.Name, podDesc(pod), err)
+			return fmt.Errorf("HTTP lifecycle hook (%s) for Container %q in Pod %q failed - error: %v", h.HTTPGet.Path, c.Name, pods.Describe(pod), err)
 		}
 		return nil
 	case h.Sleep != nil:
@@ -37,7 +38,7 @@ func (k *Kubelet) hook(ctx context.Context, pod *corev1.Pod, c *corev1.Container
 		case <-t.C:
 			return nil
 		case <-ctx.Done():
-			return fmt.Errorf("Sleep lifecycle hook (%d) for Container %q in Pod %q failed - error: container terminated before sleep hook finished", h.Sleep.Seconds, c.Name, podDesc(pod))
+			return fmt.Errorf("Sleep lifecycle hook (%d) for Container %q in Pod %q failed - error: container terminated before sleep hook finished", h.Sleep.Seconds, c.Name, pods.Describe(pod))
 		}
 	}
 	return fmt.Errorf("Cannot run handler: invalid handler: %v", h)

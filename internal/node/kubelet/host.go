@@ -10,6 +10,7 @@ import (
 	"slices"
 	"time"
 
+	"sampan.dev/internal/api/pods"
 	"sampan.dev/internal/node/runtime"
 	"sampan.dev/internal/node/serve"
 	"sampan.dev/internal/node/stats"
@@ -141,7 +142,7 @@ func (k *Kubelet) Attach(ctx context.Context, pod *corev1.Pod, container string,
 	if err != nil {
 		return nil, err
 	}
-	if c := containerSpec(pod, container); c != nil {
+	if c := pods.Container(pod, container); c != nil {
 		s.TTY = c.TTY
 	}
 	return k.rt.Attach(ctx, id, runtime.Stdio(s))
@@ -154,7 +155,7 @@ func (k *Kubelet) PortForward(ctx context.Context, pod *corev1.Pod, ports []int3
 		return nil, err
 	}
 	if len(p.Sandboxes) == 0 {
-		return nil, fmt.Errorf("failed to find sandboxID for pod %s", podDesc(pod))
+		return nil, fmt.Errorf("failed to find sandboxID for pod %s", pods.Describe(pod))
 	}
 	return k.rt.PortForward(ctx, p.Sandboxes[0].ID, ports)
 }
@@ -244,7 +245,7 @@ func (k *Kubelet) Summary(ctx context.Context, onlyCPUAndMemory bool) (*statsv1.
 			}
 			name := s.GetAttributes().GetMetadata().GetName()
 			started := time.Time{}
-			if cs := findStatus(append(slices.Clone(pod.Status.ContainerStatuses), pod.Status.InitContainerStatuses...), name); cs != nil && cs.State.Running != nil {
+			if cs := pods.FindStatus(append(slices.Clone(pod.Status.ContainerStatuses), pod.Status.InitContainerStatuses...), name); cs != nil && cs.State.Running != nil {
 				started = cs.State.Running.StartedAt.Time
 			}
 			ps.Containers = append(ps.Containers, stats.Container(s, name, started, k.rates))

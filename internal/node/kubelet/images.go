@@ -12,6 +12,8 @@ import (
 	"sync"
 	"time"
 
+	"sampan.dev/internal/node/podstate"
+
 	corev1 "k8s.io/api/core/v1"
 	cri "k8s.io/cri-api/pkg/apis/runtime/v1"
 )
@@ -74,14 +76,14 @@ func (i *images) one(ctx context.Context, image string) func() {
 }
 
 // ensureImage makes the image of a container present by its pull policy and returns its reference, or why it is not.
-func (w *worker) ensureImage(ctx context.Context, pod *corev1.Pod, c *corev1.Container, sb *cri.PodSandboxConfig) (string, *waiting) {
+func (w *worker) ensureImage(ctx context.Context, pod *corev1.Pod, c *corev1.Container, sb *cri.PodSandboxConfig) (string, *podstate.Waiting) {
 	k := w.k
 	image, err := tagged(c.Image)
 	if err != nil {
 		msg := fmt.Sprintf("Failed to apply default image tag %q: %v", c.Image, err)
 		k.events.pod(pod, c.Name, corev1.EventTypeWarning, "InspectFailed", "%s", msg)
 		w.holdOff(c)
-		return "", &waiting{reason: "InvalidImageName", message: msg}
+		return "", &podstate.Waiting{Reason: "InvalidImageName", Message: msg}
 	}
 	if c.ImagePullPolicy != corev1.PullAlways {
 		img, err := k.rt.Image(ctx, image)
@@ -90,7 +92,7 @@ func (w *worker) ensureImage(ctx context.Context, pod *corev1.Pod, c *corev1.Con
 			msg := fmt.Sprintf("Failed to inspect image %q: %v", image, err)
 			k.events.pod(pod, c.Name, corev1.EventTypeWarning, "InspectFailed", "%s", msg)
 			w.holdOff(c)
-			return "", &waiting{reason: "ImageInspectError", message: msg}
+			return "", &podstate.Waiting{Reason: "ImageInspectError", Message: msg}
 		case img != nil:
 			k.events.pod(pod, c.Name, corev1.EventTypeNormal, "Pulled", "Container image %q already present on machine and can be accessed by the pod", c.Image)
 			delete(w.pulls, c.Name)
@@ -99,13 +101,13 @@ func (w *worker) ensureImage(ctx context.Context, pod *corev1.Pod, c *corev1.Con
 			msg := fmt.Sprintf("Container image %q is not present with pull policy of Never", c.Image)
 			k.events.pod(pod, c.Name, corev1.EventTypeWarning, "ErrImageNeverPull", "%s", msg)
 			w.holdOff(c)
-			return "", &waiting{reason: "ErrImageNeverPull", message: msg}
+			return "", &podstate.Waiting{Reason: "ErrImageNeverPull", Message: msg}
 		}
 	}
 	return w.pull(ctx, pod, c, image, sb)
 }
 
-func (w *worker) pull(ctx context.Context, pod *corev1.Pod, c *corev1.Container, image string, sb *cri.PodSandboxConfig) (string, *waiting) {
+func (w *worker) pull(ctx context.Context, pod *corev1.Pod, c *corev1.Container, image string, sb *cri.PodSandboxConfig) (string, *podstate.Waiting) {
 	k := w.k
 	k.events.pod(pod, c.Name, corev1.EventTypeNormal, "Pulling", "Pulling image %q", c.Image)
 	begin := time.Now()
@@ -129,7 +131,7 @@ func (w *worker) pull(ctx context.Context, pod *corev1.Pod, c *corev1.Container,
 		return ref, nil
 	}
 	if ctx.Err() != nil {
-		return "", &waiting{reason: "ErrImagePull", message: ctx.Err().Error()}
+		return "", &podstate.Waiting{Reason: "ErrImagePull", Message: ctx.Err().Error()}
 	}
 	k.events.pod(pod, c.Name, corev1.EventTypeWarning, "Failed", "Failed to pull image %q: %v", c.Image, err)
 	p := w.pulls[c.Name]
@@ -141,7 +143,7 @@ func (w *worker) pull(ctx context.Context, pod *corev1.Pod, c *corev1.Container,
 	p.wait = min(2*p.wait, pullBackoffMax)
 	p.until, p.shown, p.told = now.Add(p.wait), now.Add(pullErrorShown), false
 	p.reason, p.message = pullError(c.Image, err)
-	return "", &waiting{reason: p.reason, message: p.message}
+	return "", &podstate.Waiting{Reason: p.reason, Message: p.message}
 }
 
 // pullError classifies the error of a pull.

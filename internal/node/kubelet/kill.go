@@ -5,6 +5,8 @@ import (
 	"sync"
 	"time"
 
+	"sampan.dev/internal/api/pods"
+	"sampan.dev/internal/node/podstate"
 	"sampan.dev/internal/node/runtime"
 
 	corev1 "k8s.io/api/core/v1"
@@ -23,10 +25,10 @@ func (w *worker) killAll(ctx context.Context, pod *corev1.Pod, obs *runtime.Pod,
 			continue
 		}
 		wg.Go(func() {
-			err := w.kill(ctx, pod, kill{id: c.ID, name: c.Name, message: "Stopping container " + c.Name}, grace, order)
+			err := w.kill(ctx, pod, podstate.Kill{Id: c.ID, Name: c.Name, Message: "Stopping container " + c.Name}, grace, order)
 			if err != nil {
 				if ctx.Err() == nil {
-					w.k.cfg.Log.Warn("container not stopped", "pod", podDesc(pod), "container", c.Name, "error", err)
+					w.k.cfg.Log.Warn("container not stopped", "pod", pods.Describe(pod), "container", c.Name, "error", err)
 				}
 				mu.Lock()
 				ok = false
@@ -41,7 +43,7 @@ func (w *worker) killAll(ctx context.Context, pod *corev1.Pod, obs *runtime.Pod,
 	for _, s := range obs.Sandboxes {
 		if err := w.k.rt.StopSandbox(ctx, s.ID); err != nil {
 			if ctx.Err() == nil {
-				w.k.cfg.Log.Warn("sandbox not stopped", "pod", podDesc(pod), "error", err)
+				w.k.cfg.Log.Warn("sandbox not stopped", "pod", pods.Describe(pod), "error", err)
 			}
 			ok = false
 		}
@@ -55,41 +57,41 @@ func (w *worker) killAll(ctx context.Context, pod *corev1.Pod, obs *runtime.Pod,
 func (w *worker) killRest(pod *corev1.Pod) bool {
 	found, left := w.k.cgroups.Kill(cgroupPod(pod))
 	if found > 0 {
-		w.k.cfg.Log.Warn("killed processes of a pod that the runtime did not know", "pod", podDesc(pod), "processes", found, "left", left)
+		w.k.cfg.Log.Warn("killed processes of a pod that the runtime did not know", "pod", pods.Describe(pod), "processes", found, "left", left)
 	}
 	return left == 0
 }
 
 // kill stops one container: its preStop hook, its turn, the stop signal, and after the grace SIGKILL. A grace period never
 // is shorter than two seconds in the end, as upstream has it.
-func (w *worker) kill(ctx context.Context, pod *corev1.Pod, kl kill, override *int64, order *order) error {
+func (w *worker) kill(ctx context.Context, pod *corev1.Pod, kl podstate.Kill, override *int64, order *order) error {
 	const least = 2
-	c := containerSpec(pod, kl.name)
-	grace := killGrace(pod, c, kl.why)
+	c := pods.Container(pod, kl.Name)
+	grace := killGrace(pod, c, kl.Why)
 	if override != nil {
 		grace = *override
 	}
-	w.k.events.pod(pod, kl.name, corev1.EventTypeNormal, "Killing", "%s", kl.message)
-	if c != nil && c.Lifecycle != nil && c.Lifecycle.PreStop != nil && grace > 0 && !w.ranPreStop(kl.id) {
+	w.k.events.pod(pod, kl.Name, corev1.EventTypeNormal, "Killing", "%s", kl.Message)
+	if c != nil && c.Lifecycle != nil && c.Lifecycle.PreStop != nil && grace > 0 && !w.ranPreStop(kl.Id) {
 		begin := time.Now()
 		hctx, cancel := context.WithTimeout(ctx, time.Duration(grace)*time.Second)
-		if err := w.k.hook(hctx, pod, c, kl.id, c.Lifecycle.PreStop, podIPs(w.current())); err != nil && hctx.Err() == nil {
-			w.k.cfg.Log.Info("preStop hook failed", "pod", podDesc(pod), "container", kl.name, "error", err)
-			w.k.events.pod(pod, kl.name, corev1.EventTypeWarning, "FailedPreStopHook", "PreStopHook failed")
+		if err := w.k.hook(hctx, pod, c, kl.Id, c.Lifecycle.PreStop, pods.IPs(w.current())); err != nil && hctx.Err() == nil {
+			w.k.cfg.Log.Info("preStop hook failed", "pod", pods.Describe(pod), "container", kl.Name, "error", err)
+			w.k.events.pod(pod, kl.Name, corev1.EventTypeWarning, "FailedPreStopHook", "PreStopHook failed")
 		}
 		cancel()
 		grace -= int64(time.Since(begin) / time.Second)
 	}
 	if order != nil && grace > 0 {
 		begin := time.Now()
-		order.wait(ctx, kl.name, time.Duration(grace)*time.Second)
+		order.wait(ctx, kl.Name, time.Duration(grace)*time.Second)
 		grace -= int64(time.Since(begin) / time.Second)
 	}
-	if err := w.k.rt.StopContainer(ctx, kl.id, max(least, grace)); err != nil {
+	if err := w.k.rt.StopContainer(ctx, kl.Id, max(least, grace)); err != nil {
 		return err
 	}
 	if order != nil {
-		order.done(kl.name)
+		order.done(kl.Name)
 	}
 	return nil
 }
@@ -104,7 +106,7 @@ func (w *worker) ranPreStop(id string) bool {
 }
 
 // killGrace is the grace period of a container by spec and reason.
-func killGrace(pod *corev1.Pod, c *corev1.Container, why killReason) int64 {
+func killGrace(pod *corev1.Pod, c *corev1.Container, why podstate.KillReason) int64 {
 	if g := pod.DeletionGracePeriodSeconds; g != nil {
 		return *g
 	}
@@ -113,9 +115,9 @@ func killGrace(pod *corev1.Pod, c *corev1.Container, why killReason) int64 {
 	}
 	if c != nil {
 		for _, p := range []struct {
-			why   killReason
+			why   podstate.KillReason
 			probe *corev1.Probe
-		}{{whyStartup, c.StartupProbe}, {whyLiveness, c.LivenessProbe}} {
+		}{{podstate.WhyStartup, c.StartupProbe}, {podstate.WhyLiveness, c.LivenessProbe}} {
 			if p.why == why && p.probe != nil && p.probe.TerminationGracePeriodSeconds != nil {
 				return *p.probe.TerminationGracePeriodSeconds
 			}
@@ -144,7 +146,7 @@ func newOrder(pod *corev1.Pod, obs *runtime.Pod) *order {
 		first = append(first, pod.Spec.Containers[i].Name)
 	}
 	for i := len(pod.Spec.InitContainers) - 1; i >= 0; i-- {
-		if c := &pod.Spec.InitContainers[i]; isSidecar(c) {
+		if c := &pod.Spec.InitContainers[i]; pods.IsSidecar(c) {
 			o.before[c.Name] = append([]string(nil), first...)
 			first = append(first, c.Name)
 		}

@@ -9,11 +9,13 @@ import (
 	"sync/atomic"
 	"time"
 
+	"sampan.dev/internal/api/pods"
 	"sampan.dev/internal/client"
 	"sampan.dev/internal/client/cache"
 	"sampan.dev/internal/client/record"
 	"sampan.dev/internal/node/cgroup"
 	"sampan.dev/internal/node/evict"
+	"sampan.dev/internal/node/podspec"
 	"sampan.dev/internal/node/runtime"
 	"sampan.dev/internal/node/stats"
 	"sampan.dev/internal/node/volume"
@@ -100,7 +102,9 @@ func New(cfg Config) (*Kubelet, error) {
 	k.cgroups = cgroup.New("/sys/fs/cgroup", cfg.CgroupRoot, cfg.CgroupDriver, cfg.NoCgroups || cfg.Hollow)
 	k.volumes = volume.New(cfg.podsDir(), volume.Sources{
 		ConfigMap: k.objects.configMap, Secret: k.objects.secret, Token: k.objects.token,
-		Field:      func(pod *corev1.Pod, path string) (string, error) { return fieldValue(pod, path, podIPs(pod), k.ips()) },
+		Field: func(pod *corev1.Pod, path string) (string, error) {
+			return podspec.FieldValue(pod, path, pods.IPs(pod), k.ips())
+		},
 		Resource:   k.volumeResource,
 		MemorySize: k.memoryVolumeSize,
 	})
@@ -235,7 +239,7 @@ func (k *Kubelet) ips() []string { return k.hostIPs.Load().([]string) }
 
 // fromHub takes a pod as the hub has it now.
 func (k *Kubelet) fromHub(ctx context.Context, pod *corev1.Pod) {
-	if isMirror(pod) {
+	if pods.IsMirror(pod) {
 		k.mirrorSeen(ctx, pod)
 		return
 	}
@@ -244,7 +248,7 @@ func (k *Kubelet) fromHub(ctx context.Context, pod *corev1.Pod) {
 
 // goneFromHub takes the last state of a pod that the hub has no longer.
 func (k *Kubelet) goneFromHub(ctx context.Context, pod *corev1.Pod) {
-	if isMirror(pod) {
+	if pods.IsMirror(pod) {
 		k.mirrorGone(ctx, pod)
 		return
 	}

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"time"
 
+	"sampan.dev/internal/api/pods"
 	"sampan.dev/internal/client"
 	"sampan.dev/internal/node/runtime"
 
@@ -59,7 +60,7 @@ func (k *Kubelet) staleLocked(mirror *corev1.Pod) bool {
 		return false // its manifest may be in one that is still to be read
 	}
 	static := k.staticOfLocked(mirror)
-	return static == nil || mirror.DeletionTimestamp != nil || mirror.Annotations[annMirror] != static.Annotations[annHash]
+	return static == nil || mirror.DeletionTimestamp != nil || mirror.Annotations[pods.AnnotationMirror] != static.Annotations[pods.AnnotationHash]
 }
 
 // removeStale removes every mirror that is stale: those of manifests that went away while no kubelet ran are among them.
@@ -129,7 +130,7 @@ func (k *Kubelet) mirror(ctx context.Context, pod *corev1.Pod, s *corev1.PodStat
 	k.mu.Lock()
 	m := k.mu.mirrors[mirrorKey(pod)]
 	k.mu.Unlock()
-	if m != nil && m.Annotations[annMirror] == pod.Annotations[annHash] {
+	if m != nil && m.Annotations[pods.AnnotationMirror] == pod.Annotations[pods.AnnotationHash] {
 		k.writer.set(ctx, m, s, running)
 		return
 	}
@@ -148,7 +149,7 @@ func (k *Kubelet) mirror(ctx context.Context, pod *corev1.Pod, s *corev1.PodStat
 	yes := true
 	made := pod.DeepCopy()
 	made.UID, made.ResourceVersion, made.Status = "", "", corev1.PodStatus{}
-	made.Annotations[annMirror] = pod.Annotations[annHash]
+	made.Annotations[pods.AnnotationMirror] = pod.Annotations[pods.AnnotationHash]
 	made.OwnerReferences = []metav1.OwnerReference{{APIVersion: "v1", Kind: "Node", Name: n.Name, UID: n.UID, Controller: &yes}}
 	k.go1(func() {
 		if _, err := client.Create(ctx, k.cfg.Door, client.Pods, made); err != nil && ctx.Err() == nil {

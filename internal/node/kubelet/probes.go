@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"sampan.dev/internal/api/pods"
 	"sampan.dev/internal/node/probe"
 	"sampan.dev/internal/node/runtime"
 
@@ -59,7 +60,7 @@ func (p *probes) sync(pod *corev1.Pod, obs *runtime.Pod, st stage) {
 	if st <= terminating {
 		for i := range obs.Containers {
 			c := &obs.Containers[i]
-			spec := containerSpec(pod, c.Name)
+			spec := pods.Container(pod, c.Name)
 			if c.State == runtime.Running && spec != nil {
 				live[c.ID] = true
 				p.fitLocked(pod, spec, c, cmp.Or(append(obs.IPs(), hostIP(pod, p.w.k)...)...), st == terminating)
@@ -129,11 +130,11 @@ func (p *probes) seedLocked(spec *corev1.Container, c *runtime.Container) {
 	var was *corev1.ContainerStatus
 	if before {
 		p.w.mu.Lock()
-		if was = findStatus(p.w.mu.status.ContainerStatuses, c.Name); was == nil {
-			was = findStatus(p.w.mu.status.InitContainerStatuses, c.Name)
+		if was = pods.FindStatus(p.w.mu.status.ContainerStatuses, c.Name); was == nil {
+			was = pods.FindStatus(p.w.mu.status.InitContainerStatuses, c.Name)
 		}
 		p.w.mu.Unlock()
-		if was != nil && bareID(was.ContainerID) != c.ID {
+		if was != nil && pods.BareID(was.ContainerID) != c.ID {
 			was = nil
 		}
 	}

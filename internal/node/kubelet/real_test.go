@@ -19,6 +19,7 @@ import (
 
 	"sampan.dev/internal/api"
 	"sampan.dev/internal/api/all"
+	"sampan.dev/internal/api/pods"
 	"sampan.dev/internal/client"
 	"sampan.dev/internal/client/cache"
 	"sampan.dev/internal/hub"
@@ -269,7 +270,7 @@ func ready(p *corev1.Pod) bool {
 	if p == nil {
 		return false
 	}
-	c := findCondition(p.Status.Conditions, corev1.PodReady)
+	c := pods.FindCondition(p.Status.Conditions, corev1.PodReady)
 	return c != nil && c.Status == corev1.ConditionTrue
 }
 
@@ -475,7 +476,7 @@ func TestRealStaticPod(t *testing.T) {
 	}
 	write("1000")
 	p := r.wait(t, "web-n1", "ready", ready)
-	if p.Annotations[annMirror] == "" || p.Annotations[annSource] != "file" || p.OwnerReferences[0].Kind != "Node" {
+	if p.Annotations[pods.AnnotationMirror] == "" || p.Annotations[pods.AnnotationSource] != "file" || p.OwnerReferences[0].Kind != "Node" {
 		t.Errorf("%+v", p.ObjectMeta)
 	}
 	// A restart of the kubelet leaves it alone.

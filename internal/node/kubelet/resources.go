@@ -8,7 +8,9 @@ import (
 	"path/filepath"
 	"strings"
 
+	"sampan.dev/internal/api/pods"
 	"sampan.dev/internal/node/cgroup"
+	"sampan.dev/internal/node/podspec"
 
 	corev1 "k8s.io/api/core/v1"
 	resourcehelper "k8s.io/component-helpers/resource"
@@ -19,17 +21,17 @@ var errUnexpected = errors.New("unexpected answer")
 
 // environment gathers the sources of a container's environment and computes it.
 func (k *Kubelet) environment(ctx context.Context, w *worker, pod *corev1.Pod, c *corev1.Container, ips []string) ([]*cri.KeyValue, error) {
-	src := envSources{
-		pod: pod, podIPs: ips, hostIPs: k.ips(), allocatable: k.allocatable(),
-		configMap: func(name string) (*corev1.ConfigMap, error) { return k.objects.configMap(ctx, pod.Namespace, name) },
-		secret:    func(name string) (*corev1.Secret, error) { return k.objects.secret(ctx, pod.Namespace, name) },
-		file:      func(ref *corev1.FileKeySelector) (string, bool, error) { return w.envFile(ref) },
+	src := podspec.EnvSources{
+		Pod: pod, PodIPs: ips, HostIPs: k.ips(), Allocatable: k.allocatable(),
+		ConfigMap: func(name string) (*corev1.ConfigMap, error) { return k.objects.configMap(ctx, pod.Namespace, name) },
+		Secret:    func(name string) (*corev1.Secret, error) { return k.objects.secret(ctx, pod.Namespace, name) },
+		File:      func(ref *corev1.FileKeySelector) (string, bool, error) { return w.envFile(ref) },
 	}
 	if s := k.cfg.Services; s != nil {
 		select {
 		case <-s.Synced():
 		default:
-			if !isStatic(pod) {
+			if !pods.IsStatic(pod) {
 				return nil, errors.New("services have not yet been read at least once, cannot construct envvars")
 			}
 		}
@@ -40,9 +42,9 @@ func (k *Kubelet) environment(ctx context.Context, w *worker, pod *corev1.Pod, c
 				services = append(services, svc)
 			}
 		}
-		src.services = serviceEnv(services, pod.Namespace, links)
+		src.Services = podspec.ServiceEnvironment(services, pod.Namespace, links)
 	}
-	return environment(c, src)
+	return podspec.Environment(c, src)
 }
 
 // envFile reads a variable out of an env file in a volume of the pod (KEY='value' lines).
@@ -75,11 +77,11 @@ func (w *worker) envFile(ref *corev1.FileKeySelector) (string, bool, error) {
 
 // volumeResource is resourceValue for a downward API volume, which always names the container.
 func (k *Kubelet) volumeResource(pod *corev1.Pod, ref *corev1.ResourceFieldSelector) (string, error) {
-	c := containerSpec(pod, ref.ContainerName)
+	c := pods.Container(pod, ref.ContainerName)
 	if c == nil {
 		return "", fmt.Errorf("container %s not found", ref.ContainerName)
 	}
-	return resourceValue(ref, c, k.allocatable())
+	return podspec.ResourceValue(ref, c, k.allocatable())
 }
 
 // memoryVolumeSize limits a memory-backed emptyDir: to its own limit, to what the pod may use, to what the node has.
@@ -105,7 +107,7 @@ func (k *Kubelet) balance() {
 	var sum int64
 	k.mu.Lock()
 	for _, w := range k.mu.workers {
-		if pod, active := w.active(); active && qosOf(pod) == corev1.PodQOSBurstable {
+		if pod, active := w.active(); active && pods.QoS(pod) == corev1.PodQOSBurstable {
 			req := resourcehelper.PodRequests(pod, resourcehelper.PodResourcesOptions{})
 			sum += req.Cpu().MilliValue()
 		}

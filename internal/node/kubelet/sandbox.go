@@ -3,7 +3,10 @@ package kubelet
 import (
 	"fmt"
 	"os"
+
+	"sampan.dev/internal/api/pods"
 	"sampan.dev/internal/node/cgroup"
+	"sampan.dev/internal/node/podspec"
 	"sampan.dev/internal/node/runtime"
 
 	corev1 "k8s.io/api/core/v1"
@@ -17,7 +20,7 @@ func (k *Kubelet) sandboxConfig(pod *corev1.Pod, attempt uint32) (*cri.PodSandbo
 	if err != nil {
 		return nil, err
 	}
-	dns, warnings := dnsOf(pod, host, k.cfg.ClusterDNS, k.cfg.ClusterDomain)
+	dns, warnings := podspec.DNS(pod, host, k.cfg.ClusterDNS, k.cfg.ClusterDomain)
 	for _, w := range warnings {
 		k.events.pod(pod, "", corev1.EventTypeWarning, "DNSConfigForming", "%s", w)
 	}
@@ -27,18 +30,18 @@ func (k *Kubelet) sandboxConfig(pod *corev1.Pod, attempt uint32) (*cri.PodSandbo
 		Annotations:  pod.Annotations,
 		DnsConfig:    dns,
 		LogDirectory: k.cfg.logDir(pod),
-		PortMappings: portMappings(pod),
+		PortMappings: podspec.PortMappings(pod),
 	}
 	if !pod.Spec.HostNetwork {
-		name, domain, err := hostname(pod, k.cfg.ClusterDomain)
+		name, domain, err := podspec.Hostname(pod, k.cfg.ClusterDomain)
 		if err != nil {
 			return nil, err
 		}
-		if cfg.Hostname, err = kernelHostname(pod, name, domain); err != nil {
+		if cfg.Hostname, err = podspec.KernelHostname(pod, name, domain); err != nil {
 			return nil, err
 		}
 	}
-	if cfg.Linux, err = sandboxLinux(pod, k.cgroups.Parent(cgroupPod(pod))); err != nil {
+	if cfg.Linux, err = podspec.SandboxLinux(pod, k.cgroups.Parent(cgroupPod(pod))); err != nil {
 		return nil, err
 	}
 	if k.cfg.Bundled {
@@ -58,7 +61,7 @@ func cgroupPod(pod *corev1.Pod) cgroup.Pod {
 		}
 	}
 	out := cgroup.Pod{UID: string(pod.UID), CPURequestMilli: req.Cpu().MilliValue()}
-	switch qosOf(pod) {
+	switch pods.QoS(pod) {
 	case corev1.PodQOSGuaranteed:
 		out.Class = cgroup.Guaranteed
 	case corev1.PodQOSBurstable:
@@ -88,5 +91,5 @@ func readResolvConf(path string) (*cri.DNSConfig, error) {
 		return nil, fmt.Errorf("read resolver configuration: %w", err)
 	}
 	defer f.Close()
-	return parseResolvConf(f), nil
+	return podspec.ParseResolvConf(f), nil
 }

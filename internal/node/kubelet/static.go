@@ -12,6 +12,8 @@ import (
 	"strings"
 	"time"
 
+	"sampan.dev/internal/api/pods"
+
 	"golang.org/x/sys/unix"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -195,9 +197,9 @@ func (k *Kubelet) takeStatic(pod *corev1.Pod, source, where string, data []byte)
 	if pod.Annotations == nil {
 		pod.Annotations = map[string]string{}
 	}
-	pod.Annotations[annHash] = string(pod.UID)
-	pod.Annotations[annSource] = source
-	pod.Annotations[annSeen] = k.began.Format(time.RFC3339Nano)
+	pod.Annotations[pods.AnnotationHash] = string(pod.UID)
+	pod.Annotations[pods.AnnotationSource] = source
+	pod.Annotations[pods.AnnotationSeen] = k.began.Format(time.RFC3339Nano)
 	pod.Spec.Tolerations = append(pod.Spec.Tolerations, corev1.Toleration{Operator: corev1.TolerationOpExists, Effect: corev1.TaintEffectNoExecute})
 	pod.Status = corev1.PodStatus{Phase: corev1.PodPending}
 	if kind := k.cfg.PodKind; kind != nil {

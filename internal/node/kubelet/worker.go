@@ -6,6 +6,8 @@ import (
 	"sync"
 	"time"
 
+	"sampan.dev/internal/api/pods"
+	"sampan.dev/internal/node/podstate"
 	"sampan.dev/internal/node/runtime"
 
 	corev1 "k8s.io/api/core/v1"
@@ -36,7 +38,7 @@ type worker struct {
 		gone     bool       // the hub, or the static folder, has it no longer
 		rejected *rejection // the node does not take it, or evicts it
 		status   *corev1.PodStatus
-		wait     map[string]waiting
+		wait     map[string]podstate.Waiting
 		stage    stage
 		cancelOp context.CancelFunc // of the operation under way
 		opGrace  int64              // the grace that a termination under way was begun with
@@ -48,7 +50,7 @@ type worker struct {
 	probes *probes
 
 	// Owned by the operation under way, or by run when there is none.
-	crash     backoff
+	crash     podstate.Backoff
 	pulls     map[string]*pullState
 	holds     map[string]hold   // containers that could not be made
 	heldAt    map[string]string // the run at whose end a container was last held back
@@ -65,10 +67,10 @@ type worker struct {
 type rejection struct{ reason, message string }
 
 func newWorker(k *Kubelet, pod *corev1.Pod) *worker {
-	w := &worker{k: k, uid: pod.UID, wakes: make(chan struct{}, 1), crash: backoff{}, pulls: map[string]*pullState{}, holds: map[string]hold{}, heldAt: map[string]string{}, preStop: map[string]bool{}}
+	w := &worker{k: k, uid: pod.UID, wakes: make(chan struct{}, 1), crash: podstate.Backoff{}, pulls: map[string]*pullState{}, holds: map[string]hold{}, heldAt: map[string]string{}, preStop: map[string]bool{}}
 	w.mu.pod = pod
 	w.mu.status = pod.Status.DeepCopy()
-	w.mu.wait = map[string]waiting{}
+	w.mu.wait = map[string]podstate.Waiting{}
 	w.probes = newProbes(w)
 	return w
 }
@@ -129,7 +131,7 @@ func (w *worker) current() *corev1.Pod {
 func (w *worker) graceLocked() int64 {
 	pod := w.mu.pod
 	switch {
-	case w.mu.gone && !isStatic(pod):
+	case w.mu.gone && !pods.IsStatic(pod):
 		return 1 // it was deleted by force, or while no kubelet ran: nobody waits for it
 	case pod.DeletionGracePeriodSeconds != nil:
 		return max(1, *pod.DeletionGracePeriodSeconds)
@@ -245,7 +247,7 @@ func (w *worker) turn(ctx context.Context) bool {
 			w.cleanup(ctx, pod, obs)
 			return true
 		}
-		if !isStatic(pod) {
+		if !pods.IsStatic(pod) {
 			w.k.writer.finish(ctx, pod)
 		}
 	}
@@ -269,25 +271,25 @@ func (w *worker) deadlineLocked(pod *corev1.Pod) (time.Time, bool) {
 
 // publish computes the status and hands it to the writer.
 func (w *worker) publish(ctx context.Context, pod *corev1.Pod, obs *runtime.Pod, terminal, running bool) *corev1.PodStatus {
-	f := facts{pod: pod, obs: obs, terminal: terminal, hostIPs: w.k.ips(), runtimeName: w.k.runtimeName.Load().(string), rro: w.k.rro.Load()}
-	f.readiness, f.startup = w.probes.results()
+	f := podstate.Facts{Pod: pod, Obs: obs, Terminal: terminal, HostIPs: w.k.ips(), RuntimeName: w.k.runtimeName.Load().(string), Rro: w.k.rro.Load()}
+	f.Readiness, f.Startup = w.probes.results()
 	w.mu.Lock()
 	old := w.mu.status
-	f.old, f.wait = old, w.mu.wait
-	s := podStatus(f)
+	f.Old, f.Wait = old, w.mu.wait
+	s := podstate.Status(f)
 	if r := w.mu.rejected; r != nil {
 		s.Phase, s.Reason, s.Message = corev1.PodFailed, r.reason, r.message
 		if len(obs.Sandboxes) == 0 { // it never was ours
 			s.ContainerStatuses, s.InitContainerStatuses = nil, nil
 		}
 	}
-	stamp(pod, &s, old, metav1.Now())
+	podstate.Stamp(pod, &s, old, metav1.Now())
 	w.mu.status = &s
 	gone := w.mu.gone
 	w.mu.Unlock() // before anything else is locked: the kubelet's lock is taken before a worker's
 	switch {
 	case gone:
-	case isStatic(pod):
+	case pods.IsStatic(pod):
 		w.k.mirror(ctx, pod, &s, running)
 	default:
 		w.k.writer.set(ctx, pod, &s, running)
@@ -303,7 +305,7 @@ func (w *worker) failing(name, reason, message string) {
 		delete(w.mu.wait, name)
 		return
 	}
-	w.mu.wait[name] = waiting{reason: reason, message: message}
+	w.mu.wait[name] = podstate.Waiting{Reason: reason, Message: message}
 }
 
 // jitter spreads a delay over [d, 1.5d), so that what failed together is not tried again together.

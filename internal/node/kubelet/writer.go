@@ -8,7 +8,9 @@ import (
 	"sync"
 	"time"
 
+	"sampan.dev/internal/api/pods"
 	"sampan.dev/internal/client"
+	"sampan.dev/internal/node/podstate"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
@@ -214,13 +216,13 @@ func merge(cur *corev1.Pod, ours *corev1.PodStatus, running bool) corev1.PodStat
 	turning := !ends(was) && ends(next.Phase)
 	var conditions []corev1.PodCondition
 	for _, c := range cur.Status.Conditions {
-		if !slices.Contains(ownConditions, c.Type) {
+		if !slices.Contains(podstate.OwnConditions, c.Type) {
 			conditions = append(conditions, c)
 		}
 	}
 	for _, c := range next.Conditions {
-		if slices.Contains(ownConditions, c.Type) ||
-			c.Type == corev1.DisruptionTarget && turning && !running && findCondition(conditions, c.Type) == nil {
+		if slices.Contains(podstate.OwnConditions, c.Type) ||
+			c.Type == corev1.DisruptionTarget && turning && !running && pods.FindCondition(conditions, c.Type) == nil {
 			conditions = append(conditions, c)
 		}
 	}

@@ -1,4 +1,4 @@
-package kubelet
+package pods
 
 import (
 	"strings"
@@ -9,25 +9,25 @@ import (
 
 // Annotations of static pods and their mirrors.
 const (
-	annSource = "kubernetes.io/config.source"
-	annHash   = "kubernetes.io/config.hash"
-	annSeen   = "kubernetes.io/config.seen"
-	annMirror = "kubernetes.io/config.mirror"
+	AnnotationSource = "kubernetes.io/config.source"
+	AnnotationHash   = "kubernetes.io/config.hash"
+	AnnotationSeen   = "kubernetes.io/config.seen"
+	AnnotationMirror = "kubernetes.io/config.mirror"
 )
 
-// isStatic reports whether a pod came from a file or URL rather than from the hub.
-func isStatic(pod *corev1.Pod) bool {
-	src, ok := pod.Annotations[annSource]
+// IsStatic reports whether a pod came from a file or URL rather than from the hub.
+func IsStatic(pod *corev1.Pod) bool {
+	src, ok := pod.Annotations[AnnotationSource]
 	return ok && src != "api"
 }
 
-// isMirror reports whether a pod of the hub only shows a static pod.
-func isMirror(pod *corev1.Pod) bool {
-	_, ok := pod.Annotations[annMirror]
+// IsMirror reports whether a pod of the hub only shows a static pod.
+func IsMirror(pod *corev1.Pod) bool {
+	_, ok := pod.Annotations[AnnotationMirror]
 	return ok
 }
 
-func findStatus(list []corev1.ContainerStatus, name string) *corev1.ContainerStatus {
+func FindStatus(list []corev1.ContainerStatus, name string) *corev1.ContainerStatus {
 	for i := range list {
 		if list[i].Name == name {
 			return &list[i]
@@ -36,7 +36,7 @@ func findStatus(list []corev1.ContainerStatus, name string) *corev1.ContainerSta
 	return nil
 }
 
-func findCondition(list []corev1.PodCondition, t corev1.PodConditionType) *corev1.PodCondition {
+func FindCondition(list []corev1.PodCondition, t corev1.PodConditionType) *corev1.PodCondition {
 	for i := range list {
 		if list[i].Type == t {
 			return &list[i]
@@ -45,7 +45,7 @@ func findCondition(list []corev1.PodCondition, t corev1.PodConditionType) *corev
 	return nil
 }
 
-func containerByName(list []corev1.Container, name string) *corev1.Container {
+func FindContainer(list []corev1.Container, name string) *corev1.Container {
 	for i := range list {
 		if list[i].Name == name {
 			return &list[i]
@@ -54,12 +54,12 @@ func containerByName(list []corev1.Container, name string) *corev1.Container {
 	return nil
 }
 
-// containerSpec finds a container of any sort in the spec.
-func containerSpec(pod *corev1.Pod, name string) *corev1.Container {
-	if c := containerByName(pod.Spec.Containers, name); c != nil {
+// Container finds a container of any sort in the spec.
+func Container(pod *corev1.Pod, name string) *corev1.Container {
+	if c := FindContainer(pod.Spec.Containers, name); c != nil {
 		return c
 	}
-	if c := containerByName(pod.Spec.InitContainers, name); c != nil {
+	if c := FindContainer(pod.Spec.InitContainers, name); c != nil {
 		return c
 	}
 	for i := range pod.Spec.EphemeralContainers {
@@ -70,19 +70,19 @@ func containerSpec(pod *corev1.Pod, name string) *corev1.Container {
 	return nil
 }
 
-// fieldPath names a container as events point at it.
-func fieldPath(pod *corev1.Pod, name string) string {
+// FieldPath names a container as events point at it.
+func FieldPath(pod *corev1.Pod, name string) string {
 	switch {
-	case containerByName(pod.Spec.Containers, name) != nil:
+	case FindContainer(pod.Spec.Containers, name) != nil:
 		return "spec.containers{" + name + "}"
-	case containerByName(pod.Spec.InitContainers, name) != nil:
+	case FindContainer(pod.Spec.InitContainers, name) != nil:
 		return "spec.initContainers{" + name + "}"
 	}
 	return "spec.ephemeralContainers{" + name + "}"
 }
 
-// bareID is a container id without the runtime's name before it.
-func bareID(id string) string {
+// BareID is a container id without the runtime's name before it.
+func BareID(id string) string {
 	_, after, ok := strings.Cut(id, "://")
 	if !ok {
 		return id
@@ -90,13 +90,13 @@ func bareID(id string) string {
 	return after
 }
 
-// podDesc is how messages name a pod: name_namespace(uid).
-func podDesc(pod *corev1.Pod) string {
+// Describe is how messages name a pod: name_namespace(uid).
+func Describe(pod *corev1.Pod) string {
 	return pod.Name + "_" + pod.Namespace + "(" + string(pod.UID) + ")"
 }
 
-// qosOf computes the quality of service class of a pod.
-func qosOf(pod *corev1.Pod) corev1.PodQOSClass {
+// QoS computes the quality of service class of a pod.
+func QoS(pod *corev1.Pod) corev1.PodQOSClass {
 	if pod.Status.QOSClass != "" {
 		return pod.Status.QOSClass
 	}
@@ -106,10 +106,10 @@ func qosOf(pod *corev1.Pod) corev1.PodQOSClass {
 		found := 0
 		for _, name := range []corev1.ResourceName{corev1.ResourceCPU, corev1.ResourceMemory} {
 			if q, ok := r.Requests[name]; ok && !q.IsZero() {
-				addQuantity(requests, name, q)
+				AddQuantity(requests, name, q)
 			}
 			if q, ok := r.Limits[name]; ok && !q.IsZero() {
-				addQuantity(limits, name, q)
+				AddQuantity(limits, name, q)
 				found++
 			}
 		}
@@ -144,19 +144,19 @@ func qosOf(pod *corev1.Pod) corev1.PodQOSClass {
 	return corev1.PodQOSBurstable
 }
 
-func addQuantity(list corev1.ResourceList, name corev1.ResourceName, q resource.Quantity) {
+func AddQuantity(list corev1.ResourceList, name corev1.ResourceName, q resource.Quantity) {
 	sum := list[name]
 	sum.Add(q)
 	list[name] = sum
 }
 
-// isSidecar reports whether c is a restartable init container.
-func isSidecar(c *corev1.Container) bool {
+// IsSidecar reports whether c is a restartable init container.
+func IsSidecar(c *corev1.Container) bool {
 	return c.RestartPolicy != nil && *c.RestartPolicy == corev1.ContainerRestartPolicyAlways
 }
 
-// podIPs are the addresses of a pod as its status has them, primary first.
-func podIPs(pod *corev1.Pod) []string {
+// IPs are the addresses of a pod as its status has them, primary first.
+func IPs(pod *corev1.Pod) []string {
 	var out []string
 	for _, ip := range pod.Status.PodIPs {
 		out = append(out, ip.IP)

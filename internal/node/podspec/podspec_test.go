@@ -1,4 +1,4 @@
-package kubelet
+package podspec
 
 import (
 	"fmt"
@@ -27,16 +27,16 @@ func TestEnvironment(t *testing.T) {
 	pod := podtest.Parse(t, []string{"Always", "main:a"})
 	pod.Labels = map[string]string{"l": "v"}
 	pod.Spec.NodeName = "n1"
-	src := envSources{
-		pod: pod, podIPs: []string{"10.0.0.7", "fd00::7"}, hostIPs: []string{"192.0.2.1"},
-		allocatable: podtest.Resources("cpu=3500m memory=8Gi"), services: map[string]string{"SVC_HOST": "10.96.0.1"},
-		configMap: func(name string) (*corev1.ConfigMap, error) {
+	src := EnvSources{
+		Pod: pod, PodIPs: []string{"10.0.0.7", "fd00::7"}, HostIPs: []string{"192.0.2.1"},
+		Allocatable: podtest.Resources("cpu=3500m memory=8Gi"), Services: map[string]string{"SVC_HOST": "10.96.0.1"},
+		ConfigMap: func(name string) (*corev1.ConfigMap, error) {
 			if name != "cm" {
 				return nil, apierrors.NewNotFound(schema.GroupResource{Resource: "configmap"}, name)
 			}
 			return &corev1.ConfigMap{Data: map[string]string{"k": "v", "A": "from"}}, nil
 		},
-		secret: func(name string) (*corev1.Secret, error) {
+		Secret: func(name string) (*corev1.Secret, error) {
 			return nil, apierrors.NewNotFound(schema.GroupResource{Resource: "secret"}, name)
 		},
 	}
@@ -66,7 +66,7 @@ func TestEnvironment(t *testing.T) {
 			want: "A=4 B=0 SVC_HOST=10.96.0.1"},
 	} {
 		got := ""
-		if env, err := environment(&corev1.Container{Name: "a", Env: c.env, EnvFrom: c.from}, src); err != nil {
+		if env, err := Environment(&corev1.Container{Name: "a", Env: c.env, EnvFrom: c.from}, src); err != nil {
 			got = "error: " + err.Error()
 		} else {
 			got = envText(env)
@@ -89,7 +89,7 @@ func TestServiceEnv(t *testing.T) {
 		svc("ns", "headless", "None", corev1.ServicePort{Port: 1}),
 		svc("other", "x", "10.96.0.8", corev1.ServicePort{Port: 1}),
 	}
-	with := serviceEnv(list, "ns", true)
+	with := ServiceEnvironment(list, "ns", true)
 	for k, v := range map[string]string{
 		"KUBERNETES_SERVICE_HOST": "10.96.0.1", "KUBERNETES_SERVICE_PORT": "443", "KUBERNETES_SERVICE_PORT_HTTPS": "443",
 		"KUBERNETES_PORT": "tcp://10.96.0.1:443", "KUBERNETES_PORT_443_TCP": "tcp://10.96.0.1:443", "KUBERNETES_PORT_443_TCP_PROTO": "tcp",
@@ -102,7 +102,7 @@ func TestServiceEnv(t *testing.T) {
 	if len(with) != 15 {
 		t.Errorf("%d variables: %v", len(with), with)
 	}
-	if without := serviceEnv(list, "ns", false); len(without) != 8 {
+	if without := ServiceEnvironment(list, "ns", false); len(without) != 8 {
 		t.Errorf("without links: %v", without)
 	}
 }
@@ -110,7 +110,7 @@ func TestServiceEnv(t *testing.T) {
 func TestHosts(t *testing.T) {
 	pod := podtest.Parse(t, []string{"Always", "main:a"})
 	pod.Spec.HostAliases = []corev1.HostAlias{{IP: "1.2.3.4", Hostnames: []string{"x", "y"}}}
-	got := string(hostsContent(pod, []string{"10.0.0.7"}, "p", "sub.default.svc.cluster.local", nil))
+	got := string(Hosts(pod, []string{"10.0.0.7"}, "p", "sub.default.svc.cluster.local", nil))
 	want := "# Kubernetes-managed hosts file.\n127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\nfe00::0\tip6-localnet\nfe00::0\tip6-mcastprefix\n" +
 		"fe00::1\tip6-allnodes\nfe00::2\tip6-allrouters\n10.0.0.7\tp.sub.default.svc.cluster.local\tp\n\n# Entries added by HostAliases.\n1.2.3.4\tx\ty\n"
 	if got != want {
@@ -121,25 +121,25 @@ func TestHosts(t *testing.T) {
 func TestHostname(t *testing.T) {
 	pod := podtest.Parse(t, []string{"Always", "main:a"})
 	pod.Name = strings.Repeat("a", 62) + ".b"
-	name, domain, err := hostname(pod, "cluster.local")
+	name, domain, err := Hostname(pod, "cluster.local")
 	if err != nil || name != strings.Repeat("a", 62) || domain != "" {
 		t.Error(name, domain, err)
 	}
 	yes := true
 	pod.Name, pod.Spec.Hostname, pod.Spec.Subdomain, pod.Spec.SetHostnameAsFQDN = "p", "h", "s", &yes
-	name, domain, _ = hostname(pod, "cluster.local")
-	if got, err := kernelHostname(pod, name, domain); err != nil || got != "h.s.default.svc.cluster.local" {
+	name, domain, _ = Hostname(pod, "cluster.local")
+	if got, err := KernelHostname(pod, name, domain); err != nil || got != "h.s.default.svc.cluster.local" {
 		t.Error(got, err)
 	}
 	pod.Spec.Subdomain = strings.Repeat("s", 40)
-	name, domain, _ = hostname(pod, "cluster.local")
-	if _, err := kernelHostname(pod, name, domain); err == nil {
+	name, domain, _ = Hostname(pod, "cluster.local")
+	if _, err := KernelHostname(pod, name, domain); err == nil {
 		t.Error("a name of more than 64 characters was taken")
 	}
 }
 
 func TestDNS(t *testing.T) {
-	host := parseResolvConf(strings.NewReader("# c\nnameserver 8.8.8.8\nsearch corp. .\noptions timeout:1\n"))
+	host := ParseResolvConf(strings.NewReader("# c\nnameserver 8.8.8.8\nsearch corp. .\noptions timeout:1\n"))
 	show := func(c *cri.DNSConfig) string { return fmt.Sprint(c.Servers, c.Searches, c.Options) }
 	pod := podtest.Parse(t, []string{"Always", "main:a"})
 	one := "1"
@@ -157,7 +157,7 @@ func TestDNS(t *testing.T) {
 		{policy: corev1.DNSDefault, cfg: &corev1.PodDNSConfig{Nameservers: []string{"8.8.8.8", "9.9.9.9"}}, want: "[8.8.8.8 9.9.9.9] [corp] [timeout:1]"},
 	} {
 		pod.Spec.DNSPolicy, pod.Spec.HostNetwork, pod.Spec.DNSConfig = c.policy, c.host, c.cfg
-		got, _ := dnsOf(pod, host, []string{"10.96.0.10"}, "cluster.local")
+		got, _ := DNS(pod, host, []string{"10.96.0.10"}, "cluster.local")
 		if show(got) != c.want {
 			t.Errorf("%s: got %s, want %s", c.policy, show(got), c.want)
 		}
@@ -180,7 +180,7 @@ func TestNonRoot(t *testing.T) {
 		{&one, &zero, "", ""}, {nil, &one, "", ""},
 	} {
 		got := ""
-		if err := verifyNonRoot(pod, c, &corev1.SecurityContext{RunAsNonRoot: &yes, RunAsUser: k.user}, k.uid, k.name); err != nil {
+		if err := VerifyNonRoot(pod, c, &corev1.SecurityContext{RunAsNonRoot: &yes, RunAsUser: k.user}, k.uid, k.name); err != nil {
 			got = err.Error()
 		}
 		if got != k.want {

@@ -1,9 +1,10 @@
-package kubelet
+package podstate
 
 import (
 	"cmp"
 	"slices"
 
+	"sampan.dev/internal/api/pods"
 	"sampan.dev/internal/node/probe"
 	"sampan.dev/internal/node/runtime"
 
@@ -14,21 +15,21 @@ import (
 	cri "k8s.io/cri-api/pkg/apis/runtime/v1"
 )
 
-// waiting is why a container could not be started, until it is.
-type waiting struct{ reason, message string }
+// Waiting is why a container could not be started, until it is.
+type Waiting struct{ Reason, Message string }
 
-// facts is all that a pod's status is computed from.
-type facts struct {
-	pod  *corev1.Pod
-	old  *corev1.PodStatus // the last status computed, or the hub's
-	obs  *runtime.Pod
-	wait map[string]waiting // by container name
+// Facts is all that a pod's status is computed from.
+type Facts struct {
+	Pod  *corev1.Pod
+	Old  *corev1.PodStatus // the last status computed, or the hub's
+	Obs  *runtime.Pod
+	Wait map[string]Waiting // by container name
 	// readiness and startup are probe results by container id.
-	readiness, startup map[string]probe.Result
-	terminal           bool // nothing of the pod runs any more, and nothing will
-	hostIPs            []string
-	runtimeName        string
-	rro                bool // the runtime can mount recursively read-only
+	Readiness, Startup map[string]probe.Result
+	Terminal           bool // nothing of the pod runs any more, and nothing will
+	HostIPs            []string
+	RuntimeName        string
+	Rro                bool // the runtime can mount recursively read-only
 }
 
 // Reasons of waiting and terminated containers.
@@ -38,44 +39,44 @@ const (
 	statusUnknown     = "ContainerStatusUnknown"
 )
 
-// podStatus computes the status of a pod. It does not set times of conditions or the start time: stamp does.
-func podStatus(f facts) corev1.PodStatus {
-	pod := f.pod
-	s := corev1.PodStatus{QOSClass: qosOf(pod), ObservedGeneration: pod.Generation}
-	for _, ip := range f.obs.IPs() {
+// Status computes the status of a pod. It does not set times of conditions or the start time: stamp does.
+func Status(f Facts) corev1.PodStatus {
+	pod := f.Pod
+	s := corev1.PodStatus{QOSClass: pods.QoS(pod), ObservedGeneration: pod.Generation}
+	for _, ip := range f.Obs.IPs() {
 		s.PodIPs = append(s.PodIPs, corev1.PodIP{IP: ip})
 	}
 	if len(s.PodIPs) > 0 {
 		s.PodIP = s.PodIPs[0].IP
 	}
-	s.InitContainerStatuses = f.containers(pod.Spec.InitContainers, f.old.InitContainerStatuses, true)
-	s.ContainerStatuses = f.containers(pod.Spec.Containers, f.old.ContainerStatuses, false)
+	s.InitContainerStatuses = f.containers(pod.Spec.InitContainers, f.Old.InitContainerStatuses, true)
+	s.ContainerStatuses = f.containers(pod.Spec.Containers, f.Old.ContainerStatuses, false)
 	var eph []corev1.Container
 	for i := range pod.Spec.EphemeralContainers {
 		eph = append(eph, corev1.Container(pod.Spec.EphemeralContainers[i].EphemeralContainerCommon))
 	}
-	s.EphemeralContainerStatuses = f.containers(eph, f.old.EphemeralContainerStatuses, false)
+	s.EphemeralContainerStatuses = f.containers(eph, f.Old.EphemeralContainerStatuses, false)
 	f.probed(&s)
 
 	all := append(slices.Clone(s.InitContainerStatuses), s.ContainerStatuses...)
-	s.Phase = phaseOf(pod, all, f.terminal, initialized(pod, f.obs))
-	if f.terminal && !isStatic(pod) {
+	s.Phase = phaseOf(pod, all, f.Terminal, initialized(pod, f.Obs))
+	if f.Terminal && !pods.IsStatic(pod) {
 		f.end(&s)
 	}
-	for _, old := range []*corev1.PodStatus{&pod.Status, f.old} { // no way back from a terminal phase
+	for _, old := range []*corev1.PodStatus{&pod.Status, f.Old} { // no way back from a terminal phase
 		if old.Phase == corev1.PodFailed || old.Phase == corev1.PodSucceeded {
 			s.Phase = old.Phase
 			break
 		}
 	}
-	if s.Phase == f.old.Phase {
-		s.Reason, s.Message = cmp.Or(f.old.Reason, pod.Status.Reason), cmp.Or(f.old.Message, pod.Status.Message)
+	if s.Phase == f.Old.Phase {
+		s.Reason, s.Message = cmp.Or(f.Old.Reason, pod.Status.Reason), cmp.Or(f.Old.Message, pod.Status.Message)
 	}
 	s.Conditions = conditionsOf(f, &s, all)
 	f.hostAddresses(&s)
-	s.StartTime = f.old.StartTime
-	if s.Resources = pod.Spec.Resources.DeepCopy(); f.old.Resources != nil && len(f.obs.Sandboxes) > 0 {
-		s.Resources = f.old.Resources.DeepCopy() // its groups were made with these
+	s.StartTime = f.Old.StartTime
+	if s.Resources = pod.Spec.Resources.DeepCopy(); f.Old.Resources != nil && len(f.Obs.Sandboxes) > 0 {
+		s.Resources = f.Old.Resources.DeepCopy() // its groups were made with these
 	}
 	s.AllocatedResources = allocated(pod, &s)
 	s.NominatedNodeName = pod.Status.NominatedNodeName
@@ -91,7 +92,7 @@ func allocated(pod *corev1.Pod, s *corev1.PodStatus) corev1.ResourceList {
 	given := func(list []corev1.Container, statuses []corev1.ContainerStatus) []corev1.Container {
 		out := slices.Clone(list)
 		for i := range out {
-			if st := findStatus(statuses, out[i].Name); st != nil && st.ContainerID != "" && st.Resources != nil {
+			if st := pods.FindStatus(statuses, out[i].Name); st != nil && st.ContainerID != "" && st.Resources != nil {
 				out[i].Resources.Requests, out[i].Resources.Limits = st.AllocatedResources, st.Resources.Limits
 			}
 		}
@@ -104,7 +105,7 @@ func allocated(pod *corev1.Pod, s *corev1.PodStatus) corev1.ResourceList {
 
 // end makes the status of a pod that is over: it succeeded or failed, and containers of which nothing is known count as
 // failed once the pod was initialized. Init containers that were never reached stay as they are.
-func (f *facts) end(s *corev1.PodStatus) {
+func (f *Facts) end(s *corev1.PodStatus) {
 	if s.Phase != corev1.PodSucceeded {
 		s.Phase = corev1.PodFailed
 	}
@@ -117,7 +118,7 @@ func (f *facts) end(s *corev1.PodStatus) {
 	}
 	list := s.InitContainerStatuses
 	reached := len(list)
-	if !initialized(f.pod, f.obs) && !anyMainCreated(f.pod, f.obs) {
+	if !initialized(f.Pod, f.Obs) && !anyMainCreated(f.Pod, f.Obs) {
 		for reached > 0 && list[reached-1].State.Terminated == nil && list[reached-1].LastTerminationState.Terminated == nil && list[reached-1].State.Running == nil {
 			reached--
 		}
@@ -125,44 +126,44 @@ func (f *facts) end(s *corev1.PodStatus) {
 	for i := range list[:reached] {
 		lost(&list[i])
 	}
-	if len(list) == 0 || anyMainCreated(f.pod, f.obs) {
+	if len(list) == 0 || anyMainCreated(f.Pod, f.Obs) {
 		for i := range s.ContainerStatuses {
 			lost(&s.ContainerStatuses[i])
 		}
 	}
 }
 
-func (f *facts) hostAddresses(s *corev1.PodStatus) {
-	if len(f.hostIPs) == 0 {
+func (f *Facts) hostAddresses(s *corev1.PodStatus) {
+	if len(f.HostIPs) == 0 {
 		return
 	}
-	s.HostIP = f.hostIPs[0]
-	for _, ip := range f.hostIPs {
+	s.HostIP = f.HostIPs[0]
+	for _, ip := range f.HostIPs {
 		s.HostIPs = append(s.HostIPs, corev1.HostIP{IP: ip})
 	}
-	if f.pod.Spec.HostNetwork && s.PodIP == "" {
-		s.PodIP = f.hostIPs[0]
-		for _, ip := range f.hostIPs {
+	if f.Pod.Spec.HostNetwork && s.PodIP == "" {
+		s.PodIP = f.HostIPs[0]
+		for _, ip := range f.HostIPs {
 			s.PodIPs = append(s.PodIPs, corev1.PodIP{IP: ip})
 		}
 	}
 }
 
 // probed sets started and ready.
-func (f *facts) probed(s *corev1.PodStatus) {
+func (f *Facts) probed(s *corev1.PodStatus) {
 	set := func(list, old []corev1.ContainerStatus, specs []corev1.Container, initContainers bool) {
 		for i := range list {
 			st := &list[i]
-			spec := containerByName(specs, st.Name)
+			spec := pods.FindContainer(specs, st.Name)
 			if spec == nil {
 				continue
 			}
-			id := bareID(st.ContainerID)
-			was := findStatus(old, st.Name)
+			id := pods.BareID(st.ContainerID)
+			was := pods.FindStatus(old, st.Name)
 			same := was != nil && was.ContainerID == st.ContainerID // for what a restart of ours forgot
 			started := false
 			if st.State.Running != nil {
-				r, known := f.startup[id]
+				r, known := f.Startup[id]
 				switch {
 				case known:
 					started = r == probe.Success
@@ -173,14 +174,14 @@ func (f *facts) probed(s *corev1.PodStatus) {
 				}
 			}
 			st.Started, st.Ready = &started, false
-			if initContainers && !isSidecar(spec) {
+			if initContainers && !pods.IsSidecar(spec) {
 				st.Ready = st.State.Terminated != nil && st.State.Terminated.ExitCode == 0
 				continue
 			}
 			if !started {
 				continue
 			}
-			r, known := f.readiness[id]
+			r, known := f.Readiness[id]
 			switch {
 			case known:
 				st.Ready = r == probe.Success
@@ -191,20 +192,20 @@ func (f *facts) probed(s *corev1.PodStatus) {
 			}
 		}
 	}
-	set(s.InitContainerStatuses, f.old.InitContainerStatuses, f.pod.Spec.InitContainers, true)
-	set(s.ContainerStatuses, f.old.ContainerStatuses, f.pod.Spec.Containers, false)
+	set(s.InitContainerStatuses, f.Old.InitContainerStatuses, f.Pod.Spec.InitContainers, true)
+	set(s.ContainerStatuses, f.Old.ContainerStatuses, f.Pod.Spec.Containers, false)
 }
 
 // containers computes the statuses of one list of containers.
-func (f *facts) containers(specs []corev1.Container, old []corev1.ContainerStatus, initList bool) []corev1.ContainerStatus {
+func (f *Facts) containers(specs []corev1.Container, old []corev1.ContainerStatus, initList bool) []corev1.ContainerStatus {
 	if len(specs) == 0 {
 		return nil
 	}
-	hasInit := len(f.pod.Spec.InitContainers) > 0
+	hasInit := len(f.Pod.Spec.InitContainers) > 0
 	out := make([]corev1.ContainerStatus, 0, len(specs))
 	for i := range specs {
 		spec := &specs[i]
-		was := findStatus(old, spec.Name)
+		was := pods.FindStatus(old, spec.Name)
 		st := f.initial(spec, was, hasInit)
 		runs := f.runs(spec.Name)
 		switch {
@@ -227,10 +228,10 @@ func (f *facts) containers(specs []corev1.Container, old []corev1.ContainerStatu
 
 // runs are the runs of a container that the runtime knows, newest first. One that is made but not started is none yet: the
 // status of before holds until it is.
-func (f *facts) runs(name string) []*runtime.Container {
+func (f *Facts) runs(name string) []*runtime.Container {
 	var out []*runtime.Container
-	for i := range f.obs.Containers {
-		if c := &f.obs.Containers[i]; c.Name == name && c.State != runtime.Created {
+	for i := range f.Obs.Containers {
+		if c := &f.Obs.Containers[i]; c.Name == name && c.State != runtime.Created {
 			out = append(out, c)
 		}
 	}
@@ -238,7 +239,7 @@ func (f *facts) runs(name string) []*runtime.Container {
 }
 
 // initial is the status before looking at the runtime.
-func (f *facts) initial(spec *corev1.Container, was *corev1.ContainerStatus, hasInit bool) corev1.ContainerStatus {
+func (f *Facts) initial(spec *corev1.Container, was *corev1.ContainerStatus, hasInit bool) corev1.ContainerStatus {
 	reason := containerCreating
 	if hasInit {
 		reason = podInitializing
@@ -250,7 +251,7 @@ func (f *facts) initial(spec *corev1.Container, was *corev1.ContainerStatus, has
 		if m.ReadOnly {
 			mode := corev1.RecursiveReadOnlyDisabled
 			if m.RecursiveReadOnly != nil && (*m.RecursiveReadOnly == corev1.RecursiveReadOnlyEnabled ||
-				*m.RecursiveReadOnly == corev1.RecursiveReadOnlyIfPossible && f.rro) {
+				*m.RecursiveReadOnly == corev1.RecursiveReadOnlyIfPossible && f.Rro) {
 				mode = corev1.RecursiveReadOnlyEnabled
 			}
 			vm.RecursiveReadOnly = &mode
@@ -269,22 +270,22 @@ func (f *facts) initial(spec *corev1.Container, was *corev1.ContainerStatus, has
 
 // vanished accounts for a container that the runtime does not know any more though it ran: it must not look as if it had
 // never run, or a pod that runs once would run twice.
-func (f *facts) vanished(st *corev1.ContainerStatus, was *corev1.ContainerStatus, hasInit bool) {
+func (f *Facts) vanished(st *corev1.ContainerStatus, was *corev1.ContainerStatus, hasInit bool) {
 	if was.State.Running == nil || st.LastTerminationState.Terminated != nil {
 		return
 	}
 	st.LastTerminationState.Terminated = &corev1.ContainerStateTerminated{Reason: statusUnknown, ExitCode: 137,
 		Message: "The container could not be located when the pod was deleted.  The container used to be Running"}
-	if f.pod.DeletionTimestamp == nil {
+	if f.Pod.DeletionTimestamp == nil {
 		st.RestartCount++
 	}
 }
 
 // seen is the status of a container that the runtime knows.
-func (f *facts) seen(spec *corev1.Container, c *runtime.Container, was *corev1.ContainerStatus, base corev1.ContainerStatus) corev1.ContainerStatus {
+func (f *Facts) seen(spec *corev1.Container, c *runtime.Container, was *corev1.ContainerStatus, base corev1.ContainerStatus) corev1.ContainerStatus {
 	st := corev1.ContainerStatus{
 		Name: c.Name, RestartCount: int32(c.RestartCount), Image: c.Image, ImageID: c.ImageRef,
-		ContainerID: f.runtimeName + "://" + c.ID, VolumeMounts: base.VolumeMounts, State: f.state(c, was),
+		ContainerID: f.RuntimeName + "://" + c.ID, VolumeMounts: base.VolumeMounts, State: f.state(c, was),
 	}
 	given := spec.Resources
 	if was != nil && was.ContainerID == st.ContainerID && was.Resources != nil {
@@ -307,7 +308,7 @@ func (f *facts) seen(spec *corev1.Container, c *runtime.Container, was *corev1.C
 	return st
 }
 
-func (f *facts) state(c *runtime.Container, was *corev1.ContainerStatus) corev1.ContainerState {
+func (f *Facts) state(c *runtime.Container, was *corev1.ContainerStatus) corev1.ContainerState {
 	switch {
 	case c.State == runtime.Running:
 		return corev1.ContainerState{Running: &corev1.ContainerStateRunning{StartedAt: metav1.NewTime(c.StartedAt)}}
@@ -315,7 +316,7 @@ func (f *facts) state(c *runtime.Container, was *corev1.ContainerStatus) corev1.
 		return corev1.ContainerState{Terminated: &corev1.ContainerStateTerminated{
 			ExitCode: c.ExitCode, Reason: c.Reason, Message: c.Message,
 			StartedAt: metav1.NewTime(c.StartedAt), FinishedAt: metav1.NewTime(c.FinishedAt),
-			ContainerID: f.runtimeName + "://" + c.ID,
+			ContainerID: f.RuntimeName + "://" + c.ID,
 		}}
 	case c.State == runtime.Unknown && was != nil && was.State.Running != nil:
 		return corev1.ContainerState{Terminated: &corev1.ContainerStateTerminated{Reason: statusUnknown, ExitCode: 137,
@@ -325,30 +326,30 @@ func (f *facts) state(c *runtime.Container, was *corev1.ContainerStatus) corev1.
 }
 
 // waits shows a container as waiting, with the reason why it could not be started, when the next step will try again.
-func (f *facts) waits(spec *corev1.Container, st *corev1.ContainerStatus, initList bool) {
-	s := f.obs.Container(spec.Name)
+func (f *Facts) waits(spec *corev1.Container, st *corev1.ContainerStatus, initList bool) {
+	s := f.Obs.Container(spec.Name)
 	if initList {
 		if s != nil && s.State == runtime.Exited && s.ExitCode == 0 {
 			return
 		}
-		if s == nil && anyMainCreated(f.pod, f.obs) && !isSidecar(spec) && st.State.Waiting != nil {
+		if s == nil && anyMainCreated(f.Pod, f.Obs) && !pods.IsSidecar(spec) && st.State.Waiting != nil {
 			st.State = corev1.ContainerState{Terminated: &corev1.ContainerStateTerminated{Reason: "Completed",
 				Message: "Unable to get init container status from container runtime and pod has been initialized, treat it as exited normally"}}
 			return
 		}
 	}
-	w, failed := f.wait[spec.Name]
-	if !failed || !shouldRun(f.pod, spec, f.obs) {
+	w, failed := f.Wait[spec.Name]
+	if !failed || !shouldRun(f.Pod, spec, f.Obs) {
 		return
 	}
 	if st.State.Terminated != nil {
 		st.LastTerminationState = st.State
 	}
-	st.State = corev1.ContainerState{Waiting: &corev1.ContainerStateWaiting{Reason: w.reason, Message: w.message}}
+	st.State = corev1.ContainerState{Waiting: &corev1.ContainerStateWaiting{Reason: w.Reason, Message: w.Message}}
 }
 
 // resources are what the runtime enforces, by what it says of a running container, else what the container was given.
-func (f *facts) resources(given corev1.ResourceRequirements, c *runtime.Container) *corev1.ResourceRequirements {
+func (f *Facts) resources(given corev1.ResourceRequirements, c *runtime.Container) *corev1.ResourceRequirements {
 	r := given.DeepCopy()
 	if c.State != runtime.Running || c.Resources == nil {
 		return r

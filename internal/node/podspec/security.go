@@ -1,10 +1,12 @@
-package kubelet
+package podspec
 
 import (
 	"fmt"
 	"math"
 	"path/filepath"
 	"strings"
+
+	"sampan.dev/internal/api/pods"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/util/validation"
@@ -18,8 +20,8 @@ var (
 	readonlyPaths = []string{"/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"}
 )
 
-// effective merges a pod's security context into a container's; the container's fields win.
-func effective(pod *corev1.Pod, c *corev1.Container) *corev1.SecurityContext {
+// EffectiveSecurity merges a pod's security context into a container's; the container's fields win.
+func EffectiveSecurity(pod *corev1.Pod, c *corev1.Container) *corev1.SecurityContext {
 	out := &corev1.SecurityContext{}
 	if c.SecurityContext != nil {
 		out = c.SecurityContext.DeepCopy()
@@ -41,34 +43,34 @@ func inherit[T any](field **T, from *T) {
 	}
 }
 
-// verifyNonRoot refuses a container that would run as root though it must not. uid and user are the image's.
-func verifyNonRoot(pod *corev1.Pod, c *corev1.Container, sc *corev1.SecurityContext, uid *int64, user string) error {
+// VerifyNonRoot refuses a container that would run as root though it must not. uid and user are the image's.
+func VerifyNonRoot(pod *corev1.Pod, c *corev1.Container, sc *corev1.SecurityContext, uid *int64, user string) error {
 	if !optional(sc.RunAsNonRoot) {
 		return nil
 	}
 	if sc.RunAsUser != nil {
 		if *sc.RunAsUser == 0 {
-			return fmt.Errorf("container's runAsUser breaks non-root policy (pod: %q, container: %s)", podDesc(pod), c.Name)
+			return fmt.Errorf("container's runAsUser breaks non-root policy (pod: %q, container: %s)", pods.Describe(pod), c.Name)
 		}
 		return nil
 	}
 	switch {
 	case uid == nil && user != "":
-		return fmt.Errorf("container has runAsNonRoot and image has non-numeric user (%s), cannot verify user is non-root (pod: %q, container: %s)", user, podDesc(pod), c.Name)
+		return fmt.Errorf("container has runAsNonRoot and image has non-numeric user (%s), cannot verify user is non-root (pod: %q, container: %s)", user, pods.Describe(pod), c.Name)
 	case uid != nil && *uid == 0:
-		return fmt.Errorf("container has runAsNonRoot and image will run as root (pod: %q, container: %s)", podDesc(pod), c.Name)
+		return fmt.Errorf("container has runAsNonRoot and image will run as root (pod: %q, container: %s)", pods.Describe(pod), c.Name)
 	case uid != nil:
 		if errs := validation.IsValidUserID(*uid); len(errs) > 0 {
 			return fmt.Errorf("container has runAsNonRoot and image has an invalid user id (%d). (Must be 1-(%d)): %s (pod: %q, container: %s)",
-				*uid, math.MaxInt32, strings.Join(errs, "; "), podDesc(pod), c.Name)
+				*uid, math.MaxInt32, strings.Join(errs, "; "), pods.Describe(pod), c.Name)
 		}
 	}
 	return nil
 }
 
-// containerSecurity is the CRI form of a container's security context. target is the container whose process namespace an
+// ContainerSecurity is the CRI form of a container's security context. target is the container whose process namespace an
 // ephemeral container joins, or "".
-func containerSecurity(pod *corev1.Pod, sc *corev1.SecurityContext, uid *int64, user, target, seccompRoot string) (*cri.LinuxContainerSecurityContext, error) {
+func ContainerSecurity(pod *corev1.Pod, sc *corev1.SecurityContext, uid *int64, user, target, seccompRoot string) (*cri.LinuxContainerSecurityContext, error) {
 	out := &cri.LinuxContainerSecurityContext{NamespaceOptions: namespaces(pod), NoNewPrivs: sc.AllowPrivilegeEscalation != nil && !*sc.AllowPrivilegeEscalation}
 	if caps := sc.Capabilities; caps != nil {
 		out.Capabilities = &cri.Capability{}

@@ -1,4 +1,4 @@
-package kubelet
+package podspec
 
 import (
 	"bufio"
@@ -6,6 +6,8 @@ import (
 	"io"
 	"sort"
 	"strings"
+
+	"sampan.dev/internal/api/pods"
 
 	corev1 "k8s.io/api/core/v1"
 	cri "k8s.io/cri-api/pkg/apis/runtime/v1"
@@ -18,9 +20,9 @@ const (
 	maxSearchChars = 2048
 )
 
-// dnsOf computes the resolver configuration of a pod from its policy and the node's own. Warnings are for events
+// DNS computes the resolver configuration of a pod from its policy and the node's own. Warnings are for events
 // (reason DNSConfigForming).
-func dnsOf(pod *corev1.Pod, host *cri.DNSConfig, clusterDNS []string, clusterDomain string) (out *cri.DNSConfig, warnings []string) {
+func DNS(pod *corev1.Pod, host *cri.DNSConfig, clusterDNS []string, clusterDomain string) (out *cri.DNSConfig, warnings []string) {
 	out = &cri.DNSConfig{Servers: host.Servers, Searches: host.Searches, Options: host.Options}
 	policy := pod.Spec.DNSPolicy
 	if policy == corev1.DNSClusterFirst && pod.Spec.HostNetwork {
@@ -32,7 +34,7 @@ func dnsOf(pod *corev1.Pod, host *cri.DNSConfig, clusterDNS []string, clusterDom
 	case policy == corev1.DNSDefault:
 	case len(clusterDNS) == 0:
 		warnings = append(warnings, fmt.Sprintf("pod: %q. kubelet does not have ClusterDNS IP configured and cannot create Pod using %q policy. Falling back to %q policy.",
-			podDesc(pod), corev1.DNSClusterFirst, corev1.DNSDefault))
+			pods.Describe(pod), corev1.DNSClusterFirst, corev1.DNSDefault))
 	default:
 		out.Servers = clusterDNS
 		out.Searches = unique([]string{pod.Namespace + ".svc." + clusterDomain, "svc." + clusterDomain, clusterDomain}, host.Searches)
@@ -102,7 +104,7 @@ func mergeOptions(base []string, more []corev1.PodDNSConfigOption) []string {
 	return out
 }
 
-func parseResolvConf(r io.Reader) *cri.DNSConfig {
+func ParseResolvConf(r io.Reader) *cri.DNSConfig {
 	out := &cri.DNSConfig{}
 	for sc := bufio.NewScanner(io.LimitReader(r, 10<<20)); sc.Scan(); {
 		f := strings.Fields(sc.Text())

@@ -1,4 +1,4 @@
-package kubelet
+package podspec
 
 import (
 	"cmp"
@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 
+	"sampan.dev/internal/api/pods"
 	"sampan.dev/internal/node/probe"
 
 	corev1 "k8s.io/api/core/v1"
@@ -15,21 +16,21 @@ import (
 	cri "k8s.io/cri-api/pkg/apis/runtime/v1"
 )
 
-// envSources is where the environment of a container comes from.
-type envSources struct {
-	pod             *corev1.Pod
-	podIPs, hostIPs []string
-	allocatable     corev1.ResourceList
-	services        map[string]string
-	configMap       func(name string) (*corev1.ConfigMap, error)
-	secret          func(name string) (*corev1.Secret, error)
+// EnvSources is where the environment of a container comes from.
+type EnvSources struct {
+	Pod             *corev1.Pod
+	PodIPs, HostIPs []string
+	Allocatable     corev1.ResourceList
+	Services        map[string]string
+	ConfigMap       func(name string) (*corev1.ConfigMap, error)
+	Secret          func(name string) (*corev1.Secret, error)
 	// file reads a variable out of an env file in a volume; ok is false when the file has no such key.
-	file func(ref *corev1.FileKeySelector) (value string, ok bool, err error)
+	File func(ref *corev1.FileKeySelector) (value string, ok bool, err error)
 }
 
-// environment computes the variables of a container, sorted by name: service variables, then envFrom, then env, later
+// Environment computes the variables of a container, sorted by name: service variables, then envFrom, then env, later
 // ones overriding. Errors are those that the API shows as CreateContainerConfigError.
-func environment(c *corev1.Container, src envSources) ([]*cri.KeyValue, error) {
+func Environment(c *corev1.Container, src EnvSources) ([]*cri.KeyValue, error) {
 	vars := map[string]string{}
 	if err := envFrom(c, src, vars); err != nil {
 		return nil, err
@@ -38,7 +39,7 @@ func environment(c *corev1.Container, src envSources) ([]*cri.KeyValue, error) {
 		if v, ok := vars[name]; ok {
 			return v, true
 		}
-		v, ok := src.services[name]
+		v, ok := src.Services[name]
 		return v, ok
 	}
 	for i := range c.Env {
@@ -59,7 +60,7 @@ func environment(c *corev1.Container, src envSources) ([]*cri.KeyValue, error) {
 		}
 		vars[e.Name] = value
 	}
-	for k, v := range src.services {
+	for k, v := range src.Services {
 		if _, ok := vars[k]; !ok {
 			vars[k] = v
 		}
@@ -74,11 +75,11 @@ func environment(c *corev1.Container, src envSources) ([]*cri.KeyValue, error) {
 
 func optional(b *bool) bool { return b != nil && *b }
 
-func envFrom(c *corev1.Container, src envSources, vars map[string]string) error {
+func envFrom(c *corev1.Container, src EnvSources, vars map[string]string) error {
 	for i := range c.EnvFrom {
 		switch from := &c.EnvFrom[i]; {
 		case from.ConfigMapRef != nil:
-			cm, err := src.configMap(from.ConfigMapRef.Name)
+			cm, err := src.ConfigMap(from.ConfigMapRef.Name)
 			if apierrors.IsNotFound(err) && optional(from.ConfigMapRef.Optional) {
 				continue
 			}
@@ -89,7 +90,7 @@ func envFrom(c *corev1.Container, src envSources, vars map[string]string) error 
 				vars[from.Prefix+k] = v
 			}
 		case from.SecretRef != nil:
-			s, err := src.secret(from.SecretRef.Name)
+			s, err := src.Secret(from.SecretRef.Name)
 			if apierrors.IsNotFound(err) && optional(from.SecretRef.Optional) {
 				continue
 			}
@@ -105,23 +106,23 @@ func envFrom(c *corev1.Container, src envSources, vars map[string]string) error 
 }
 
 // envValue resolves a variable that comes from elsewhere; skip says to leave it out.
-func envValue(from *corev1.EnvVarSource, c *corev1.Container, src envSources) (value string, skip bool, err error) {
+func envValue(from *corev1.EnvVarSource, c *corev1.Container, src EnvSources) (value string, skip bool, err error) {
 	switch {
 	case from.FieldRef != nil:
-		value, err = fieldValue(src.pod, from.FieldRef.FieldPath, src.podIPs, src.hostIPs)
+		value, err = FieldValue(src.Pod, from.FieldRef.FieldPath, src.PodIPs, src.HostIPs)
 		return value, false, err
 	case from.ResourceFieldRef != nil:
 		of := c
 		if name := from.ResourceFieldRef.ContainerName; name != "" && name != c.Name {
-			if of = containerSpec(src.pod, name); of == nil {
+			if of = pods.Container(src.Pod, name); of == nil {
 				return "", false, fmt.Errorf("container %s not found", name)
 			}
 		}
-		value, err = resourceValue(from.ResourceFieldRef, of, src.allocatable)
+		value, err = ResourceValue(from.ResourceFieldRef, of, src.Allocatable)
 		return value, false, err
 	case from.ConfigMapKeyRef != nil:
 		ref := from.ConfigMapKeyRef
-		cm, err := src.configMap(ref.Name)
+		cm, err := src.ConfigMap(ref.Name)
 		if err != nil {
 			skip = apierrors.IsNotFound(err) && optional(ref.Optional)
 			return "", skip, unless(skip, err)
@@ -129,12 +130,12 @@ func envValue(from *corev1.EnvVarSource, c *corev1.Container, src envSources) (v
 		value, ok := cm.Data[ref.Key]
 		if !ok {
 			return "", optional(ref.Optional), unless(optional(ref.Optional),
-				fmt.Errorf("couldn't find key %v in ConfigMap %v/%v", ref.Key, src.pod.Namespace, ref.Name))
+				fmt.Errorf("couldn't find key %v in ConfigMap %v/%v", ref.Key, src.Pod.Namespace, ref.Name))
 		}
 		return value, false, nil
 	case from.SecretKeyRef != nil:
 		ref := from.SecretKeyRef
-		s, err := src.secret(ref.Name)
+		s, err := src.Secret(ref.Name)
 		if err != nil {
 			skip = apierrors.IsNotFound(err) && optional(ref.Optional)
 			return "", skip, unless(skip, err)
@@ -142,11 +143,11 @@ func envValue(from *corev1.EnvVarSource, c *corev1.Container, src envSources) (v
 		data, ok := s.Data[ref.Key]
 		if !ok {
 			return "", optional(ref.Optional), unless(optional(ref.Optional),
-				fmt.Errorf("couldn't find key %v in Secret %v/%v", ref.Key, src.pod.Namespace, ref.Name))
+				fmt.Errorf("couldn't find key %v in Secret %v/%v", ref.Key, src.Pod.Namespace, ref.Name))
 		}
 		return string(data), false, nil
 	case from.FileKeyRef != nil:
-		value, ok, err := src.file(from.FileKeyRef)
+		value, ok, err := src.File(from.FileKeyRef)
 		if err == nil && !ok && !optional(from.FileKeyRef.Optional) {
 			err = fmt.Errorf("environment variable key %q not found in file %q", from.FileKeyRef.Key, from.FileKeyRef.Path)
 		}
@@ -162,9 +163,9 @@ func unless(skip bool, err error) error {
 	return err
 }
 
-// serviceEnv makes the variables that name services (docker links' form): the kubernetes service of the default namespace
+// ServiceEnvironment makes the variables that name services (docker links' form): the kubernetes service of the default namespace
 // always, those of the pod's namespace when links is set. Headless services have none.
-func serviceEnv(services []*corev1.Service, namespace string, links bool) map[string]string {
+func ServiceEnvironment(services []*corev1.Service, namespace string, links bool) map[string]string {
 	chosen := map[string]*corev1.Service{}
 	for _, s := range services {
 		if s.Spec.ClusterIP == "" || s.Spec.ClusterIP == corev1.ClusterIPNone {

@@ -1,4 +1,4 @@
-package kubelet
+package podstate
 
 import (
 	"bufio"
@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"sampan.dev/internal/api/pods"
 	"sampan.dev/internal/api/pods/podtest"
 	"sampan.dev/internal/node/runtime"
 
@@ -22,7 +23,7 @@ func statusText(pod *corev1.Pod, s *corev1.PodStatus) string {
 		t    corev1.PodConditionType
 		flag string
 	}{{corev1.PodReadyToStartContainers, "s"}, {corev1.PodInitialized, "i"}, {corev1.ContainersReady, "c"}, {corev1.PodReady, "r"}} {
-		if findCondition(s.Conditions, c.t).Status == corev1.ConditionTrue {
+		if pods.FindCondition(s.Conditions, c.t).Status == corev1.ConditionTrue {
 			flags += c.flag
 		}
 	}
@@ -55,7 +56,7 @@ func TestStatus(t *testing.T) {
 	}
 	defer f.Close()
 	var name string
-	var fs facts
+	var fs Facts
 	cases := 0
 	for sc := bufio.NewScanner(f); sc.Scan(); {
 		verb, rest, _ := strings.Cut(strings.TrimSpace(sc.Text()), " ")
@@ -63,18 +64,18 @@ func TestStatus(t *testing.T) {
 		case "case":
 			name = rest
 		case "pod":
-			fs = facts{pod: podtest.Parse(t, strings.Fields(rest)), old: &corev1.PodStatus{}, runtimeName: "x"}
+			fs = Facts{Pod: podtest.Parse(t, strings.Fields(rest)), Old: &corev1.PodStatus{}, RuntimeName: "x"}
 		case "obs":
 			words := strings.Fields(rest)
-			if fs.terminal = words[len(words)-1] == "done"; fs.terminal {
+			if fs.Terminal = words[len(words)-1] == "done"; fs.Terminal {
 				words = words[:len(words)-1]
 			}
-			v := parseObs(t, fs.pod, words)
-			fs.obs, fs.startup = v.obs, v.startup
+			v := parseObs(t, fs.Pod, words)
+			fs.Obs, fs.Startup = v.Obs, v.Startup
 		case "want":
 			cases++
-			s := podStatus(fs)
-			if got := statusText(fs.pod, &s); got != rest {
+			s := Status(fs)
+			if got := statusText(fs.Pod, &s); got != rest {
 				t.Errorf("%s:\n got %s\nwant %s", name, got, rest)
 			}
 		}
@@ -88,7 +89,7 @@ func TestStatusKeepsWhatTheRuntimeForgot(t *testing.T) {
 	pod := podtest.Parse(t, []string{"Never", "main:a"})
 	old := &corev1.PodStatus{Phase: corev1.PodRunning, ContainerStatuses: []corev1.ContainerStatus{{Name: "a", ContainerID: "x://1",
 		State: corev1.ContainerState{Running: &corev1.ContainerStateRunning{}}}}}
-	s := podStatus(facts{pod: pod, old: old, obs: &runtime.Pod{}})
+	s := Status(Facts{Pod: pod, Old: old, Obs: &runtime.Pod{}})
 	st := s.ContainerStatuses[0]
 	if st.LastTerminationState.Terminated == nil || st.LastTerminationState.Terminated.ExitCode != 137 || st.RestartCount != 1 {
 		t.Errorf("%+v", st)
@@ -101,7 +102,7 @@ func TestStatusKeepsWhatTheRuntimeForgot(t *testing.T) {
 func TestStatusShowsWhyAContainerWaits(t *testing.T) {
 	pod := podtest.Parse(t, []string{"Always", "main:a"})
 	v := parseObs(t, pod, []string{"ready", "a=exited:1"})
-	s := podStatus(facts{pod: pod, old: &corev1.PodStatus{}, obs: v.obs, wait: map[string]waiting{"a": {reason: "CrashLoopBackOff", message: "back-off"}}})
+	s := Status(Facts{Pod: pod, Old: &corev1.PodStatus{}, Obs: v.Obs, Wait: map[string]Waiting{"a": {Reason: "CrashLoopBackOff", Message: "back-off"}}})
 	st := s.ContainerStatuses[0]
 	if st.State.Waiting == nil || st.State.Waiting.Reason != "CrashLoopBackOff" || st.LastTerminationState.Terminated == nil || s.Phase != corev1.PodRunning {
 		t.Errorf("%s %+v", s.Phase, st)
@@ -111,15 +112,15 @@ func TestStatusShowsWhyAContainerWaits(t *testing.T) {
 func TestReadinessGates(t *testing.T) {
 	pod := podtest.Parse(t, []string{"Always", "main:a"})
 	pod.Spec.ReadinessGates = []corev1.PodReadinessGate{{ConditionType: "x/gate"}}
-	obs := parseObs(t, pod, []string{"ready", "a=running"}).obs
-	s := podStatus(facts{pod: pod, old: &corev1.PodStatus{}, obs: obs})
-	c := findCondition(s.Conditions, corev1.PodReady)
+	obs := parseObs(t, pod, []string{"ready", "a=running"}).Obs
+	s := Status(Facts{Pod: pod, Old: &corev1.PodStatus{}, Obs: obs})
+	c := pods.FindCondition(s.Conditions, corev1.PodReady)
 	if c.Status != corev1.ConditionFalse || c.Reason != "ReadinessGatesNotReady" || c.Message != `corresponding condition of pod readiness gate "x/gate" does not exist.` {
 		t.Errorf("%+v", c)
 	}
 	pod.Status.Conditions = []corev1.PodCondition{{Type: "x/gate", Status: corev1.ConditionTrue}}
-	s = podStatus(facts{pod: pod, old: &corev1.PodStatus{}, obs: obs})
-	if findCondition(s.Conditions, corev1.PodReady).Status != corev1.ConditionTrue {
+	s = Status(Facts{Pod: pod, Old: &corev1.PodStatus{}, Obs: obs})
+	if pods.FindCondition(s.Conditions, corev1.PodReady).Status != corev1.ConditionTrue {
 		t.Error("the gate is open and the pod not ready")
 	}
 }
@@ -127,15 +128,15 @@ func TestReadinessGates(t *testing.T) {
 func TestStampKeepsTransitionTimes(t *testing.T) {
 	pod := podtest.Parse(t, []string{"Always", "main:a"})
 	at := metav1.NewTime(time.Unix(100, 0))
-	s := podStatus(facts{pod: pod, old: &corev1.PodStatus{}, obs: &runtime.Pod{}})
-	stamp(pod, &s, &corev1.PodStatus{}, at)
+	s := Status(Facts{Pod: pod, Old: &corev1.PodStatus{}, Obs: &runtime.Pod{}})
+	Stamp(pod, &s, &corev1.PodStatus{}, at)
 	later := metav1.NewTime(time.Unix(200, 0))
-	n := podStatus(facts{pod: pod, old: &s, obs: parseObs(t, pod, []string{"ready", "a=running"}).obs})
-	stamp(pod, &n, &s, later)
-	if got := findCondition(n.Conditions, corev1.PodScheduled).LastTransitionTime; !got.Equal(&at) {
+	n := Status(Facts{Pod: pod, Old: &s, Obs: parseObs(t, pod, []string{"ready", "a=running"}).Obs})
+	Stamp(pod, &n, &s, later)
+	if got := pods.FindCondition(n.Conditions, corev1.PodScheduled).LastTransitionTime; !got.Equal(&at) {
 		t.Errorf("PodScheduled moved to %v", got)
 	}
-	if got := findCondition(n.Conditions, corev1.PodReady).LastTransitionTime; !got.Equal(&later) {
+	if got := pods.FindCondition(n.Conditions, corev1.PodReady).LastTransitionTime; !got.Equal(&later) {
 		t.Errorf("Ready did not move: %v", got)
 	}
 	if !n.StartTime.Equal(&at) {

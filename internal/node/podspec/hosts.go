@@ -1,4 +1,4 @@
-package kubelet
+package podspec
 
 import (
 	"bytes"
@@ -11,8 +11,8 @@ import (
 
 const hostnameMax = 63
 
-// hostname returns the host name and domain that a pod has for itself. The domain is empty without a subdomain.
-func hostname(pod *corev1.Pod, clusterDomain string) (name, domain string, err error) {
+// Hostname returns the host name and domain that a pod has for itself. The domain is empty without a subdomain.
+func Hostname(pod *corev1.Pod, clusterDomain string) (name, domain string, err error) {
 	if o := pod.Spec.HostnameOverride; o != nil {
 		if msgs := validation.IsDNS1123Subdomain(*o); len(msgs) != 0 {
 			return "", "", fmt.Errorf("pod HostnameOverride %q is not a valid DNS subdomain: %s", *o, strings.Join(msgs, ";"))
@@ -50,8 +50,8 @@ func cutHostname(pod, name string) (string, error) {
 	return name, nil
 }
 
-// kernelHostname is what the sandbox's UTS namespace is given.
-func kernelHostname(pod *corev1.Pod, name, domain string) (string, error) {
+// KernelHostname is what the sandbox's UTS namespace is given.
+func KernelHostname(pod *corev1.Pod, name, domain string) (string, error) {
 	if !optional(pod.Spec.SetHostnameAsFQDN) || domain == "" {
 		return name, nil
 	}
@@ -62,8 +62,8 @@ func kernelHostname(pod *corev1.Pod, name, domain string) (string, error) {
 	return fqdn, nil
 }
 
-// hostsContent is the managed /etc/hosts of a pod. nodeHosts is the node's own file, for pods on the host's network.
-func hostsContent(pod *corev1.Pod, ips []string, name, domain string, nodeHosts []byte) []byte {
+// Hosts is the managed /etc/hosts of a pod. nodeHosts is the node's own file, for pods on the host's network.
+func Hosts(pod *corev1.Pod, ips []string, name, domain string, nodeHosts []byte) []byte {
 	var b bytes.Buffer
 	if pod.Spec.HostNetwork {
 		b.WriteString("# Kubernetes-managed hosts file (host network).\n")

@@ -1,4 +1,4 @@
-package kubelet
+package podstate
 
 import (
 	"reflect"
@@ -99,7 +99,7 @@ func TestEveryStatusFieldIsObserved(t *testing.T) {
 
 // TestWhatIsNeverSet holds the table to its word for a pod that has everything.
 func TestWhatIsNeverSet(t *testing.T) {
-	s := podStatus(resized(t, "1", "1Gi").facts)
+	s := Status(resized(t, "1", "1Gi").facts)
 	for _, v := range []any{s, s.ContainerStatuses[0]} {
 		rv := reflect.ValueOf(v)
 		for name, where := range observed[rv.Type()] {
@@ -111,7 +111,7 @@ func TestWhatIsNeverSet(t *testing.T) {
 }
 
 // running is a pod whose container was made with one CPU and 1Gi, and the status that was told then.
-type running struct{ facts facts }
+type running struct{ facts Facts }
 
 // resized is such a pod after its spec has come to ask for other amounts.
 func resized(t *testing.T, cpu, memory string) running {
@@ -123,14 +123,14 @@ func resized(t *testing.T, cpu, memory string) running {
 	}
 	pod.Spec.Containers[0].Resources = ask("1", "1Gi")
 	pod.Spec.Resources = new(ask("1", "1Gi"))
-	obs := parseObs(t, pod, strings.Fields("ready a=running")).obs
+	obs := parseObs(t, pod, strings.Fields("ready a=running")).Obs
 	obs.Containers[0].Resources = &cri.LinuxContainerResources{CpuPeriod: 100000, CpuQuota: 100000, CpuShares: 1024, MemoryLimitInBytes: 1 << 30}
-	f := facts{pod: pod, obs: obs, old: &corev1.PodStatus{}, runtimeName: "x"}
-	told := podStatus(f)
-	f.old = &told
-	f.pod = pod.DeepCopy()
-	f.pod.Spec.Containers[0].Resources = ask(cpu, memory)
-	f.pod.Spec.Resources = new(ask(cpu, memory))
+	f := Facts{Pod: pod, Obs: obs, Old: &corev1.PodStatus{}, RuntimeName: "x"}
+	told := Status(f)
+	f.Old = &told
+	f.Pod = pod.DeepCopy()
+	f.Pod.Spec.Containers[0].Resources = ask(cpu, memory)
+	f.Pod.Spec.Resources = new(ask(cpu, memory))
 	return running{f}
 }
 
@@ -151,20 +151,20 @@ func TestResourcesAreWhatIsThere(t *testing.T) {
 				}
 			}
 		}
-		check("asked for", podStatus(r.facts), "1", "1Gi")
+		check("asked for", Status(r.facts), "1", "1Gi")
 		again := r.facts // by a kubelet that was started anew, which knows the hub's status only
-		again.old = new(podStatus(r.facts))
-		check("after a restart of the kubelet", podStatus(again), "1", "1Gi")
+		again.Old = new(Status(r.facts))
+		check("after a restart of the kubelet", Status(again), "1", "1Gi")
 
 		// Another container has what it was made with, whatever the spec said of the one before.
 		next := r.facts
-		obs := *r.facts.obs
+		obs := *r.facts.Obs
 		other := obs.Containers[0]
 		other.ID, other.RestartCount = "another", 1
 		other.Resources = nil
 		obs.Containers = []runtime.Container{other}
-		next.obs = &obs
-		s := podStatus(next)
+		next.Obs = &obs
+		s := Status(next)
 		if got := s.ContainerStatuses[0].AllocatedResources.Cpu(); got.Cmp(resource.MustParse(c.cpu)) != 0 {
 			t.Errorf("%s/%s: another container has %v CPUs", c.cpu, c.memory, got)
 		}

@@ -1,4 +1,4 @@
-package kubelet
+package podstate
 
 import (
 	"slices"
@@ -75,30 +75,30 @@ func shouldRun(pod *corev1.Pod, c *corev1.Container, obs *runtime.Pod) bool {
 
 // crash remembers the restarts of one container of a pod.
 type crash struct {
-	wait time.Duration
+	Wait time.Duration
 	last time.Time // when wait was set
 }
 
-// backoff keeps the crash loop back-offs of one pod by container name.
-type backoff map[string]crash
+// Backoff keeps the crash loop back-offs of one pod by container name.
+type Backoff map[string]crash
 
-// holds returns until when a container that exited at the given time must wait; ok is false when it may start now.
-func (b backoff) holds(name string, exited, now time.Time) (until time.Time, ok bool) {
+// Holds returns until when a container that exited at the given time must wait; ok is false when it may start now.
+func (b Backoff) Holds(name string, exited, now time.Time) (until time.Time, ok bool) {
 	e, known := b[name]
 	if !known || exited.Sub(e.last) > 2*backoffMax {
 		return time.Time{}, false
 	}
-	until = exited.Add(e.wait)
+	until = exited.Add(e.Wait)
 	return until, now.Before(until)
 }
 
-// next lengthens the back-off of a container that is being restarted after it exited at the given time.
-func (b backoff) next(name string, exited, now time.Time) {
+// Next lengthens the back-off of a container that is being restarted after it exited at the given time.
+func (b Backoff) Next(name string, exited, now time.Time) {
 	e, known := b[name]
 	if !known || exited.Sub(e.last) > 2*backoffMax {
-		e.wait = backoffFirst
+		e.Wait = backoffFirst
 	} else {
-		e.wait = min(2*e.wait, backoffMax)
+		e.Wait = min(2*e.Wait, backoffMax)
 	}
 	e.last = now
 	b[name] = e

@@ -1,9 +1,11 @@
-package kubelet
+package podstate
 
 import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"sampan.dev/internal/api/pods"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -16,8 +18,8 @@ func phaseOf(pod *corev1.Pod, statuses []corev1.ContainerStatus, terminal, inite
 	var unknown, running, waiting, stopped, final, succeeded, pendingSidecars int
 	for i := range pod.Spec.InitContainers {
 		c := &pod.Spec.InitContainers[i]
-		st := findStatus(statuses, c.Name)
-		if isSidecar(c) {
+		st := pods.FindStatus(statuses, c.Name)
+		if pods.IsSidecar(c) {
 			switch {
 			case st == nil:
 				unknown++
@@ -46,7 +48,7 @@ func phaseOf(pod *corev1.Pod, statuses []corev1.ContainerStatus, terminal, inite
 	}
 	for i := range pod.Spec.Containers {
 		c := &pod.Spec.Containers[i]
-		st := findStatus(statuses, c.Name)
+		st := pods.FindStatus(statuses, c.Name)
 		switch {
 		case st == nil:
 			unknown++
@@ -75,7 +77,7 @@ func phaseOf(pod *corev1.Pod, statuses []corev1.ContainerStatus, terminal, inite
 	case running > 0 && unknown == 0:
 		return corev1.PodRunning
 	case running == 0 && stopped > 0 && unknown == 0:
-		if !terminal || isStatic(pod) {
+		if !terminal || pods.IsStatic(pod) {
 			if stopped != final {
 				return corev1.PodRunning // some are about to be restarted
 			}
@@ -101,21 +103,21 @@ func ended(st *corev1.ContainerStatus) *corev1.ContainerStateTerminated {
 	return nil
 }
 
-// ownConditions are the condition types that the kubelet writes.
-var ownConditions = []corev1.PodConditionType{
+// OwnConditions are the condition types that the kubelet writes.
+var OwnConditions = []corev1.PodConditionType{
 	corev1.PodReadyToStartContainers, corev1.PodInitialized, corev1.PodReady, corev1.ContainersReady, corev1.PodScheduled,
 	corev1.PodResizePending, corev1.PodResizeInProgress, corev1.AllContainersRestarting,
 }
 
 // conditionsOf computes the conditions: others' as they are, ours from statuses.
-func conditionsOf(f facts, s *corev1.PodStatus, all []corev1.ContainerStatus) []corev1.PodCondition {
+func conditionsOf(f Facts, s *corev1.PodStatus, all []corev1.ContainerStatus) []corev1.PodCondition {
 	var out []corev1.PodCondition
-	for _, c := range f.pod.Status.Conditions {
-		if !slices.Contains(ownConditions, c.Type) {
+	for _, c := range f.Pod.Status.Conditions {
+		if !slices.Contains(OwnConditions, c.Type) {
 			out = append(out, c)
 		}
 	}
-	if c := findCondition(f.old.Conditions, corev1.DisruptionTarget); c != nil && findCondition(out, corev1.DisruptionTarget) == nil {
+	if c := pods.FindCondition(f.Old.Conditions, corev1.DisruptionTarget); c != nil && pods.FindCondition(out, corev1.DisruptionTarget) == nil {
 		out = append(out, *c)
 	}
 	add := func(t corev1.PodConditionType, ok bool, reason, message string) {
@@ -123,19 +125,19 @@ func conditionsOf(f facts, s *corev1.PodStatus, all []corev1.ContainerStatus) []
 		if !ok {
 			status = corev1.ConditionFalse
 		}
-		out = append(out, corev1.PodCondition{Type: t, Status: status, Reason: reason, Message: message, ObservedGeneration: f.pod.Generation})
+		out = append(out, corev1.PodCondition{Type: t, Status: status, Reason: reason, Message: message, ObservedGeneration: f.Pod.Generation})
 	}
-	if need, _, _, why := sandboxNeeded(f.pod, f.obs); need {
+	if need, _, _, why := sandboxNeeded(f.Pod, f.Obs); need {
 		add(corev1.PodReadyToStartContainers, false, "PodSandboxNotReady", why)
 	} else {
 		add(corev1.PodReadyToStartContainers, true, "", "")
 	}
-	ok, reason, message := initializedCondition(f.pod, all, s.Phase)
+	ok, reason, message := initializedCondition(f.Pod, all, s.Phase)
 	add(corev1.PodInitialized, ok, reason, message)
-	ok, reason, message = containersReady(f.pod, all, s.Phase)
+	ok, reason, message = containersReady(f.Pod, all, s.Phase)
 	rok, rreason, rmessage := ok, reason, message
 	if ok {
-		rok, rreason, rmessage = gatesReady(f.pod, out)
+		rok, rreason, rmessage = gatesReady(f.Pod, out)
 	}
 	add(corev1.PodReady, rok, rreason, rmessage)
 	add(corev1.ContainersReady, ok, reason, message)
@@ -147,11 +149,11 @@ func initializedCondition(pod *corev1.Pod, all []corev1.ContainerStatus, phase c
 	var unknown, incomplete []string
 	for i := range pod.Spec.InitContainers {
 		c := &pod.Spec.InitContainers[i]
-		st := findStatus(all, c.Name)
+		st := pods.FindStatus(all, c.Name)
 		switch {
 		case st == nil:
 			unknown = append(unknown, c.Name)
-		case isSidecar(c) && (st.Started == nil || !*st.Started), !isSidecar(c) && !st.Ready:
+		case pods.IsSidecar(c) && (st.Started == nil || !*st.Started), !pods.IsSidecar(c) && !st.Ready:
 			incomplete = append(incomplete, c.Name)
 		}
 	}
@@ -159,7 +161,7 @@ func initializedCondition(pod *corev1.Pod, all []corev1.ContainerStatus, phase c
 		return true, "PodCompleted", ""
 	}
 	for i := range pod.Spec.Containers {
-		if st := findStatus(all, pod.Spec.Containers[i].Name); st != nil && (st.State.Running != nil || st.State.Terminated != nil) {
+		if st := pods.FindStatus(all, pod.Spec.Containers[i].Name); st != nil && (st.State.Running != nil || st.State.Terminated != nil) {
 			return true, "", "" // initialized before; a sidecar may be restarting
 		}
 	}
@@ -172,7 +174,7 @@ func initializedCondition(pod *corev1.Pod, all []corev1.ContainerStatus, phase c
 func containersReady(pod *corev1.Pod, all []corev1.ContainerStatus, phase corev1.PodPhase) (ok bool, reason, message string) {
 	var unknown, unready []string
 	look := func(c *corev1.Container) {
-		switch st := findStatus(all, c.Name); {
+		switch st := pods.FindStatus(all, c.Name); {
 		case st == nil:
 			unknown = append(unknown, c.Name)
 		case !st.Ready:
@@ -180,7 +182,7 @@ func containersReady(pod *corev1.Pod, all []corev1.ContainerStatus, phase corev1
 		}
 	}
 	for i := range pod.Spec.InitContainers {
-		if isSidecar(&pod.Spec.InitContainers[i]) {
+		if pods.IsSidecar(&pod.Spec.InitContainers[i]) {
 			look(&pod.Spec.InitContainers[i])
 		}
 	}
@@ -213,7 +215,7 @@ func listed(what string, unknown, other []string) string {
 func gatesReady(pod *corev1.Pod, conditions []corev1.PodCondition) (ok bool, reason, message string) {
 	var parts []string
 	for _, g := range pod.Spec.ReadinessGates {
-		switch c := findCondition(conditions, g.ConditionType); {
+		switch c := pods.FindCondition(conditions, g.ConditionType); {
 		case c == nil:
 			parts = append(parts, fmt.Sprintf("corresponding condition of pod readiness gate %q does not exist.", string(g.ConditionType)))
 		case c.Status != corev1.ConditionTrue:
@@ -226,18 +228,18 @@ func gatesReady(pod *corev1.Pod, conditions []corev1.PodCondition) (ok bool, rea
 	return true, "", ""
 }
 
-// stamp sets the start time and the transition times of conditions against the old status, and cuts what is too long.
-func stamp(pod *corev1.Pod, s, old *corev1.PodStatus, now metav1.Time) {
+// Stamp sets the start time and the transition times of conditions against the old status, and cuts what is too long.
+func Stamp(pod *corev1.Pod, s, old *corev1.PodStatus, now metav1.Time) {
 	now = now.Rfc3339Copy()
 	if s.StartTime.IsZero() {
 		s.StartTime = &now
 	}
 	for i := range s.Conditions {
 		c := &s.Conditions[i]
-		if !slices.Contains(ownConditions, c.Type) && c.Type != corev1.DisruptionTarget {
+		if !slices.Contains(OwnConditions, c.Type) && c.Type != corev1.DisruptionTarget {
 			continue
 		}
-		if was := findCondition(old.Conditions, c.Type); was != nil && was.Status == c.Status && !was.LastTransitionTime.IsZero() {
+		if was := pods.FindCondition(old.Conditions, c.Type); was != nil && was.Status == c.Status && !was.LastTransitionTime.IsZero() {
 			c.LastTransitionTime = was.LastTransitionTime
 		} else if c.LastTransitionTime.IsZero() || was != nil {
 			c.LastTransitionTime = now

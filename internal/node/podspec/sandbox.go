@@ -1,4 +1,4 @@
-package kubelet
+package podspec
 
 import (
 	"strings"
@@ -10,8 +10,8 @@ import (
 	cri "k8s.io/cri-api/pkg/apis/runtime/v1"
 )
 
-// sandboxLinux is the Linux part of a sandbox's description. parent is the control group that the pod's groups are made in.
-func sandboxLinux(pod *corev1.Pod, parent string) (*cri.LinuxPodSandboxConfig, error) {
+// SandboxLinux is the Linux part of a sandbox's description. parent is the control group that the pod's groups are made in.
+func SandboxLinux(pod *corev1.Pod, parent string) (*cri.LinuxPodSandboxConfig, error) {
 	sc := &cri.LinuxSandboxSecurityContext{
 		Privileged:       hasPrivileged(pod),
 		NamespaceOptions: namespaces(pod),
@@ -20,7 +20,7 @@ func sandboxLinux(pod *corev1.Pod, parent string) (*cri.LinuxPodSandboxConfig, e
 	lc := &cri.LinuxPodSandboxConfig{CgroupParent: parent, SecurityContext: sc, Sysctls: map[string]string{}}
 	if p := pod.Spec.SecurityContext; p != nil {
 		for _, s := range p.Sysctls {
-			lc.Sysctls[dotted(s.Name)] = s.Value
+			lc.Sysctls[SysctlName(s.Name)] = s.Value
 		}
 		if p.RunAsUser != nil {
 			sc.RunAsUser = &cri.Int64Value{Value: *p.RunAsUser}
@@ -36,24 +36,24 @@ func sandboxLinux(pod *corev1.Pod, parent string) (*cri.LinuxPodSandboxConfig, e
 	}
 	opts := resourcehelper.PodResourcesOptions{ExcludeOverhead: true}
 	req, lim := resourcehelper.PodRequests(pod, opts), resourcehelper.PodLimits(pod, opts)
-	lc.Resources = linuxResources(req, lim)
+	lc.Resources = LinuxResources(req, lim)
 	lc.Overhead = &cri.LinuxContainerResources{}
 	if len(pod.Spec.Overhead) > 0 {
-		lc.Overhead = linuxResources(pod.Spec.Overhead, pod.Spec.Overhead)
+		lc.Overhead = LinuxResources(pod.Spec.Overhead, pod.Spec.Overhead)
 	}
 	return lc, nil
 }
 
-// dotted writes a sysctl name with dots between its parts, as runc wants it.
-func dotted(name string) string {
+// SysctlName writes a sysctl name with dots between its parts, as runc wants it.
+func SysctlName(name string) string {
 	if i := strings.IndexAny(name, "./"); i < 0 || name[i] == '.' {
 		return name
 	}
 	return strings.NewReplacer("/", ".", ".", "/").Replace(name)
 }
 
-// linuxResources turns requests and limits into shares and quotas.
-func linuxResources(req, lim corev1.ResourceList) *cri.LinuxContainerResources {
+// LinuxResources turns requests and limits into shares and quotas.
+func LinuxResources(req, lim corev1.ResourceList) *cri.LinuxContainerResources {
 	out := &cri.LinuxContainerResources{CpuPeriod: cgroup.Period, CpuQuota: cgroup.Quota(lim.Cpu().MilliValue()), MemoryLimitInBytes: lim.Memory().Value()}
 	cpu := lim.Cpu()
 	if _, ok := req[corev1.ResourceCPU]; ok {
@@ -63,8 +63,8 @@ func linuxResources(req, lim corev1.ResourceList) *cri.LinuxContainerResources {
 	return out
 }
 
-// portMappings are the ports that the containers of a pod declare.
-func portMappings(pod *corev1.Pod) []*cri.PortMapping {
+// PortMappings are the ports that the containers of a pod declare.
+func PortMappings(pod *corev1.Pod) []*cri.PortMapping {
 	var out []*cri.PortMapping
 	for i := range pod.Spec.Containers {
 		for _, p := range pod.Spec.Containers[i].Ports {

@@ -1,4 +1,4 @@
-package kubelet
+package podspec
 
 import (
 	"cmp"
@@ -11,8 +11,8 @@ import (
 	"k8s.io/apimachinery/pkg/api/resource"
 )
 
-// fieldValue is the value of a downward API field of a pod. podIPs are those known now, which the pod's status may lack.
-func fieldValue(pod *corev1.Pod, path string, podIPs, hostIPs []string) (string, error) {
+// FieldValue is the value of a downward API field of a pod. podIPs are those known now, which the pod's status may lack.
+func FieldValue(pod *corev1.Pod, path string, podIPs, hostIPs []string) (string, error) {
 	if name, key, ok := subscript(path); ok {
 		switch name {
 		case "metadata.annotations":
@@ -72,9 +72,9 @@ func formatMap(m map[string]string) string {
 	return strings.Join(lines, "\n")
 }
 
-// resourceValue is the value of a resourceFieldRef: a container's request or limit in units of the divisor, rounded up.
+// ResourceValue is the value of a resourceFieldRef: a container's request or limit in units of the divisor, rounded up.
 // A limit that is not set is the node's allocatable amount.
-func resourceValue(ref *corev1.ResourceFieldSelector, c *corev1.Container, allocatable corev1.ResourceList) (string, error) {
+func ResourceValue(ref *corev1.ResourceFieldSelector, c *corev1.Container, allocatable corev1.ResourceList) (string, error) {
 	divisor := ref.Divisor
 	if divisor.IsZero() {
 		divisor = resource.MustParse("1")

@@ -1,4 +1,4 @@
-package kubelet
+package podstate
 
 import (
 	"bufio"
@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"sampan.dev/internal/api/pods"
 	"sampan.dev/internal/api/pods/podtest"
 	"sampan.dev/internal/node/probe"
 	"sampan.dev/internal/node/runtime"
@@ -17,9 +18,9 @@ import (
 )
 
 // parseObs reads the obs line of a script into a view.
-func parseObs(t *testing.T, pod *corev1.Pod, words []string) view {
+func parseObs(t *testing.T, pod *corev1.Pod, words []string) View {
 	t.Helper()
-	v := view{pod: pod, obs: &runtime.Pod{UID: pod.UID}, liveness: map[string]probe.Result{}, startup: map[string]probe.Result{}}
+	v := View{Pod: pod, Obs: &runtime.Pod{UID: pod.UID}, Liveness: map[string]probe.Result{}, Startup: map[string]probe.Result{}}
 	base := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 	for i, w := range words {
 		at := base.Add(time.Duration(i) * time.Second)
@@ -31,7 +32,7 @@ func parseObs(t *testing.T, pod *corev1.Pod, words []string) view {
 			if w == "ready" {
 				s.IPs = []string{"10.0.0.1"}
 			}
-			v.obs.Sandboxes = append([]runtime.Sandbox{s}, v.obs.Sandboxes...)
+			v.Obs.Sandboxes = append([]runtime.Sandbox{s}, v.Obs.Sandboxes...)
 			continue
 		}
 		name, state, ok := strings.Cut(w, "=")
@@ -40,15 +41,15 @@ func parseObs(t *testing.T, pod *corev1.Pod, words []string) view {
 		}
 		if kind, of, isProbe := strings.Cut(name, ":"); isProbe {
 			r := map[string]probe.Result{"success": probe.Success, "failure": probe.Failure, "unknown": probe.Unknown}[state]
-			m := v.liveness
+			m := v.Liveness
 			if kind == "start" {
-				m = v.startup
+				m = v.Startup
 			}
-			m[v.obs.Container(of).ID] = r
+			m[v.Obs.Container(of).ID] = r
 			continue
 		}
-		spec := containerSpec(pod, name)
-		c := runtime.Container{ID: name + strconv.Itoa(i), Name: name, SandboxID: v.obs.Sandboxes[0].ID, CreatedAt: at, Hash: hashContainer(spec)}
+		spec := pods.Container(pod, name)
+		c := runtime.Container{ID: name + strconv.Itoa(i), Name: name, SandboxID: v.Obs.Sandboxes[0].ID, CreatedAt: at, Hash: HashContainer(spec)}
 		state, code, _ := strings.Cut(state, ":")
 		if strings.HasSuffix(state, "!") {
 			c.Hash++
@@ -59,18 +60,18 @@ func parseObs(t *testing.T, pod *corev1.Pod, words []string) view {
 			n, _ := strconv.Atoi(code)
 			c.ExitCode = int32(n)
 		}
-		v.obs.Containers = append([]runtime.Container{c}, v.obs.Containers...)
+		v.Obs.Containers = append([]runtime.Container{c}, v.Obs.Containers...)
 	}
 	return v
 }
 
-func (a actions) text(pod *corev1.Pod) string {
+func (a Actions) text(pod *corev1.Pod) string {
 	var out []string
 	if a.KillPod && (!a.CreateSandbox || a.SandboxID != "") {
 		out = append(out, "killpod")
 	}
 	for _, k := range a.Kill {
-		out = append(out, fmt.Sprintf("kill:%s(%s)", k.name, k.message))
+		out = append(out, fmt.Sprintf("kill:%s(%s)", k.Name, k.Message))
 	}
 	if a.CreateSandbox {
 		out = append(out, fmt.Sprintf("sandbox#%d", a.Attempt))
@@ -98,7 +99,7 @@ func TestStep(t *testing.T) {
 	defer f.Close()
 	var name string
 	var pod *corev1.Pod
-	var v view
+	var v View
 	cases := 0
 	for sc := bufio.NewScanner(f); sc.Scan(); {
 		verb, rest, _ := strings.Cut(sc.Text(), " ")
@@ -111,7 +112,7 @@ func TestStep(t *testing.T) {
 			v = parseObs(t, pod, strings.Fields(rest))
 		case "want":
 			cases++
-			if got := step(v).text(pod); got != rest {
+			if got := Step(v).text(pod); got != rest {
 				t.Errorf("%s:\n got %s\nwant %s", name, got, rest)
 			}
 		}
@@ -123,24 +124,24 @@ func TestStep(t *testing.T) {
 
 func TestBackoff(t *testing.T) {
 	now := time.Unix(1000, 0)
-	b := backoff{}
+	b := Backoff{}
 	var waits []time.Duration
 	for range 8 {
 		exited := now
-		if until, held := b.holds("c", exited, now); held {
+		if until, held := b.Holds("c", exited, now); held {
 			waits = append(waits, until.Sub(now))
 			now = until
 		} else {
 			waits = append(waits, 0)
 		}
-		b.next("c", exited, now)
+		b.Next("c", exited, now)
 		now = now.Add(time.Second)
 	}
 	want := "[0s 10s 20s 40s 1m20s 2m40s 5m0s 5m0s]"
 	if got := fmt.Sprint(waits); got != want {
 		t.Errorf("waits %s, want %s", got, want)
 	}
-	if _, held := b.holds("c", now.Add(11*time.Minute), now.Add(11*time.Minute)); held {
+	if _, held := b.Holds("c", now.Add(11*time.Minute), now.Add(11*time.Minute)); held {
 		t.Error("a container that ran for eleven minutes is held back")
 	}
 }

@@ -1,51 +1,52 @@
-package kubelet
+package podstate
 
 import (
 	"fmt"
 	"hash/fnv"
 	"slices"
 
+	"sampan.dev/internal/api/pods"
 	"sampan.dev/internal/node/probe"
 	"sampan.dev/internal/node/runtime"
 
 	corev1 "k8s.io/api/core/v1"
 )
 
-// view is all that a step looks at besides the clock.
-type view struct {
-	pod *corev1.Pod
-	obs *runtime.Pod
+// View is all that a step looks at besides the clock.
+type View struct {
+	Pod *corev1.Pod
+	Obs *runtime.Pod
 	// liveness and startup are the probe results by container id; a container without an entry has no result yet.
-	liveness, startup map[string]probe.Result
+	Liveness, Startup map[string]probe.Result
 }
 
-// actions is what a step wants done, in the order: KillPod, Kill, CreateSandbox, Ephemeral, Init, Main.
-type actions struct {
+// Actions is what a step wants done, in the order: KillPod, Kill, CreateSandbox, Ephemeral, Init, Main.
+type Actions struct {
 	KillPod       bool // stop every container and sandbox
 	CreateSandbox bool
 	Attempt       uint32 // of the sandbox to create
 	SandboxID     string // of the sandbox that is kept, or that gave way to the new one
 	Reason        string // why a sandbox is needed, as the API says it
 
-	Kill      []kill
+	Kill      []Kill
 	Ephemeral []int // indexes into the spec of what to start
 	Init      []int
 	Main      []int
 }
 
-// kill is one container to stop, with the event message that says why.
-type kill struct {
-	id, name, message string
-	why               killReason
+// Kill is one container to stop, with the event message that says why.
+type Kill struct {
+	Id, Name, Message string
+	Why               KillReason
 }
 
-type killReason uint8
+type KillReason uint8
 
 const (
-	whyOther killReason = iota
-	whyStartup
-	whyLiveness
-	whyPostStart
+	whyOther KillReason = iota
+	WhyStartup
+	WhyLiveness
+	WhyPostStart
 )
 
 // Why a pod needs a sandbox, in the words of the PodReadyToStartContainers condition.
@@ -82,11 +83,11 @@ func sandboxNeeded(pod *corev1.Pod, obs *runtime.Pod) (need bool, attempt uint32
 	return false, s.Attempt, s.ID, ""
 }
 
-// step decides what a pod that is to run needs. It is upstream's computePodActions as a function of values.
-func step(v view) actions {
-	pod, obs := v.pod, v.obs
+// Step decides what a pod that is to run needs. It is upstream's computePodActions as a function of values.
+func Step(v View) Actions {
+	pod, obs := v.Pod, v.Obs
 	need, attempt, id, why := sandboxNeeded(pod, obs)
-	a := actions{KillPod: need, CreateSandbox: need, Attempt: attempt, SandboxID: id, Reason: why}
+	a := Actions{KillPod: need, CreateSandbox: need, Attempt: attempt, SandboxID: id, Reason: why}
 	if need {
 		stepSandbox(v, &a)
 		return a
@@ -107,8 +108,8 @@ func step(v view) actions {
 			if shouldRun(pod, c, obs) {
 				a.Main = append(a.Main, i)
 				if s != nil && s.State == runtime.Unknown {
-					a.Kill = append(a.Kill, kill{id: s.ID, name: c.Name,
-						message: fmt.Sprintf("Container is in %q state, try killing it before restart", s.State)})
+					a.Kill = append(a.Kill, Kill{Id: s.ID, Name: c.Name,
+						Message: fmt.Sprintf("Container is in %q state, try killing it before restart", s.State)})
 				}
 			}
 			continue
@@ -119,7 +120,7 @@ func step(v view) actions {
 			continue
 		}
 		if restart {
-			k.message += ", will be restarted"
+			k.Message += ", will be restarted"
 			a.Main = append(a.Main, i)
 		}
 		a.Kill = append(a.Kill, *k)
@@ -132,25 +133,25 @@ func step(v view) actions {
 }
 
 // unwanted says whether a running main container has to die, and whether it comes back.
-func (v view) unwanted(c *corev1.Container, s *runtime.Container) (k *kill, restart bool) {
-	restart = v.pod.Spec.RestartPolicy != corev1.RestartPolicyNever
+func (v View) unwanted(c *corev1.Container, s *runtime.Container) (k *Kill, restart bool) {
+	restart = v.Pod.Spec.RestartPolicy != corev1.RestartPolicyNever
 	if c.RestartPolicy != nil { // rules need an exit code, which a running container has not
 		restart = *c.RestartPolicy != corev1.ContainerRestartPolicyNever
 	}
 	switch {
-	case s.Hash != hashContainer(c):
-		return &kill{id: s.ID, name: c.Name, message: fmt.Sprintf("Container %s definition changed", c.Name)}, true
-	case v.liveness[s.ID] == probe.Failure:
-		return &kill{id: s.ID, name: c.Name, why: whyLiveness, message: fmt.Sprintf("Container %s failed liveness probe", c.Name)}, restart
-	case v.startup[s.ID] == probe.Failure:
-		return &kill{id: s.ID, name: c.Name, why: whyStartup, message: fmt.Sprintf("Container %s failed startup probe", c.Name)}, restart
+	case s.Hash != HashContainer(c):
+		return &Kill{Id: s.ID, Name: c.Name, Message: fmt.Sprintf("Container %s definition changed", c.Name)}, true
+	case v.Liveness[s.ID] == probe.Failure:
+		return &Kill{Id: s.ID, Name: c.Name, Why: WhyLiveness, Message: fmt.Sprintf("Container %s failed liveness probe", c.Name)}, restart
+	case v.Startup[s.ID] == probe.Failure:
+		return &Kill{Id: s.ID, Name: c.Name, Why: WhyStartup, Message: fmt.Sprintf("Container %s failed startup probe", c.Name)}, restart
 	}
 	return nil, false
 }
 
 // stepSandbox fills in what starts with a new sandbox.
-func stepSandbox(v view, a *actions) {
-	pod, obs := v.pod, v.obs
+func stepSandbox(v View, a *Actions) {
+	pod, obs := v.Pod, v.Obs
 	if pod.Spec.RestartPolicy == corev1.RestartPolicyNever && a.Attempt != 0 && len(obs.Containers) != 0 {
 		a.CreateSandbox = false // it has run; only what is left of it is stopped
 		return
@@ -200,36 +201,36 @@ func initialized(pod *corev1.Pod, obs *runtime.Pod) bool {
 
 // stepInit decides about init containers and reports whether initialization is over. It walks them from the last to the
 // first, because the runtime may have forgotten early ones that are done.
-func stepInit(v view, a *actions) bool {
-	pod, list := v.pod, v.pod.Spec.InitContainers
+func stepInit(v View, a *Actions) bool {
+	pod, list := v.Pod, v.Pod.Spec.InitContainers
 	if len(list) == 0 {
 		return true
 	}
-	done := initialized(pod, v.obs)
+	done := initialized(pod, v.Obs)
 	later := done // a later init container, or a main one, has run: this one is done
 	for i := len(list) - 1; i >= 0; i-- {
 		c := &list[i]
-		s := v.obs.Active(c.Name)
+		s := v.Obs.Active(c.Name)
 		if s == nil {
-			if later && isSidecar(c) {
+			if later && pods.IsSidecar(c) {
 				a.Init = append(a.Init, i)
 			}
 			continue
 		}
-		if later && !isSidecar(c) {
+		if later && !pods.IsSidecar(c) {
 			continue
 		}
 		switch s.State {
 		case runtime.Created:
 			a.Init = append(a.Init, i)
 		case runtime.Running:
-			if isSidecar(c) && stepSidecar(v, a, i, s, later) && i == len(list)-1 {
+			if pods.IsSidecar(c) && stepSidecar(v, a, i, s, later) && i == len(list)-1 {
 				done = true
 			}
 		case runtime.Exited, runtime.Unknown:
 			failed := s.ExitCode != 0 || s.Reason == "OOMKilled" || s.State == runtime.Unknown
 			switch {
-			case isSidecar(c):
+			case pods.IsSidecar(c):
 				if s.State == runtime.Unknown {
 					a.Kill = append(a.Kill, unknownKill(c, s))
 				}
@@ -258,8 +259,8 @@ func stepInit(v view, a *actions) bool {
 	return done
 }
 
-func unknownKill(c *corev1.Container, s *runtime.Container) kill {
-	return kill{id: s.ID, name: c.Name, message: fmt.Sprintf("Init container is in %q state, try killing it before restart", s.State)}
+func unknownKill(c *corev1.Container, s *runtime.Container) Kill {
+	return Kill{Id: s.ID, Name: c.Name, Message: fmt.Sprintf("Init container is in %q state, try killing it before restart", s.State)}
 }
 
 func initRestarts(pod *corev1.Pod, c *corev1.Container, s *runtime.Container) bool {
@@ -274,37 +275,37 @@ func initRestarts(pod *corev1.Pod, c *corev1.Container, s *runtime.Container) bo
 
 // stepSidecar decides about a running restartable init container and reports whether it has started, so that the next one
 // may.
-func stepSidecar(v view, a *actions, i int, s *runtime.Container, later bool) bool {
-	c := &v.pod.Spec.InitContainers[i]
-	again := func(why killReason, format string) {
-		a.Kill = append(a.Kill, kill{id: s.ID, name: c.Name, why: why, message: fmt.Sprintf(format, c.Name)})
+func stepSidecar(v View, a *Actions, i int, s *runtime.Container, later bool) bool {
+	c := &v.Pod.Spec.InitContainers[i]
+	again := func(why KillReason, format string) {
+		a.Kill = append(a.Kill, Kill{Id: s.ID, Name: c.Name, Why: why, Message: fmt.Sprintf(format, c.Name)})
 		a.Init = append(a.Init, i)
 	}
 	if c.StartupProbe != nil {
-		switch r, ok := v.startup[s.ID]; {
+		switch r, ok := v.Startup[s.ID]; {
 		case !ok:
 			return false
 		case r == probe.Failure:
-			again(whyStartup, "Init container %s failed startup probe")
+			again(WhyStartup, "Init container %s failed startup probe")
 			return false
 		case r != probe.Success:
 			return false
 		}
 	}
-	if i < len(v.pod.Spec.InitContainers)-1 && !later {
+	if i < len(v.Pod.Spec.InitContainers)-1 && !later {
 		a.Init = append(a.Init, i+1)
 	}
 	switch {
-	case s.Hash != hashContainer(c):
+	case s.Hash != HashContainer(c):
 		again(whyOther, "Init container %s definition changed")
-	case c.LivenessProbe != nil && v.liveness[s.ID] == probe.Failure:
-		again(whyLiveness, "Init container %s failed liveness probe")
+	case c.LivenessProbe != nil && v.Liveness[s.ID] == probe.Failure:
+		again(WhyLiveness, "Init container %s failed liveness probe")
 	}
 	return true
 }
 
-// hashContainer identifies what of a container's spec may not change under a running container: its name and image.
-func hashContainer(c *corev1.Container) uint64 {
+// HashContainer identifies what of a container's spec may not change under a running container: its name and image.
+func HashContainer(c *corev1.Container) uint64 {
 	h := fnv.New32a()
 	h.Write([]byte(c.Name))
 	h.Write([]byte{0})

@@ -1,18 +1,19 @@
-package kubelet
+package podspec
 
 import (
 	"fmt"
 	"path/filepath"
 	"strings"
 
+	"sampan.dev/internal/api/pods"
 	"sampan.dev/internal/node/probe"
 
 	corev1 "k8s.io/api/core/v1"
 	cri "k8s.io/cri-api/pkg/apis/runtime/v1"
 )
 
-// envLookup finds a variable of a container's environment by name.
-func envLookup(env []*cri.KeyValue) func(string) (string, bool) {
+// EnvLookup finds a variable of a container's environment by name.
+func EnvLookup(env []*cri.KeyValue) func(string) (string, bool) {
 	return func(name string) (string, bool) {
 		for _, kv := range env {
 			if kv.Key == name {
@@ -23,8 +24,8 @@ func envLookup(env []*cri.KeyValue) func(string) (string, bool) {
 	}
 }
 
-// expandAll replaces $(NAME) in a command or its arguments by the variables that lookup knows.
-func expandAll(list []string, lookup func(string) (string, bool)) []string {
+// ExpandAll replaces $(NAME) in a command or its arguments by the variables that lookup knows.
+func ExpandAll(list []string, lookup func(string) (string, bool)) []string {
 	var out []string
 	for _, s := range list {
 		out = append(out, probe.Expand(s, lookup))
@@ -32,9 +33,9 @@ func expandAll(list []string, lookup func(string) (string, bool)) []string {
 	return out
 }
 
-// subPath is the path below a volume that a mount shows, "" for the volume itself: subPath, or subPathExpr with $(NAME) replaced
+// SubPath is the path below a volume that a mount shows, "" for the volume itself: subPath, or subPathExpr with $(NAME) replaced
 // by the container's variables. One that leads out of the volume is an error.
-func subPath(m *corev1.VolumeMount, vars func(string) (string, bool)) (string, error) {
+func SubPath(m *corev1.VolumeMount, vars func(string) (string, bool)) (string, error) {
 	sub := m.SubPath
 	if m.SubPathExpr != "" {
 		var missing []string
@@ -60,10 +61,10 @@ func subPath(m *corev1.VolumeMount, vars func(string) (string, bool)) (string, e
 	return sub, nil
 }
 
-// mount describes a volume mount to the runtime. path is where the volume, or what is shown of it, lies on the host; rro says that
+// Mount describes a volume mount to the runtime. path is where the volume, or what is shown of it, lies on the host; rro says that
 // the runtime can mount read-only recursively.
-func mount(m *corev1.VolumeMount, path string, readOnly, rro bool) (*cri.Mount, error) {
-	out := &cri.Mount{HostPath: path, ContainerPath: absolute(m.MountPath), Readonly: readOnly}
+func Mount(m *corev1.VolumeMount, path string, readOnly, rro bool) (*cri.Mount, error) {
+	out := &cri.Mount{HostPath: path, ContainerPath: Absolute(m.MountPath), Readonly: readOnly}
 	if p := m.MountPropagation; p != nil {
 		switch *p {
 		case corev1.MountPropagationHostToContainer:
@@ -89,23 +90,23 @@ func mount(m *corev1.VolumeMount, path string, readOnly, rro bool) (*cri.Mount, 
 	return out, nil
 }
 
-// absolute is a path in a container; a relative one counts from its root.
-func absolute(path string) string {
+// Absolute is a path in a container; a relative one counts from its root.
+func Absolute(path string) string {
 	if filepath.IsAbs(path) {
 		return path
 	}
 	return "/" + path
 }
 
-// oomScore is the oom_score_adj of a container: the kernel kills the process with the highest score first when memory is short.
+// OOMScore is the oom_score_adj of a container: the kernel kills the process with the highest score first when memory is short.
 // Guaranteed and critical pods get -997, best effort ones 1000; a burstable container gets the less, the larger its request is
 // as a share of memory, which is what the node has in bytes (0: not known).
-func oomScore(pod *corev1.Pod, c *corev1.Container, memory int64) int64 {
+func OOMScore(pod *corev1.Pod, c *corev1.Container, memory int64) int64 {
 	const guaranteed, bestEffort = -997, 1000
-	if pod.Spec.Priority != nil && *pod.Spec.Priority >= 2000000000 || isStatic(pod) {
+	if pod.Spec.Priority != nil && *pod.Spec.Priority >= 2000000000 || pods.IsStatic(pod) {
 		return guaranteed
 	}
-	switch qosOf(pod) {
+	switch pods.QoS(pod) {
 	case corev1.PodQOSGuaranteed:
 		return guaranteed
 	case corev1.PodQOSBestEffort:

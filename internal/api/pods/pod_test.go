@@ -1,4 +1,4 @@
-package kubelet
+package pods
 
 import (
 	"testing"
@@ -16,7 +16,7 @@ func TestQOS(t *testing.T) {
 		{"cpu=1 memory=1Gi", "cpu=2 memory=1Gi", corev1.PodQOSBurstable}, {"cpu=1", "cpu=1", corev1.PodQOSBurstable}} {
 		pod := podtest.Parse(t, []string{"Always", "main:a"})
 		pod.Spec.Containers[0].Resources = corev1.ResourceRequirements{Requests: podtest.Resources(c.req), Limits: podtest.Resources(c.lim)}
-		if got := qosOf(pod); got != c.want {
+		if got := QoS(pod); got != c.want {
 			t.Errorf("%q %q: %s, want %s", c.req, c.lim, got, c.want)
 		}
 	}
