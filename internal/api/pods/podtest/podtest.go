@@ -58,4 +58,3 @@ func Parse(t *testing.T, words []string) *corev1.Pod {
 	}
 	return pod
 }
-
