@@ -14,7 +14,7 @@ import (
 )
 
 func (c *podCheck) containerResources(r *corev1.ResourceRequirements, path *field.Path) {
-	c.requirements(r, containerResourceName, path)
+	c.requirements(r, ContainerResourceName, path)
 }
 
 // requirements checks limits and requests, each and against each other; rule says which names they may have.
@@ -38,10 +38,10 @@ func (c *podCheck) requirements(r *corev1.ResourceRequirements, rule func(corev1
 		amount(name, q, requests.Key(string(name)))
 		limit, ok := r.Limits[name]
 		switch {
-		case !ok && !mayOvercommit(name):
+		case !ok && !MayOvercommit(name):
 			c.required(limits, "Limit must be set for non overcommitable resources")
 		case !ok:
-		case q.Cmp(limit) != 0 && !mayOvercommit(name):
+		case q.Cmp(limit) != 0 && !MayOvercommit(name):
 			c.invalid(requests, q.String(), fmt.Sprintf("must be equal to %s limit of %s", name, limit.String()))
 		case q.Cmp(limit) > 0:
 			c.invalid(requests, q.String(), fmt.Sprintf("must be less than or equal to %s limit of %s", name, limit.String()))

@@ -48,8 +48,8 @@ func ResourceName(name corev1.ResourceName, path *field.Path) field.ErrorList {
 	return nil
 }
 
-// containerResourceName checks the name of a resource that a container may ask for.
-func containerResourceName(name corev1.ResourceName, path *field.Path) field.ErrorList {
+// ContainerResourceName checks the name of a resource that a container may ask for.
+func ContainerResourceName(name corev1.ResourceName, path *field.Path) field.ErrorList {
 	errs := ResourceName(name, path)
 	switch {
 	case !strings.Contains(string(name), "/"):
@@ -108,7 +108,7 @@ func IsExtendedResource(name corev1.ResourceName) bool {
 	return len(validation.IsQualifiedName(corev1.DefaultResourceRequestsPrefix+string(name))) == 0
 }
 
-// mayOvercommit reports whether the requests of a resource may be below its limits.
-func mayOvercommit(name corev1.ResourceName) bool {
+// MayOvercommit reports whether the requests of a resource may be below its limits.
+func MayOvercommit(name corev1.ResourceName) bool {
 	return isNativeResource(name) && !isHugePages(name)
 }
