@@ -13,6 +13,7 @@ var (
 	Secrets                = core("secrets")
 	ServiceAccounts        = core("serviceaccounts")
 	Events                 = core("events")
+	LimitRanges            = core("limitranges")
 	ReplicationControllers = core("replicationcontrollers")
 
 	Deployments         = group("apps", "deployments")

@@ -22,6 +22,7 @@ func Kinds() *api.Kinds {
 		core.ConfigMaps(),
 		core.Endpoints(),
 		core.Events(),
+		core.LimitRanges(),
 		core.Namespaces(),
 		core.Nodes(),
 		core.Pods(),

@@ -21,7 +21,7 @@ func kinds() map[string]*api.Kind {
 	out := map[string]*api.Kind{}
 	for _, k := range []*api.Kind{
 		Pods(), Nodes(), Services(), Endpoints(), Namespaces(), ConfigMaps(), Secrets(), ServiceAccounts(), Events(),
-		ReplicationControllers(), Bindings(),
+		ReplicationControllers(), Bindings(), LimitRanges(),
 	} {
 		out[k.Resource] = k
 	}

@@ -47,7 +47,7 @@ var SchedulerPlugins = []string{
 
 // AdmissionPlugins are on by default in upstream's API server and not here.
 var AdmissionPlugins = []string{
-	"LimitRanger", "PodSecurity", "DefaultStorageClass", "StorageObjectInUseProtection", "PersistentVolumeClaimResize",
+	"PodSecurity", "DefaultStorageClass", "StorageObjectInUseProtection", "PersistentVolumeClaimResize",
 	"ClusterTrustBundleAttest", "DefaultIngressClass", "NodeDeclaredFeatureValidator", "MutatingAdmissionPolicy",
 	"MutatingAdmissionWebhook", "ValidatingAdmissionPolicy", "ValidatingAdmissionWebhook", "ResourceQuota",
 }

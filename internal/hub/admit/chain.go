@@ -32,6 +32,7 @@ func New(cfg Config) Chain {
 	look := lookup{cfg.Door}
 	all := Chain{
 		newNamespaceLifecycle(look),
+		newLimitRanger(look),
 		&serviceAccount{look},
 		&nodeRestriction{look, cfg.Authorizer},
 		taintNodes{},
