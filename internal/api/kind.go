@@ -1,6 +1,7 @@
 package api
 
 import (
+	"context"
 	"slices"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -59,7 +60,11 @@ type Kind struct {
 	// though it is stored outside of all (Namespace).
 	OwnNamespace bool
 
-	// View, when set, says that objects are stored as another kind, and how to turn one into the other.
+	// Codec is how objects are kept and copied; nil means Typed.
+	Codec Codec
+
+	// View, when set, says that objects are stored as another kind, or as another version of this one, and how to turn one
+	// into the other.
 	View *View
 
 	// Default fills the unset fields (upstream's SetDefaults and SetObjectDefaults). It runs on every decode of a
@@ -189,11 +194,22 @@ type Partition struct {
 	Path []int
 }
 
-// View tells how a kind is made from another one that is stored (events.k8s.io Event from core Event).
+// View tells how a kind is made from another one that is stored: events.k8s.io's Event from the core one, a version of a custom
+// resource from the version that is stored. A conversion may fail, and may ask another program as long as ctx lasts; its error
+// is the answer to the request, a 500 unless it says otherwise (apierrors.APIStatus).
 type View struct {
 	Stored schema.GroupVersionResource
-	To     func(stored Object) Object // stored form -> this kind; stored is frozen, the result is new
-	From   func(obj Object) Object    // this kind -> stored form
+	To     func(ctx context.Context, stored Object) (Object, error) // stored form -> this kind; stored is frozen, the result is new
+	From   func(ctx context.Context, obj Object) (Object, error)    // this kind -> stored form
+}
+
+// ViewOf makes a View of two conversions that cannot fail.
+func ViewOf(stored schema.GroupVersionResource, to, from func(Object) Object) *View {
+	return &View{
+		Stored: stored,
+		To:     func(_ context.Context, obj Object) (Object, error) { return to(obj), nil },
+		From:   func(_ context.Context, obj Object) (Object, error) { return from(obj), nil },
+	}
 }
 
 // AllVerbs are the verbs of an ordinary stored resource, in discovery's order.

@@ -67,7 +67,7 @@ func New(cfg Config) (*Hub, error) {
 	}
 	h.verbs = verb.New(verb.Config{
 		Kinds: cfg.Kinds, Caches: h.makeCaches(), Log: h.log, Admit: h.guard.admit, Authorizer: h.guard.authz,
-		Patches: apply.New(openapi.Types), Hooks: h.guard.hooks, Handlers: h.guard.handlers,
+		Patches: apply.New(openapi.Types, cfg.Kinds.Kind), Hooks: h.guard.hooks, Handlers: h.guard.handlers,
 	})
 	h.own.Interface = h.Door(api.User{Name: api.UserAPIServer, Groups: []string{api.GroupMasters, api.GroupAuthenticated}}, "kube-apiserver/"+cfg.Version.Git)
 	h.serveOver()

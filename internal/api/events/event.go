@@ -17,11 +17,10 @@ func Events() *api.Kind {
 		New:     func() api.Object { return &eventsv1.Event{} },
 		NewList: func() runtime.Object { return &eventsv1.EventList{} },
 
-		View: &api.View{
-			Stored: corev1.SchemeGroupVersion.WithResource("events"),
-			To:     func(stored api.Object) api.Object { return fromCore(stored.(*corev1.Event)) },
-			From:   func(obj api.Object) api.Object { return toCore(obj.(*eventsv1.Event)) },
-		},
+		View: api.ViewOf(corev1.SchemeGroupVersion.WithResource("events"),
+			func(stored api.Object) api.Object { return fromCore(stored.(*corev1.Event)) },
+			func(obj api.Object) api.Object { return toCore(obj.(*eventsv1.Event)) },
+		),
 
 		Validate:       api.Check(validateEvent),
 		ValidateUpdate: api.CheckChange(validateEventUpdate),

@@ -8,6 +8,7 @@ import (
 	"sampan.dev/internal/api"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/runtime/serializer"
@@ -24,15 +25,38 @@ func (codecs) EncoderForVersion(e runtime.Encoder, _ runtime.GroupVersioner) run
 	return e
 }
 
-func (codecs) DecoderToVersion(d runtime.Decoder, _ runtime.GroupVersioner) runtime.Decoder { return d }
+func (codecs) DecoderToVersion(d runtime.Decoder, _ runtime.GroupVersioner) runtime.Decoder {
+	return untypedToo{d}
+}
+
+// untypedToo decodes what has no Go type as well, from JSON, into unstructured objects.
+type untypedToo struct{ runtime.Decoder }
+
+func (d untypedToo) Decode(data []byte, gvk *schema.GroupVersionKind, into runtime.Object) (runtime.Object, *schema.GroupVersionKind, error) {
+	obj, have, err := d.Decoder.Decode(data, gvk, into)
+	if err != nil && into == nil && runtime.IsNotRegisteredError(err) {
+		return unstructured.UnstructuredJSONScheme.Decode(data, gvk, nil)
+	}
+	return obj, have, err
+}
 
 var (
 	mediaTypes   = serializer.NewCodecFactory(api.Scheme).SupportedMediaTypes()
 	protoEncoder = protobuf.NewSerializer(api.Scheme, api.Scheme)
 )
 
-// encode returns the protobuf body for obj, which it leaves as it is: it may be shared.
-func encode(obj runtime.Object) ([]byte, error) {
+// encode returns the body for obj, which it leaves as it is because it may be shared, and its media type: protobuf, or JSON for
+// what has no Go type.
+func encode(obj runtime.Object) (body []byte, mediaType string, err error) {
+	if u, ok := obj.(runtime.Unstructured); ok {
+		body, err = runtime.Encode(unstructured.UnstructuredJSONScheme, u)
+		return body, runtime.ContentTypeJSON, err
+	}
+	body, err = encodeTyped(obj)
+	return body, runtime.ContentTypeProtobuf, err
+}
+
+func encodeTyped(obj runtime.Object) ([]byte, error) {
 	if obj.GetObjectKind().GroupVersionKind().Empty() {
 		v := reflect.New(reflect.TypeOf(obj).Elem())
 		v.Elem().Set(reflect.ValueOf(obj).Elem())

@@ -69,6 +69,9 @@ func (d *Door) request(verb string, ref client.Ref, withName bool, opts runtime.
 		base = []string{"apis", gv.Group, gv.Version}
 	}
 	r := d.rest.Verb(verb).AbsPath(base...).NamespaceIfScoped(ref.Namespace, ref.Namespace != "").Resource(ref.Resource.Resource)
+	if !api.Scheme.IsVersionRegistered(gv) {
+		r.SetHeader("Accept", runtime.ContentTypeJSON) // there are no Go types to decode protobuf into
+	}
 	if withName {
 		r = r.Name(ref.Name)
 	}
@@ -170,7 +173,7 @@ func (d *Door) send(ctx context.Context, verb string, ref client.Ref, withName b
 			ref.Name = m.GetName()
 		}
 	}
-	body, err := encode(obj)
+	body, mediaType, err := encode(obj)
 	if err != nil {
 		return nil, err
 	}
@@ -178,7 +181,7 @@ func (d *Door) send(ctx context.Context, verb string, ref client.Ref, withName b
 	if err != nil {
 		return nil, err
 	}
-	return r.SetHeader("Content-Type", runtime.ContentTypeProtobuf).Body(body).Do(ctx).Get()
+	return r.SetHeader("Content-Type", mediaType).Body(body).Do(ctx).Get()
 }
 
 // Patch implements client.Writer.
@@ -201,7 +204,7 @@ func (d *Door) DeleteCollection(ctx context.Context, ref client.Ref, opts metav1
 }
 
 func (d *Door) remove(ctx context.Context, ref client.Ref, withName bool, opts metav1.DeleteOptions, query runtime.Object) error {
-	body, err := encode(&opts)
+	body, mediaType, err := encode(&opts)
 	if err != nil {
 		return err
 	}
@@ -209,5 +212,5 @@ func (d *Door) remove(ctx context.Context, ref client.Ref, withName bool, opts m
 	if err != nil {
 		return err
 	}
-	return r.SetHeader("Content-Type", runtime.ContentTypeProtobuf).Body(body).Do(ctx).Error()
+	return r.SetHeader("Content-Type", mediaType).Body(body).Do(ctx).Error()
 }

@@ -17,7 +17,8 @@ import (
 // Engine patches objects and keeps their managed fields. It may be used by many goroutines at once.
 type Engine struct {
 	types    func() (managedfields.TypeConverter, error) // built once
-	managers sync.Map                                    // target -> *managedfields.FieldManager
+	kinds    func(schema.GroupVersionKind) *api.Kind
+	managers sync.Map // target -> *managedfields.FieldManager
 	made     memo
 	owned    sets
 }
@@ -29,9 +30,10 @@ type target struct {
 }
 
 // New returns an engine over the types that types returns: a schema of every kind that will be patched, named as the scheme names
-// its definition. It is asked for once, on the first write.
-func New(types func() ([]smdschema.TypeDef, error)) *Engine {
-	return &Engine{types: sync.OnceValues(func() (managedfields.TypeConverter, error) {
+// its definition. It is asked for once, on the first write. kinds finds the kind that another version of an object is of, whose
+// fields somebody may own; it may be nil where every kind has one version.
+func New(types func() ([]smdschema.TypeDef, error), kinds func(schema.GroupVersionKind) *api.Kind) *Engine {
+	return &Engine{kinds: kinds, types: sync.OnceValues(func() (managedfields.TypeConverter, error) {
 		defs, err := types()
 		if err != nil {
 			return nil, err
@@ -45,12 +47,12 @@ func (e *Engine) manager(t target) (*managedfields.FieldManager, error) {
 	if m, ok := e.managers.Load(t); ok {
 		return m.(*managedfields.FieldManager), nil
 	}
-	types, err := e.types()
+	types, err := e.converter(t)
 	if err != nil {
 		return nil, err
 	}
 	gvk := t.gvk()
-	id := identity{t}
+	id := identity{t, e.kinds}
 	m, err := managedfields.NewDefaultFieldManager(types, id, id, id, gvk, gvk.GroupVersion(), t.sub, t.filter())
 	if err != nil {
 		return nil, fmt.Errorf("field manager of %s: %w", gvk, err)
@@ -58,6 +60,26 @@ func (e *Engine) manager(t target) (*managedfields.FieldManager, error) {
 	e.managers.Store(t, m)
 	return m, nil
 }
+
+// converter is what the fields of a target are told by: the schema of its kind, or, where there is none, the shape of each object.
+// Then every map is a struct whose fields have owners, and a list belongs to one manager as a whole.
+func (e *Engine) converter(t target) (managedfields.TypeConverter, error) {
+	if t.untyped() {
+		return managedfields.NewDeducedTypeConverter(), nil
+	}
+	return e.types()
+}
+
+// codec is that of the objects which are patched; a subresource with a body of its own has a typed one.
+func (t target) codec() api.Codec {
+	if s := t.kind.Sub(t.sub); s != nil && s.New != nil {
+		return api.Typed{}
+	}
+	return api.CodecOf(t.kind)
+}
+
+// untyped reports whether the objects are maps.
+func (t target) untyped() bool { return !t.codec().Proto() }
 
 func (t target) gvk() schema.GroupVersionKind {
 	if s := t.kind.Sub(t.sub); s != nil && !s.GVK.Empty() {

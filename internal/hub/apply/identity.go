@@ -1,6 +1,7 @@
 package apply
 
 import (
+	"context"
 	"fmt"
 
 	"sampan.dev/internal/api"
@@ -10,9 +11,13 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 )
 
-// identity is the converter, defaulter and creater that managedfields asks for. There is one version of everything here, so that
-// converting means only to make typed objects of unstructured ones and to see to it that apiVersion and kind are set.
-type identity struct{ target }
+// identity is the converter, defaulter and creater that managedfields asks for. Of a kind with a Go type there is one version, so
+// that converting means only to make typed objects of unstructured ones and to see to it that apiVersion and kind are set. The
+// versions of other kinds are converted through the one that is stored.
+type identity struct {
+	target
+	kinds func(schema.GroupVersionKind) *api.Kind
+}
 
 var (
 	_ runtime.ObjectConvertor = identity{}
@@ -20,8 +25,12 @@ var (
 	_ runtime.ObjectCreater   = identity{}
 )
 
-// ConvertToVersion returns in as a typed object; in itself when it is one already.
-func (i identity) ConvertToVersion(in runtime.Object, _ runtime.GroupVersioner) (runtime.Object, error) {
+// ConvertToVersion returns in as a typed object, or as an unstructured one in the version asked for; in itself when it is that
+// already.
+func (i identity) ConvertToVersion(in runtime.Object, to runtime.GroupVersioner) (runtime.Object, error) {
+	if i.untyped() {
+		return i.version(in, to)
+	}
 	u, ok := in.(*unstructured.Unstructured)
 	if !ok {
 		return named(in)
@@ -34,6 +43,48 @@ func (i identity) ConvertToVersion(in runtime.Object, _ runtime.GroupVersioner) 
 		return nil, fmt.Errorf("unable to convert unstructured object to %v: %w", i.gvk(), err)
 	}
 	return out, nil
+}
+
+// version converts an unstructured object. A version that is not served is an error by which managedfields lets go of who owns
+// fields in it.
+func (i identity) version(in runtime.Object, to runtime.GroupVersioner) (runtime.Object, error) {
+	have := in.GetObjectKind().GroupVersionKind()
+	want, ok := to.KindForGroupVersionKinds([]schema.GroupVersionKind{have, i.gvk()})
+	if ok && want == have {
+		return in, nil
+	}
+	if want.Empty() {
+		return nil, runtime.NewNotRegisteredErrForKind("apply", have)
+	}
+	obj, ok := in.(api.Object)
+	from, into := i.find(have), i.find(want)
+	if !ok || from == nil || into == nil {
+		return nil, runtime.NewNotRegisteredErrForKind("apply", want)
+	}
+	ctx := context.Background() // managedfields has none to pass on
+	var err error
+	if from.View != nil {
+		if obj, err = from.View.From(ctx, obj); err != nil {
+			return nil, err
+		}
+	}
+	if into.View != nil {
+		if obj, err = into.View.To(ctx, obj); err != nil {
+			return nil, err
+		}
+	}
+	obj.GetObjectKind().SetGroupVersionKind(want)
+	return obj, nil
+}
+
+func (i identity) find(gvk schema.GroupVersionKind) *api.Kind {
+	if gvk == i.kind.GVK() {
+		return i.kind
+	}
+	if i.kinds == nil {
+		return nil
+	}
+	return i.kinds(gvk)
 }
 
 // Convert is not used by managedfields.

@@ -56,7 +56,7 @@ func jsonPatch(t target, old api.Object, pt types.PatchType, data []byte, o Opti
 	if err := o.decoded(err, errs, string(doc)); err != nil {
 		return nil, err
 	}
-	if out != runtime.Object(into) {
+	if out != runtime.Object(into) || t.untyped() && out.GetObjectKind().GroupVersionKind() != t.gvk() {
 		return nil, apierrors.NewBadRequest(fmt.Sprintf("the patch changes the kind of the object from %s to %s",
 			t.gvk(), out.GetObjectKind().GroupVersionKind()))
 	}

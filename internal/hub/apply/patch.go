@@ -3,6 +3,8 @@ package apply
 import (
 	"encoding/json"
 	"fmt"
+	"net/http"
+	"strings"
 
 	"sampan.dev/internal/api"
 
@@ -33,6 +35,9 @@ type Options struct {
 // Conflict with a cause per field for apply.
 func (e *Engine) Patch(k *api.Kind, sub string, old api.Object, pt types.PatchType, data []byte, o Options) (api.Object, error) {
 	t := target{k, sub}
+	if pt == types.StrategicMergePatchType && t.untyped() {
+		return nil, noStrategic
+	}
 	if err := affordable(t, pt, data); err != nil {
 		return nil, err
 	}
@@ -67,6 +72,13 @@ func (e *Engine) Patch(k *api.Kind, sub string, old api.Object, pt types.PatchTy
 	}
 	return out, nil
 }
+
+// noStrategic refuses a patch that merges lists by what the Go types say of them, where there is no Go type.
+var noStrategic = &apierrors.StatusError{ErrStatus: metav1.Status{
+	Status: metav1.StatusFailure, Code: http.StatusUnsupportedMediaType, Reason: metav1.StatusReasonUnsupportedMediaType,
+	Message: "the body of the request was in an unknown format - accepted media types include: " +
+		strings.Join([]string{string(types.JSONPatchType), string(types.MergePatchType), string(types.ApplyYAMLPatchType)}, ", "),
+}}
 
 // strict reports whether unknown and duplicate fields are looked for at all.
 func (o Options) strict() bool { return o.Validation != metav1.FieldValidationIgnore }

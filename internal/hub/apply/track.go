@@ -48,7 +48,7 @@ func (e *Engine) track(t target, obj, old api.Object, manager string) error {
 	}
 	if creating {
 		err = e.made.of(t, short, manager, func() error { return reckon(t.without(old)) })
-	} else if was := t.without(old); !e.onlyLeaves(t, short, was, manager) {
+	} else if was := t.without(old); t.untyped() || !e.onlyLeaves(t, short, was, manager) {
 		dropEqual(short, was)
 		err = reckon(was)
 	}
@@ -62,21 +62,14 @@ func (e *Engine) track(t target, obj, old api.Object, manager string) error {
 // without returns obj without the top-level fields that a write through the target does not own anyway: comparing a pod's spec on
 // every change of its status would take most of the time. The copy is shallow.
 func (t target) without(obj api.Object) api.Object {
-	v := reflect.ValueOf(obj)
-	if v.Kind() != reflect.Pointer || v.Elem().Kind() != reflect.Struct {
-		return obj
-	}
-	out := reflect.New(v.Elem().Type())
-	out.Elem().Set(v.Elem())
+	codec := t.codec()
+	out := codec.Shallow(obj)
 	for _, p := range t.resetPaths() {
-		if strings.Contains(p, ".") {
-			continue
-		}
-		if f := out.Elem().FieldByName(strings.ToUpper(p[:1]) + p[1:]); f.IsValid() {
-			f.SetZero()
+		if !strings.Contains(p, ".") {
+			codec.Drop(out, p)
 		}
 	}
-	return out.Interface().(api.Object)
+	return out
 }
 
 // dropEqual clears what two versions of an object have in common, field by field of their metadata, spec, status and the like:

@@ -3,7 +3,6 @@ package cache
 import (
 	"bytes"
 	"fmt"
-	"reflect"
 	"slices"
 	"strconv"
 	"sync"
@@ -239,7 +238,9 @@ func (e *Entry) decode() (api.Object, error) {
 	}
 	if e.prev != nil {
 		if o := e.prev.Decoded(); o != nil {
-			return restamp(o, e.resourceVersion()), nil
+			o = api.CodecOf(e.kind).Shallow(o)
+			o.SetResourceVersion(e.resourceVersion())
+			return o, nil
 		}
 	}
 	var o api.Object
@@ -255,7 +256,7 @@ func (e *Entry) decode() (api.Object, error) {
 		o.GetObjectKind().SetGroupVersionKind(e.kind.GVK())
 	} else {
 		var err error
-		if o, err = api.DecodeStored(e.stored, e.kind.New()); err != nil {
+		if o, err = api.CodecOf(e.kind).Decode(e.stored, e.kind.New()); err != nil {
 			return nil, fmt.Errorf("decode %s: %w", e.Key, err)
 		}
 		o.SetResourceVersion(e.resourceVersion())
@@ -264,15 +265,6 @@ func (e *Entry) decode() (api.Object, error) {
 		e.kind.Default(o)
 	}
 	return o, nil
-}
-
-// restamp returns a copy of o with another resourceVersion. It shares everything below with o, which is frozen.
-func restamp(o api.Object, rv string) api.Object {
-	v := reflect.New(reflect.TypeOf(o).Elem())
-	v.Elem().Set(reflect.ValueOf(o).Elem())
-	c := v.Interface().(api.Object)
-	c.SetResourceVersion(rv)
-	return c
 }
 
 // JSON returns the object's JSON with resourceVersion set, no newline at its end.
@@ -325,7 +317,7 @@ func (e *Entry) Proto() ([]byte, error) {
 	}
 	m, ok := o.(message)
 	if !ok {
-		return nil, fmt.Errorf("encode %s: %T is not a protobuf message", e.Key, o)
+		return nil, api.NoProto(o)
 	}
 	b, err := m.Marshal()
 	if err != nil {

@@ -63,7 +63,7 @@ func (e *Engine) change(ctx context.Context, t target, key string, decide func(o
 			if err != nil {
 				return Result{}, keep, err
 			}
-			return d.answer(t, en)
+			return d.answer(ctx, t, en)
 		}
 		res, err := e.commit(ctx, t, key, en, d)
 		d.effect.end(err == nil)
@@ -106,29 +106,30 @@ func decideOn(t target, en *cache.Entry, decide func(old api.Object) (plan, erro
 		return d, err
 	}
 	if old == nil || p.changes {
-		d.stored, err = encode(p.obj)
+		d.stored, err = encode(t.stored, p.obj)
 		return d, err
 	}
 	is, again := p.obj.GetManagedFields(), apply.OnlyTimes(p.obj, old)
 	if again {
 		p.obj.SetManagedFields(old.GetManagedFields())
 	}
-	if d.stored, err = encode(p.obj); err != nil {
+	if d.stored, err = encode(t.stored, p.obj); err != nil {
 		return d, err
 	}
 	d.stays = bytes.Equal(d.stored, en.Stored())
 	if again && !d.stays { // something else differs as well
 		p.obj.SetManagedFields(is)
-		d.stored, err = encode(p.obj)
+		d.stored, err = encode(t.stored, p.obj)
 	}
 	return d, err
 }
 
 // answer is what the caller gets when nothing is written.
-func (d decision) answer(t target, en *cache.Entry) (Result, action, error) {
+func (d decision) answer(ctx context.Context, t target, en *cache.Entry) (Result, action, error) {
 	switch {
 	case d.act != keep && d.dry && !d.stays && d.obj != nil:
-		return Made(t.outward(d.obj)), d.act, nil
+		res, err := t.made(ctx, d.obj)
+		return res, d.act, err
 	case en == nil:
 		return Result{}, d.act, nil
 	}
@@ -136,7 +137,7 @@ func (d decision) answer(t target, en *cache.Entry) (Result, action, error) {
 	if d.stays {
 		act = keep
 	}
-	res, err := t.result(en)
+	res, err := t.result(ctx, en)
 	return res, act, err
 }
 
@@ -153,9 +154,9 @@ func (e *Engine) commit(ctx context.Context, t target, key string, en *cache.Ent
 			}
 		}
 		if d.obj != nil {
-			return Made(t.outward(d.obj)), nil
+			return t.made(ctx, d.obj)
 		}
-		return t.result(en)
+		return t.result(ctx, en)
 	case en == nil:
 		rev, err := t.cache.Store().Create(ctx, key, d.stored, t.stored.TTLSeconds)
 		if errors.Is(err, store.ErrExists) {
@@ -164,7 +165,7 @@ func (e *Engine) commit(ctx context.Context, t target, key string, en *cache.Ent
 		if err != nil {
 			return Result{}, err
 		}
-		return t.result(learn(t, key, rev, d.stored, d.obj))
+		return t.result(ctx, learn(t, key, rev, d.stored, d.obj))
 	}
 	if d.obj.GetDeletionTimestamp() != nil {
 		ctx = store.Vital(ctx) // it makes room in the end
@@ -173,7 +174,7 @@ func (e *Engine) commit(ctx context.Context, t target, key string, en *cache.Ent
 	if err != nil {
 		return Result{}, err
 	}
-	return t.result(learn(t, key, rev, d.stored, d.obj))
+	return t.result(ctx, learn(t, key, rev, d.stored, d.obj))
 }
 
 // entry returns the newest entry at key, nil when there is none.

@@ -26,7 +26,7 @@ func (e *Engine) Create(ctx context.Context, req *Request, obj runtime.Object, o
 	if err != nil {
 		return Result{}, err
 	}
-	o, err := e.incoming(t, obj)
+	o, err := e.incoming(ctx, t, obj)
 	if err != nil {
 		return Result{}, err
 	}
@@ -35,7 +35,9 @@ func (e *Engine) Create(ctx context.Context, req *Request, obj runtime.Object, o
 		return Result{}, err
 	}
 	dedupOwners(o, req.Warn, "")
-	e.track(t, req, o, nil, apply.Manager(opts.FieldManager, req.UserAgent))
+	if err := e.track(ctx, t, req, o, nil, apply.Manager(opts.FieldManager, req.UserAgent)); err != nil {
+		return Result{}, err
+	}
 	return e.create(ctx, t, req, o, &opts)
 }
 
@@ -97,7 +99,10 @@ func (e *Engine) createOnce(ctx context.Context, t target, req *Request, o api.O
 
 func (e *Engine) insert(ctx context.Context, t target, req *Request, o api.Object, attrs *admit.Attributes, chain admit.Chain) (Result, error) {
 	errs := validateNewMeta(t.stored, o)
-	seen := t.outward(o)
+	seen, err := t.outward(ctx, o)
+	if err != nil {
+		return Result{}, err
+	}
 	if t.kind.Validate != nil {
 		errs = append(errs, t.kind.Validate(seen)...)
 	}
@@ -122,14 +127,14 @@ func (e *Engine) insert(ctx context.Context, t target, req *Request, o api.Objec
 		if snap.Get(key) != nil {
 			return Result{}, e.alreadyExists(ctx, t, key, o)
 		}
-		api.Settle(o)
-		return Made(t.outward(o)), nil // with the resourceVersion that was sent: upstream's store, which refuses one, is not asked
+		api.CodecOf(t.stored).Settle(o)
+		return t.made(ctx, o) // with the resourceVersion that was sent: upstream's store, which refuses one, is not asked
 	}
 	// What is no number is no revision, to upstream either; it is overwritten.
 	if rev, err := strconv.ParseUint(o.GetResourceVersion(), 10, 64); err == nil && rev != 0 {
 		return Result{}, unknownError("resourceVersion should not be set on objects to be created")
 	}
-	stored, err := encode(o)
+	stored, err := encode(t.stored, o)
 	if err != nil {
 		return Result{}, err
 	}
@@ -140,7 +145,7 @@ func (e *Engine) insert(ctx context.Context, t target, req *Request, o api.Objec
 	if err != nil {
 		return Result{}, storeError(err)
 	}
-	return t.result(learn(t, key, rev, stored, o))
+	return t.result(ctx, learn(t, key, rev, stored, o))
 }
 
 func (e *Engine) alreadyExists(ctx context.Context, t target, key string, o api.Object) error {
@@ -156,7 +161,7 @@ func (e *Engine) alreadyExists(ctx context.Context, t target, key string, o api.
 }
 
 // incoming makes the stored form of an object as a client sends it.
-func (e *Engine) incoming(t target, obj runtime.Object) (api.Object, error) {
+func (e *Engine) incoming(ctx context.Context, t target, obj runtime.Object) (api.Object, error) {
 	o, ok := obj.(api.Object)
 	if !ok {
 		return nil, apierrors.NewBadRequest(fmt.Sprintf("%T is not a %s", obj, t.kind.Kind))
@@ -165,20 +170,27 @@ func (e *Engine) incoming(t target, obj runtime.Object) (api.Object, error) {
 		t.kind.Default(o)
 	}
 	o.GetObjectKind().SetGroupVersionKind(t.kind.GVK())
-	return t.inward(o), nil
+	return t.inward(ctx, o)
 }
 
 // track keeps managedFields; old is nil on create.
-func (e *Engine) track(t target, req *Request, o, old api.Object, manager string) {
+func (e *Engine) track(ctx context.Context, t target, req *Request, o, old api.Object, manager string) error {
 	if e.cfg.Patches == nil {
-		return
+		return nil
 	}
+	var err error
 	if old != nil {
-		old = t.outward(old)
+		if old, err = t.outward(ctx, old); err != nil {
+			return err
+		}
 	}
-	seen := t.outward(o)
+	seen, err := t.outward(ctx, o)
+	if err != nil {
+		return err
+	}
 	e.cfg.Patches.Track(t.kind, req.Ref.Subresource, seen, old, manager)
 	o.SetManagedFields(seen.GetManagedFields())
+	return nil
 }
 
 // assign runs the kind's hook.
@@ -204,11 +216,12 @@ func (f effect) end(stored bool) {
 
 // encode makes the stored bytes: no resourceVersion in them. o, which the cache may get to hold, is afterwards what they
 // decode to.
-func encode(o api.Object) ([]byte, error) {
-	api.Settle(o)
+func encode(k *api.Kind, o api.Object) ([]byte, error) {
+	codec := api.CodecOf(k)
+	codec.Settle(o)
 	rv := o.GetResourceVersion()
 	o.SetResourceVersion("")
-	stored, err := api.EncodeStored(o)
+	stored, err := codec.Encode(o)
 	o.SetResourceVersion(rv)
 	if err != nil {
 		return nil, apierrors.NewInternalError(err)

@@ -2,6 +2,7 @@ package verb
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 
 	"sampan.dev/internal/api"
@@ -75,7 +76,7 @@ func (e *Engine) target(k *api.Kind) (target, error) {
 }
 
 // result wraps an entry, through the view if there is one.
-func (t target) result(en *cache.Entry) (Result, error) {
+func (t target) result(ctx context.Context, en *cache.Entry) (Result, error) {
 	if t.kind.View == nil {
 		return Result{entry: en}, nil
 	}
@@ -83,27 +84,46 @@ func (t target) result(en *cache.Entry) (Result, error) {
 	if err != nil {
 		return Result{}, apierrors.NewInternalError(err)
 	}
-	return Made(t.outward(obj)), nil
+	return t.made(ctx, obj)
+}
+
+// made wraps a stored object that was made for this request.
+func (t target) made(ctx context.Context, obj api.Object) (Result, error) {
+	out, err := t.outward(ctx, obj)
+	if err != nil {
+		return Result{}, err
+	}
+	return Made(out), nil
 }
 
 // outward turns a stored object into the kind that was asked for.
-func (t target) outward(obj api.Object) api.Object {
+func (t target) outward(ctx context.Context, obj api.Object) (api.Object, error) {
 	if t.kind.View == nil {
-		return obj
+		return obj, nil
 	}
-	out := t.kind.View.To(obj)
-	out.GetObjectKind().SetGroupVersionKind(t.kind.GVK())
-	return out
+	return converted(ctx, t.kind.View.To, obj, t.kind)
 }
 
 // inward turns an object as clients send it into the stored form.
-func (t target) inward(obj api.Object) api.Object {
+func (t target) inward(ctx context.Context, obj api.Object) (api.Object, error) {
 	if t.kind.View == nil {
-		return obj
+		return obj, nil
 	}
-	in := t.kind.View.From(obj)
-	in.GetObjectKind().SetGroupVersionKind(t.stored.GVK())
-	return in
+	return converted(ctx, t.kind.View.From, obj, t.stored)
+}
+
+// converted makes an object of another kind or version. What the conversion says is the answer where it fails.
+func converted(ctx context.Context, convert func(context.Context, api.Object) (api.Object, error), obj api.Object, to *api.Kind) (api.Object, error) {
+	out, err := convert(ctx, obj)
+	var status apierrors.APIStatus
+	switch {
+	case errors.As(err, &status):
+		return nil, err
+	case err != nil:
+		return nil, unknownError(err.Error())
+	}
+	out.GetObjectKind().SetGroupVersionKind(to.GVK())
+	return out, nil
 }
 
 // peek returns the cached entry at key, which may be behind; nil when there is none.

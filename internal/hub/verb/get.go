@@ -41,7 +41,7 @@ func (e *Engine) Get(ctx context.Context, req *Request, opts metav1.GetOptions) 
 		}
 		return Made(scaleOf(sub.Scale, obj)), nil
 	}
-	return t.result(en)
+	return t.result(ctx, en)
 }
 
 // notOlder returns the snapshot that a resourceVersion in its NotOlderThan sense asks for.

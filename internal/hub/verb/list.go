@@ -156,7 +156,7 @@ func (v view) page(ctx context.Context, s *selection, limit int64) (*Listing, er
 			left++
 			return s.all() // without selectors the rest is only counted
 		}
-		res, err := s.t.result(en)
+		res, err := s.t.result(ctx, en)
 		if err != nil {
 			failed = err
 			return false

@@ -31,16 +31,19 @@ func (e *Engine) Patch(ctx context.Context, req *Request, pt types.PatchType, da
 		e: e, t: t, req: req, dry: dryRun(opts.DryRun), options: updateOptions(opts),
 		allowCreate: pt == types.ApplyYAMLPatchType && req.Ref.Subresource == "",
 	}
-	w.make = func(old api.Object) (api.Object, error) { return w.patched(old, pt, data, opts) }
+	w.make = func(old api.Object) (api.Object, error) { return w.patched(ctx, old, pt, data, opts) }
 	return w.run(ctx)
 }
 
 // patched returns old with the patch applied, defaulted and its managed fields kept.
-func (w *writing) patched(old api.Object, pt types.PatchType, data []byte, opts metav1.PatchOptions) (api.Object, error) {
+func (w *writing) patched(ctx context.Context, old api.Object, pt types.PatchType, data []byte, opts metav1.PatchOptions) (api.Object, error) {
 	t, k := w.t, w.t.kind
+	var err error
 	from := old
 	if from != nil {
-		from = t.outward(old)
+		if from, err = t.outward(ctx, old); err != nil {
+			return nil, err
+		}
 	}
 	obj, err := w.e.cfg.Patches.Patch(k, w.req.Ref.Subresource, from, pt, data, w.e.patchOptions(w.req, pt, opts))
 	if err != nil {
@@ -59,7 +62,7 @@ func (w *writing) patched(old api.Object, pt types.PatchType, data []byte, opts 
 		k.Default(obj)
 	}
 	obj.GetObjectKind().SetGroupVersionKind(k.GVK())
-	return t.inward(obj), nil
+	return t.inward(ctx, obj)
 }
 
 func (e *Engine) patchOptions(req *Request, pt types.PatchType, opts metav1.PatchOptions) apply.Options {

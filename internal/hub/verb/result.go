@@ -79,7 +79,7 @@ func (r Result) Proto() ([]byte, error) {
 	}
 	m, ok := r.obj.(interface{ Marshal() ([]byte, error) })
 	if !ok {
-		return nil, fmt.Errorf("%T has no protobuf form", r.obj)
+		return nil, api.NoProto(r.obj)
 	}
 	return m.Marshal()
 }

@@ -112,7 +112,7 @@ func checkFieldLabel(k *api.Kind, label string) error {
 func (s *selection) all() bool { return s.labels == nil && s.fields == nil }
 
 // matches tests one version of an object. Objects are decoded only when a selector needs to look inside.
-func (s *selection) matches(en *cache.Entry) (bool, error) {
+func (s *selection) matches(ctx context.Context, en *cache.Entry) (bool, error) {
 	if !strings.HasPrefix(en.Key, s.prefix) || s.key != "" && en.Key != s.key {
 		return false, nil
 	}
@@ -129,15 +129,23 @@ func (s *selection) matches(en *cache.Entry) (bool, error) {
 	if s.fields == nil {
 		return true, nil
 	}
-	return s.fields.Matches(s.fieldsOf(obj)), nil
+	set, err := s.fieldsOf(ctx, obj)
+	if err != nil {
+		return false, err
+	}
+	return s.fields.Matches(set), nil
 }
 
 // fieldsOf makes the field set of a stored object.
-func (s *selection) fieldsOf(obj api.Object) fields.Set {
+func (s *selection) fieldsOf(ctx context.Context, obj api.Object) (fields.Set, error) {
 	set := fields.Set{}
 	switch {
 	case s.t.kind.View != nil && s.t.kind.Fields != nil:
-		set = s.t.kind.Fields(s.t.outward(obj))
+		seen, err := s.t.outward(ctx, obj)
+		if err != nil {
+			return nil, err
+		}
+		set = s.t.kind.Fields(seen)
 	case s.t.stored.Fields != nil:
 		set = s.t.stored.Fields(obj)
 	}
@@ -146,7 +154,7 @@ func (s *selection) fieldsOf(obj api.Object) fields.Set {
 	}
 	set["metadata.name"] = obj.GetName()
 	set["metadata.namespace"] = obj.GetNamespace()
-	return set
+	return set, nil
 }
 
 // scope is the part of the event log that can hold events of the selection.
@@ -176,7 +184,7 @@ func (s *selection) each(ctx context.Context, snap *cache.Snapshot, from string,
 			failed = storeError(ctx.Err())
 			return false
 		}
-		ok, err := s.matches(en)
+		ok, err := s.matches(ctx, en)
 		if err != nil {
 			failed = apierrors.NewInternalError(err)
 			return false

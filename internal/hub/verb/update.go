@@ -27,7 +27,7 @@ func (e *Engine) Update(ctx context.Context, req *Request, obj runtime.Object, o
 	if err != nil {
 		return Result{}, false, err
 	}
-	o, err := e.incoming(t, obj)
+	o, err := e.incoming(ctx, t, obj)
 	if err != nil {
 		return Result{}, false, err
 	}
@@ -44,8 +44,7 @@ func (e *Engine) Update(ctx context.Context, req *Request, obj runtime.Object, o
 		allowCreate: t.kind.CreateOnUpdate && req.Ref.Subresource == "",
 		make: func(old api.Object) (api.Object, error) {
 			obj := o.DeepCopyObject().(api.Object)
-			e.track(t, req, obj, old, manager)
-			return obj, nil
+			return obj, e.track(ctx, t, req, obj, old, manager)
 		},
 	}
 	opts.TypeMeta = metav1.TypeMeta{APIVersion: "meta.k8s.io/v1", Kind: "UpdateOptions"}
@@ -163,7 +162,7 @@ func (w *writing) plan(ctx context.Context, old api.Object) (plan, error) {
 			return plan{}, err
 		}
 	}
-	if err := w.validate(obj, old); err != nil {
+	if err := w.validate(ctx, obj, old); err != nil {
 		f.end(false)
 		return plan{}, err
 	}
@@ -228,20 +227,28 @@ func (w *writing) prepare(obj, old api.Object) error {
 }
 
 // validate checks the change from old to obj, both prepared.
-func (w *writing) validate(obj, old api.Object) error {
+func (w *writing) validate(ctx context.Context, obj, old api.Object) error {
 	k, validate := w.t.stored, w.t.kind.ValidateUpdate
 	if sub := k.Sub(w.req.Ref.Subresource); sub != nil && sub.Scale == nil {
 		validate = sub.ValidateUpdate
 	}
 	errs := validateMetaChange(k, obj, old)
+	seen, err := w.t.outward(ctx, obj)
+	if err != nil {
+		return err
+	}
+	was, err := w.t.outward(ctx, old)
+	if err != nil {
+		return err
+	}
 	if validate != nil {
-		errs = append(errs, validate(w.t.outward(obj), w.t.outward(old))...)
+		errs = append(errs, validate(seen, was)...)
 	}
 	if len(errs) > 0 {
 		return invalid(w.t.stored.GVK().GroupKind(), obj.GetName(), errs)
 	}
 	if w.t.kind.Warnings != nil && w.req.Ref.Subresource == "" {
-		for _, s := range w.t.kind.Warnings(w.t.outward(obj), w.t.outward(old)) {
+		for _, s := range w.t.kind.Warnings(seen, was) {
 			w.req.Warn(s)
 		}
 	}

@@ -152,7 +152,7 @@ func (s *Stream) Next(ctx context.Context) ([]Event, error) {
 		case s.failed != nil:
 			s.tell()
 		case len(s.initial) > 0:
-			err = s.sendInitial()
+			s.sendInitial(ctx)
 		case s.endMark:
 			s.endMark = false
 			err = s.bookmark(s.after, true)
@@ -169,17 +169,17 @@ func (s *Stream) Next(ctx context.Context) ([]Event, error) {
 	return s.out, nil
 }
 
-func (s *Stream) sendInitial() error {
+func (s *Stream) sendInitial(ctx context.Context) {
 	n := min(batch, len(s.initial))
 	for _, en := range s.initial[:n] {
-		if err := s.emit(watch.Added, en); err != nil {
-			return err
+		if err := s.emit(ctx, watch.Added, en); err != nil {
+			s.fail(err)
+			return
 		}
 	}
 	if s.initial = s.initial[n:]; len(s.initial) == 0 {
 		s.initial = nil
 	}
-	return nil
 }
 
 // follow waits for the next events of the log, for the time of a bookmark or for the end of the watch.
@@ -195,8 +195,9 @@ func (s *Stream) follow(ctx context.Context) error {
 		return err
 	}
 	for i := range events {
-		if err := s.take(&events[i]); err != nil {
-			return err
+		if err := s.take(ctx, &events[i]); err != nil {
+			s.fail(err) // an object that cannot be shown as what was asked for: the watcher is told, and has to list
+			return nil
 		}
 	}
 	at := time.Now()
@@ -235,35 +236,35 @@ func (s *Stream) alarm() (<-chan struct{}, func()) {
 
 // take turns an event of the log into what it means for the selection: an object that begins to match comes, one that ends
 // to match goes.
-func (s *Stream) take(ev *cache.Event) error {
+func (s *Stream) take(ctx context.Context, ev *cache.Event) error {
 	if ev.Revision <= s.after || ev.Type == cache.Bookmark {
 		return nil
 	}
 	var now, before bool
 	var err error
 	if ev.Type != cache.Deleted {
-		if now, err = s.sel.matches(ev.Entry); err != nil {
+		if now, err = s.sel.matches(ctx, ev.Entry); err != nil {
 			return err
 		}
 	}
 	if ev.Prev != nil {
-		if before, err = s.sel.matches(ev.Prev); err != nil {
+		if before, err = s.sel.matches(ctx, ev.Prev); err != nil {
 			return err
 		}
 	} else if ev.Type == cache.Deleted {
-		if before, err = s.sel.matches(ev.Entry); err != nil {
+		if before, err = s.sel.matches(ctx, ev.Entry); err != nil {
 			return err
 		}
 	}
 	switch {
 	case now && before:
-		err = s.emit(watch.Modified, ev.Entry)
+		err = s.emit(ctx, watch.Modified, ev.Entry)
 	case now:
-		err = s.emit(watch.Added, ev.Entry)
+		err = s.emit(ctx, watch.Added, ev.Entry)
 	case before && ev.Type == cache.Deleted:
-		err = s.emit(watch.Deleted, ev.Entry)
+		err = s.emit(ctx, watch.Deleted, ev.Entry)
 	case before:
-		err = s.left(ev)
+		err = s.left(ctx, ev)
 	default:
 		return nil
 	}
@@ -272,19 +273,23 @@ func (s *Stream) take(ev *cache.Event) error {
 }
 
 // left tells of an object that is still there but no longer selected: its last selected state, at the new revision.
-func (s *Stream) left(ev *cache.Event) error {
+func (s *Stream) left(ctx context.Context, ev *cache.Event) error {
 	old, err := ev.Prev.Object()
 	if err != nil {
 		return apierrors.NewInternalError(err)
 	}
 	obj := old.DeepCopyObject().(api.Object)
 	obj.SetResourceVersion(strconv.FormatInt(ev.Revision, 10))
-	s.out = append(s.out, Event{Type: watch.Deleted, Item: Made(s.sel.t.outward(obj))})
+	item, err := s.sel.t.made(ctx, obj)
+	if err != nil {
+		return err
+	}
+	s.out = append(s.out, Event{Type: watch.Deleted, Item: item})
 	return nil
 }
 
-func (s *Stream) emit(t watch.EventType, en *cache.Entry) error {
-	item, err := s.sel.t.result(en)
+func (s *Stream) emit(ctx context.Context, t watch.EventType, en *cache.Entry) error {
+	item, err := s.sel.t.result(ctx, en)
 	if err != nil {
 		return err
 	}

@@ -47,11 +47,22 @@ func (f *Frames) buffer() *bufio.Writer {
 
 var errNoStream = NotAcceptable([]string{TypeJSON + ";stream=watch", TypeProto + ";stream=watch"})
 
+// streams says why events of a kind cannot be sent in the format.
+func (o Output) streams(k *api.Kind) error {
+	switch {
+	case o.Format == YAML:
+		return errNoStream
+	case o.Format == Proto && o.Convert.Kind == "" && k != nil && !api.CodecOf(k).Proto():
+		return api.NoProto(k.New())
+	}
+	return nil
+}
+
 // NewMessages prepares a watch over messages: send is called with each event. They are those of a plain watch, but protobuf
 // without its length.
 func (o Output) NewMessages(k *api.Kind, send func([]byte) error) (*Frames, error) {
-	if o.Format == YAML {
-		return nil, errNoStream
+	if err := o.streams(k); err != nil {
+		return nil, err
 	}
 	f := &Frames{out: o, kind: k, first: true, send: send, flush: func() error { return nil }}
 	f.to = &f.whole
@@ -60,8 +71,8 @@ func (o Output) NewMessages(k *api.Kind, send func([]byte) error) (*Frames, erro
 
 // NewFrames prepares a watch response; nothing is sent before the first Flush. YAML cannot be streamed. packed compresses it.
 func (o Output) NewFrames(w http.ResponseWriter, k *api.Kind, packed bool) (*Frames, error) {
-	if o.Format == YAML {
-		return nil, errNoStream
+	if err := o.streams(k); err != nil {
+		return nil, err
 	}
 	ct := types[o.Format]
 	if o.Format == Proto {

@@ -28,6 +28,9 @@ func (o Output) WriteList(w http.ResponseWriter, r *http.Request, k *api.Kind, m
 	l := listing{o: o, n: n, at: at, gvk: k.GVK(), meta: meta, itemHead: itemHead(k)}
 	l.gvk.Kind += "List"
 	if o.Format == Proto {
+		if !api.CodecOf(k).Proto() {
+			return api.NoProto(k.NewList())
+		}
 		return l.send(w, r, protoList{&l})
 	}
 	if o.Format == YAML || o.Pretty {
