@@ -20,8 +20,12 @@ func TestView(t *testing.T) {
 		fill.Fill(e)
 		e.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("Event"))
 		view := Events().View
-		if back := view.From(view.To(e)); !reflect.DeepEqual(back, e) {
-			t.Fatalf("got  %+v\nwant %+v", back, e)
+		out, err := view.To(t.Context(), e)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if back, err := view.From(t.Context(), out); err != nil || !reflect.DeepEqual(back, e) {
+			t.Fatalf("got  %+v, %v\nwant %+v", back, err, e)
 		}
 	}
 }

@@ -2,6 +2,7 @@ package etcd
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -127,6 +128,39 @@ func copyFiles(t *testing.T, dir string) map[string][]byte {
 		t.Fatal(err)
 	}
 	return out
+}
+
+// TestRevisionFlips flips bits of revisions only, which say when a value was written: in the keys of the database, and in the
+// records that they lead to.
+func TestRevisionFlips(t *testing.T) {
+	dir := t.TempDir()
+	s := embedded(t, EmbeddedConfig{Dir: dir})
+	wrote := writeMuch(t, s)
+	killed := copyFiles(t, dir)
+	s.Close()
+	for state, files := range map[string]map[string][]byte{"after a crash": killed, "after a stop": copyFiles(t, dir)} {
+		const name = "etcd/member/snap/db"
+		data := files[name]
+		var places []int
+		for at := range len(data) - 17 {
+			// A key is the revision, a mark, and the change's number in its transaction; a record has the key of the object and then
+			// the revisions of its creation and of its last change.
+			if data[at+8] == '_' && binary.BigEndian.Uint64(data[at:]) < 1<<16 && binary.BigEndian.Uint64(data[at+9:]) < 1<<8 {
+				places = append(places, at, at+1, at+2, at+3, at+4, at+5, at+6, at+7)
+			}
+			if data[at] == 0x10 && data[at+3] == 0x18 && data[at+6] == 0x20 {
+				places = append(places, at+4, at+5)
+			}
+		}
+		r := rand.New(rand.NewPCG(7, 7))
+		for range flips {
+			at, bit := places[r.IntN(len(places))], r.IntN(8)
+			flipOne(t, files, name, at, bit, wrote)
+			if t.Failed() {
+				t.Fatalf("%s: bit %d of byte %d of %d places", state, bit, at, len(places))
+			}
+		}
+	}
 }
 
 func flipAll(t *testing.T, n int, files map[string][]byte, wrote map[string]store.KV) {

@@ -80,9 +80,12 @@ func Embedded(ctx context.Context, cfg EmbeddedConfig) (*Store, error) {
 		end()
 		k.wg.Wait()
 		m := s.now.Load().member
-		rev, _ := m.revision()
+		var at point
+		if _, ok := m.revision(); ok {
+			at = m.point()
+		}
 		err := m.close()
-		k.sums.close(rev)
+		k.sums.close(at)
 		k.room.leave()
 		return err
 	})

@@ -253,6 +253,13 @@ func (m *member) refuse(ctx context.Context, req any, _ *grpc.UnaryServerInfo, h
 	return resp, err
 }
 
+// point is where the member is. The index is read first: what is applied meanwhile makes the revision larger, and a point that
+// others are compared with more lenient.
+func (m *member) point() point {
+	index := int64(m.srv.AppliedIndex())
+	return point{m.srv.KV().Rev(), index}
+}
+
 // revision is the newest that a write has been acknowledged at: a lone member applies before it answers. A member that has
 // failed or stopped does not know.
 func (m *member) revision() (int64, bool) {

@@ -101,6 +101,9 @@ func (s *Store) Get(ctx context.Context, key string) (store.KV, int64, error) {
 	kv := s.kv(r.Kvs[0])
 	if s.keeper != nil && kv.Err == nil {
 		kv.Err = s.keeper.sums.missing(key) // what is there is older than what was acknowledged
+		if kv.Err == nil && kv.Unchecked {
+			kv.Err = s.keeper.sums.current(key, kv.Revision, r.Header.Revision)
+		}
 	}
 	return kv, r.Header.Revision, kv.Err
 }
@@ -244,7 +247,7 @@ func (s *Store) Compact(ctx context.Context, revision int64) error {
 	return s.read(ctx, "compact", fmt.Sprint(revision), func(ctx context.Context, ses *session) error {
 		_, err := ses.c.Compact(ctx, revision)
 		if err == nil && s.keeper != nil {
-			s.keeper.sums.prune(revision)
+			s.keeper.sums.prune(revision, ses.member.point())
 		}
 		return err
 	})

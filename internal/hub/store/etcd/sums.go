@@ -10,6 +10,7 @@ import (
 	"hash/crc64"
 	"io/fs"
 	"log/slog"
+	"math"
 	"os"
 	"slices"
 	"strings"
@@ -34,6 +35,8 @@ type sums struct {
 		sync.RWMutex
 		recs    []sum // by revision
 		until   int64 // newest revision that is known of
+		sure    int64 // newest revision up to which everything that was written is known of
+		base    point // of the log, lately
 		loose   bool  // something was written of which it is not known what
 		file    *os.File
 		behind  []byte // what the file did not take yet
@@ -66,7 +69,18 @@ const (
 	sumDelete              // key is gone since rev
 	sumUnknown             // something has been written, not known what
 	sumEnd                 // rev is the newest at a clean stop
+	sumPoint               // rev was the newest when the log had come to the index that stands in the place of the key
 )
+
+// point is how far the log of the member had come when the database was at a revision. Each entry of the log makes one revision
+// at most, so that the database cannot have gained more revisions than the log has gained entries, whoever wrote them.
+type point struct{ rev, index int64 }
+
+// applying bounds the entries that may be counted in a revision and not yet in the index.
+const applying = 16
+
+// after reports whether a database can have come from p to q.
+func (q point) after(p point) bool { return q.rev-p.rev <= q.index-p.index+applying }
 
 const (
 	sumHead  = 4 + 2 + 1 + 8 + 4
@@ -154,7 +168,17 @@ func (s *sums) take(kind byte, key string, rev int64, crc uint32) {
 		}
 	case sumUnknown:
 		s.mu.loose = true
+	case sumPoint:
+		if len(key) == 8 {
+			s.mu.base = point{rev, int64(binary.LittleEndian.Uint64([]byte(key)))}
+		}
 	}
+}
+
+// pointLocked notes where the log and the database are.
+func (s *sums) pointLocked(p point) {
+	s.mu.base = p
+	s.appendLocked(record(nil, sumPoint, string(binary.LittleEndian.AppendUint64(nil, uint64(p.index))), p.rev, 0))
 }
 
 // kindOf is the part of a key that keys of other kinds do not have: "/registry/services/".
@@ -240,7 +264,7 @@ func (s *sums) check(key string, value []byte, rev int64) (err error, known bool
 	defer s.mu.RUnlock()
 	i, found := slices.BinarySearchFunc(s.mu.recs, rev, func(r sum, rev int64) int { return cmp.Compare(r.rev, rev) })
 	if !found {
-		return nil, false
+		return s.unknownLocked(key, rev), false
 	}
 	for ; i < len(s.mu.recs) && s.mu.recs[i].rev == rev; i++ {
 		if s.mu.recs[i].sum == crc {
@@ -250,12 +274,48 @@ func (s *sums) check(key string, value []byte, rev int64) (err error, known bool
 	return damaged(key, rev, "its checksum is not that of what was written"), true
 }
 
+// unknownLocked says why a revision of key that is not known of cannot be right: everything that was written by then is known of,
+// and the newest of the key is older.
+func (s *sums) unknownLocked(key string, rev int64) error {
+	if rev > s.mu.sure {
+		return nil
+	}
+	if newest := s.newestLocked(key, math.MaxInt64); newest > 0 && newest < rev {
+		return damaged(key, rev, "nothing was written then")
+	}
+	return nil
+}
+
+// newestLocked is the newest revision of key up to until that is known of, 0 when none is. It looks at all.
+func (s *sums) newestLocked(key string, until int64) int64 {
+	hash, newest := hashOf(key), int64(0)
+	for _, r := range s.mu.recs {
+		if r.key == hash && r.rev <= until {
+			newest = r.rev // they are in order
+		}
+	}
+	return newest
+}
+
+// current says why rev, which is not known of, cannot be the newest revision of key in a database that is at revision now.
+func (s *sums) current(key string, rev, now int64) error {
+	if rev > now {
+		return damaged(key, rev, fmt.Sprintf("the database is at %d", now))
+	}
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	if newest := s.newestLocked(key, now); newest > rev {
+		return damaged(key, rev, fmt.Sprintf("revision %d of it has been acknowledged and is not there", newest))
+	}
+	return nil
+}
+
 func damaged(key string, rev int64, how string) error {
 	return fmt.Errorf("%s at revision %d: %w: %s", key, rev, store.ErrDamaged, how)
 }
 
-// prune forgets what no revision from compacted on can show: all but the newest of each key before it.
-func (s *sums) prune(compacted int64) {
+// prune forgets what no revision from compacted on can show: all but the newest of each key before it. at is where the member is.
+func (s *sums) prune(compacted int64, at point) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	seen := make(map[uint64]int64, len(s.mu.recs)) // the next newer revision of a key
@@ -271,16 +331,18 @@ func (s *sums) prune(compacted int64) {
 		s.mu.recs[kept] = r
 	}
 	s.mu.recs = slices.Clip(slices.Delete(s.mu.recs, 0, kept))
+	s.pointLocked(at)
 	if s.mu.written > 2*len(s.mu.recs)+rewriteAfter {
 		s.shortenLocked(compacted)
 	}
 }
 
-// close notes the newest revision of a clean stop.
-func (s *sums) close(rev int64) {
+// close notes where a clean stop was.
+func (s *sums) close(at point) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if rev > 0 {
+	if rev := at.rev; rev > 0 {
+		s.pointLocked(at)
 		s.appendLocked(record(nil, sumEnd, "", rev, 0))
 	}
 	if s.mu.file != nil {

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"os"
+	"path/filepath"
 	"strings"
 
 	"sampan.dev/internal/hub/store"
@@ -26,11 +27,18 @@ func (s *sums) settle(m *member) error {
 		return fmt.Errorf("the database is at revision %d, and %d has been acknowledged: files of it are damaged, or older than they should be. "+
 			"Restore a snapshot ('sampan etcd restore'); or, to go on with what is there, remove %s", rev, s.mu.until, s.path)
 	}
+	at := point{rev, int64(m.srv.AppliedIndex())}
+	if known := s.mu.base; known != (point{}) && !at.after(known) {
+		return fmt.Errorf("the database in %s is at revision %d and was at %d when the log had %d entries less: a revision in it is damaged. "+
+			"Restore a snapshot ('sampan etcd restore'); or, to go on with what is there, remove %s",
+			filepath.Dir(s.path), rev, known.rev, at.index-known.index, s.path)
+	}
+	s.mu.sure = s.mu.until
 	if !s.mu.loose && rev > s.mu.until && s.mu.waiting != nil {
 		s.mu.loose = !s.catchUpLocked(m)
 	}
 	if s.mu.loose || s.mu.waiting == nil {
-		s.mu.loose, s.mu.learn, s.mu.waiting, s.mu.written = false, true, nil, 0
+		s.mu.loose, s.mu.learn, s.mu.waiting, s.mu.written, s.mu.sure = false, true, nil, 0, 0
 	}
 	s.mu.until = max(s.mu.until, rev)
 	flags := os.O_CREATE | os.O_WRONLY | os.O_APPEND
@@ -44,7 +52,7 @@ func (s *sums) settle(m *member) error {
 		return nil
 	}
 	s.mu.file = f
-	s.appendLocked(nil)
+	s.pointLocked(m.point())
 	return nil
 }
 
@@ -184,11 +192,15 @@ func (s *sums) shortenLocked(compacted int64) {
 			at += n
 		}
 	}
-	each(func(at int, _ byte, key string, _ int64) { newest[key] = at })
+	each(func(at int, kind byte, key string, _ int64) {
+		if kind != sumPoint {
+			newest[key] = at
+		}
+	})
 	out, n := []byte(sumMagic), 0
 	each(func(at int, kind byte, key string, rev int64) {
 		if kind != sumUnknown && rev <= compacted && (newest[key] != at || kind == sumDelete) {
-			return
+			return // points as well: one newer than the compaction follows
 		}
 		n++
 		out = append(out, data[at:at+sumHead+len(key)]...)
