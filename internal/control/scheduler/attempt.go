@@ -32,6 +32,7 @@ func (s *Scheduler) place(ctx context.Context, w *waiting) {
 		s.noNode(ctx, rs.profile, w, out)
 		return
 	}
+	s.endNomination(w.pod, out.node)
 	s.snapshot.addPod(out.node, w.pod)
 	s.notify(plugin.PodPlaced, out.node, w.pod)
 	a := &attempt{w: w, profile: rs.profile, node: out.node}
@@ -49,13 +50,17 @@ func (s *Scheduler) place(ctx context.Context, w *waiting) {
 func (s *Scheduler) noNode(ctx context.Context, p *profile, w *waiting, out outcome) {
 	var found plugin.Nomination
 	for _, f := range p.PostFilters {
-		found = f.PostFilter(w.pod, out.resolvable, p.without(w.pod))
+		found = f.PostFilter(w.pod, out.resolvable, p.without(w.pod, s.snapshot))
 		if found.Message != "" {
 			out.text += " " + found.Message
 		}
 		if found.Node != "" {
 			break
 		}
+	}
+	if found.Node != "" {
+		s.endNomination(w.pod, found.Node)
+		s.snapshot.nominated.set(w.pod, found.Node)
 	}
 	s.unschedulable(ctx, w, out, found)
 }
@@ -81,13 +86,13 @@ func (s *Scheduler) unschedulable(ctx context.Context, w *waiting, out outcome, 
 }
 
 // without answers what a PostFilter supposes, by taking the victims out of the node and of the indexes and putting them back.
-func (p *profile) without(pod *plugin.Pod) plugin.Without {
+func (p *profile) without(pod *plugin.Pod, s *snapshot) plugin.Without {
 	return func(node *plugin.Node, victims []*plugin.Pod) bool {
 		for _, v := range victims {
 			node = node.WithoutPod(v)
 			p.tell(v, node, -1)
 		}
-		by, _ := p.filter(pod, node)
+		by, _ := p.admit(pod, node, s)
 		for _, v := range victims {
 			node = node.WithPod(v)
 			p.tell(v, node, +1)

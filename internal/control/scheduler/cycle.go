@@ -34,7 +34,7 @@ func (p *profile) cycle(pod *plugin.Pod, s *snapshot, dice *rand.Rand) outcome {
 	for i := range s.nodes {
 		node := s.nodes[(s.start+i)%len(s.nodes)]
 		out.evaluated++
-		if f, v := p.filter(pod, node); f != nil {
+		if f, v := p.admit(pod, node, s); f != nil {
 			out.reject(node, f, v)
 			if len(p.PostFilters) > 0 && !v.Unresolvable {
 				out.resolvable = append(out.resolvable, node)

@@ -93,9 +93,11 @@ func (s *Scheduler) notify(e plugin.Event, node string, pod *plugin.Pod) {
 // forget drops what is known of a pod as one that waits for a node.
 func (s *Scheduler) forget(uid types.UID) {
 	s.dropHeld(uid)
-	if s.queue.remove(uid) == nil {
+	w := s.queue.remove(uid)
+	if w == nil {
 		return // nothing is noted of pods that are not waiting
 	}
+	s.endNomination(w.pod, "")
 	s.mu.Lock()
 	delete(s.mu.why, uid)
 	s.mu.Unlock()

@@ -102,7 +102,7 @@ type group struct {
 func newQueue() *queue {
 	q := &queue{byUID: map[types.UID]*waiting{}, groups: map[string]*group{}}
 	q.activeQ.less = func(a, b *waiting) bool {
-		if pa, pb := priority(a), priority(b); pa != pb {
+		if pa, pb := priority(a.pod), priority(b.pod); pa != pb {
 			return pa > pb
 		}
 		return a.since.Before(b.since)
@@ -111,8 +111,8 @@ func newQueue() *queue {
 	return q
 }
 
-func priority(w *waiting) int32 {
-	if p := w.pod.Spec.Priority; p != nil {
+func priority(pod *plugin.Pod) int32 {
+	if p := pod.Spec.Priority; p != nil {
 		return *p
 	}
 	return 0

@@ -20,7 +20,7 @@ func best(p *profile, pod *plugin.Pod, s *snapshot) (map[string]bool, outcome) {
 	out := outcome{nodes: len(s.nodes)}
 	var fit []*plugin.Node
 	for _, n := range s.nodes {
-		if f, v := p.filter(pod, n); f != nil {
+		if f, v := p.admit(pod, n, s); f != nil {
 			out.reject(n, f, v)
 		} else {
 			fit = append(fit, n)
@@ -111,9 +111,20 @@ func differ(t *testing.T, dice *rand.Rand, lists Profile, indexes ...*atMost) {
 		default:
 			obj := kinds[dice.IntN(len(kinds))].DeepCopy()
 			obj.UID = types.UID(fmt.Sprint(step))
+			priority := int32(dice.IntN(3))
+			obj.Spec.Priority = &priority
 			pod := p.newPod(obj)
 			for _, x := range indexes {
 				x.recount(t, s)
+			}
+			if dice.IntN(8) == 0 && len(s.nodes) > 0 { // room is being made for some of them
+				s.nominated.set(pod, s.nodes[dice.IntN(len(s.nodes))].Name)
+				continue
+			}
+			for uid := range s.nominated.node {
+				if dice.IntN(4) == 0 {
+					s.nominated.drop(uid)
+				}
 			}
 			got, out := rank(alike, pod, s, dice)
 			want, why := best(p, pod, s)
@@ -138,6 +149,12 @@ func differ(t *testing.T, dice *rand.Rand, lists Profile, indexes ...*atMost) {
 // rank chooses a node by the ranking, from the first pod on.
 func rank(alike *rankings, pod *plugin.Pod, s *snapshot, dice *rand.Rand) (string, outcome) {
 	r := alike.of(pod)
+	if len(s.nominated.node) > 0 {
+		if node := r.chooseBeside(pod, s, dice); node != "" {
+			return node, outcome{}
+		}
+		return "", alike.profile.cycle(pod, s, dice)
+	}
 	if node := r.choose(s, dice); node != "" {
 		return node, outcome{}
 	}

@@ -31,9 +31,21 @@ func (rs *rankings) place(pod *plugin.Pod, s *snapshot, dice *rand.Rand) outcome
 	if out, rejected := rs.profile.preFilter(pod, s); rejected {
 		return out
 	}
+	beside := len(s.nominated.node) > 0
+	if beside {
+		if node := rs.profile.nominated(pod, s); node != "" {
+			return outcome{node: node, nodes: len(s.nodes), evaluated: 1}
+		}
+	}
 	r := rs.of(pod)
 	if r == nil || r.uses < worthwhile && !r.built {
 		return rs.profile.cycle(pod, s, dice)
+	}
+	if beside {
+		if node := r.chooseBeside(pod, s, dice); node != "" {
+			return outcome{node: node, nodes: len(s.nodes), evaluated: len(s.nodes)}
+		}
+		return rs.profile.cycle(pod, s, dice) // which has the reasons of the nodes that only nominated pods keep from fitting
 	}
 	if node := r.choose(s, dice); node != "" {
 		return outcome{node: node, nodes: len(s.nodes), evaluated: len(s.nodes)}

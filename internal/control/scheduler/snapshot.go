@@ -17,7 +17,8 @@ type snapshot struct {
 	placed map[types.UID]placement
 	start  int // where the next cycle that looks at nodes one by one begins, so that they take turns
 
-	indexes []plugin.Index // of all profiles
+	indexes   []plugin.Index // of all profiles
+	nominated nominations
 
 	// changes are the indexes in nodes at which something changed, in order. floor is how many there were before
 	// changes[0]; the oldest are forgotten.

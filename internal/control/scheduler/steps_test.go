@@ -362,6 +362,10 @@ func TestProfiles(t *testing.T) {
 type lowest struct {
 	door  client.Interface
 	there map[string][]*plugin.Pod
+	// evicted, when set, is waited for before the victim goes.
+	evicted chan struct{}
+
+	busy  bool     // another attempt finds nothing
 	asked []string // nodes that were worth a try
 	said  string   // the nominated node of the pod at the time of the eviction
 }
@@ -380,6 +384,9 @@ func (p *lowest) Pod(pod *plugin.Pod, node *plugin.Node, sign int) {
 
 func (p *lowest) PostFilter(pod *plugin.Pod, nodes []*plugin.Node, without plugin.Without) plugin.Nomination {
 	for _, n := range nodes {
+		if p.busy {
+			break
+		}
 		p.asked = append(p.asked, n.Name)
 		if len(p.there[n.Name]) == 0 {
 			continue
@@ -392,6 +399,9 @@ func (p *lowest) PostFilter(pod *plugin.Pod, nodes []*plugin.Node, without plugi
 					return err
 				}
 				p.said = obj.(*corev1.Pod).Status.NominatedNodeName
+				if p.evicted != nil {
+					<-p.evicted
+				}
 				zero := int64(0)
 				ref := client.Ref{Resource: client.Pods, Namespace: victim.Namespace, Name: victim.Name}
 				return p.door.Delete(ctx, ref, metav1.DeleteOptions{GracePeriodSeconds: &zero, Preconditions: metav1.NewUIDPreconditions(string(victim.UID))})
@@ -437,5 +447,67 @@ func TestPreemption(t *testing.T) {
 		if len(p.there["n"]) != 2 {
 			c.Errorf("%d pods in the index of the node, want 2", len(p.there["n"]))
 		}
+		// The nomination has ended with the placement: when another pod leaves, its room is free.
+		zero := int64(0)
+		if err := c.Door.Delete(c.Context, client.Ref{Resource: client.Pods, Namespace: "default", Name: "b"}, metav1.DeleteOptions{GracePeriodSeconds: &zero}); err != nil {
+			c.Fatal(err)
+		}
+		synctest.Wait()
+		if on := c.get("same").Spec.NodeName; on != "n" {
+			c.Errorf("the pod that waited is on %q", on)
+		}
 	}, lists)
+}
+
+// While a victim takes its time to go, its room is held for the pod that was nominated: a pod of the same priority that comes
+// meanwhile does not get it, one of a higher priority does.
+func TestNominatedPodHoldsItsRoom(t *testing.T) {
+	for _, tt := range []struct {
+		class, node, message string
+	}{
+		{class: "", message: "0/1 nodes are available: 1 Insufficient cpu. preemption: no victims."},
+		{class: "system-cluster-critical", message: "0/1 nodes are available: 1 Insufficient cpu. preemption: no victims."},
+		{class: "system-node-critical", node: "n"},
+	} {
+		p := &lowest{there: map[string][]*plugin.Pod{}}
+		lists := scheduler.DefaultProfile()
+		lists.PostFilters = []plugin.PostFilter{p}
+		inCluster(t, func(c *cluster) {
+			p.door, p.evicted = c.Door, make(chan struct{})
+			cpu := func(n string, class string) func(*corev1.Pod) {
+				return func(p *corev1.Pod) {
+					p.Spec.Containers[0].Resources.Requests["cpu"] = resource.MustParse(n)
+					p.Spec.PriorityClassName = class
+				}
+			}
+			c.pod("there", cpu("1", ""))
+			synctest.Wait()
+			c.pod("urgent", cpu("2", "system-cluster-critical"))
+			synctest.Wait()
+			p.busy = true
+			// Half of the node is free, and promised.
+			c.pod("late", cpu("1", tt.class))
+			synctest.Wait()
+			if got, message := c.get("late").Spec.NodeName, c.message("late"); got != tt.node || message != tt.message {
+				c.Errorf("the late pod of class %q is on %q: %q", tt.class, got, message)
+			}
+			if tt.node == "" { // the promise ends with the pod
+				zero := int64(0)
+				if err := c.Door.Delete(c.Context, client.Ref{Resource: client.Pods, Namespace: "default", Name: "urgent"}, metav1.DeleteOptions{GracePeriodSeconds: &zero}); err != nil {
+					c.Fatal(err)
+				}
+				synctest.Wait()
+				if got := c.get("late").Spec.NodeName; got != "n" {
+					c.Errorf("the late pod is on %q after the nominated pod has gone", got)
+				}
+				close(p.evicted)
+				return
+			}
+			close(p.evicted)
+			synctest.Wait()
+			if got := c.get("urgent").Spec.NodeName; got != "" { // half of the node is taken
+				c.Errorf("the nominated pod is on %q", got)
+			}
+		}, lists)
+	}
 }

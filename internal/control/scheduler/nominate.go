@@ -1,0 +1,117 @@
+package scheduler
+
+import (
+	"math/rand/v2"
+
+	"k8s.io/apimachinery/pkg/types"
+
+	"sampan.dev/internal/control/scheduler/plugin"
+)
+
+// nominations are the pods for which a PostFilter is making room, by the node where. Until it is placed, such a pod holds its
+// room against pods of lower priority, and of its own: a node fits those only if it fits beside the nominated pods too. There
+// are few at a time.
+type nominations struct {
+	byNode map[string][]*plugin.Pod
+	node   map[types.UID]string
+}
+
+func (n *nominations) set(pod *plugin.Pod, node string) {
+	n.drop(pod.UID)
+	if n.node == nil {
+		n.node, n.byNode = map[types.UID]string{}, map[string][]*plugin.Pod{}
+	}
+	n.node[pod.UID] = node
+	n.byNode[node] = append(n.byNode[node], pod)
+}
+
+// drop ends a pod's nomination and returns for which node it was, "" for none.
+func (n *nominations) drop(uid types.UID) string {
+	node, was := n.node[uid]
+	if !was {
+		return ""
+	}
+	delete(n.node, uid)
+	var rest []*plugin.Pod
+	for _, p := range n.byNode[node] {
+		if p.UID != uid {
+			rest = append(rest, p)
+		}
+	}
+	if n.byNode[node] = rest; len(rest) == 0 {
+		delete(n.byNode, node)
+	}
+	return node
+}
+
+// endNomination drops a pod's nomination, for the pod has gone or comes to node ("" for neither); the room that it held
+// elsewhere is free.
+func (s *Scheduler) endNomination(pod *plugin.Pod, node string) {
+	if was := s.snapshot.nominated.drop(pod.UID); was != "" && was != node {
+		s.notify(plugin.PodLeft, was, pod)
+	}
+}
+
+// admit is filter, with the nominated pods of the node counted as if they were there.
+func (p *profile) admit(pod *plugin.Pod, node *plugin.Node, s *snapshot) (plugin.Filter, plugin.Verdict) {
+	by, v := p.filter(pod, node)
+	if by != nil || len(s.nominated.node) == 0 {
+		return by, v
+	}
+	return p.besideNominated(pod, node, s)
+}
+
+func (p *profile) besideNominated(pod *plugin.Pod, node *plugin.Node, s *snapshot) (by plugin.Filter, v plugin.Verdict) {
+	var held []*plugin.Pod
+	for _, other := range s.nominated.byNode[node.Name] {
+		if other.UID != pod.UID && priority(other) >= priority(pod) {
+			held = append(held, other)
+		}
+	}
+	if len(held) == 0 {
+		return nil, v
+	}
+	for _, other := range held {
+		node = node.WithPod(other)
+		p.tell(other, node, +1)
+	}
+	by, v = p.filter(pod, node)
+	for _, other := range held {
+		node = node.WithoutPod(other)
+		p.tell(other, node, -1)
+	}
+	return by, v
+}
+
+// nominated returns the node that is being made free for pod, if the pod fits there now.
+func (p *profile) nominated(pod *plugin.Pod, s *snapshot) string {
+	name := s.nominated.node[pod.UID]
+	if i, there := s.place[name]; name != "" && there {
+		if by, _ := p.admit(pod, s.nodes[i], s); by == nil {
+			return name
+		}
+	}
+	return ""
+}
+
+// chooseBeside is choose while pods are nominated. A ranking knows nothing of them, because their priority counts and priority
+// is in no signature; so it asks about the few nodes that have any as it comes to them.
+func (r *ranking) chooseBeside(pod *plugin.Pod, s *snapshot, dice *rand.Rand) string {
+	r.follow(s)
+	for score := r.top; score >= 0 && r.fits > 0; score-- {
+		var best []string
+		for _, i := range r.buckets[score] {
+			node := s.nodes[i]
+			if len(s.nominated.byNode[node.Name]) > 0 {
+				if by, _ := r.profile.besideNominated(pod, node, s); by != nil {
+					continue
+				}
+			}
+			best = append(best, node.Name)
+		}
+		if len(best) > 0 {
+			return best[dice.IntN(len(best))]
+		}
+	}
+	return ""
+}
