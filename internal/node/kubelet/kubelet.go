@@ -138,14 +138,14 @@ func (k *Kubelet) Run(ctx context.Context) error {
 		cancel()
 		loops.Wait()
 		k.wg.Wait()
-		k.writer.wg.Wait()
-		k.objects.wg.Wait()
+		k.writer.wait()
+		k.objects.wait()
 	}()
 	k.hostIPs.Store(k.findIPs())
 	if err := k.waitRuntime(ctx); err != nil {
 		return nil // ctx ended
 	}
-	k.objects.ctx = ctx
+	k.objects.begin(ctx)
 	start := func(fn func(context.Context)) { loops.Go(func() { fn(ctx) }) }
 	if k.cfg.Door != nil {
 		start(func(ctx context.Context) { k.events.rec.Run(ctx) })

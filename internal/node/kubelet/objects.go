@@ -2,6 +2,7 @@ package kubelet
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"sync"
 
@@ -18,8 +19,11 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 )
 
-// objects is what the node knows of config maps and secrets: those that its pods' volumes show are watched one by one (a
-// kubelet may read no others), and a change wakes the pods that show them. Others are read when they are needed.
+// objects reads config maps and secrets for the pods of a node. Those that the pods' volumes show are watched, each by a watch of its
+// own, because a kubelet may not list others; a change of one calls wake for every pod that shows it. Those that only variables or
+// pull secrets name are read from the hub when they are asked for.
+//
+// Invariant: an object is watched exactly while at least one registered pod shows it. wake is called without the lock held.
 type objects struct {
 	door client.Interface
 	log  *slog.Logger
@@ -30,16 +34,18 @@ type objects struct {
 	mu struct {
 		sync.Mutex
 		watched map[objectKey]*watched
-		refs    map[types.UID][]objectKey
-		stale   map[types.UID]string // resource version of the pod last shown, "" when an object changed since
+		refs    map[types.UID][]objectKey // what each registered pod shows
+		stale   map[types.UID]string      // resource version of the pod that its volumes last showed, "" when an object has changed since
 	}
 }
 
+// objectKey names a config map, or a secret.
 type objectKey struct {
 	secret          bool
 	namespace, name string
 }
 
+// watched is one object that is watched, and the pods that show it.
 type watched struct {
 	users   map[types.UID]bool
 	cancel  context.CancelFunc
@@ -54,6 +60,12 @@ func newObjects(door client.Interface, log *slog.Logger, wake func(types.UID)) *
 	o.mu.stale = map[types.UID]string{}
 	return o
 }
+
+// begin lets watches be made; they end with ctx. Nothing may be registered before.
+func (o *objects) begin(ctx context.Context) { o.ctx = ctx }
+
+// wait returns when every watch has ended.
+func (o *objects) wait() { o.wg.Wait() }
 
 // register watches what a pod's volumes show.
 func (o *objects) register(pod *corev1.Pod) {
@@ -212,7 +224,7 @@ func (o *objects) token(ctx context.Context, pod *corev1.Pod, req *authv1.TokenR
 	}
 	res, ok := out.(*authv1.TokenRequest)
 	if !ok {
-		return nil, apierrors.NewInternalError(errUnexpected)
+		return nil, apierrors.NewInternalError(errors.New("unexpected answer"))
 	}
 	return res, nil
 }

@@ -17,8 +17,6 @@ import (
 	cri "k8s.io/cri-api/pkg/apis/runtime/v1"
 )
 
-var errUnexpected = errors.New("unexpected answer")
-
 // environment gathers the sources of a container's environment and computes it.
 func (k *Kubelet) environment(ctx context.Context, w *worker, pod *corev1.Pod, c *corev1.Container, ips []string) ([]*cri.KeyValue, error) {
 	src := podspec.EnvSources{

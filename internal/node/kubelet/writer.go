@@ -22,9 +22,12 @@ import (
 	"k8s.io/apimachinery/pkg/util/strategicpatch"
 )
 
-// writer brings pod statuses to the hub, and keeps them there: one that somebody else has changed, as the node controller does
-// when a node is silent, is written again. A status that is overtaken by a newer one before it was written is never written.
-// One goroutine per pod that has something to write, none otherwise.
+// writer brings the statuses of a node's pods to the hub, and keeps them there: a status that somebody else has changed, as the node
+// controller does when a node is silent, is written again. A status that is replaced by a newer one before it was written is never
+// written. A pod has a goroutine while it has something to write, and none otherwise.
+//
+// Invariant: a pod has at most one goroutine (outgoing.busy), so that an older status never overtakes a newer one. Everything in mu,
+// the outgoing values too, is read and written under the lock; requests to the hub are made without it.
 type writer struct {
 	door client.Interface
 	log  *slog.Logger
@@ -36,14 +39,15 @@ type writer struct {
 	}
 }
 
+// outgoing is what is known of one pod's status: what is to be written, and what the hub has.
 type outgoing struct {
 	pod     *corev1.Pod // where to write: name, namespace, uid
 	status  *corev1.PodStatus
 	written *corev1.PodStatus
-	at      string // resourceVersion of the hub's pod when it was last known to hold written; "" before
+	at      string // resourceVersion at which the hub's pod was last seen to hold written; "" before the first write
 	finish  bool   // the pod is done with: delete it when its deletion was asked for
-	busy    bool
-	running bool // containers may still run, so that no terminal phase may be told
+	busy    bool // a goroutine writes
+	running bool // containers may still run, so that a terminal phase is not written yet
 }
 
 // retryStatus is the longest wait after a write that failed: a node that was cut off must not look dead for long afterwards.
@@ -89,6 +93,9 @@ func (w *writer) finish(ctx context.Context, pod *corev1.Pod) {
 	o.finish = true
 	w.kickLocked(ctx, o)
 }
+
+// wait returns when no status is being written any more. Writes end with the context that they were handed over with.
+func (w *writer) wait() { w.wg.Wait() }
 
 // forget drops what is known of a pod that is gone from the hub.
 func (w *writer) forget(uid types.UID) {
