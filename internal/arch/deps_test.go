@@ -59,16 +59,18 @@ var rooms = map[string][]string{
 	"internal/control/scheduler":        {"internal/control/scheduler/...", "internal/control/loop", "internal/client/...", "internal/api/..."},
 	"internal/control/scheduler/plugin": {"internal/control/scheduler/...", "internal/api/..."},
 
-	"internal/node/kubelet":  {"internal/node/...", "internal/client/...", "internal/api/...", "internal/pki"},
-	"internal/node/podstate": {"internal/api/pods", "internal/node/probe", "internal/node/runtime"}, // the types of what they observe
-	"internal/node/podspec":  {"internal/api/pods", "internal/node/probe", "internal/node/cgroup"},  // expansion of variables; shares and quotas
-	"internal/node/serve":    {"internal/client/...", "internal/api", "internal/stream", "internal/pki", "internal/node/stats", "internal/node/runtime"},
-	"internal/node/proxy":    {"internal/node/proxy/...", "internal/node/nft", "internal/client/...", "internal/api"}, // nft: one vocabulary of packet filter rules for both
-	"internal/node/network":  {"internal/client/...", "internal/api", "internal/node/network/...", "internal/node/nft", "internal/node/firewall"},
-	"internal/node/firewall": {"internal/node/nft"},
-	"internal/node/nft":      {},
-	"internal/node/dns":      {"internal/client/...", "internal/api"},
-	"internal/node/":         {"internal/node/...", "internal/api", "internal/client/..."}, // leaves; they never import kubelet, see below
+	"internal/node/kubelet":   {"internal/node/...", "internal/client/...", "internal/api/...", "internal/pki"},
+	"internal/node/podstate":  {"internal/api/pods", "internal/node/probe", "internal/node/runtime"}, // the types of what they observe
+	"internal/node/podspec":   {"internal/api/pods", "internal/node/probe", "internal/node/cgroup"},  // expansion of variables; shares and quotas
+	"internal/node/podstatus": {"internal/api/pods", "internal/client", "internal/node/podstate"},
+	"internal/node/object":    {"internal/api", "internal/client/...", "internal/node/volume"}, // which objects a pod's volumes show
+	"internal/node/serve":     {"internal/client/...", "internal/api", "internal/stream", "internal/pki", "internal/node/stats", "internal/node/runtime"},
+	"internal/node/proxy":     {"internal/node/proxy/...", "internal/node/nft", "internal/client/...", "internal/api"}, // nft: one vocabulary of packet filter rules for both
+	"internal/node/network":   {"internal/client/...", "internal/api", "internal/node/network/...", "internal/node/nft", "internal/node/firewall"},
+	"internal/node/firewall":  {"internal/node/nft"},
+	"internal/node/nft":       {},
+	"internal/node/dns":       {"internal/client/...", "internal/api"},
+	"internal/node/":          {"internal/node/...", "internal/api", "internal/client/..."}, // leaves; they never import kubelet, see below
 
 	// A component joins one plank to flags, a kubeconfig and a log; it knows no other plank.
 	"internal/component":             {"internal/component/flag", "internal/client/...", "internal/config", "internal/obs"},

@@ -78,8 +78,8 @@ func (w *worker) prepare(ctx context.Context, pod *corev1.Pod) {
 			return
 		}
 	}
-	k.objects.register(pod)
-	k.objects.changed(w.uid, pod.ResourceVersion)
+	k.objects.Register(pod)
+	k.objects.Changed(w.uid, pod.ResourceVersion)
 	mounts, err := k.volumes.Mount(ctx, pod)
 	if err != nil {
 		if ctx.Err() == nil {

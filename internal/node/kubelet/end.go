@@ -63,7 +63,7 @@ func (w *worker) dismantle(ctx context.Context, pod *corev1.Pod, obs *runtime.Po
 			w.failed()
 			return
 		}
-		k.objects.unregister(w.uid)
+		k.objects.Unregister(w.uid)
 		k.balance()
 		w.failures = 0
 		w.setStage(finished)

@@ -22,12 +22,12 @@ func (w *worker) refresh(ctx context.Context, pod *corev1.Pod, now time.Time) {
 		w.again(w.retryShow)
 		return
 	}
-	seen := w.k.objects.changed(w.uid, pod.ResourceVersion)
+	seen := w.k.objects.Changed(w.uid, pod.ResourceVersion)
 	if ok && !now.Before(at) || seen {
 		w.start(ctx, func(ctx context.Context) {
 			if _, err := w.k.volumes.Mount(ctx, pod); err != nil && ctx.Err() == nil {
 				w.k.cfg.Log.Debug("volumes not refreshed", "pod", pods.Describe(pod), "error", err)
-				w.k.objects.again(w.uid)
+				w.k.objects.Again(w.uid)
 				w.retryShow = time.Now().Add(jitter(10 * time.Second))
 				w.nextTry = w.retryShow
 			}

@@ -197,7 +197,7 @@ func (w *worker) credentials(ctx context.Context, pod *corev1.Pod, image string)
 	var found []entry
 	var missing []string
 	for _, ref := range pod.Spec.ImagePullSecrets {
-		s, err := w.k.objects.secret(ctx, pod.Namespace, ref.Name)
+		s, err := w.k.objects.Secret(ctx, pod.Namespace, ref.Name)
 		if err != nil {
 			missing = append(missing, ref.Name)
 			continue

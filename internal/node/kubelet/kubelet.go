@@ -15,7 +15,9 @@ import (
 	"sampan.dev/internal/client/record"
 	"sampan.dev/internal/node/cgroup"
 	"sampan.dev/internal/node/evict"
+	"sampan.dev/internal/node/object"
 	"sampan.dev/internal/node/podspec"
+	"sampan.dev/internal/node/podstatus"
 	"sampan.dev/internal/node/runtime"
 	"sampan.dev/internal/node/stats"
 	"sampan.dev/internal/node/volume"
@@ -29,8 +31,8 @@ type Kubelet struct {
 	cfg     Config
 	rt      runtime.Interface
 	events  *recorder
-	writer  *writer
-	objects *objects
+	writer  *podstatus.Writer
+	objects *object.Reader
 	volumes *volume.Manager
 	cgroups *cgroup.Manager
 	images  *images
@@ -96,12 +98,12 @@ func New(cfg Config) (*Kubelet, error) {
 		k.pods = cache.New[*corev1.Pod](cfg.Door, client.Pods, cache.Options{FieldSelector: "spec.nodeName=" + cfg.NodeName}, cfg.Log)
 		k.node = cache.New[*corev1.Node](cfg.Door, client.Nodes, cache.Options{FieldSelector: "metadata.name=" + cfg.NodeName}, cfg.Log)
 	}
-	k.writer = newWriter(cfg.Door, cfg.Log)
-	k.objects = newObjects(cfg.Door, cfg.Log, k.wake)
+	k.writer = podstatus.New(cfg.Door, cfg.Log)
+	k.objects = object.New(cfg.Door, cfg.Log, k.wake)
 	k.images = newImages(k)
 	k.cgroups = cgroup.New("/sys/fs/cgroup", cfg.CgroupRoot, cfg.CgroupDriver, cfg.NoCgroups || cfg.Hollow)
 	k.volumes = volume.New(cfg.podsDir(), volume.Sources{
-		ConfigMap: k.objects.configMap, Secret: k.objects.secret, Token: k.objects.token,
+		ConfigMap: k.objects.ConfigMap, Secret: k.objects.Secret, Token: k.objects.Token,
 		Field: func(pod *corev1.Pod, path string) (string, error) {
 			return podspec.FieldValue(pod, path, pods.IPs(pod), k.ips())
 		},
@@ -138,14 +140,14 @@ func (k *Kubelet) Run(ctx context.Context) error {
 		cancel()
 		loops.Wait()
 		k.wg.Wait()
-		k.writer.wait()
-		k.objects.wait()
+		k.writer.Wait()
+		k.objects.Wait()
 	}()
 	k.hostIPs.Store(k.findIPs())
 	if err := k.waitRuntime(ctx); err != nil {
 		return nil // ctx ended
 	}
-	k.objects.begin(ctx)
+	k.objects.Begin(ctx)
 	start := func(fn func(context.Context)) { loops.Go(func() { fn(ctx) }) }
 	if k.cfg.Door != nil {
 		start(func(ctx context.Context) { k.events.rec.Run(ctx) })
@@ -296,5 +298,5 @@ func (k *Kubelet) drop(uid types.UID) {
 	k.mu.Lock()
 	delete(k.mu.workers, uid)
 	k.mu.Unlock()
-	k.writer.forget(uid)
+	k.writer.Forget(uid)
 }

@@ -7,6 +7,7 @@ import (
 
 	"sampan.dev/internal/api/pods"
 	"sampan.dev/internal/client"
+	"sampan.dev/internal/node/podstatus"
 	"sampan.dev/internal/node/runtime"
 
 	corev1 "k8s.io/api/core/v1"
@@ -88,7 +89,7 @@ func (k *Kubelet) removeMirror(ctx context.Context, pod *corev1.Pod) {
 		return
 	}
 	k.go1(func() {
-		for delay := 100 * time.Millisecond; k.writer.remove(ctx, pod) != nil && ctx.Err() == nil; delay = min(2*delay, retryStatus) {
+		for delay := 100 * time.Millisecond; k.writer.Remove(ctx, pod) != nil && ctx.Err() == nil; delay = min(2*delay, podstatus.RetryMax) {
 			select {
 			case <-ctx.Done():
 			case <-time.After(delay):
@@ -107,7 +108,7 @@ func (k *Kubelet) mirrorGone(_ context.Context, pod *corev1.Pod) {
 	}
 	static := k.staticOfLocked(pod)
 	k.mu.Unlock()
-	k.writer.forget(pod.UID)
+	k.writer.Forget(pod.UID)
 	if static != nil {
 		k.wake(static.UID)
 	}
@@ -131,7 +132,7 @@ func (k *Kubelet) mirror(ctx context.Context, pod *corev1.Pod, s *corev1.PodStat
 	m := k.mu.mirrors[mirrorKey(pod)]
 	k.mu.Unlock()
 	if m != nil && m.Annotations[pods.AnnotationMirror] == pod.Annotations[pods.AnnotationHash] {
-		k.writer.set(ctx, m, s, running)
+		k.writer.Set(ctx, m, s, running)
 		return
 	}
 	if m != nil {

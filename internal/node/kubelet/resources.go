@@ -21,8 +21,8 @@ import (
 func (k *Kubelet) environment(ctx context.Context, w *worker, pod *corev1.Pod, c *corev1.Container, ips []string) ([]*cri.KeyValue, error) {
 	src := podspec.EnvSources{
 		Pod: pod, PodIPs: ips, HostIPs: k.ips(), Allocatable: k.allocatable(),
-		ConfigMap: func(name string) (*corev1.ConfigMap, error) { return k.objects.configMap(ctx, pod.Namespace, name) },
-		Secret:    func(name string) (*corev1.Secret, error) { return k.objects.secret(ctx, pod.Namespace, name) },
+		ConfigMap: func(name string) (*corev1.ConfigMap, error) { return k.objects.ConfigMap(ctx, pod.Namespace, name) },
+		Secret:    func(name string) (*corev1.Secret, error) { return k.objects.Secret(ctx, pod.Namespace, name) },
 		File:      func(ref *corev1.FileKeySelector) (string, bool, error) { return w.envFile(ref) },
 	}
 	if s := k.cfg.Services; s != nil {

@@ -248,7 +248,7 @@ func (w *worker) turn(ctx context.Context) bool {
 			return true
 		}
 		if !pods.IsStatic(pod) {
-			w.k.writer.finish(ctx, pod)
+			w.k.writer.Finish(ctx, pod)
 		}
 	}
 	return false
@@ -292,7 +292,7 @@ func (w *worker) publish(ctx context.Context, pod *corev1.Pod, obs *runtime.Pod,
 	case pods.IsStatic(pod):
 		w.k.mirror(ctx, pod, &s, running)
 	default:
-		w.k.writer.set(ctx, pod, &s, running)
+		w.k.writer.Set(ctx, pod, &s, running)
 	}
 	return &s
 }

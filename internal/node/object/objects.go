@@ -1,4 +1,4 @@
-package kubelet
+package object
 
 import (
 	"context"
@@ -19,12 +19,12 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 )
 
-// objects reads config maps and secrets for the pods of a node. Those that the pods' volumes show are watched, each by a watch of its
+// Reader reads config maps and secrets for the pods of a node. Those that the pods' volumes show are watched, each by a watch of its
 // own, because a kubelet may not list others; a change of one calls wake for every pod that shows it. Those that only variables or
 // pull secrets name are read from the hub when they are asked for.
 //
 // Invariant: an object is watched exactly while at least one registered pod shows it. wake is called without the lock held.
-type objects struct {
+type Reader struct {
 	door client.Interface
 	log  *slog.Logger
 	wake func(types.UID)
@@ -53,22 +53,22 @@ type watched struct {
 	isReady func() bool
 }
 
-func newObjects(door client.Interface, log *slog.Logger, wake func(types.UID)) *objects {
-	o := &objects{door: door, log: log, wake: wake}
+func New(door client.Interface, log *slog.Logger, wake func(types.UID)) *Reader {
+	o := &Reader{door: door, log: log, wake: wake}
 	o.mu.watched = map[objectKey]*watched{}
 	o.mu.refs = map[types.UID][]objectKey{}
 	o.mu.stale = map[types.UID]string{}
 	return o
 }
 
-// begin lets watches be made; they end with ctx. Nothing may be registered before.
-func (o *objects) begin(ctx context.Context) { o.ctx = ctx }
+// Begin lets watches be made; they end with ctx. Nothing may be registered before.
+func (o *Reader) Begin(ctx context.Context) { o.ctx = ctx }
 
-// wait returns when every watch has ended.
-func (o *objects) wait() { o.wg.Wait() }
+// Wait returns when every watch has ended.
+func (o *Reader) Wait() { o.wg.Wait() }
 
-// register watches what a pod's volumes show.
-func (o *objects) register(pod *corev1.Pod) {
+// Register watches what a pod's volumes show.
+func (o *Reader) Register(pod *corev1.Pod) {
 	if o.door == nil {
 		return
 	}
@@ -92,8 +92,8 @@ func (o *objects) register(pod *corev1.Pod) {
 	}
 }
 
-// unregister ends the watches that only this pod needed.
-func (o *objects) unregister(uid types.UID) {
+// Unregister ends the watches that only this pod needed.
+func (o *Reader) Unregister(uid types.UID) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	for _, key := range o.mu.refs[uid] {
@@ -109,9 +109,9 @@ func (o *objects) unregister(uid types.UID) {
 	delete(o.mu.stale, uid)
 }
 
-// changed reports whether something that the pod's volumes may show has changed since the last call: an object, or (for
+// Changed reports whether something that the pod's volumes may show has changed since the last call: an object, or (for
 // the downward API) the pod itself, by its resource version.
-func (o *objects) changed(uid types.UID, version string) bool {
+func (o *Reader) Changed(uid types.UID, version string) bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	was, known := o.mu.stale[uid]
@@ -119,14 +119,14 @@ func (o *objects) changed(uid types.UID, version string) bool {
 	return known && was != version
 }
 
-// again makes changed report a change at the next call: what was to be shown could not be.
-func (o *objects) again(uid types.UID) {
+// Again makes changed report a change at the next call: what was to be shown could not be.
+func (o *Reader) Again(uid types.UID) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.mu.stale[uid] = ""
 }
 
-func (o *objects) watchLocked(key objectKey) *watched {
+func (o *Reader) watchLocked(key objectKey) *watched {
 	ctx, cancel := context.WithCancel(o.ctx)
 	w := &watched{users: map[types.UID]bool{}, cancel: cancel}
 	o.mu.watched[key] = w
@@ -138,7 +138,7 @@ func (o *objects) watchLocked(key objectKey) *watched {
 	return w
 }
 
-func follow[T api.Object](ctx context.Context, o *objects, key objectKey, w *watched, res schema.GroupVersionResource) {
+func follow[T api.Object](ctx context.Context, o *Reader, key objectKey, w *watched, res schema.GroupVersionResource) {
 	inf := cache.New[T](o.door, res, cache.Options{Namespace: key.namespace, FieldSelector: "metadata.name=" + key.name}, o.log)
 	tell := func(T) { o.tell(key) }
 	inf.Handle(cache.Handler[T]{Add: tell, Update: func(_, obj T) { tell(obj) }, Delete: tell})
@@ -155,7 +155,7 @@ func follow[T api.Object](ctx context.Context, o *objects, key objectKey, w *wat
 }
 
 // tell wakes the pods that show an object.
-func (o *objects) tell(key objectKey) {
+func (o *Reader) tell(key objectKey) {
 	o.mu.Lock()
 	var users []types.UID
 	if w := o.mu.watched[key]; w != nil {
@@ -172,7 +172,7 @@ func (o *objects) tell(key objectKey) {
 	}
 }
 
-func (o *objects) watchedObject(key objectKey) (api.Object, bool) {
+func (o *Reader) watchedObject(key objectKey) (api.Object, bool) {
 	o.mu.Lock()
 	w := o.mu.watched[key]
 	o.mu.Unlock()
@@ -182,21 +182,21 @@ func (o *objects) watchedObject(key objectKey) (api.Object, bool) {
 	return w.get()
 }
 
-func (o *objects) configMap(ctx context.Context, namespace, name string) (*corev1.ConfigMap, error) {
+func (o *Reader) ConfigMap(ctx context.Context, namespace, name string) (*corev1.ConfigMap, error) {
 	if obj, ok := o.watchedObject(objectKey{false, namespace, name}); ok {
 		return obj.(*corev1.ConfigMap), nil
 	}
 	return getObject[*corev1.ConfigMap](ctx, o, client.ConfigMaps, "configmap", namespace, name)
 }
 
-func (o *objects) secret(ctx context.Context, namespace, name string) (*corev1.Secret, error) {
+func (o *Reader) Secret(ctx context.Context, namespace, name string) (*corev1.Secret, error) {
 	if obj, ok := o.watchedObject(objectKey{true, namespace, name}); ok {
 		return obj.(*corev1.Secret), nil
 	}
 	return getObject[*corev1.Secret](ctx, o, client.Secrets, "secret", namespace, name)
 }
 
-func getObject[T api.Object](ctx context.Context, o *objects, res schema.GroupVersionResource, kind, namespace, name string) (T, error) {
+func getObject[T api.Object](ctx context.Context, o *Reader, res schema.GroupVersionResource, kind, namespace, name string) (T, error) {
 	if o.door == nil {
 		var zero T
 		return zero, apierrors.NewNotFound(schema.GroupResource{Resource: kind}, namespace+"/"+name)
@@ -208,8 +208,8 @@ func getObject[T api.Object](ctx context.Context, o *objects, res schema.GroupVe
 	return obj, err
 }
 
-// token asks the hub for a service account token bound to a pod.
-func (o *objects) token(ctx context.Context, pod *corev1.Pod, req *authv1.TokenRequest) (*authv1.TokenRequest, error) {
+// Token asks the hub for a service account token bound to a pod.
+func (o *Reader) Token(ctx context.Context, pod *corev1.Pod, req *authv1.TokenRequest) (*authv1.TokenRequest, error) {
 	if o.door == nil {
 		return nil, apierrors.NewServiceUnavailable("no hub to ask for tokens")
 	}

@@ -1,4 +1,4 @@
-package kubelet
+package podstatus
 
 import (
 	"context"
@@ -22,13 +22,13 @@ import (
 	"k8s.io/apimachinery/pkg/util/strategicpatch"
 )
 
-// writer brings the statuses of a node's pods to the hub, and keeps them there: a status that somebody else has changed, as the node
+// Writer brings the statuses of a node's pods to the hub, and keeps them there: a status that somebody else has changed, as the node
 // controller does when a node is silent, is written again. A status that is replaced by a newer one before it was written is never
 // written. A pod has a goroutine while it has something to write, and none otherwise.
 //
 // Invariant: a pod has at most one goroutine (outgoing.busy), so that an older status never overtakes a newer one. Everything in mu,
 // the outgoing values too, is read and written under the lock; requests to the hub are made without it.
-type writer struct {
+type Writer struct {
 	door client.Interface
 	log  *slog.Logger
 	wg   sync.WaitGroup
@@ -46,21 +46,21 @@ type outgoing struct {
 	written *corev1.PodStatus
 	at      string // resourceVersion at which the hub's pod was last seen to hold written; "" before the first write
 	finish  bool   // the pod is done with: delete it when its deletion was asked for
-	busy    bool // a goroutine writes
-	running bool // containers may still run, so that a terminal phase is not written yet
+	busy    bool   // a goroutine writes
+	running bool   // containers may still run, so that a terminal phase is not written yet
 }
 
-// retryStatus is the longest wait after a write that failed: a node that was cut off must not look dead for long afterwards.
-const retryStatus = 5 * time.Second
+// RetryMax is the longest wait after a write that failed: a node that was cut off must not look dead for long afterwards.
+const RetryMax = 5 * time.Second
 
-func newWriter(door client.Interface, log *slog.Logger) *writer {
-	w := &writer{door: door, log: log}
+func New(door client.Interface, log *slog.Logger) *Writer {
+	w := &Writer{door: door, log: log}
 	w.mu.pods = map[types.UID]*outgoing{}
 	return w
 }
 
-// set hands over a status, and the pod as it was last seen in the hub. running says that containers of the pod may still run.
-func (w *writer) set(ctx context.Context, pod *corev1.Pod, s *corev1.PodStatus, running bool) {
+// Set hands over a status, and the pod as it was last seen in the hub. running says that containers of the pod may still run.
+func (w *Writer) Set(ctx context.Context, pod *corev1.Pod, s *corev1.PodStatus, running bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	o := w.outLocked(pod)
@@ -85,8 +85,8 @@ func (o *outgoing) astray() bool {
 	return false
 }
 
-// finish says that nothing of the pod is left on the node: it may vanish from the hub once its deletion was asked for.
-func (w *writer) finish(ctx context.Context, pod *corev1.Pod) {
+// Finish says that nothing of the pod is left on the node: it may vanish from the hub once its deletion was asked for.
+func (w *Writer) Finish(ctx context.Context, pod *corev1.Pod) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	o := w.outLocked(pod)
@@ -94,17 +94,17 @@ func (w *writer) finish(ctx context.Context, pod *corev1.Pod) {
 	w.kickLocked(ctx, o)
 }
 
-// wait returns when no status is being written any more. Writes end with the context that they were handed over with.
-func (w *writer) wait() { w.wg.Wait() }
+// Wait returns when no status is being written any more. Writes end with the context that they were handed over with.
+func (w *Writer) Wait() { w.wg.Wait() }
 
-// forget drops what is known of a pod that is gone from the hub.
-func (w *writer) forget(uid types.UID) {
+// Forget drops what is known of a pod that is gone from the hub.
+func (w *Writer) Forget(uid types.UID) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	delete(w.mu.pods, uid)
 }
 
-func (w *writer) outLocked(pod *corev1.Pod) *outgoing {
+func (w *Writer) outLocked(pod *corev1.Pod) *outgoing {
 	o := w.mu.pods[pod.UID]
 	if o == nil {
 		o = &outgoing{}
@@ -114,7 +114,7 @@ func (w *writer) outLocked(pod *corev1.Pod) *outgoing {
 	return o
 }
 
-func (w *writer) kickLocked(ctx context.Context, o *outgoing) {
+func (w *Writer) kickLocked(ctx context.Context, o *outgoing) {
 	if o.busy || w.door == nil || ctx.Err() != nil {
 		return
 	}
@@ -127,7 +127,7 @@ func (w *writer) kickLocked(ctx context.Context, o *outgoing) {
 }
 
 // drain writes until nothing newer is left.
-func (w *writer) drain(ctx context.Context, o *outgoing) {
+func (w *Writer) drain(ctx context.Context, o *outgoing) {
 	delay := 50 * time.Millisecond
 	for {
 		w.mu.Lock()
@@ -140,7 +140,7 @@ func (w *writer) drain(ctx context.Context, o *outgoing) {
 		w.mu.Unlock()
 		at, err := w.write(ctx, pod, status, running)
 		if err == nil && finish && pod.DeletionTimestamp != nil {
-			err = w.remove(ctx, pod)
+			err = w.Remove(ctx, pod)
 		}
 		if err == nil {
 			w.mu.Lock()
@@ -159,13 +159,13 @@ func (w *writer) drain(ctx context.Context, o *outgoing) {
 		case <-ctx.Done():
 		case <-time.After(delay):
 		}
-		delay = min(2*delay, retryStatus)
+		delay = min(2*delay, RetryMax)
 	}
 }
 
 // write patches the difference between the hub's status and ours, and returns the resourceVersion at which the hub has ours. A
 // pod that is gone or is another one by now is fine.
-func (w *writer) write(ctx context.Context, pod *corev1.Pod, status *corev1.PodStatus, running bool) (at string, err error) {
+func (w *Writer) write(ctx context.Context, pod *corev1.Pod, status *corev1.PodStatus, running bool) (at string, err error) {
 	if status == nil {
 		return "", nil
 	}
@@ -194,7 +194,7 @@ func (w *writer) write(ctx context.Context, pod *corev1.Pod, status *corev1.PodS
 }
 
 // put writes next, which differs from cur's status.
-func (w *writer) put(ctx context.Context, cur *corev1.Pod, next *corev1.PodStatus) (metav1.Object, error) {
+func (w *Writer) put(ctx context.Context, cur *corev1.Pod, next *corev1.PodStatus) (metav1.Object, error) {
 	if client.IsNear(w.door) {
 		obj := cur.DeepCopy()
 		next.DeepCopyInto(&obj.Status)
@@ -269,8 +269,8 @@ func statusPatch(cur *corev1.Pod, next *corev1.PodStatus) ([]byte, error) {
 	return strategicpatch.CreateTwoWayMergePatch(before, after, corev1.Pod{})
 }
 
-// remove ends a graceful deletion.
-func (w *writer) remove(ctx context.Context, pod *corev1.Pod) error {
+// Remove ends a graceful deletion.
+func (w *Writer) Remove(ctx context.Context, pod *corev1.Pod) error {
 	zero := int64(0)
 	err := w.door.Delete(ctx, client.Ref{Resource: client.Pods, Namespace: pod.Namespace, Name: pod.Name},
 		metav1.DeleteOptions{GracePeriodSeconds: &zero, Preconditions: &metav1.Preconditions{UID: &pod.UID}})
