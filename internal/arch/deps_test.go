@@ -15,9 +15,9 @@ var rooms = map[string][]string{
 
 	"internal/api":       {"internal/api/group"},
 	"internal/api/group": {}, // tools/openapi imports it from another module
-	"internal/api/valid": {"internal/api"},
-	"internal/api/core":  {"internal/api", "internal/api/valid", "internal/api/authentication"}, // a service account's subresource token has its body there
-	"internal/api/":      {"internal/api", "internal/api/valid", "internal/api/core"},           // pod templates
+	"internal/api/valid": {"internal/api", "internal/api/pods"},
+	"internal/api/core":  {"internal/api", "internal/api/pods", "internal/api/valid", "internal/api/authentication"}, // a service account's subresource token has its body there
+	"internal/api/":      {"internal/api", "internal/api/valid", "internal/api/core"},                                // pod templates
 	"internal/api/all":   {"internal/api/..."},
 	"internal/api/pods":  {}, // questions about a value, for everybody who knows pods
 

@@ -5,6 +5,7 @@ import (
 	"strconv"
 
 	"sampan.dev/internal/api"
+	"sampan.dev/internal/api/pods"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -77,7 +78,7 @@ func summarize(pod *corev1.Pod) podSummary {
 	}
 	sidecars := map[string]bool{}
 	for i := range pod.Spec.InitContainers {
-		if c := &pod.Spec.InitContainers[i]; isSidecar(c) {
+		if c := &pod.Spec.InitContainers[i]; pods.IsSidecar(c) {
 			sidecars[c.Name] = true
 			s.total++
 		}
@@ -190,10 +191,6 @@ func podConditionTrue(pod *corev1.Pod, typ corev1.PodConditionType) bool {
 		}
 	}
 	return false
-}
-
-func isSidecar(c *corev1.Container) bool {
-	return c.RestartPolicy != nil && *c.RestartPolicy == corev1.ContainerRestartPolicyAlways
 }
 
 func orNone(s string) string {

@@ -1,6 +1,7 @@
 package core
 
 import (
+	"sampan.dev/internal/api/pods"
 	"sampan.dev/internal/api/valid"
 
 	corev1 "k8s.io/api/core/v1"
@@ -69,7 +70,7 @@ func initContainerResize(c, was *corev1.Container, path *field.Path) field.Error
 	if !equality.Semantic.DeepEqual(c, was) {
 		errs = append(errs, field.Forbidden(path, "only cpu and memory resources for init or sidecar containers are mutable"))
 	}
-	if !changed || isSidecar(c) {
+	if !changed || pods.IsSidecar(c) {
 		return errs
 	}
 	for _, p := range c.ResizePolicy {

@@ -5,6 +5,8 @@ import (
 	"reflect"
 	"strings"
 
+	"sampan.dev/internal/api/pods"
+
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/apimachinery/pkg/util/validation/field"
@@ -53,7 +55,7 @@ func (c *podCheck) checkInitContainers() {
 		}
 		// Upstream compares the ports of each init container only with each other, and names the first one's path.
 		c.uniqueHostPorts(ctr, map[string]bool{}, c.path.Child("initContainers").Index(0))
-		if isSidecar(ctr) {
+		if pods.IsSidecar(ctr) {
 			c.lifecycle(ctr, path)
 			c.probes(ctr, path)
 			continue
@@ -78,10 +80,6 @@ func (c *podCheck) checkInitContainers() {
 			}
 		}
 	}
-}
-
-func isSidecar(ctr *corev1.Container) bool {
-	return ctr.RestartPolicy != nil && *ctr.RestartPolicy == corev1.ContainerRestartPolicyAlways
 }
 
 func (c *podCheck) checkEphemeralContainers() {

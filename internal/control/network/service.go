@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"sampan.dev/internal/api/pods"
 	"sampan.dev/internal/client"
 	"sampan.dev/internal/client/cache"
 	"sampan.dev/internal/control/loop"
@@ -154,7 +155,7 @@ func targetPort(pod *corev1.Pod, port *corev1.ServicePort) (int32, bool) {
 	}
 	for i := range pod.Spec.InitContainers {
 		c := &pod.Spec.InitContainers[i]
-		if c.RestartPolicy == nil || *c.RestartPolicy != corev1.ContainerRestartPolicyAlways {
+		if !pods.IsSidecar(c) {
 			continue
 		}
 		if n, ok := find(c); ok {

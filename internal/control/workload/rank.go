@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"time"
 
+	"sampan.dev/internal/api/pods"
 	"sampan.dev/internal/control/loop"
 
 	corev1 "k8s.io/api/core/v1"
@@ -123,7 +124,7 @@ func restarts(p *corev1.Pod) (regular, sidecar int32) {
 	}
 	for i := range p.Spec.InitContainers {
 		c := &p.Spec.InitContainers[i]
-		if c.RestartPolicy == nil || *c.RestartPolicy != corev1.ContainerRestartPolicyAlways {
+		if !pods.IsSidecar(c) {
 			continue
 		}
 		for j := range p.Status.InitContainerStatuses {

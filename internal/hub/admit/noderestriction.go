@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"sampan.dev/internal/api"
+	"sampan.dev/internal/api/pods"
 	"sampan.dev/internal/client"
 	"sampan.dev/internal/hub/authz"
 
@@ -125,7 +126,7 @@ func (n *nodeRestriction) mirror(ctx context.Context, node string, a *Attributes
 	if !ok {
 		return forbidden(a, "unexpected type %T", a.Object)
 	}
-	if !isMirror(pod) {
+	if !pods.IsMirror(pod) {
 		return forbidden(a, "pod does not have %q annotation, node %q can only create mirror pods", corev1.MirrorPodAnnotationKey, node)
 	}
 	if pod.Spec.NodeName != node {

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"sampan.dev/internal/api/pods"
 	"sampan.dev/internal/client"
 
 	corev1 "k8s.io/api/core/v1"
@@ -37,7 +38,7 @@ func (s *serviceAccount) Admit(ctx context.Context, a *Attributes) error {
 	if !ok || !a.is("", "pods", "") || a.Operation != Create {
 		return nil
 	}
-	if isMirror(pod) {
+	if pods.IsMirror(pod) {
 		return mirrorPod(a, pod)
 	}
 	if pod.Spec.ServiceAccountName == "" {
@@ -66,7 +67,7 @@ func (s *serviceAccount) Validate(ctx context.Context, a *Attributes) error {
 	if !ephemeral && (a.Operation != Create || !a.is("", "pods", "")) {
 		return nil
 	}
-	if isMirror(pod) && !ephemeral {
+	if pods.IsMirror(pod) && !ephemeral {
 		return mirrorPod(a, pod)
 	}
 	if pod.Spec.ServiceAccountName == "" {
@@ -126,11 +127,6 @@ func (s *serviceAccount) await(ctx context.Context, namespace, name string) *cor
 			}
 		}
 	}
-}
-
-func isMirror(pod *corev1.Pod) bool {
-	_, ok := pod.Annotations[corev1.MirrorPodAnnotationKey]
-	return ok
 }
 
 // mirrorPod refuses what would give a node, which writes mirror pods, a way to other objects.

@@ -15,18 +15,39 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 )
 
-// stage of a pod's life on the node.
+// stage is how far a pod has come in its life on this node; the comment of worker says what each means.
 type stage uint8
 
 const (
-	syncing     stage = iota // it is to run
-	terminating              // it is being stopped
-	terminated               // nothing of it runs; its volumes and groups go
-	finished                 // all is gone; the hub may forget it
+	syncing     stage = iota // the pod is to run
+	terminating              // its containers are being stopped
+	terminated               // none of them runs; its volumes and control groups are removed
+	finished                 // only logs and dead containers are left; the hub may let the pod go
 )
 
-// worker owns one pod. Its goroutine looks, publishes the status and decides; what takes time (pulling, starting,
-// stopping) runs in one further goroutine at a time, so that the status keeps moving meanwhile.
+// worker runs one pod on the node, from the moment that a source names it until nothing of it is left.
+//
+// A worker has two goroutines at most. The first, run, turns: it asks the runtime what there is, publishes the status, and
+// decides. What takes time (pulling, starting, stopping) it gives to the second, the operation under way, of which there is one
+// at a time, so that the status keeps moving meanwhile. run lives as long as the pod does on this node, an operation for its
+// one task.
+//
+// The stage of a pod only grows:
+//
+//	syncing      The pod is to run, and sync brings it nearer to its spec. The stage ends when the pod is deleted, its source
+//	             no longer names it, the node rejects or evicts it, its deadline passes, or all its containers have ended.
+//	terminating  Containers and sandboxes are stopped; nothing is started any more. Probes of readiness go on. A shorter grace
+//	             period that arrives now cancels the stop under way, and it begins again with the shorter one.
+//	terminated   The runtime has nothing of the pod that runs. A terminal status may be told; volumes and control groups go.
+//	finished     The node has no more of the pod than logs, dead containers and directories, so the hub may let the pod go. When its source
+//	             has let go of it too, these are removed and the worker ends.
+//
+// Who may ask what: every goroutine may call update, reject, poke, active and current, which take the lock and never wait for the
+// pod. All else belongs to run or to the operation, as the groups of fields say: run leaves the operation's fields alone until op
+// is closed, and learns of its outcome from them afterwards. The two share what stands in mu.
+//
+// Invariants: a pod that began to terminate is never started again under its UID; a second pod with the same name and another
+// UID has a worker of its own. A terminal phase is not told while a container may still run.
 type worker struct {
 	k     *Kubelet
 	uid   types.UID
@@ -46,7 +67,7 @@ type worker struct {
 
 	// Owned by the goroutine of run.
 	op     chan struct{} // closed when the operation under way is done; nil when there is none
-	retry  time.Time     // when to look again without being told, zero for never
+	retry  time.Time     // when to look again though nothing has woken the worker; zero: never
 	probes *probes
 
 	// Owned by the operation under way, or by run when there is none.
@@ -59,8 +80,8 @@ type worker struct {
 	retryShow time.Time       // when contents of volumes that could not be renewed are tried again
 	preStop   map[string]bool // containers whose hook was run
 	failures  int             // of sandbox or volumes in a row
-	nextTry   time.Time       // the operation's wish for retry
-	network   bool            // told that the network is not ready
+	nextTry   time.Time       // what the operation wants retry to be after it
+	network   bool            // an event has said that the network is not ready
 }
 
 // rejection is why a node does not run a pod.

@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strings"
 
+	"sampan.dev/internal/api/pods"
+
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/component-helpers/scheduling/corev1/nodeaffinity"
 )
@@ -104,7 +106,7 @@ func hostPorts(spec *corev1.PodSpec) []Port {
 		}
 	}
 	for i := range spec.InitContainers {
-		if r := spec.InitContainers[i].RestartPolicy; r != nil && *r == corev1.ContainerRestartPolicyAlways {
+		if pods.IsSidecar(&spec.InitContainers[i]) {
 			add(&spec.InitContainers[i])
 		}
 	}
