@@ -76,6 +76,19 @@ func (d *door) Watch(ctx context.Context, ref client.Ref, opts metav1.ListOption
 	return to.Watch(ctx, ref, opts)
 }
 
+// Served implements client.Discoverer.
+func (d *door) Served(ctx context.Context, after *api.Kinds) (*api.Kinds, error) {
+	to, err := d.now()
+	if err != nil {
+		return nil, err
+	}
+	discoverer, ok := to.(client.Discoverer)
+	if !ok {
+		return nil, apierrors.NewServiceUnavailable("the API server does not tell what it serves")
+	}
+	return discoverer.Served(ctx, after)
+}
+
 // Create implements client.Writer.
 func (d *door) Create(ctx context.Context, ref client.Ref, obj runtime.Object, opts metav1.CreateOptions) (runtime.Object, error) {
 	to, err := d.now()

@@ -23,14 +23,15 @@ var rooms = map[string][]string{
 
 	"internal/client":            {"internal/api"},
 	"internal/client/":           {"internal/client/...", "internal/api"},
-	"internal/client/local":      {"internal/client/...", "internal/api", "internal/hub/verb", "internal/hub/wire", "internal/hub/audit"}, // the hub's side of the door: no encoding between
+	"internal/client/local":      {"internal/client/...", "internal/api", "internal/hub/catalog", "internal/hub/verb", "internal/hub/wire", "internal/hub/audit"}, // the hub's side of the door: no encoding between
 	"internal/client/clienttest": {"internal/client/...", "internal/api"},
 
 	"internal/hub":           {"internal/hub/...", "internal/api/...", "internal/client/...", "internal/pki", "internal/stream", "internal/config"},
 	"internal/hub/hubtest":   {"internal/hub/...", "internal/api/...", "internal/client/...", "internal/pki"},
-	"internal/hub/rest":      {"internal/hub/admit", "internal/hub/audit", "internal/hub/authn", "internal/hub/authz", "internal/hub/flow", "internal/hub/health", "internal/hub/verb", "internal/hub/wire", "internal/api", "internal/client/..."},
+	"internal/hub/rest":      {"internal/hub/admit", "internal/hub/audit", "internal/hub/authn", "internal/hub/authz", "internal/hub/catalog", "internal/hub/flow", "internal/hub/health", "internal/hub/verb", "internal/hub/wire", "internal/api", "internal/client/..."},
+	"internal/hub/catalog":   {"internal/hub/cache", "internal/hub/store", "internal/api"},
 	"internal/hub/discovery": {"internal/hub/wire", "internal/api/..."},
-	"internal/hub/health":    {"internal/hub/cache", "internal/hub/flow"},
+	"internal/hub/health":    {"internal/hub/flow", "internal/api"},
 	"internal/hub/listener":  {"internal/hub/h2"},
 	"internal/hub/h2":        {},
 	"internal/hub/store":     {},
@@ -40,7 +41,7 @@ var rooms = map[string][]string{
 	"internal/hub/cache":     {"internal/hub/store", "internal/hub/deflate", "internal/api"}, // deflate: entries keep their compressed forms
 	"internal/hub/price":     {},
 	"internal/hub/wire":      {"internal/api/...", "internal/hub/cache", "internal/hub/deflate", "internal/hub/price"}, // cache: streamed lists are made of its entries
-	"internal/hub/verb":      {"internal/hub/cache", "internal/hub/deflate", "internal/hub/store", "internal/hub/wire", "internal/hub/admit", "internal/hub/authz", "internal/hub/apply", "internal/api/...", "internal/client"},
+	"internal/hub/verb":      {"internal/hub/cache", "internal/hub/catalog", "internal/hub/deflate", "internal/hub/store", "internal/hub/wire", "internal/hub/admit", "internal/hub/authz", "internal/hub/apply", "internal/api/...", "internal/client"},
 	"internal/hub/admit":     {"internal/api/...", "internal/client/...", "internal/hub/authz"}, // authz: NodeRestriction and RBAC escalation ask it
 	"internal/hub/authn":     {"internal/api", "internal/client/...", "internal/pki"},
 	"internal/hub/authz":     {"internal/api/...", "internal/client/..."},

@@ -55,6 +55,14 @@ type Reader interface {
 	Watch(ctx context.Context, ref Ref, opts metav1.ListOptions) (watch.Interface, error)
 }
 
+// Discoverer is a client that tells what is served.
+type Discoverer interface {
+	// Served returns the kinds that are served, as soon as they are others than after; nil is none. It blocks until then, and
+	// fails with ctx's error, or when the hub cannot be asked. Of the kinds a client over the network knows what discovery says:
+	// their names, scope, verbs and subresources, and (a View without functions) which of them show the objects of another.
+	Served(ctx context.Context, after *api.Kinds) (*api.Kinds, error)
+}
+
 // Batched is a watch that hands over in one piece what has happened since the last: the local door's is. The receiver has
 // the slices to itself. Who calls Batches does not call ResultChan.
 type Batched interface {

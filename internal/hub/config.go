@@ -72,7 +72,7 @@ type Config struct {
 	Leases  *lease.Audience // is told who looks at leases over the network; nil: nobody cares
 	Audit   audit.Sink      // nil: nothing is recorded
 	Connect rest.Connector  // nil: no streams
-	OpenAPI http.Handler
+	OpenAPI http.Handler    // stands in for the documents of what is served (tests)
 	Version Version
 
 	// How many requests may be under way; zero is upstream's figure, negative any number.

@@ -2,12 +2,13 @@
 // rooms below it together:
 //
 //	listener     connections                      rest        requests over HTTP, stage by stage
-//	discovery    what is served                   health      checks, metrics, profiles
+//	catalog      what is served, and its caches   health      checks, metrics, profiles
+//	discovery    documents of what is served      openapi     and their schemas
 //	authn authz  who asks, whether they may       verb        what a request does
 //	admit alloc  what is made of it first         cache store the state
 //
 // Clients in process (client/local) join at authorization.
 //
-// It owns one watch cache per kind and, in Run, the goroutines of these, of the informers that authorization and admission
+// It owns, in Run, the goroutines of the catalog's caches, of the informers that authorization and admission
 // read, and of the HTTPS server. cmd/sampan alone imports it.
 package hub

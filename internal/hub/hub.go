@@ -12,6 +12,7 @@ import (
 	"sampan.dev/internal/hub/apply"
 	"sampan.dev/internal/hub/audit"
 	"sampan.dev/internal/hub/cache"
+	"sampan.dev/internal/hub/catalog"
 	"sampan.dev/internal/hub/discovery"
 	"sampan.dev/internal/hub/flow"
 	"sampan.dev/internal/hub/health"
@@ -28,13 +29,14 @@ type Hub struct {
 	cfg Config
 	log *slog.Logger
 
-	caches []*cache.Cache
-	own    *own           // the client of system:apiserver
-	set    *informers.Set // what authorization and admission read, over own
-	guard  guard
-	verbs  *verb.Engine
+	catalog *catalog.Catalog
+	own     *own           // the client of system:apiserver
+	set     *informers.Set // what authorization and admission read, over own
+	guard   guard
+	verbs   *verb.Engine
 
-	docs    *discovery.Documents
+	docs    *catalog.Derived[*discovery.Documents]
+	openapi *catalog.Derived[http.Handler]
 	metrics *health.Metrics
 	checks  *health.Checks
 	gate    flow.Gate
@@ -55,19 +57,19 @@ func New(cfg Config) (*Hub, error) {
 		cfg.Audit = audit.Discard{}
 	}
 	cfg.Version = cfg.Version.withDefaults()
-	if cfg.OpenAPI == nil {
-		cfg.OpenAPI = openapi.New(openapi.Config{Kinds: cfg.Kinds, Version: cfg.Version.Git})
-	}
 	h := &Hub{cfg: cfg, log: cfg.Log.With("component", "hub"), own: &own{}, ready: make(chan struct{})}
 	h.stopping, h.stop = context.WithCancel(context.Background())
 	h.set = informers.NewSet(h.own, h.log)
 	var err error
+	if h.catalog, err = h.newCatalog(); err != nil {
+		return nil, err
+	}
 	if h.guard, err = h.newGuard(); err != nil {
 		return nil, err
 	}
 	h.verbs = verb.New(verb.Config{
-		Kinds: cfg.Kinds, Caches: h.makeCaches(), Log: h.log, Admit: h.guard.admit, Authorizer: h.guard.authz,
-		Patches: apply.New(openapi.Types, cfg.Kinds.Kind), Hooks: h.guard.hooks, Handlers: h.guard.handlers,
+		Catalog: h.catalog, Log: h.log, Admit: h.guard.admit, Authorizer: h.guard.authz,
+		Patches: apply.New(openapi.Types, h.kind), Hooks: h.guard.hooks, Handlers: h.guard.handlers,
 	})
 	h.own.Interface = h.Door(api.User{Name: api.UserAPIServer, Groups: []string{api.GroupMasters, api.GroupAuthenticated}}, "kube-apiserver/"+cfg.Version.Git)
 	h.serveOver()
@@ -79,29 +81,36 @@ func (h *Hub) serveOver() {
 	cfg := &h.cfg
 	h.gate.Reads.Limit, h.gate.Writes.Limit = under(cfg.MaxReads, flow.DefaultReads), under(cfg.MaxWrites, flow.DefaultWrites)
 	h.memory = flow.NewMemory(cfg.Memory)
-	h.docs = discovery.New(cfg.Kinds, advertised(cfg))
-	h.metrics = health.NewMetrics(&h.gate, func() []*cache.Cache { return h.caches })
+	h.docs = catalog.Derive(h.catalog, func(s *catalog.Snapshot) *discovery.Documents { return discovery.New(s.Kinds(), advertised(cfg)) })
+	h.openapi = catalog.Derive(h.catalog, func(s *catalog.Snapshot) http.Handler {
+		if cfg.OpenAPI != nil {
+			return cfg.OpenAPI
+		}
+		return openapi.New(openapi.Config{Kinds: s.Kinds(), Version: cfg.Version.Git})
+	})
+	h.metrics = health.NewMetrics(&h.gate, h.catalog.Count)
 	h.checks = health.New(cfg.storesAnswer, cfg.Checks, h.log)
 	h.rest = rest.New(rest.Config{
-		Kinds: cfg.Kinds, Groups: h.docs.HasGroup, Verbs: h.verbs, Log: h.log,
+		Catalog: h.catalog, Verbs: h.verbs, Log: h.log,
 		Authenticator: h.guard.authn, Admission: h.guard.admit, Audit: cfg.Audit, Gate: &h.gate, Memory: h.memory, Metrics: h.metrics,
 		Paths: h, Connect: cfg.Connect, Leases: cfg.Leases, WhenEnded: h.whenEnded,
 	})
 }
 
-func (h *Hub) makeCaches() map[schema.GroupVersionResource]*cache.Cache {
-	out := map[schema.GroupVersionResource]*cache.Cache{}
-	bounds := cache.NewBounds(h.cfg.Memory)
-	for _, k := range h.cfg.Kinds.All() {
-		if k.Virtual || k.View != nil {
-			continue
-		}
-		c := cache.New(k, h.cfg.storeOf(k), bounds, h.log)
-		h.caches = append(h.caches, c)
-		out[k.GVR()] = c
-	}
-	return out
+// newCatalog makes the catalog of what cfg says. The caches of what authorization, admission or a controller reads run from the
+// start: the garbage collector reads all that can be owned.
+func (h *Hub) newCatalog() (*catalog.Catalog, error) {
+	return catalog.New(catalog.Config{
+		Kinds: h.cfg.Kinds.All(), StoreOf: h.cfg.storeOf, Bounds: cache.NewBounds(h.cfg.Memory), Log: h.log,
+		Eager: func(k *api.Kind) bool { return !k.Unowned && h.cfg.Kinds.Resource(k.GVR()) == k },
+	})
 }
+
+// kind is the kind of that name that is served now; nil for none.
+func (h *Hub) kind(gvk schema.GroupVersionKind) *api.Kind { return h.catalog.Now().Kinds().Kind(gvk) }
+
+// Catalog is what is served; it may be changed while the hub runs.
+func (h *Hub) Catalog() *catalog.Catalog { return h.catalog }
 
 // Handler serves the API; it is what the listener serves too.
 func (h *Hub) Handler() http.Handler { return h.rest }
@@ -111,7 +120,7 @@ func (h *Hub) ServeHTTP(w http.ResponseWriter, r *http.Request) { h.rest.ServeHT
 
 // Door makes a client in process for an identity; it is a client.Factory.
 func (h *Hub) Door(user api.User, userAgent string) client.Interface {
-	return local.New(local.Config{Kinds: h.cfg.Kinds, Verbs: h.verbs, Audit: h.cfg.Audit, Log: h.log, WhenEnded: h.whenEnded}, user, userAgent)
+	return local.New(local.Config{Catalog: h.catalog, Verbs: h.verbs, Audit: h.cfg.Audit, Log: h.log, WhenEnded: h.whenEnded}, user, userAgent)
 }
 
 // whenEnded has f called when watches are to end, unless the function that it returns is called before.

@@ -14,7 +14,7 @@ import (
 func (h *Hub) ServePath(w http.ResponseWriter, r *http.Request) (known bool, err error) {
 	p := r.URL.Path
 	trimmed := strings.TrimSuffix(p, "/")
-	if r.Method != http.MethodGet && (trimmed == "/version" || h.docs.Has(trimmed) || strings.HasPrefix(p, "/.well-known/") || strings.HasPrefix(p, "/openid/")) {
+	if r.Method != http.MethodGet && (trimmed == "/version" || h.docs.Get().Has(trimmed) || strings.HasPrefix(p, "/.well-known/") || strings.HasPrefix(p, "/openid/")) {
 		return false, wire.NoSuchMethod(r.Method) // the others do not look at the method
 	}
 	switch {
@@ -26,9 +26,9 @@ func (h *Hub) ServePath(w http.ResponseWriter, r *http.Request) (known bool, err
 		}
 		return true, h.version(w, r)
 	case trimmed == "/api", trimmed == "/apis", strings.HasPrefix(p, "/api/"), strings.HasPrefix(p, "/apis/"):
-		return true, h.docs.Serve(w, r, trimmed)
+		return true, h.docs.Get().Serve(w, r, trimmed)
 	case strings.HasPrefix(p, "/openapi/"):
-		h.cfg.OpenAPI.ServeHTTP(w, r)
+		h.openapi.Get().ServeHTTP(w, r)
 		return true, nil
 	case trimmed == "/metrics":
 		return true, h.metrics.Serve(w, r)
@@ -46,7 +46,7 @@ func (h *Hub) ServePath(w http.ResponseWriter, r *http.Request) (known bool, err
 // index lists the paths there are.
 func (h *Hub) index(w http.ResponseWriter) error {
 	paths := []string{"/.well-known/openid-configuration", "/api", "/api/v1", "/apis", "/healthz", "/livez", "/metrics", "/openapi/v2", "/openapi/v3", "/openid/v1/jwks", "/readyz", "/version"}
-	for _, k := range h.cfg.Kinds.All() {
+	for _, k := range h.catalog.Now().Kinds().All() {
 		if k.Group != "" {
 			paths = append(paths, "/apis/"+k.Group, "/apis/"+k.Group+"/"+k.Version)
 		}

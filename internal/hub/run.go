@@ -20,9 +20,7 @@ func (h *Hub) Run(ctx context.Context) error {
 	defer end()
 	defer h.stop()
 	g, parts := errgroup.WithContext(parts)
-	for _, c := range h.caches {
-		g.Go(func() error { return h.ended(parts, "watch cache of "+c.Kind().Resource, c.Run(parts)) })
-	}
+	g.Go(func() error { return h.ended(parts, "watch caches", h.catalog.Run(parts)) })
 	g.Go(func() error { return h.ended(parts, "informers", h.set.Run(parts)) })
 	g.Go(func() error { return h.start(parts) })
 	for _, st := range h.cfg.stores() {
@@ -60,7 +58,7 @@ func (h *Hub) ended(ctx context.Context, what string, err error) error {
 
 // start waits for everything to be loaded, writes the system's objects, tells Ready and then keeps them.
 func (h *Hub) start(ctx context.Context) error {
-	for _, c := range h.caches {
+	for _, c := range h.catalog.Running() {
 		select {
 		case <-c.Ready():
 		case <-ctx.Done():
@@ -85,7 +83,7 @@ func (h *Hub) start(ctx context.Context) error {
 	}
 	h.checks.Bootstrap.Pass()
 	close(h.ready)
-	h.log.Info("hub is ready", "kinds", len(h.caches))
+	h.log.Info("hub is ready", "kinds", len(h.catalog.Now().Kinds().All()))
 	if !h.cfg.Bootstrap {
 		return nil
 	}

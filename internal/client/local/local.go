@@ -10,6 +10,7 @@ import (
 	"sampan.dev/internal/api"
 	"sampan.dev/internal/client"
 	"sampan.dev/internal/hub/audit"
+	"sampan.dev/internal/hub/catalog"
 	"sampan.dev/internal/hub/verb"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -20,10 +21,10 @@ import (
 
 // Config is what doors share.
 type Config struct {
-	Kinds *api.Kinds
-	Verbs *verb.Engine
-	Audit audit.Sink
-	Log   *slog.Logger
+	Catalog *catalog.Catalog
+	Verbs   *verb.Engine
+	Audit   audit.Sink
+	Log     *slog.Logger
 	// Remote is the ADDRESS:PORT that the caller is said to come from, in tests; a door in process has none.
 	Remote string
 
@@ -51,14 +52,11 @@ func (d *Door) Near() {}
 
 // request authorizes a call and returns what the verbs are told, and a function to tell the audit how it ended.
 func (d *Door) request(ctx context.Context, v string, ref client.Ref, sel *metav1.ListOptions) (*verb.Request, func(error), error) {
-	k := d.cfg.Kinds.Resource(ref.Resource)
-	if k == nil {
-		return nil, nil, &apierrors.StatusError{ErrStatus: metav1.Status{
-			Status: metav1.StatusFailure, Code: http.StatusNotFound, Reason: metav1.StatusReasonNotFound,
-			Message: "the server could not find the requested resource",
-			Details: &metav1.StatusDetails{Group: ref.Resource.Group, Kind: ref.Resource.Resource},
-		}}
+	served := d.cfg.Catalog.Now().Resource(ref.Resource)
+	if served == nil {
+		return nil, nil, verb.NotServed(ref.Resource)
 	}
+	k := served.Kind
 	if !k.Namespaced {
 		ref.Namespace = ""
 	}
@@ -74,7 +72,12 @@ func (d *Door) request(ctx context.Context, v string, ref client.Ref, sel *metav
 		}
 	}
 	done := d.audited(req)
-	if !answers(k, ref.Subresource, v) {
+	if served.Backend() != nil {
+		err := apierrors.NewServiceUnavailable("what answers for " + k.GR().String() + " is not reached in process")
+		done(err)
+		return nil, nil, err
+	}
+	if served.Answers(ref.Subresource, v) != catalog.Served {
 		err := apierrors.NewMethodNotSupported(k.GR(), v)
 		done(err)
 		return nil, nil, err
@@ -84,23 +87,6 @@ func (d *Door) request(ctx context.Context, v string, ref client.Ref, sel *metav
 		return nil, nil, err
 	}
 	return req, done, nil
-}
-
-// answers reports whether the resource has the verb; over HTTP the routes say so.
-func answers(k *api.Kind, sub, v string) bool {
-	if sub == "" {
-		return k.Can(v)
-	}
-	s := k.Sub(sub)
-	if s == nil {
-		return false
-	}
-	for _, have := range s.Verbs {
-		if have == v {
-			return true
-		}
-	}
-	return false
 }
 
 // nameSelected is the name that a field selector asks for, as requests over HTTP have it.

@@ -42,17 +42,16 @@ type absentKey struct {
 // NewCollector makes the garbage-collector-controller. world is run by the caller.
 func NewCollector(env loop.Env, world *World) loop.Runner {
 	c := &collector{Env: env, world: world, graph: newGraph(), looks: loop.NewQueue(), orphan: loop.NewQueue(), absent: lru.New(500)}
-	for gvr, i := range world.informers {
-		kind := world.kinds.Resource(gvr)
-		i.Handle(cache.Handler[api.Object]{
+	world.handle(func(kind *api.Kind) cache.Handler[api.Object] {
+		return cache.Handler[api.Object]{
 			Add:    func(obj api.Object) { c.enqueue(c.graph.set(nodeOf(kind, obj))) },
 			Update: func(_, obj api.Object) { c.enqueue(c.graph.set(nodeOf(kind, obj))) },
 			Delete: func(obj api.Object) { c.enqueue(c.graph.remove(obj.GetUID())) },
-		})
-	}
+		}
+	})
 	controller := func(queue *loop.Queue, f func(context.Context, types.UID) (time.Duration, error)) *loop.Controller {
 		return &loop.Controller{
-			Name: env.Name, Workers: 64, Queue: queue, Log: env.Log, Synced: world.synced(),
+			Name: env.Name, Workers: 64, Queue: queue, Log: env.Log, Synced: []<-chan struct{}{world.synced},
 			Reconcile: func(ctx context.Context, key string) (time.Duration, error) { return f(ctx, types.UID(key)) },
 		}
 	}
@@ -163,7 +162,7 @@ func (c *collector) classify(ctx context.Context, n *node, refs []metav1.OwnerRe
 			out.waiting = append(out.waiting, ref.UID)
 		default:
 			out.solid = append(out.solid, ref.UID)
-			out.unseen = out.unseen || c.world.informers[kind.GVR()] != nil
+			out.unseen = out.unseen || c.world.isWatched(kind.GVR())
 		}
 	}
 	return out, nil
@@ -172,7 +171,7 @@ func (c *collector) classify(ctx context.Context, n *node, refs []metav1.OwnerRe
 // readOwner reads an owner from the hub; nil means that it is gone for good.
 func (c *collector) readOwner(ctx context.Context, n *node, ref metav1.OwnerReference) (api.Object, *api.Kind, error) {
 	gvk := schema.FromAPIVersionAndKind(ref.APIVersion, ref.Kind)
-	kind := c.world.kinds.Kind(gvk)
+	kind := c.world.served().Kind(gvk)
 	if kind == nil {
 		return nil, nil, fmt.Errorf("owner of %s %s: no matches for kind %q in version %q", n.kind.Kind, n.name, ref.Kind, ref.APIVersion)
 	}
@@ -257,8 +256,7 @@ func (c *collector) letGo(ctx context.Context, uid types.UID) (time.Duration, er
 	if n == nil || !n.orphaning {
 		return 0, nil
 	}
-	for gvr := range c.world.informers {
-		kind := c.world.kinds.Resource(gvr)
+	for _, kind := range c.world.watched() {
 		if n.kind.Namespaced && !kind.Namespaced {
 			continue // cannot be owned by it
 		}

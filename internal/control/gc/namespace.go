@@ -28,7 +28,7 @@ const (
 // namespaces empties and ends namespaces that are being deleted.
 type namespaces struct {
 	loop.Env
-	kinds []*api.Kind // namespaced and deletable; pods first
+	world *World
 	all   *cache.Informer[*corev1.Namespace]
 	grace time.Duration
 }
@@ -37,7 +37,7 @@ type namespaces struct {
 // done: with several hubs, the time that their views of namespaces may lag, in which they still let objects in (upstream:
 // 5 s); zero when there is one.
 func NewNamespace(env loop.Env, world *World, grace time.Duration) loop.Runner {
-	c := &namespaces{Env: env, grace: grace, kinds: contents(world.kinds)}
+	c := &namespaces{Env: env, grace: grace, world: world}
 	queue := loop.NewQueue()
 	c.all = cache.For[*corev1.Namespace](env.Informers, client.Namespaces, cache.Options{})
 	changed := func(ns *corev1.Namespace) {
@@ -46,23 +46,23 @@ func NewNamespace(env loop.Env, world *World, grace time.Duration) loop.Runner {
 		}
 	}
 	c.all.Handle(cache.Handler[*corev1.Namespace]{Add: changed, Update: func(_, ns *corev1.Namespace) { changed(ns) }})
-	for gvr, i := range world.informers {
-		if k := world.kinds.Resource(gvr); !k.Namespaced {
-			continue
+	world.handle(func(k *api.Kind) cache.Handler[api.Object] {
+		if !k.Namespaced {
+			return cache.Handler[api.Object]{}
 		}
-		i.Handle(cache.Handler[api.Object]{Delete: func(obj api.Object) {
+		return cache.Handler[api.Object]{Delete: func(obj api.Object) {
 			if ns, ok := c.all.Get("", obj.GetNamespace()); ok && ns.DeletionTimestamp != nil {
 				queue.AddAfter(ns.Name, goneDelay)
 			}
-		}})
-	}
+		}}
+	})
 	return &loop.Controller{
 		Name: env.Name, Workers: 10, Queue: queue, Log: env.Log, Synced: []<-chan struct{}{c.all.Synced()},
 		Reconcile: c.reconcile,
 	}
 }
 
-// contents lists what a namespace may hold.
+// contents lists what a namespace may hold: what is namespaced and can be deleted, pods first.
 func contents(kinds *api.Kinds) []*api.Kind {
 	var out []*api.Kind
 	for _, k := range kinds.All() {
@@ -112,8 +112,8 @@ func (c *namespaces) reconcile(ctx context.Context, name string) (time.Duration,
 // empty deletes all there is in a namespace: pods, and when they are gone the rest, which they may still need.
 func (c *namespaces) empty(ctx context.Context, ns *corev1.Namespace) *remaining {
 	left := newRemaining()
-	rest := c.kinds
-	if rest[0].GVR() == client.Pods {
+	rest := contents(c.world.served())
+	if len(rest) > 0 && rest[0].GVR() == client.Pods {
 		if c.emptyKind(ctx, ns, rest[0], left); len(left.count) > 0 {
 			return left
 		}

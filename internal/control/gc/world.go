@@ -3,50 +3,177 @@ package gc
 import (
 	"context"
 	"log/slog"
+	"sync"
+	"time"
 
 	"sampan.dev/internal/api"
 	"sampan.dev/internal/client"
 	"sampan.dev/internal/client/cache"
 
-	"golang.org/x/sync/errgroup"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 )
 
-// World is a view of the metadata of every stored kind that can be listed, watched, deleted and owned.
+// askAgain is how long World waits when it could not learn what is served.
+const askAgain = time.Second
+
+// World is a view of the metadata of every stored kind that can be listed, watched, deleted and owned. It follows what is
+// served: a kind that comes is watched from then on, one that goes no longer. Run owns the informers; others see them through mu.
 type World struct {
-	kinds     *api.Kinds
-	informers map[schema.GroupVersionResource]*cache.Informer[api.Object]
+	door     client.Reader
+	built    *api.Kinds // what this program knows of kinds besides what discovery tells
+	log      *slog.Logger
+	handlers []func(*api.Kind) cache.Handler[api.Object] // before Run
+	synced   chan struct{}                               // closed when what was served at first is in view
+
+	mu struct {
+		sync.RWMutex
+		kinds   *api.Kinds
+		watched map[schema.GroupVersionResource]*watching
+	}
 }
 
-// NewWorld makes a view over a door that may read everything. It does nothing until Run.
+// watching is one kind that is watched.
+type watching struct {
+	kind     *api.Kind
+	informer *cache.Informer[api.Object]
+	end      context.CancelFunc
+	ended    chan struct{}
+}
+
+// NewWorld makes a view over a client that may read everything. It does nothing until Run. A client that is no
+// client.Discoverer is taken to serve the kinds that are given, always.
 func NewWorld(kinds *api.Kinds, door client.Reader, log *slog.Logger) *World {
-	w := &World{kinds: kinds, informers: map[schema.GroupVersionResource]*cache.Informer[api.Object]{}}
-	for _, k := range kinds.All() {
-		if watched(k) {
-			w.informers[k.GVR()] = cache.New[api.Object](door, k.GVR(), cache.Options{Metadata: true}, log)
-		}
-	}
+	w := &World{door: door, built: kinds, log: log, synced: make(chan struct{})}
+	w.mu.kinds, w.mu.watched = kinds, map[schema.GroupVersionResource]*watching{}
 	return w
 }
 
-// watched excludes what cannot be owned, and views, which would show the same objects twice.
-func watched(k *api.Kind) bool {
-	return !k.Virtual && k.View == nil && !k.Unowned && k.Can("list") && k.Can("watch") && k.Can("delete")
+// handle has every watched kind's informer call the handler that of makes for it. It must be called before Run.
+func (w *World) handle(of func(*api.Kind) cache.Handler[api.Object]) {
+	w.handlers = append(w.handlers, of)
+}
+
+// watches reports whether a kind is watched: not what cannot be owned, and not views, which would show the same objects twice.
+func (w *World) watches(k *api.Kind) bool {
+	unowned, view := k.Unowned, k.View != nil
+	if known := w.built.Resource(k.GVR()); known != nil {
+		unowned, view = known.Unowned, known.View != nil
+	}
+	return !k.Virtual && !view && !unowned && k.Can("list") && k.Can("watch") && k.Can("delete")
+}
+
+// served is what is served now.
+func (w *World) served() *api.Kinds {
+	w.mu.RLock()
+	defer w.mu.RUnlock()
+	return w.mu.kinds
+}
+
+// isWatched reports whether the objects of a resource are in view.
+func (w *World) isWatched(r schema.GroupVersionResource) bool {
+	w.mu.RLock()
+	defer w.mu.RUnlock()
+	return w.mu.watched[r] != nil
+}
+
+// watched lists the kinds that are watched.
+func (w *World) watched() []*api.Kind {
+	w.mu.RLock()
+	defer w.mu.RUnlock()
+	out := make([]*api.Kind, 0, len(w.mu.watched))
+	for _, v := range w.mu.watched {
+		out = append(out, v.kind)
+	}
+	return out
 }
 
 // Run watches until ctx ends.
 func (w *World) Run(ctx context.Context) error {
-	group, ctx := errgroup.WithContext(ctx)
-	for _, i := range w.informers {
-		group.Go(func() error { return i.Run(ctx) })
+	defer w.follow(ctx, api.NewKinds(nil))
+	discoverer, ok := w.door.(client.Discoverer)
+	if !ok {
+		w.follow(ctx, w.built)
+		w.awaitFirst(ctx)
+		<-ctx.Done()
+		return nil
 	}
-	return group.Wait()
+	var known *api.Kinds
+	for {
+		kinds, err := discoverer.Served(ctx, known)
+		switch {
+		case ctx.Err() != nil:
+			return nil
+		case err != nil:
+			w.log.Debug("what is served is not known", "error", err)
+			sleep(ctx, askAgain)
+			continue
+		}
+		w.follow(ctx, kinds)
+		if known == nil {
+			w.awaitFirst(ctx)
+		}
+		known = kinds
+	}
 }
 
-func (w *World) synced() []<-chan struct{} {
-	var out []<-chan struct{}
-	for _, i := range w.informers {
-		out = append(out, i.Synced())
+// follow watches what is served, and nothing else any more.
+func (w *World) follow(ctx context.Context, kinds *api.Kinds) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if len(kinds.All()) > 0 {
+		w.mu.kinds = kinds
 	}
-	return out
+	for r, v := range w.mu.watched {
+		if k := kinds.Resource(r); k == nil || !w.watches(k) {
+			v.end()
+			<-v.ended
+			delete(w.mu.watched, r)
+		}
+	}
+	for _, k := range kinds.All() {
+		if w.mu.watched[k.GVR()] == nil && w.watches(k) {
+			w.mu.watched[k.GVR()] = w.watch(ctx, k)
+		}
+	}
+}
+
+// watch starts to watch a kind.
+func (w *World) watch(ctx context.Context, k *api.Kind) *watching {
+	v := &watching{kind: k, informer: cache.New[api.Object](w.door, k.GVR(), cache.Options{Metadata: true}, w.log), ended: make(chan struct{})}
+	for _, of := range w.handlers {
+		v.informer.Handle(of(k))
+	}
+	ctx, v.end = context.WithCancel(ctx)
+	go func() {
+		defer close(v.ended)
+		v.informer.Run(ctx) //nolint:errcheck // it ends with ctx only
+	}()
+	return v
+}
+
+// awaitFirst tells those who wait for the view that it is complete, once it is.
+func (w *World) awaitFirst(ctx context.Context) {
+	w.mu.RLock()
+	var all []*watching
+	for _, v := range w.mu.watched {
+		all = append(all, v)
+	}
+	w.mu.RUnlock()
+	for _, v := range all {
+		select {
+		case <-v.informer.Synced():
+		case <-ctx.Done():
+			return
+		}
+	}
+	close(w.synced)
+}
+
+func sleep(ctx context.Context, d time.Duration) {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-ctx.Done():
+	}
 }

@@ -29,6 +29,7 @@ type Cache struct {
 	revision  atomic.Int64             // of current; set after everything up to it can be read
 	asked     atomic.Int64             // the revision that progress has been asked for
 	refreshed atomic.Int64             // when refresh last ran, in Unix nanoseconds
+	gone      atomic.Bool              // see EndWatches
 	past      sync.Mutex               // held while a past state is read from the store; before mu
 
 	mu struct {
@@ -192,11 +193,7 @@ func (c *Cache) advanced() <-chan struct{} {
 // away: Learn sets its resourceVersion, apiVersion and kind, and from then on it is frozen. The entry becomes visible only
 // when the store's watch reaches its revision; it is returned for the answer to the writer.
 func (c *Cache) Learn(key string, revision int64, stored []byte, obj api.Object) *Entry {
-	e := newEntry(c.kind, &c.envs, c.bounds, key, revision, stored)
-	obj.SetResourceVersion(e.resourceVersion())
-	obj.GetObjectKind().SetGroupVersionKind(c.kind.GVK())
-	e.keep(obj)
-
+	e := written(c.kind, &c.envs, c.bounds, key, revision, stored, obj)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.mu.log == nil || revision > c.revision.Load() {

@@ -54,6 +54,9 @@ func (e *TooOldError) Unwrap() error { return store.ErrCompacted }
 func (c *Cache) Watch(scope Scope, after int64) (*Cursor, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if c.gone.Load() {
+		return nil, fmt.Errorf("watch %s: %w", c.prefix, ErrGone)
+	}
 	if c.mu.log == nil {
 		return nil, fmt.Errorf("watch %s: %w", c.prefix, store.ErrUnready)
 	}
@@ -130,6 +133,9 @@ func (cu *Cursor) Take() ([]Event, error) {
 	}
 	cu.backlog = nil
 	at, ok := cu.at.read(cu.take)
+	if !ok && cu.c.gone.Load() {
+		return nil, fmt.Errorf("watch %s: %w", cu.c.prefix, ErrGone)
+	}
 	if !ok {
 		return nil, fmt.Errorf("watch %s after %d: %w", cu.c.prefix, cu.seen, store.ErrCompacted)
 	}

@@ -158,13 +158,7 @@ func (c *Cache) replace(s *Snapshot) {
 	first := c.mu.log == nil
 	if !first {
 		c.mu.retained[len(c.mu.retained)-1].until = c.revision.Load()
-		c.mu.log.fail()
-		for _, parts := range []map[string]*partition{c.mu.keys, c.mu.parts} {
-			for name, p := range parts {
-				p.fail()
-				delete(parts, name)
-			}
-		}
+		c.loseHistoryLocked()
 	}
 	if !first {
 		c.mu.byKey.Ascend(func(e *Entry) bool { c.bounds.succeed(nil, e); return true })

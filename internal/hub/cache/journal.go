@@ -111,12 +111,7 @@ func (j *journal) trim(now time.Time, floor int64) {
 		s.next.Store(nil)
 		drop++
 		if j.bounds != nil {
-			for i := range s.events[:n] {
-				ev := &s.events[i]
-				if j.bounds.forget(ev.Prev); ev.Type == Deleted {
-					j.bounds.forget(ev.Entry)
-				}
-			}
+			j.bounds.forgetAll(s)
 		}
 	}
 	if drop > 0 {

@@ -61,9 +61,6 @@ func New(kinds *api.Kinds, address string) *Documents {
 // Has reports whether there is a document at path, which has no slash at its end.
 func (d *Documents) Has(path string) bool { return d.byPath[path] != nil }
 
-// HasGroup reports whether any kind of an API group is served.
-func (d *Documents) HasGroup(group string) bool { return group == "" || d.Has("/apis/"+group) }
-
 // Serve answers /api, /apis and what is below them down to a group version.
 func (d *Documents) Serve(w http.ResponseWriter, r *http.Request, path string) error {
 	if path != "/apis" {

@@ -6,7 +6,7 @@ import (
 	"strconv"
 	"time"
 
-	"sampan.dev/internal/hub/cache"
+	"sampan.dev/internal/api"
 	"sampan.dev/internal/hub/flow"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -25,8 +25,8 @@ type Metrics struct {
 
 var labels = []string{"verb", "group", "version", "resource", "subresource", "scope", "component"}
 
-// NewMetrics makes them. caches lists the watch caches there are, when asked.
-func NewMetrics(gate *flow.Gate, caches func() []*cache.Cache) *Metrics {
+// NewMetrics makes them. count is called whenever somebody asks.
+func NewMetrics(gate *flow.Gate, count Count) *Metrics {
 	m := &Metrics{
 		registry: prometheus.NewRegistry(),
 		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
@@ -54,7 +54,7 @@ func NewMetrics(gate *flow.Gate, caches func() []*cache.Cache) *Metrics {
 	gauge(current, help, prometheus.Labels{"request_kind": "mutating"}, func() float64 { return float64(gate.Writes.Under()) })
 	gauge("apiserver_longrunning_requests", "Gauge of all active long-running apiserver requests.", nil,
 		func() float64 { return float64(gate.Long.Load()) })
-	m.registry.MustRegister(objects{caches})
+	m.registry.MustRegister(objects{count})
 	m.handler = promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{})
 	return m
 }
@@ -109,8 +109,11 @@ func codeLabel(code int) string {
 	return strconv.Itoa(code)
 }
 
+// Count calls fn with each stored kind, how many objects of it there are and how many of them cannot be read.
+type Count func(ctx context.Context, fn func(kind *api.Kind, objects, bad int))
+
 // objects counts what is stored, when asked.
-type objects struct{ caches func() []*cache.Cache }
+type objects struct{ count Count }
 
 var objectsDesc = prometheus.NewDesc("apiserver_storage_objects",
 	"Number of stored objects at the time of last check split by kind.", []string{"resource"}, nil)
@@ -124,20 +127,11 @@ func (o objects) Describe(ch chan<- *prometheus.Desc) {
 }
 
 func (o objects) Collect(ch chan<- prometheus.Metric) {
-	for _, c := range o.caches() {
-		select {
-		case <-c.Ready():
-		default:
-			continue
+	o.count(context.Background(), func(kind *api.Kind, n, bad int) {
+		resource := kind.GR().String()
+		ch <- prometheus.MustNewConstMetric(objectsDesc, prometheus.GaugeValue, float64(n), resource)
+		if bad > 0 {
+			ch <- prometheus.MustNewConstMetric(corruptDesc, prometheus.GaugeValue, float64(bad), resource)
 		}
-		snap, err := c.Snapshot(context.Background(), 0) // ready: does not wait
-		if err != nil {
-			continue
-		}
-		n := snap.Len(c.Kind().StoragePrefix())
-		ch <- prometheus.MustNewConstMetric(objectsDesc, prometheus.GaugeValue, float64(n), c.Kind().GR().String())
-		if bad := len(snap.Bad("")); bad > 0 {
-			ch <- prometheus.MustNewConstMetric(corruptDesc, prometheus.GaugeValue, float64(bad), c.Kind().GR().String())
-		}
-	}
+	})
 }

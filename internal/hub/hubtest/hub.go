@@ -59,7 +59,7 @@ func New(t testing.TB) *Hub {
 	t.Cleanup(func() { cancel(); running.Wait() })
 	running.Go(func() { _ = h.Run(ctx) })
 	<-h.Ready()
-	return &Hub{Parts: h.Parts(), Kinds: kinds, Bootstrap: boot, Root: h.Own(), local: local.Config{Kinds: kinds, Verbs: h.Parts().Verbs, Log: log}}
+	return &Hub{Parts: h.Parts(), Kinds: kinds, Bootstrap: boot, Root: h.Own(), local: local.Config{Catalog: h.Catalog(), Verbs: h.Parts().Verbs, Log: log}}
 }
 
 // As returns a door for user.

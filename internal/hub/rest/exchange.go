@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"sampan.dev/internal/api"
+	"sampan.dev/internal/hub/catalog"
 
 	"k8s.io/apimachinery/pkg/runtime/schema"
 )
@@ -13,8 +14,10 @@ import (
 // goroutine that serves the request.
 type exchange struct {
 	route  route
-	kind   *api.Kind        // what the route names; nil for plain paths and for what is not served
-	sub    *api.Subresource // nil for none, and for one that the kind does not have
+	now    *catalog.Snapshot // what is served, as far as this request knows
+	names  *catalog.Resource // by the route; nil for plain paths and for what is not served
+	kind   *api.Kind         // of names
+	sub    *api.Subresource  // nil for none, and for one that the kind does not have
 	user   api.User
 	caller api.User // before impersonation
 	id     string
@@ -31,8 +34,12 @@ func (s *Server) identify(x *exchange) {
 	if !rt.Resource {
 		return
 	}
-	x.kind = s.cfg.Kinds.Resource(schema.GroupVersionResource{Group: rt.Group, Version: rt.Version, Resource: rt.Plural})
-	if x.kind != nil && rt.Subresource != "" {
+	x.now = s.cfg.Catalog.Now()
+	x.names = x.now.Resource(schema.GroupVersionResource{Group: rt.Group, Version: rt.Version, Resource: rt.Plural})
+	if x.names == nil {
+		return
+	}
+	if x.kind = x.names.Kind; rt.Subresource != "" {
 		x.sub = x.kind.Sub(rt.Subresource)
 	}
 }

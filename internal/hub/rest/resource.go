@@ -15,8 +15,13 @@ import (
 // resource carries out a verb on a resource.
 func (s *Server) resource(w *recorder, r *http.Request, x *exchange) error {
 	rt, k := &x.route, x.kind
-	if strings.HasPrefix(r.URL.Path, "//") || k == nil && rt.Group != "" && !s.cfg.Groups(rt.Group) {
+	if strings.HasPrefix(r.URL.Path, "//") || k == nil && rt.Group != "" && !x.now.HasGroup(rt.Group) {
 		http.NotFound(w, r) // as upstream, which asks its extensions last
+		return nil
+	}
+	if k != nil && x.names.Backend() != nil {
+		x.served = true
+		x.names.Backend().ServeHTTP(w, r)
 		return nil
 	}
 	if k == nil || rt.Verb == "proxy" || rt.PathVerb && rt.Subresource != "" || !x.placed() {

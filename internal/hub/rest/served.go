@@ -1,6 +1,6 @@
 package rest
 
-import "slices"
+import "sampan.dev/internal/hub/catalog"
 
 // serves reports whether there is what a request asks for.
 func (x *exchange) serves() bool { return x.kind != nil && x.placed() && x.routed() }
@@ -8,10 +8,11 @@ func (x *exchange) serves() bool { return x.kind != nil && x.placed() && x.route
 // placed reports whether the path has the resource where it belongs: in a namespace or not, below another resource or not.
 func (x *exchange) placed() bool {
 	rt, k := &x.route, x.kind
-	if rt.Subresource != "" {
-		if x.sub == nil || rt.Rest != "" && (x.sub.Connect == nil || !x.sub.Connect.Paths) {
-			return false
-		}
+	if rt.Subresource != "" && rt.Rest != "" && (x.stream() == nil || !x.stream().Paths) {
+		return false
+	}
+	if x.names.Answers(rt.Subresource, rt.Verb) == catalog.NoSubresource {
+		return false
 	}
 	if k.Namespaced {
 		return rt.Namespace != "" || !rt.NameInPath
@@ -22,11 +23,11 @@ func (x *exchange) placed() bool {
 // routed reports whether the method is served at this path.
 func (x *exchange) routed() bool {
 	rt, k := &x.route, x.kind
-	if rt.Subresource != "" {
-		return rt.NameInPath && slices.Contains(x.sub.Verbs, rt.Verb)
-	}
-	if !k.Can(rt.Verb) {
+	if x.names.Answers(rt.Subresource, rt.Verb) != catalog.Served {
 		return false
+	}
+	if rt.Subresource != "" {
+		return rt.NameInPath
 	}
 	if k.Namespaced && rt.Namespace == "" && rt.Verb != "list" && rt.Verb != "watch" {
 		return false

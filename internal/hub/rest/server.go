@@ -4,11 +4,11 @@ import (
 	"log/slog"
 	"net/http"
 
-	"sampan.dev/internal/api"
 	"sampan.dev/internal/client/lease"
 	"sampan.dev/internal/hub/admit"
 	"sampan.dev/internal/hub/audit"
 	"sampan.dev/internal/hub/authn"
+	"sampan.dev/internal/hub/catalog"
 	"sampan.dev/internal/hub/flow"
 	"sampan.dev/internal/hub/health"
 	"sampan.dev/internal/hub/verb"
@@ -16,10 +16,9 @@ import (
 
 // Config is what a Server works with. Everything that is not said to be optional is needed.
 type Config struct {
-	Kinds  *api.Kinds
-	Groups func(group string) bool // reports whether any kind of an API group is served
-	Verbs  *verb.Engine
-	Log    *slog.Logger
+	Catalog *catalog.Catalog
+	Verbs   *verb.Engine
+	Log     *slog.Logger
 
 	Authenticator authn.Authenticator // nil: nobody is let in
 	Admission     admit.Chain         // of streams; verbs have it themselves

@@ -8,6 +8,7 @@ import (
 	"slices"
 
 	"sampan.dev/internal/api"
+	"sampan.dev/internal/client"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -29,10 +30,11 @@ func (e *Engine) bind(ctx context.Context, req *Request, obj runtime.Object, opt
 	if errs := validateBinding(b); len(errs) > 0 {
 		return nil, unknownError(errs.ToAggregate().Error())
 	}
-	t, err := e.target(e.cfg.Kinds.Resource(schema.GroupVersionResource{Version: "v1", Resource: "pods"}))
+	t, err := e.target(e.cfg.Catalog.Now().Kinds().Resource(client.Pods))
 	if err != nil {
 		return nil, err
 	}
+	defer t.release()
 	key := t.stored.Key(req.Ref.Namespace, b.Name)
 	_, _, err = e.change(ctx, t, key, func(old api.Object) (plan, error) {
 		if old == nil {

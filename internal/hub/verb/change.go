@@ -145,7 +145,7 @@ func (d decision) answer(ctx context.Context, t target, en *cache.Entry) (Result
 func (e *Engine) commit(ctx context.Context, t target, key string, en *cache.Entry, d decision) (Result, error) {
 	switch {
 	case d.act == remove:
-		if _, err := t.cache.Store().Delete(ctx, key, en.Revision); err != nil {
+		if _, err := t.place.Store().Delete(ctx, key, en.Revision); err != nil {
 			return Result{}, err
 		}
 		if h := e.cfg.Hooks[t.stored.GR()]; h != nil {
@@ -158,7 +158,7 @@ func (e *Engine) commit(ctx context.Context, t target, key string, en *cache.Ent
 		}
 		return t.result(ctx, en)
 	case en == nil:
-		rev, err := t.cache.Store().Create(ctx, key, d.stored, t.stored.TTLSeconds)
+		rev, err := t.place.Store().Create(ctx, key, d.stored, t.stored.TTLSeconds)
 		if errors.Is(err, store.ErrExists) {
 			return Result{}, &store.ConflictError{Key: key}
 		}
@@ -170,7 +170,7 @@ func (e *Engine) commit(ctx context.Context, t target, key string, en *cache.Ent
 	if d.obj.GetDeletionTimestamp() != nil {
 		ctx = store.Vital(ctx) // it makes room in the end
 	}
-	rev, err := t.cache.Store().Update(ctx, key, d.stored, en.Revision, t.stored.TTLSeconds)
+	rev, err := t.place.Store().Update(ctx, key, d.stored, en.Revision, t.stored.TTLSeconds)
 	if err != nil {
 		return Result{}, err
 	}

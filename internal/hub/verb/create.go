@@ -26,6 +26,7 @@ func (e *Engine) Create(ctx context.Context, req *Request, obj runtime.Object, o
 	if err != nil {
 		return Result{}, err
 	}
+	defer t.release()
 	o, err := e.incoming(ctx, t, obj)
 	if err != nil {
 		return Result{}, err
@@ -138,7 +139,7 @@ func (e *Engine) insert(ctx context.Context, t target, req *Request, o api.Objec
 	if err != nil {
 		return Result{}, err
 	}
-	rev, err := t.cache.Store().Create(ctx, key, stored, t.stored.TTLSeconds)
+	rev, err := t.place.Store().Create(ctx, key, stored, t.stored.TTLSeconds)
 	if errors.Is(err, store.ErrExists) {
 		return Result{}, e.alreadyExists(ctx, t, key, o)
 	}
@@ -232,7 +233,7 @@ func encode(k *api.Kind, o api.Object) ([]byte, error) {
 // learn hands the written object to the cache; o is frozen afterwards.
 func learn(t target, key string, rev int64, stored []byte, o api.Object) *cache.Entry {
 	o.SetResourceVersion(strconv.FormatInt(rev, 10))
-	return t.cache.Learn(key, rev, stored, o)
+	return t.place.Learn(key, rev, stored, o)
 }
 
 // admissionNamespace is the namespace that admission is told of.

@@ -24,6 +24,7 @@ func (e *Engine) Delete(ctx context.Context, req *Request, opts metav1.DeleteOpt
 	if err != nil {
 		return Result{}, false, err
 	}
+	defer t.release()
 	if errs := metav1validation.ValidateDeleteOptions(&opts); len(errs) > 0 {
 		return Result{}, false, apierrors.NewInvalid(schema.GroupKind{Group: metav1.GroupName, Kind: "DeleteOptions"}, "", errs)
 	}
@@ -79,7 +80,7 @@ func (e *Engine) deleteUnreadable(ctx context.Context, t target, req *Request, k
 		return Result{}, false, storeError(en.Bad())
 	}
 	if !dryRun(opts.DryRun) {
-		if _, err := t.cache.Store().Delete(ctx, key, en.Revision); err != nil {
+		if _, err := t.place.Store().Delete(ctx, key, en.Revision); err != nil {
 			return Result{}, false, storeError(err)
 		}
 		t.cache.Forget(key, en.Revision)

@@ -10,6 +10,7 @@ import (
 	"sampan.dev/internal/hub/apply"
 	"sampan.dev/internal/hub/authz"
 	"sampan.dev/internal/hub/cache"
+	"sampan.dev/internal/hub/catalog"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -17,8 +18,7 @@ import (
 
 // Config is what an Engine works with.
 type Config struct {
-	Kinds      *api.Kinds
-	Caches     map[schema.GroupVersionResource]*cache.Cache // one per stored kind, by its own resource, over the kind's store
+	Catalog    *catalog.Catalog
 	Admit      admit.Chain
 	Authorizer authz.Authorizer // nil: only system:masters may do anything
 	Patches    *apply.Engine    // nil: no patches, no managed fields
@@ -54,25 +54,33 @@ func HandlerKey(r schema.GroupResource, subresource string) string {
 	return r.String() + "/" + subresource
 }
 
-// target is where the objects of a kind are: for a view, the stored kind and its cache.
+// target is where the objects of a kind are: for a view, the stored kind and its cache, which runs until the target is released.
 type target struct {
 	kind   *api.Kind // as asked for
 	stored *api.Kind // as kept
-	cache  *cache.Cache
+	place  *catalog.Stored
+	held   catalog.Held
+	cache  *cache.Cache // what is held
 }
 
+// release lets go of the cache.
+func (t target) release() { t.held.Release() }
+
+// target finds where the objects of a kind are, and has the cache run. Whoever gets one releases it.
 func (e *Engine) target(k *api.Kind) (target, error) {
-	t := target{kind: k, stored: k}
-	if k.View != nil {
-		t.stored = e.cfg.Kinds.Resource(k.View.Stored)
+	r := e.cfg.Catalog.Now().Resource(k.GVR())
+	if r == nil || r.Kind != k {
+		return target{}, NotServed(k.GVR())
 	}
-	if t.stored != nil {
-		t.cache = e.cfg.Caches[t.stored.GVR()]
+	place := r.Stored()
+	if place == nil {
+		return target{}, apierrors.NewMethodNotSupported(k.GR(), "get")
 	}
-	if t.cache == nil {
-		return t, apierrors.NewMethodNotSupported(k.GR(), "get")
+	held, ok := place.Hold()
+	if !ok {
+		return target{}, NotServed(k.GVR())
 	}
-	return t, nil
+	return target{kind: k, stored: place.Kind(), place: place, held: held, cache: held.Cache()}, nil
 }
 
 // result wraps an entry, through the view if there is one.
@@ -124,6 +132,20 @@ func converted(ctx context.Context, convert func(context.Context, api.Object) (a
 	}
 	out.GetObjectKind().SetGroupVersionKind(to.GVK())
 	return out, nil
+}
+
+// loaded waits for a cache that readers start to be loaded, so that the first of them is answered like any other. Those that the
+// hub starts itself are loaded before it is ready; before then, their readers are told to come again.
+func (t target) loaded(ctx context.Context) error {
+	if t.place.Eager() {
+		return nil
+	}
+	select {
+	case <-t.cache.Ready():
+		return nil
+	case <-ctx.Done():
+		return storeError(ctx.Err())
+	}
 }
 
 // peek returns the cached entry at key, which may be behind; nil when there is none.

@@ -7,6 +7,7 @@ import (
 	"net/http"
 
 	"sampan.dev/internal/api"
+	"sampan.dev/internal/hub/cache"
 	"sampan.dev/internal/hub/store"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -41,6 +42,8 @@ func storeError(err error) error {
 		return unreadable(err)
 	case errors.Is(err, store.ErrFull):
 		return full(err)
+	case errors.Is(err, cache.ErrGone):
+		return gone(err)
 	case errors.Is(err, store.ErrUnready):
 		return apierrors.NewServiceUnavailable(err.Error())
 	}
@@ -117,3 +120,15 @@ func checkPreconditions(k *api.Kind, key, name string, uid types.UID, old api.Ob
 	}
 	return nil
 }
+
+// NotServed is the 404 for a resource that is not served at all, or no longer.
+func NotServed(r schema.GroupVersionResource) error {
+	return &apierrors.StatusError{ErrStatus: metav1.Status{
+		Status: metav1.StatusFailure, Code: http.StatusNotFound, Reason: metav1.StatusReasonNotFound,
+		Message: "the server could not find the requested resource",
+		Details: &metav1.StatusDetails{Group: r.Group, Kind: r.Resource},
+	}}
+}
+
+// gone is why a watch ends whose kind is no longer served. Clients list again when they are told so, and find it out.
+func gone(err error) error { return apierrors.NewGone(err.Error()) }

@@ -23,6 +23,7 @@ func (e *Engine) Get(ctx context.Context, req *Request, opts metav1.GetOptions) 
 	if err != nil {
 		return Result{}, err
 	}
+	defer t.release()
 	snap, err := t.notOlder(ctx, opts.ResourceVersion)
 	if err != nil {
 		return Result{}, err
@@ -57,6 +58,9 @@ func (t target) notOlder(ctx context.Context, rv string) (*cache.Snapshot, error
 }
 
 func (t target) atLeast(ctx context.Context, min int64) (*cache.Snapshot, error) {
+	if err := t.loaded(ctx); err != nil {
+		return nil, err
+	}
 	select {
 	case <-t.cache.Ready(): // mostly it is there, and needs no timer
 		if snap, err := t.cache.Snapshot(ctx, 0); err == nil && snap.Revision >= min {

@@ -49,6 +49,7 @@ func (e *Engine) List(ctx context.Context, req *Request, opts metav1.ListOptions
 	if err != nil {
 		return nil, err
 	}
+	defer t.release()
 	s, err := selectionOf(t, req.Ref.Namespace, req.Ref.Name, opts)
 	if err != nil {
 		return nil, err

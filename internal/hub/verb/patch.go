@@ -27,6 +27,7 @@ func (e *Engine) Patch(ctx context.Context, req *Request, pt types.PatchType, da
 	if err != nil {
 		return Result{}, false, err
 	}
+	defer t.release()
 	w := &writing{
 		e: e, t: t, req: req, dry: dryRun(opts.DryRun), options: updateOptions(opts),
 		allowCreate: pt == types.ApplyYAMLPatchType && req.Ref.Subresource == "",

@@ -75,6 +75,7 @@ func (e *Engine) writeScale(ctx context.Context, req *Request, sub *api.Subresou
 	if err != nil {
 		return Result{}, false, err
 	}
+	defer t.release()
 	w := &writing{e: e, t: t, req: req, dry: dryRun(opts.DryRun), uid: uid, options: &opts}
 	w.make = func(old api.Object) (api.Object, error) {
 		was := scaleOf(sub.Scale, old)

@@ -27,6 +27,7 @@ func (e *Engine) Update(ctx context.Context, req *Request, obj runtime.Object, o
 	if err != nil {
 		return Result{}, false, err
 	}
+	defer t.release()
 	o, err := e.incoming(ctx, t, obj)
 	if err != nil {
 		return Result{}, false, err

@@ -12,6 +12,7 @@ import (
 
 	"sampan.dev/internal/api"
 	"sampan.dev/internal/hub/cache"
+	"sampan.dev/internal/hub/catalog"
 	"sampan.dev/internal/hub/store"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -54,7 +55,7 @@ type Stream struct {
 
 // Watch starts a watch. One that has been understood and cannot be served, because its resourceVersion is too old or has
 // not come yet, is a stream of one ERROR event, as upstream's: a client that was let in learns in the stream why it ends.
-func (e *Engine) Watch(ctx context.Context, req *Request, opts metav1.ListOptions) (*Stream, error) {
+func (e *Engine) Watch(ctx context.Context, req *Request, opts metav1.ListOptions) (_ *Stream, err error) {
 	opts.Watch = true
 	legacy := opts.ResourceVersion == "" || opts.ResourceVersion == "0"
 	if opts.SendInitialEvents == nil && opts.ResourceVersionMatch == "" && legacy {
@@ -67,6 +68,11 @@ func (e *Engine) Watch(ctx context.Context, req *Request, opts metav1.ListOption
 	if err != nil {
 		return nil, err
 	}
+	defer func() {
+		if err != nil {
+			t.release()
+		}
+	}()
 	sel, err := selectionOf(t, req.Ref.Namespace, req.Ref.Name, opts)
 	if err != nil {
 		return nil, err
@@ -115,6 +121,9 @@ func (s *Stream) begin(ctx context.Context, asked string, rev int64, initial boo
 		s.after = rev
 	}
 	s.sent = s.after
+	if err := t.loaded(ctx); err != nil {
+		return err
+	}
 	cursor, err := t.cache.Watch(s.sel.scope(), s.after)
 	var old *cache.TooOldError
 	if errors.As(err, &old) {
@@ -127,12 +136,14 @@ func (s *Stream) begin(ctx context.Context, asked string, rev int64, initial boo
 	return nil
 }
 
-// Close lets go of the stream's place in the log.
+// Close lets go of the stream's place in the log, and of the cache.
 func (s *Stream) Close() {
 	if s.cursor != nil {
 		s.cursor.Close()
 		s.cursor = nil
 	}
+	s.sel.t.release()
+	s.sel.t.held = catalog.Held{}
 }
 
 // Next blocks until there are events and returns them; the slice is valid until the next call. io.EOF says that the watch
@@ -190,6 +201,10 @@ func (s *Stream) follow(ctx context.Context) error {
 	if err != nil {
 		if errors.Is(err, store.ErrCompacted) {
 			s.fail(apierrors.NewResourceExpired(watchExpired))
+			return nil
+		}
+		if errors.Is(err, cache.ErrGone) {
+			s.fail(gone(err))
 			return nil
 		}
 		return err

@@ -1,0 +1,34 @@
+package local
+
+import (
+	"context"
+
+	"sampan.dev/internal/api"
+	"sampan.dev/internal/client"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+)
+
+var _ client.Discoverer = (*Door)(nil)
+
+// Served implements client.Discoverer.
+func (d *Door) Served(ctx context.Context, after *api.Kinds) (*api.Kinds, error) {
+	ended, cancel := context.WithCancel(ctx)
+	defer cancel()
+	if d.cfg.WhenEnded != nil {
+		defer d.cfg.WhenEnded(cancel)()
+	}
+	for {
+		changed := d.cfg.Catalog.Changed()
+		if now := d.cfg.Catalog.Now().Kinds(); now != after {
+			return now, nil
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		case <-ended.Done():
+			return nil, apierrors.NewServiceUnavailable("the hub has ended")
+		}
+	}
+}

@@ -1,0 +1,203 @@
+package catalog
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"sampan.dev/internal/api"
+	"sampan.dev/internal/hub/cache"
+	"sampan.dev/internal/hub/store"
+)
+
+// DefaultIdle is how long a cache that nobody reads stays.
+const DefaultIdle = 5 * time.Minute
+
+// Config says what is served at first, and how caches are made. Kinds, StoreOf and Log are needed.
+type Config struct {
+	Kinds   []*api.Kind
+	StoreOf func(*api.Kind) store.Store // where a kind's objects are kept
+	Eager   func(*api.Kind) bool        // reports that the kind's cache runs as long as the kind is served; nil: of none
+	Bounds  *cache.Bounds
+	Idle    time.Duration // zero: DefaultIdle
+	Log     *slog.Logger
+}
+
+// Catalog is what is served. It is safe for concurrent use: readers load a snapshot, and those who change it take turns.
+type Catalog struct {
+	cfg     Config
+	current atomic.Pointer[Snapshot]
+
+	mu struct {
+		sync.Mutex
+		changed chan struct{} // closed by the next change
+		waiting []*life       // started before Run
+		run     func(*life)   // runs a cache; nil before Run
+	}
+}
+
+// New makes a catalog. Caches run while Run does.
+func New(cfg Config) (*Catalog, error) {
+	if cfg.Idle == 0 {
+		cfg.Idle = DefaultIdle
+	}
+	c := &Catalog{cfg: cfg}
+	c.current.Store(newSnapshot(nil))
+	c.mu.changed = make(chan struct{})
+	return c, c.Add(cfg.Kinds...)
+}
+
+// Now is what is served now.
+func (c *Catalog) Now() *Snapshot { return c.current.Load() }
+
+// Changed returns a channel that is closed when something else is served than Now said after the call.
+func (c *Catalog) Changed() <-chan struct{} {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.mu.changed
+}
+
+// Add serves more kinds. Those that are views of a stored kind come with it or after it. It fails, and changes nothing, when a
+// resource is served already or the kind that a view is of is not.
+func (c *Catalog) Add(kinds ...*api.Kind) error {
+	fresh := make([]*Resource, len(kinds))
+	for i, k := range kinds {
+		fresh[i] = &Resource{Kind: k}
+		if !k.Virtual && k.View == nil {
+			fresh[i].stored = &Stored{kind: k, st: c.cfg.StoreOf(k), of: c}
+		}
+	}
+	return c.add(fresh)
+}
+
+// AddBackend serves kinds that backend answers for. Of them nothing is stored here.
+func (c *Catalog) AddBackend(backend http.Handler, kinds ...*api.Kind) error {
+	fresh := make([]*Resource, len(kinds))
+	for i, k := range kinds {
+		fresh[i] = &Resource{Kind: k, backend: backend}
+	}
+	return c.add(fresh)
+}
+
+func (c *Catalog) add(fresh []*Resource) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	next := newSnapshot(append(c.Now().resources(), fresh...))
+	for _, r := range fresh {
+		if c.Now().Resource(r.Kind.GVR()) != nil || next.Resource(r.Kind.GVR()) != r {
+			return fmt.Errorf("%s is served already", r.Kind.GVR())
+		}
+		if r.Kind.View == nil || r.backend != nil {
+			continue
+		}
+		of := next.Resource(r.Kind.View.Stored)
+		if of == nil || of.stored == nil {
+			return fmt.Errorf("%s is a view of %s, which is not stored", r.Kind.GVR(), r.Kind.View.Stored)
+		}
+		r.stored = of.stored
+	}
+	c.swapLocked(next)
+	for _, r := range fresh {
+		if r.stored != nil && r.Kind.View == nil && r.stored.Eager() {
+			r.stored.mu.Lock()
+			r.stored.startLocked(c.mu.run, &c.mu.waiting) // held for good: nobody releases it but Remove
+			r.stored.mu.Unlock()
+		}
+	}
+	return nil
+}
+
+// Remove serves kinds no longer, views together with what they are views of. What is stored of them stays in the store. Requests
+// under way finish; watches end and say why. It returns when they have and the caches have stopped, or with ctx.
+func (c *Catalog) Remove(ctx context.Context, kinds ...*api.Kind) error {
+	c.mu.Lock()
+	var left []*Resource
+	var gone []*Stored
+	for _, r := range c.Now().resources() {
+		switch {
+		case !slices.Contains(kinds, r.Kind):
+			left = append(left, r)
+		case r.stored != nil && r.Kind.View == nil:
+			gone = append(gone, r.stored)
+		}
+	}
+	for _, r := range left {
+		if r.stored != nil && slices.Contains(gone, r.stored) {
+			c.mu.Unlock()
+			return fmt.Errorf("%s is still a view of %s", r.Kind.GVR(), r.stored.kind.GVR())
+		}
+	}
+	c.swapLocked(newSnapshot(left))
+	c.mu.Unlock()
+	for _, s := range gone {
+		if err := s.remove(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (c *Catalog) swapLocked(next *Snapshot) {
+	c.current.Store(next)
+	close(c.mu.changed)
+	c.mu.changed = make(chan struct{})
+}
+
+// Run runs the caches until ctx ends, and returns when all of them have ended.
+func (c *Catalog) Run(ctx context.Context) error {
+	var running sync.WaitGroup
+	c.mu.Lock()
+	c.mu.run = func(l *life) { running.Go(func() { l.run(ctx) }) }
+	for _, l := range c.mu.waiting {
+		c.mu.run(l)
+	}
+	c.mu.waiting = nil
+	c.mu.Unlock()
+	<-ctx.Done()
+	c.mu.Lock()
+	c.mu.run = nil
+	c.mu.Unlock()
+	running.Wait()
+	return nil
+}
+
+// Running are the caches that run now.
+func (c *Catalog) Running() []*cache.Cache {
+	var out []*cache.Cache
+	for _, r := range c.Now().resources() {
+		if r.stored == nil || r.Kind.View != nil {
+			continue
+		}
+		if l := r.stored.life.Load(); l != nil {
+			out = append(out, l.cache)
+		}
+	}
+	return out
+}
+
+// Count tells how many objects there are of each stored kind, and how many of them cannot be read: what the caches that run have,
+// and of other kinds what the store says, which knows nothing of the latter.
+func (c *Catalog) Count(ctx context.Context, fn func(kind *api.Kind, objects, bad int)) {
+	for _, r := range c.Now().resources() {
+		if r.stored == nil || r.Kind.View != nil {
+			continue
+		}
+		if l := r.stored.life.Load(); l != nil {
+			select {
+			case <-l.cache.Ready():
+			default:
+				continue
+			}
+			if snap, err := l.cache.Snapshot(ctx, 0); err == nil { // ready: does not wait
+				fn(r.Kind, snap.Len(r.Kind.StoragePrefix()), len(snap.Bad("")))
+			}
+		} else if l, err := r.stored.st.List(ctx, store.Page{Prefix: r.Kind.StoragePrefix(), Limit: 1}); err == nil {
+			fn(r.Kind, int(l.Count), 0)
+		}
+	}
+}

@@ -1,0 +1,88 @@
+package catalog
+
+import (
+	"net/http"
+	"slices"
+
+	"sampan.dev/internal/api"
+
+	"k8s.io/apimachinery/pkg/runtime/schema"
+)
+
+// Resource is one resource that is served.
+type Resource struct {
+	Kind    *api.Kind
+	stored  *Stored      // where its objects are; nil for virtual kinds and for those with a backend
+	backend http.Handler // answers every request for it, after authorization; nil for kinds of this hub
+}
+
+// Stored is where the resource's objects are kept, which for a view is with those of another kind; nil for what keeps none.
+func (r *Resource) Stored() *Stored { return r.stored }
+
+// Backend answers in this hub's place; nil for what it answers itself.
+func (r *Resource) Backend() http.Handler { return r.backend }
+
+// Answer is what a resource has to say to a verb.
+type Answer uint8
+
+const (
+	Served        Answer = iota
+	NoSubresource        // there is nothing at that path: 404
+	NoVerb               // there is, but it does not take the verb: 405
+)
+
+// Answers decides what there is at a resource, or ("" is none) at a subresource of it, for a verb. Whether a path names the
+// resource where it belongs is the router's to know.
+func (r *Resource) Answers(subresource, verb string) Answer {
+	if subresource == "" {
+		if !r.Kind.Can(verb) {
+			return NoVerb
+		}
+		return Served
+	}
+	sub := r.Kind.Sub(subresource)
+	switch {
+	case sub == nil:
+		return NoSubresource
+	case !slices.Contains(sub.Verbs, verb):
+		return NoVerb
+	}
+	return Served
+}
+
+// Snapshot is what is served at one time. It never changes.
+type Snapshot struct {
+	kinds  *api.Kinds
+	byGVR  map[schema.GroupVersionResource]*Resource
+	groups map[string]bool
+}
+
+// newSnapshot indexes list, in the order in which documents have it.
+func newSnapshot(list []*Resource) *Snapshot {
+	s := &Snapshot{byGVR: make(map[schema.GroupVersionResource]*Resource, len(list)), groups: map[string]bool{}}
+	kinds := make([]*api.Kind, len(list))
+	for i, r := range list {
+		kinds[i] = r.Kind
+		s.byGVR[r.Kind.GVR()], s.groups[r.Kind.Group] = r, true
+	}
+	s.kinds = api.NewKinds(kinds)
+	return s
+}
+
+// Kinds are the kinds, in order.
+func (s *Snapshot) Kinds() *api.Kinds { return s.kinds }
+
+// Resource is what is served at r; nil for nothing.
+func (s *Snapshot) Resource(r schema.GroupVersionResource) *Resource { return s.byGVR[r] }
+
+// HasGroup reports whether any resource of an API group is served.
+func (s *Snapshot) HasGroup(group string) bool { return s.groups[group] }
+
+// resources lists them in order.
+func (s *Snapshot) resources() []*Resource {
+	out := make([]*Resource, 0, len(s.byGVR))
+	for _, k := range s.kinds.All() {
+		out = append(out, s.byGVR[k.GVR()])
+	}
+	return out
+}
