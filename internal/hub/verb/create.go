@@ -22,11 +22,10 @@ func (e *Engine) Create(ctx context.Context, req *Request, obj runtime.Object, o
 	if req.Ref.Subresource != "" || req.Kind.Virtual {
 		return e.handle(ctx, req, obj, opts)
 	}
-	t, err := e.target(req.Kind)
+	t, err := e.unread(req.Kind)
 	if err != nil {
 		return Result{}, err
 	}
-	defer t.release()
 	o, err := e.incoming(ctx, t, obj)
 	if err != nil {
 		return Result{}, err

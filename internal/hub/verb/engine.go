@@ -60,14 +60,23 @@ type target struct {
 	stored *api.Kind // as kept
 	place  *catalog.Stored
 	held   catalog.Held
-	cache  *cache.Cache // what is held
+	cache  *cache.Cache // what is held; nil for a target that is unread
 }
 
 // release lets go of the cache.
 func (t target) release() { t.held.Release() }
 
-// target finds where the objects of a kind are, and has the cache run. Whoever gets one releases it.
+// target finds where the objects of a kind are, and has their cache run. Whoever gets one releases it.
 func (e *Engine) target(k *api.Kind) (target, error) {
+	t, err := e.unread(k)
+	if err != nil {
+		return t, err
+	}
+	return t.read()
+}
+
+// unread is the target of a verb that may do without reading what there is: no cache runs for its sake.
+func (e *Engine) unread(k *api.Kind) (target, error) {
 	r := e.cfg.Catalog.Now().Resource(k.GVR())
 	if r == nil || r.Kind != k {
 		return target{}, NotServed(k.GVR())
@@ -76,11 +85,17 @@ func (e *Engine) target(k *api.Kind) (target, error) {
 	if place == nil {
 		return target{}, apierrors.NewMethodNotSupported(k.GR(), "get")
 	}
-	held, ok := place.Hold()
-	if !ok {
-		return target{}, NotServed(k.GVR())
+	return target{kind: k, stored: place.Kind(), place: place}, nil
+}
+
+// read is the same target with a cache.
+func (t target) read() (target, error) {
+	var ok bool
+	if t.held, ok = t.place.Hold(); !ok {
+		return t, NotServed(t.kind.GVR())
 	}
-	return target{kind: k, stored: place.Kind(), place: place, held: held, cache: held.Cache()}, nil
+	t.cache = t.held.Cache()
+	return t, nil
 }
 
 // result wraps an entry, through the view if there is one.
@@ -159,6 +174,13 @@ func (t target) peek(ctx context.Context, key string) (*cache.Entry, error) {
 
 // newest returns a snapshot that holds everything stored before the call.
 func (t target) newest(ctx context.Context) (*cache.Snapshot, error) {
+	if t.cache == nil {
+		var err error
+		if t, err = t.read(); err != nil {
+			return nil, err
+		}
+		defer t.release()
+	}
 	snap, err := t.cache.Newest(ctx)
 	return snap, storeError(err)
 }
