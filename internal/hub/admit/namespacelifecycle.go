@@ -36,7 +36,7 @@ func newNamespaceLifecycle(l lookup) *namespaceLifecycle {
 func (*namespaceLifecycle) Name() string { return "NamespaceLifecycle" }
 
 func (n *namespaceLifecycle) Admit(ctx context.Context, a *Attributes) error {
-	if a.Kind.Group == "" && a.Kind.Resource == "namespaces" {
+	if a.Kind.OwnNamespace {
 		if a.Operation != Delete {
 			return nil
 		}

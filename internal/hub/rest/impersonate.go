@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"sampan.dev/internal/api"
+	"sampan.dev/internal/client"
 	"sampan.dev/internal/hub/authz"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -71,7 +72,7 @@ func (s *Server) impersonate(ctx context.Context, r *http.Request, caller api.Us
 func impersonations(u *api.User) []authz.Attributes {
 	var out []authz.Attributes
 	if ns, sa, ok := serviceAccount(u.Name); ok {
-		out = append(out, authz.Attributes{Version: "v1", Resource: "serviceaccounts", Namespace: ns, Name: sa})
+		out = append(out, authz.Attributes{Version: "v1", Resource: client.ServiceAccounts.Resource, Namespace: ns, Name: sa})
 	} else {
 		out = append(out, authz.Attributes{Version: "v1", Resource: "users", Name: u.Name})
 	}
