@@ -14,17 +14,19 @@ import (
 
 	"sampan.dev/internal/api"
 	"sampan.dev/internal/api/all"
+	"sampan.dev/internal/api/apitest"
 	"sampan.dev/internal/client"
 	"sampan.dev/internal/hub/catalog"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/watch"
 )
 
-// guests are kinds that a test adds to a running hub: one with a status, a scale and columns, and one that is served in two
-// versions, of which the second is a view.
+// guests are kinds that a test adds to a running hub, besides apitest's Gauge, which exists in tests only, has no Go type and two
+// versions: one with a status, a scale and columns, and one that is served by two groups.
 var guests = []string{"replicationcontrollers", "events"}
 
 // apart takes the guests from the kinds of a hub.
@@ -38,7 +40,7 @@ func apart(c *Config) (guest []*api.Kind) {
 		}
 	}
 	c.Kinds = api.NewKinds(rest)
-	return guest
+	return append(guest, apitest.Gauges()...)
 }
 
 const (
@@ -68,7 +70,7 @@ func TestKindsComeAndGo(t *testing.T) {
 		var guest []*api.Kind
 		h := start(t, func(c *Config) { bare(c); guest = apart(c) })
 		synctest.Wait()
-		goroutines, caches := runtime.NumGoroutine(), len(h.catalog.Running())
+		goroutines, caches := bubbled(), len(h.catalog.Running())
 		kinds, err := h.Own().(*own).Interface.(client.Discoverer).Served(t.Context(), nil)
 		if err != nil {
 			t.Fatal(err)
@@ -83,29 +85,34 @@ func TestKindsComeAndGo(t *testing.T) {
 				t.Fatal("clients are not told what is served", err)
 			}
 			useGuests(t, h, guest)
-			if n := len(h.catalog.Running()); n != caches+2 {
+			if n := len(h.catalog.Running()); n != caches+3 {
 				t.Errorf("%d caches run", n)
 			}
-			events := watchGuest(t, h, client.ReplicationControllers)
+			var watches []<-chan watch.Event
+			for _, k := range guest {
+				watches = append(watches, watchGuest(t, h, k.GVR()))
+			}
 			if err := h.Catalog().Remove(t.Context(), guest...); err != nil {
 				t.Fatal(err)
 			}
-			last := <-events
-			st, ok := last.Object.(*metav1.Status)
-			if last.Type != watch.Error || !ok || st.Reason != metav1.StatusReasonGone || !strings.Contains(st.Message, "no longer served") {
-				t.Errorf("the watch ends with %v %v", last.Type, last.Object)
-			}
-			if _, open := <-events; open {
-				t.Error("the watch goes on")
+			for i, events := range watches {
+				last := <-events
+				st, ok := last.Object.(*metav1.Status)
+				if last.Type != watch.Error || !ok || st.Reason != metav1.StatusReasonGone || !strings.Contains(st.Message, "no longer served") {
+					t.Errorf("the watch of %s ends with %v %v", guest[i].GVR(), last.Type, last.Object)
+				}
+				if _, open := <-events; open {
+					t.Errorf("the watch of %s goes on", guest[i].GVR())
+				}
 			}
 			expect(t, h, "404 GET "+rcs, "")
+			expect(t, h, "404 GET "+gaugesV2, "")
 			if a := do(h, "GET", "/apis", ""); strings.Contains(string(a.body), "events.k8s.io") {
 				t.Error("discovery still tells of it")
 			}
 			synctest.Wait()
-			if n := runtime.NumGoroutine(); n != goroutines {
-				buf := make([]byte, 1<<20)
-				t.Errorf("%d goroutines, %d before:\n%s", n, goroutines, buf[:runtime.Stack(buf, true)])
+			if n := bubbled(); n != goroutines {
+				t.Errorf("%d goroutines, %d before:\n%s", n, goroutines, stacks())
 			}
 			if n := len(h.catalog.Running()); n != caches {
 				t.Errorf("%d caches run, %d before", n, caches)
@@ -114,6 +121,15 @@ func TestKindsComeAndGo(t *testing.T) {
 		}
 	})
 }
+
+// stacks are those of all goroutines.
+func stacks() string {
+	buf := make([]byte, 4<<20)
+	return string(buf[:runtime.Stack(buf, true)])
+}
+
+// bubbled counts the goroutines of the test's bubble: those of the runtime come and go.
+func bubbled() int { return strings.Count(stacks(), ", synctest bubble ") }
 
 // useGuests does with the guests all that can be done, and leaves nothing of them in the store.
 func useGuests(t *testing.T, h *Hub, guest []*api.Kind) {
@@ -145,7 +161,8 @@ func useGuests(t *testing.T, h *Hub, guest []*api.Kind) {
 		t.Errorf("the other version: %s", a.body)
 	}
 	expect(t, h, "200 DELETE "+newEvents+"/e", "")
-	if a := expect(t, h, "200 GET /apis", ""); !strings.Contains(string(a.body), "events.k8s.io") {
+	useGauges(t, h)
+	if a := expect(t, h, "200 GET /apis", ""); !strings.Contains(string(a.body), "events.k8s.io") || !strings.Contains(string(a.body), apitest.Group) {
 		t.Error("discovery does not tell of it")
 	}
 	if a := expect(t, h, "200 GET /openapi/v3", ""); !strings.Contains(string(a.body), "apis/events.k8s.io/v1") {
@@ -155,6 +172,34 @@ func useGuests(t *testing.T, h *Hub, guest []*api.Kind) {
 	if a := expect(t, h, "200 GET /metrics", ""); !strings.Contains(string(a.body), `apiserver_storage_objects{resource="replicationcontrollers"} 0`) {
 		t.Error("metrics do not count it")
 	}
+}
+
+// useGauges uses a kind that is stored as JSON and served in two versions, of which one object cannot be converted.
+func useGauges(t *testing.T, h *Hub) {
+	t.Helper()
+	gauges := apitest.Gauges()
+	events := watchGuest(t, h, gauges[1].GVR())
+	mustGauge(t, do(h, "POST", gaugesV1, gaugeJSON("v1", "a", `"level":7`)), 201, "spec.level", 7.0)
+	if ev := <-events; ev.Type != watch.Added || dig(ev.Object.(*unstructured.Unstructured).Object, "spec.reading") != "7 bar" {
+		t.Errorf("%v", ev)
+	}
+	mustGauge(t, do(h, "PATCH", gaugesV2+"/a", `{"spec":{"reading":"9 bar"}}`, mergeIt), 200, "spec.reading", "9 bar")
+	mustGauge(t, do(h, "PATCH", gaugesV1+"/a?fieldManager=me&force=true",
+		`{"apiVersion":"test.sampan.dev/v1","kind":"Gauge","metadata":{"name":"a"},"spec":{"level":11}}`, applyIt), 200, "spec.level", 11.0)
+	if rows := dig(do(h, "GET", gaugesV2, "", asTable).object(t), "rows").([]any); len(rows) != 1 || rows[0].(map[string]any)["cells"].([]any)[1] != "11 bar" {
+		t.Errorf("table: %v", rows)
+	}
+	stuck := strings.Replace(gaugeJSON("v1", "b", `"level":8`), `"name"`, `"labels":{"stuck":"1"},"name"`, 1)
+	expect(t, h, "201 POST "+gaugesV1, stuck)
+	expect(t, h, "500 GET "+gaugesV2+"/b", "")
+	expect(t, h, "200 GET "+gaugesV2+"/a", "")
+	expect(t, h, "200 DELETE "+gaugesV1+"/b", "")
+	expect(t, h, "200 DELETE "+gaugesV2+"/a", "")
+	if a := expect(t, h, "200 GET /openapi/v3", ""); !strings.Contains(string(a.body), "apis/test.sampan.dev/v2") {
+		t.Error("OpenAPI does not tell of gauges")
+	}
+	expect(t, h, "200 GET /openapi/v3/apis/test.sampan.dev/v1", "")
+	expect(t, h, "200 GET /openapi/v2", "")
 }
 
 // watchGuest watches a resource through a client in process from now on.
@@ -182,7 +227,7 @@ func TestCachesRunWhileSomebodyReads(t *testing.T) {
 		if n := running(); n != before {
 			t.Fatalf("a write started a cache: %d, %d before", n, before)
 		}
-		goroutines := runtime.NumGoroutine()
+		goroutines := bubbled()
 		for range 2 {
 			if a := expect(t, h, "200 GET "+oldEvents, ""); len(dig(a.object(t), "items").([]any)) != 1 {
 				t.Errorf("%s", a.body)
@@ -197,8 +242,8 @@ func TestCachesRunWhileSomebodyReads(t *testing.T) {
 				t.Fatal("it stopped while it was read")
 			}
 			time.Sleep(catalog.DefaultIdle)
-			if n := running(); n != before || runtime.NumGoroutine() != goroutines {
-				t.Fatalf("nobody reads it any more: %d caches, %d before; %d goroutines, %d before", n, before, runtime.NumGoroutine(), goroutines)
+			if n := running(); n != before || bubbled() != goroutines {
+				t.Fatalf("nobody reads it any more: %d caches, %d before; %d goroutines, %d before", n, before, bubbled(), goroutines)
 			}
 		}
 		ctx, end := context.WithCancel(t.Context())
@@ -313,7 +358,7 @@ func TestKindsComeAndGoOverTheNetwork(t *testing.T) {
 		return resp.StatusCode
 	}
 	for _, want := range []int{404, 200, 404} {
-		for _, path := range []string{"/apis/events.k8s.io/v1", "/openapi/v3/apis/events.k8s.io/v1", newEvents} {
+		for _, path := range []string{"/apis/events.k8s.io/v1", "/openapi/v3/apis/events.k8s.io/v1", newEvents, "/apis/test.sampan.dev/v2", "/openapi/v3/apis/test.sampan.dev/v2", gaugesV2} {
 			if code := get(path); code != want {
 				t.Errorf("%s: %d, want %d", path, code, want)
 			}

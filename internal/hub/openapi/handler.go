@@ -211,6 +211,7 @@ func (h *Handler) render(name string) ([]byte, error) {
 	if err := unpack(compressed, &defs); err != nil {
 		return nil, err
 	}
+	untyped(h.cfg.Kinds, defs.V3)
 	if name == "" {
 		return renderV2(docs, defs.V3, defs.V2, release(h.cfg.Version))
 	}

@@ -155,6 +155,9 @@ func versionDocument(gv schema.GroupVersion) document {
 
 // definition is the name of a type's definition.
 func definition(gvk schema.GroupVersionKind) (string, error) {
+	if !api.Scheme.Recognizes(gvk) {
+		return untypedName(gvk), nil
+	}
 	name, err := api.Scheme.ToOpenAPIDefinitionName(gvk)
 	if err != nil {
 		return "", fmt.Errorf("definition of %s: %w", gvk, err)
