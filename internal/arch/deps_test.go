@@ -41,7 +41,8 @@ var rooms = map[string][]string{
 	"internal/hub/cache":     {"internal/hub/store", "internal/hub/deflate", "internal/api"}, // deflate: entries keep their compressed forms
 	"internal/hub/price":     {},
 	"internal/hub/wire":      {"internal/api/...", "internal/hub/cache", "internal/hub/deflate", "internal/hub/price"}, // cache: streamed lists are made of its entries
-	"internal/hub/verb":      {"internal/hub/cache", "internal/hub/catalog", "internal/hub/deflate", "internal/hub/store", "internal/hub/wire", "internal/hub/admit", "internal/hub/authz", "internal/hub/apply", "internal/api/...", "internal/client"},
+	"internal/hub/verb":      {"internal/hub/verb/...", "internal/hub/cache", "internal/hub/catalog", "internal/hub/deflate", "internal/hub/store", "internal/hub/wire", "internal/hub/admit", "internal/hub/authz", "internal/hub/apply", "internal/api/...", "internal/client"},
+	"internal/hub/verb/":     {"internal/api"},                                                  // the pure rules
 	"internal/hub/admit":     {"internal/api/...", "internal/client/...", "internal/hub/authz"}, // authz: NodeRestriction and RBAC escalation ask it
 	"internal/hub/authn":     {"internal/api", "internal/client/...", "internal/pki"},
 	"internal/hub/authz":     {"internal/api/...", "internal/client/..."},

@@ -9,6 +9,7 @@ import (
 
 	"sampan.dev/internal/api"
 	"sampan.dev/internal/client"
+	"sampan.dev/internal/hub/verb/meta"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -50,7 +51,7 @@ func (e *Engine) bind(ctx context.Context, req *Request, obj runtime.Object, opt
 		if err != nil {
 			return plan{}, apierrors.NewConflict(schema.GroupResource{Resource: "pods/binding"}, b.Name, err)
 		}
-		return plan{act: write, obj: pod, dry: dryRun(opts.DryRun), changes: true}, nil
+		return plan{act: write, obj: pod, dry: meta.DryRun(opts.DryRun), changes: true}, nil
 	})
 	if err != nil {
 		return nil, err
@@ -104,7 +105,7 @@ func with(have, more map[string]string) map[string]string {
 
 // setPodCondition adds or replaces a condition; its transition time moves only with its status.
 func setPodCondition(pod *corev1.Pod, c corev1.PodCondition) {
-	c.LastTransitionTime = now()
+	c.LastTransitionTime = meta.Now()
 	for i := range pod.Status.Conditions {
 		have := &pod.Status.Conditions[i]
 		if have.Type != c.Type {

@@ -11,6 +11,7 @@ import (
 	"sampan.dev/internal/hub/apply"
 	"sampan.dev/internal/hub/cache"
 	"sampan.dev/internal/hub/store"
+	"sampan.dev/internal/hub/verb/meta"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -30,11 +31,11 @@ func (e *Engine) Create(ctx context.Context, req *Request, obj runtime.Object, o
 	if err != nil {
 		return Result{}, err
 	}
-	wipeSystemFields(o)
-	if err := settleNamespace(t.stored, req.Ref.Namespace, o); err != nil {
+	meta.WipeSystemFields(o)
+	if err := meta.SettleNamespace(t.stored, req.Ref.Namespace, o); err != nil {
 		return Result{}, err
 	}
-	dedupOwners(o, req.Warn, "")
+	meta.DedupOwners(o, req.Warn, "")
 	if err := e.track(ctx, t, req, o, nil, apply.Manager(opts.FieldManager, req.UserAgent)); err != nil {
 		return Result{}, err
 	}
@@ -46,13 +47,13 @@ func (e *Engine) create(ctx context.Context, t target, req *Request, o api.Objec
 	opts.TypeMeta = metav1.TypeMeta{APIVersion: "meta.k8s.io/v1", Kind: "CreateOptions"}
 	attrs := &admit.Attributes{
 		Kind: t.stored, Operation: admit.Create, Namespace: admissionNamespace(t.stored, req.Ref.Namespace, o), Name: o.GetName(),
-		Object: o, Options: opts, DryRun: dryRun(opts.DryRun), User: req.User, Remote: req.Remote, Warn: req.Warn,
+		Object: o, Options: opts, DryRun: meta.DryRun(opts.DryRun), User: req.User, Remote: req.Remote, Warn: req.Warn,
 	}
 	chain := e.cfg.Admit
 	if err := chain.Admit(ctx, attrs); err != nil {
 		return Result{}, err
 	}
-	dedupOwners(o, req.Warn, " after mutating admission happens")
+	meta.DedupOwners(o, req.Warn, " after mutating admission happens")
 	generated := o.GetName() == "" && o.GetGenerateName() != ""
 	// A second attempt under another name begins with what admission left. To prepare an object twice does nothing more,
 	// but what a hook has given out it must not find there again.
@@ -74,16 +75,16 @@ func (e *Engine) create(ctx context.Context, t target, req *Request, o api.Objec
 		if o.GetGenerateName() == "" {
 			return res, err
 		}
-		if !generated || attempt == nameAttempts {
+		if !generated || attempt == meta.NameAttempts {
 			return res, apierrors.NewGenerateNameConflict(t.kind.GR(), try.GetName(), 1)
 		}
 	}
 }
 
 func (e *Engine) createOnce(ctx context.Context, t target, req *Request, o api.Object, attrs *admit.Attributes, chain admit.Chain) (Result, error) {
-	fillSystemFields(o)
+	meta.FillSystemFields(o)
 	if o.GetName() == "" && o.GetGenerateName() != "" {
-		o.SetName(generateName(o.GetGenerateName()))
+		o.SetName(meta.GenerateName(o.GetGenerateName()))
 	}
 	if t.stored.PrepareCreate != nil {
 		t.stored.PrepareCreate(o)
@@ -98,7 +99,7 @@ func (e *Engine) createOnce(ctx context.Context, t target, req *Request, o api.O
 }
 
 func (e *Engine) insert(ctx context.Context, t target, req *Request, o api.Object, attrs *admit.Attributes, chain admit.Chain) (Result, error) {
-	errs := validateNewMeta(t.stored, o)
+	errs := meta.ValidateNew(t.stored, o)
 	seen, err := t.outward(ctx, o)
 	if err != nil {
 		return Result{}, err

@@ -10,6 +10,7 @@ import (
 	"sampan.dev/internal/api"
 	"sampan.dev/internal/hub/admit"
 	"sampan.dev/internal/hub/cache"
+	"sampan.dev/internal/hub/verb/meta"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -31,7 +32,7 @@ func (e *Engine) Delete(ctx context.Context, req *Request, opts metav1.DeleteOpt
 	opts.TypeMeta = metav1.TypeMeta{APIVersion: "meta.k8s.io/v1", Kind: "DeleteOptions"}
 	key := t.stored.Key(req.Ref.Namespace, req.Ref.Name)
 	chain := e.cfg.Admit
-	dry := dryRun(opts.DryRun)
+	dry := meta.DryRun(opts.DryRun)
 	if en, err := t.peek(ctx, key); err == nil && en != nil && en.Bad() != nil {
 		return e.deleteUnreadable(ctx, t, req, key, en, &opts)
 	}
@@ -79,7 +80,7 @@ func (e *Engine) deleteUnreadable(ctx context.Context, t target, req *Request, k
 	if p := opts.Preconditions; p != nil && (p.UID != nil || p.ResourceVersion != nil && *p.ResourceVersion != strconv.FormatInt(en.Revision, 10)) {
 		return Result{}, false, storeError(en.Bad())
 	}
-	if !dryRun(opts.DryRun) {
+	if !meta.DryRun(opts.DryRun) {
 		if _, err := t.place.Store().Delete(ctx, key, en.Revision); err != nil {
 			return Result{}, false, storeError(err)
 		}

@@ -6,5 +6,5 @@
 // store write ([Engine.change] holds the compare-and-swap loop). A read is served from hub/cache. The package owns no data
 // and runs no goroutines.
 //
-// The hub and client/local import it.
+// Its rooms verb/meta and verb/paging hold rules that need no engine. The hub and client/local import this one.
 package verb

@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"sampan.dev/internal/api"
+	"sampan.dev/internal/hub/verb/meta"
 
 	corev1 "k8s.io/api/core/v1"
 	policyv1 "k8s.io/api/policy/v1"
@@ -33,7 +34,7 @@ func (e *Engine) evict(ctx context.Context, req *Request, obj runtime.Object, op
 			return nil, unknownError(fmt.Sprintf("Non-matching dry-run options in request and content: %v and %v", opts.DryRun, del.DryRun))
 		}
 	}
-	if !dryRun(del.DryRun) {
+	if !meta.DryRun(del.DryRun) {
 		if err := e.markDisrupted(ctx, req, &del); err != nil {
 			return nil, err
 		}

@@ -6,6 +6,7 @@ import (
 	"sampan.dev/internal/api"
 	"sampan.dev/internal/hub/admit"
 	"sampan.dev/internal/hub/apply"
+	"sampan.dev/internal/hub/verb/meta"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -31,7 +32,7 @@ func (e *Engine) handle(ctx context.Context, req *Request, obj runtime.Object, o
 		if sub != nil && sub.Default != nil {
 			sub.Default(o)
 		}
-		if err := settleNamespace(k, req.Ref.Namespace, o); err != nil {
+		if err := meta.SettleNamespace(k, req.Ref.Namespace, o); err != nil {
 			return Result{}, err
 		}
 		if e.cfg.Patches != nil && !untracked {
@@ -44,7 +45,7 @@ func (e *Engine) handle(ctx context.Context, req *Request, obj runtime.Object, o
 	opts.TypeMeta = metav1.TypeMeta{APIVersion: "meta.k8s.io/v1", Kind: "CreateOptions"}
 	attrs := &admit.Attributes{
 		Kind: k, Subresource: req.Ref.Subresource, Operation: admit.Create, Namespace: req.Ref.Namespace, Name: name,
-		Object: obj, Options: &opts, DryRun: dryRun(opts.DryRun), User: req.User, Warn: req.Warn,
+		Object: obj, Options: &opts, DryRun: meta.DryRun(opts.DryRun), User: req.User, Warn: req.Warn,
 	}
 	chain := e.cfg.Admit
 	if err := chain.Admit(ctx, attrs); err != nil {

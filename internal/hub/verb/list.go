@@ -9,6 +9,7 @@ import (
 	"sampan.dev/internal/api"
 	"sampan.dev/internal/hub/cache"
 	"sampan.dev/internal/hub/store"
+	"sampan.dev/internal/hub/verb/paging"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -117,7 +118,7 @@ func (e *Engine) exactly(ctx context.Context, t target, rev int64) (*cache.Snaps
 
 // continued goes on where a token left off; when that state is gone the caller gets a token for the latest state instead.
 func (e *Engine) continued(ctx context.Context, s *selection, opts metav1.ListOptions) (view, error) {
-	from, rev, err := decodeToken(opts.Continue, s.prefix)
+	from, rev, err := paging.Decode(opts.Continue, s.prefix)
 	if err != nil {
 		return view{}, err
 	}
@@ -134,7 +135,7 @@ func (e *Engine) continued(ctx context.Context, s *selection, opts metav1.ListOp
 	snap, err := e.exactly(ctx, s.t, rev)
 	if errors.Is(err, store.ErrCompacted) {
 		expired := apierrors.NewResourceExpired(continueInconsistent)
-		expired.ErrStatus.ListMeta.Continue = encodeToken(from, s.prefix, -1)
+		expired.ErrStatus.ListMeta.Continue = paging.Encode(from, s.prefix, -1)
 		return view{}, expired
 	}
 	if err != nil {
@@ -173,7 +174,7 @@ func (v view) page(ctx context.Context, s *selection, limit int64) (*Listing, er
 		return nil, err
 	}
 	if left > 0 {
-		l.Continue = encodeToken(last+"\x00", s.prefix, v.revision)
+		l.Continue = paging.Encode(last+"\x00", s.prefix, v.revision)
 		if s.all() {
 			l.Remaining = &left
 		}

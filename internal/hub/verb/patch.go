@@ -6,6 +6,7 @@ import (
 
 	"sampan.dev/internal/api"
 	"sampan.dev/internal/hub/apply"
+	"sampan.dev/internal/hub/verb/meta"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -29,7 +30,7 @@ func (e *Engine) Patch(ctx context.Context, req *Request, pt types.PatchType, da
 	}
 	defer t.release()
 	w := &writing{
-		e: e, t: t, req: req, dry: dryRun(opts.DryRun), options: updateOptions(opts),
+		e: e, t: t, req: req, dry: meta.DryRun(opts.DryRun), options: updateOptions(opts),
 		allowCreate: pt == types.ApplyYAMLPatchType && req.Ref.Subresource == "",
 	}
 	w.make = func(old api.Object) (api.Object, error) { return w.patched(ctx, old, pt, data, opts) }
@@ -53,10 +54,10 @@ func (w *writing) patched(ctx context.Context, old api.Object, pt types.PatchTyp
 	if old == nil && obj.GetUID() != "" {
 		return nil, apierrors.NewConflict(k.GR(), w.req.Ref.Name, fmt.Errorf("uid mismatch: the provided object specified uid %s, and no existing object was found", obj.GetUID()))
 	}
-	if err := settleNamespace(t.stored, w.req.Ref.Namespace, obj); err != nil {
+	if err := meta.SettleNamespace(t.stored, w.req.Ref.Namespace, obj); err != nil {
 		return nil, err
 	}
-	if err := checkName(t.stored, w.req.Ref.Namespace, w.req.Ref.Name, obj); err != nil {
+	if err := meta.CheckName(t.stored, w.req.Ref.Namespace, w.req.Ref.Name, obj); err != nil {
 		return nil, err
 	}
 	if pt == types.ApplyYAMLPatchType && k.Default != nil {

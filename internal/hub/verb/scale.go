@@ -6,6 +6,7 @@ import (
 
 	"sampan.dev/internal/api"
 	"sampan.dev/internal/hub/apply"
+	"sampan.dev/internal/hub/verb/meta"
 
 	autoscalingv1 "k8s.io/api/autoscaling/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -37,10 +38,10 @@ func (e *Engine) updateScale(ctx context.Context, req *Request, sub *api.Subreso
 	if !ok {
 		return Result{}, false, apierrors.NewBadRequest(fmt.Sprintf("wrong object passed to Scale update: %T", obj))
 	}
-	if err := settleNamespace(req.Kind, req.Ref.Namespace, in); err != nil {
+	if err := meta.SettleNamespace(req.Kind, req.Ref.Namespace, in); err != nil {
 		return Result{}, false, err
 	}
-	if err := checkName(req.Kind, req.Ref.Namespace, req.Ref.Name, in); err != nil {
+	if err := meta.CheckName(req.Kind, req.Ref.Namespace, req.Ref.Name, in); err != nil {
 		return Result{}, false, err
 	}
 	return e.writeScale(ctx, req, sub, opts, in.UID, func(old *autoscalingv1.Scale) (*autoscalingv1.Scale, error) {
@@ -76,7 +77,7 @@ func (e *Engine) writeScale(ctx context.Context, req *Request, sub *api.Subresou
 		return Result{}, false, err
 	}
 	defer t.release()
-	w := &writing{e: e, t: t, req: req, dry: dryRun(opts.DryRun), uid: uid, options: &opts}
+	w := &writing{e: e, t: t, req: req, dry: meta.DryRun(opts.DryRun), uid: uid, options: &opts}
 	w.make = func(old api.Object) (api.Object, error) {
 		was := scaleOf(sub.Scale, old)
 		fields, err := apply.ScaleFields(t.stored, old)

@@ -9,6 +9,7 @@ import (
 	"sampan.dev/internal/api"
 	"sampan.dev/internal/hub/admit"
 	"sampan.dev/internal/hub/apply"
+	"sampan.dev/internal/hub/verb/meta"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -32,16 +33,16 @@ func (e *Engine) Update(ctx context.Context, req *Request, obj runtime.Object, o
 	if err != nil {
 		return Result{}, false, err
 	}
-	if err := settleNamespace(t.stored, req.Ref.Namespace, o); err != nil {
+	if err := meta.SettleNamespace(t.stored, req.Ref.Namespace, o); err != nil {
 		return Result{}, false, err
 	}
-	if err := checkName(t.stored, req.Ref.Namespace, req.Ref.Name, o); err != nil {
+	if err := meta.CheckName(t.stored, req.Ref.Namespace, req.Ref.Name, o); err != nil {
 		return Result{}, false, err
 	}
-	dedupOwners(o, req.Warn, "")
+	meta.DedupOwners(o, req.Warn, "")
 	manager := apply.Manager(opts.FieldManager, req.UserAgent)
 	w := &writing{
-		e: e, t: t, req: req, dry: dryRun(opts.DryRun), uid: o.GetUID(), options: &opts,
+		e: e, t: t, req: req, dry: meta.DryRun(opts.DryRun), uid: o.GetUID(), options: &opts,
 		allowCreate: t.kind.CreateOnUpdate && req.Ref.Subresource == "",
 		make: func(old api.Object) (api.Object, error) {
 			obj := o.DeepCopyObject().(api.Object)
@@ -120,8 +121,8 @@ func (w *writing) create(ctx context.Context) (Result, error) {
 	if err != nil {
 		return Result{}, err
 	}
-	wipeSystemFields(obj)
-	if err := settleNamespace(w.t.stored, w.req.Ref.Namespace, obj); err != nil {
+	meta.WipeSystemFields(obj)
+	if err := meta.SettleNamespace(w.t.stored, w.req.Ref.Namespace, obj); err != nil {
 		return Result{}, err
 	}
 	obj.SetResourceVersion("")
@@ -150,7 +151,7 @@ func (w *writing) plan(ctx context.Context, old api.Object) (plan, error) {
 	if err := chain.Admit(ctx, attrs); err != nil {
 		return plan{}, err
 	}
-	dedupOwners(obj, w.req.Warn, " after mutating admission happens")
+	meta.DedupOwners(obj, w.req.Warn, " after mutating admission happens")
 	if err := w.version(obj, old); err != nil {
 		return plan{}, err
 	}
@@ -216,14 +217,14 @@ func (w *writing) prepare(obj, old api.Object) error {
 			prepare = sub.PrepareUpdate
 		}
 	}
-	if err := settleNamespace(k, w.req.Ref.Namespace, obj); err != nil {
+	if err := meta.SettleNamespace(k, w.req.Ref.Namespace, obj); err != nil {
 		return err
 	}
 	obj.SetGeneration(old.GetGeneration())
 	if prepare != nil {
 		prepare(obj, old)
 	}
-	keepSystemFields(obj, old)
+	meta.KeepSystemFields(obj, old)
 	return nil
 }
 
@@ -233,7 +234,7 @@ func (w *writing) validate(ctx context.Context, obj, old api.Object) error {
 	if sub := k.Sub(w.req.Ref.Subresource); sub != nil && sub.Scale == nil {
 		validate = sub.ValidateUpdate
 	}
-	errs := validateMetaChange(k, obj, old)
+	errs := meta.ValidateChange(k, obj, old)
 	seen, err := w.t.outward(ctx, obj)
 	if err != nil {
 		return err

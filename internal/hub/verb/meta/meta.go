@@ -1,4 +1,4 @@
-package verb
+package meta
 
 import (
 	"fmt"
@@ -22,24 +22,26 @@ var metadataPath = field.NewPath("metadata")
 
 const (
 	maxGeneratedBase = 63 - 5 // generated names stay DNS labels
-	nameAttempts     = 8
+	// NameAttempts is how often a name is generated before a create gives up.
+	NameAttempts = 8
 )
 
-// now is the time as it is stored: whole seconds.
-func now() metav1.Time { return metav1.Time{Time: time.Now().Truncate(time.Second)} }
+// Now is the time as it is stored: whole seconds.
+func Now() metav1.Time { return metav1.Time{Time: time.Now().Truncate(time.Second)} }
 
-func dryRun(opts []string) bool { return len(opts) > 0 }
+// DryRun reads the dryRun option.
+func DryRun(opts []string) bool { return len(opts) > 0 }
 
-// generateName adds five characters of an alphabet without vowels to base.
-func generateName(base string) string {
+// GenerateName adds five characters of an alphabet without vowels to base.
+func GenerateName(base string) string {
 	if len(base) > maxGeneratedBase {
 		base = base[:maxGeneratedBase]
 	}
 	return base + rand.String(5)
 }
 
-// wipeSystemFields clears what only the hub may set on a new object.
-func wipeSystemFields(obj api.Object) {
+// WipeSystemFields clears what only the hub may set on a new object.
+func WipeSystemFields(obj api.Object) {
 	obj.SetCreationTimestamp(metav1.Time{})
 	obj.SetUID("")
 	obj.SetDeletionTimestamp(nil)
@@ -47,13 +49,14 @@ func wipeSystemFields(obj api.Object) {
 	obj.SetSelfLink("")
 }
 
-func fillSystemFields(obj api.Object) {
-	obj.SetCreationTimestamp(now())
+// FillSystemFields gives a new object its identity.
+func FillSystemFields(obj api.Object) {
+	obj.SetCreationTimestamp(Now())
 	obj.SetUID(uuid.NewUUID())
 }
 
-// settleNamespace gives obj the namespace of the request and refuses another one.
-func settleNamespace(k *api.Kind, namespace string, obj api.Object) error {
+// SettleNamespace gives obj the namespace of the request and refuses another one.
+func SettleNamespace(k *api.Kind, namespace string, obj api.Object) error {
 	if !k.Namespaced {
 		namespace = ""
 	}
@@ -67,8 +70,8 @@ func settleNamespace(k *api.Kind, namespace string, obj api.Object) error {
 	return nil
 }
 
-// checkName refuses a body whose name or namespace is not that of the URL.
-func checkName(k *api.Kind, namespace, name string, obj api.Object) error {
+// CheckName refuses a body whose name or namespace is not that of the URL.
+func CheckName(k *api.Kind, namespace, name string, obj api.Object) error {
 	switch {
 	case obj.GetName() == "":
 		return apierrors.NewBadRequest(fmt.Sprintf("the name of the object (%s based on URL) was undeterminable: name must be provided", name))
@@ -80,8 +83,8 @@ func checkName(k *api.Kind, namespace, name string, obj api.Object) error {
 	return nil
 }
 
-// keepSystemFields gives an update what it cannot change.
-func keepSystemFields(obj, old api.Object) {
+// KeepSystemFields gives an update what it cannot change.
+func KeepSystemFields(obj, old api.Object) {
 	if obj.GetUID() == "" {
 		obj.SetUID(old.GetUID())
 	}
@@ -104,13 +107,13 @@ func nameRule(k *api.Kind) validation.ValidateNameFunc {
 	return validation.NameIsDNSSubdomain
 }
 
-// validateNewMeta checks the metadata of a new object.
-func validateNewMeta(k *api.Kind, obj api.Object) field.ErrorList {
+// ValidateNew checks the metadata of a new object.
+func ValidateNew(k *api.Kind, obj api.Object) field.ErrorList {
 	return validation.ValidateObjectMetaAccessor(obj, k.Namespaced, nameRule(k), metadataPath)
 }
 
-// validateMetaChange checks the metadata of an update; each complaint is made once.
-func validateMetaChange(k *api.Kind, obj, old api.Object) field.ErrorList {
+// ValidateChange checks the metadata of an update; each complaint is made once.
+func ValidateChange(k *api.Kind, obj, old api.Object) field.ErrorList {
 	var errs field.ErrorList
 	if sameMeta(obj, old) { // what was valid stays so
 		if sameIdentity(obj, old) {
@@ -146,8 +149,8 @@ func sameIdentity(a, b api.Object) bool {
 		a.GetDeletionTimestamp().Equal(b.GetDeletionTimestamp()) && samePtr(a.GetDeletionGracePeriodSeconds(), b.GetDeletionGracePeriodSeconds())
 }
 
-// dedupOwners drops repeated owner references, with upstream's warning.
-func dedupOwners(obj api.Object, warn func(string), when string) {
+// DedupOwners drops repeated owner references, with upstream's warning.
+func DedupOwners(obj api.Object, warn func(string), when string) {
 	refs := obj.GetOwnerReferences()
 	if len(refs) < 2 {
 		return

@@ -1,4 +1,4 @@
-package verb
+package paging
 
 import (
 	"encoding/base64"
@@ -18,7 +18,8 @@ type token struct {
 
 const tokenVersion = "meta.k8s.io/v1"
 
-func encodeToken(from, prefix string, revision int64) string {
+// Encode makes the token that continues at key from, below prefix, in the state at revision; -1 is the latest state.
+func Encode(from, prefix string, revision int64) string {
 	out, err := json.Marshal(token{Version: tokenVersion, Revision: revision, Start: strings.TrimPrefix(from, prefix)})
 	if err != nil {
 		panic(err) // strings and a number
@@ -26,8 +27,8 @@ func encodeToken(from, prefix string, revision int64) string {
 	return base64.RawURLEncoding.EncodeToString(out)
 }
 
-// decodeToken returns the key to start from, under prefix, and the revision.
-func decodeToken(value, prefix string) (from string, revision int64, err error) {
+// Decode returns the key to start from, under prefix, and the revision.
+func Decode(value, prefix string) (from string, revision int64, err error) {
 	bad := func(why string) (string, int64, error) {
 		return "", 0, apierrors.NewBadRequest("invalid continue token: continue key is not valid" + why)
 	}
