@@ -21,8 +21,8 @@ import (
 	"github.com/spf13/pflag"
 )
 
-// component is one of upstream's programs: a configuration that flags and a file fill, and that runs.
-type component interface {
+// program is one of upstream's programs: a configuration that flags and a file fill, and that runs.
+type program interface {
 	Table() flag.Table
 	Read(table flag.Table, fs *pflag.FlagSet) error
 	Logger(w io.Writer) (*slog.Logger, error)
@@ -33,13 +33,13 @@ type component interface {
 // component's flags are made when it is run, so that they cost the other subcommands nothing.
 var components = []struct {
 	name, short string
-	make        func() component
+	make        func() program
 }{
-	{"kube-apiserver", "Run the API server alone, with upstream's flags", func() component { return apiserver.New() }},
-	{"kube-controller-manager", "Run the controllers alone, with upstream's flags", func() component { return kcm.New() }},
-	{"kube-scheduler", "Run the scheduler alone, with upstream's flags", func() component { return scheduler.New() }},
-	{"kubelet", "Run the kubelet alone, with upstream's flags", func() component { return kubelet.New() }},
-	{"kube-proxy", "Run the proxy alone, with upstream's flags", func() component { return proxy.New() }},
+	{"kube-apiserver", "Run the API server alone, with upstream's flags", func() program { return apiserver.New() }},
+	{"kube-controller-manager", "Run the controllers alone, with upstream's flags", func() program { return kcm.New() }},
+	{"kube-scheduler", "Run the scheduler alone, with upstream's flags", func() program { return scheduler.New() }},
+	{"kubelet", "Run the kubelet alone, with upstream's flags", func() program { return kubelet.New() }},
+	{"kube-proxy", "Run the proxy alone, with upstream's flags", func() program { return proxy.New() }},
 }
 
 func componentCommands() []*cobra.Command {
@@ -66,7 +66,7 @@ func asComponent(args []string) []string {
 	return args[1:]
 }
 
-func runComponent(cmd *cobra.Command, name string, c component, args []string) error {
+func runComponent(cmd *cobra.Command, name string, c program, args []string) error {
 	table := c.Table()
 	fs := pflag.NewFlagSet(name, pflag.ContinueOnError)
 	table.Add(fs)
@@ -77,29 +77,20 @@ func runComponent(cmd *cobra.Command, name string, c component, args []string) e
 		_, err := fmt.Fprintf(cmd.OutOrStdout(), "Usage: %s [flags]\n\n%s", name, fs.FlagUsages())
 		return err
 	case err != nil:
-		return usage(err)
+		return err
 	case *version:
 		_, err := fmt.Fprintln(cmd.OutOrStdout(), "Kubernetes", config.Version)
 		return err
 	}
 	if err := c.Read(table, fs); err != nil {
-		return usage(err)
+		return err
 	}
 	log, err := c.Logger(cmd.ErrOrStderr())
 	if err != nil {
-		return usageError{err}
+		return flag.Usage{Err: err}
 	}
 	log = log.With("component", name)
 	table.Note(log)
 	memlimit.Apply()
-	return usage(c.Run(cmd.Context(), log))
-}
-
-// usage makes a component's error of usage one of this program's.
-func usage(err error) error {
-	var wrong flag.Usage
-	if errors.As(err, &wrong) {
-		return usageError{err}
-	}
-	return err
+	return c.Run(cmd.Context(), log)
 }

@@ -1,4 +1,4 @@
-// Command sampan is a whole Kubernetes in one program: one file per subcommand, and the only code that joins components.
+// Command sampan is a whole Kubernetes in one program: one file per subcommand, over internal/cluster, which joins the parts.
 //
 //	sampan up      a cluster on this machine
 //	sampan server  the control plane, and a node unless --no-node

@@ -10,9 +10,12 @@ import (
 	"strings"
 	"time"
 
+	"sampan.dev/internal/cluster"
+	"sampan.dev/internal/component/flag"
 	"sampan.dev/internal/config"
 	"sampan.dev/internal/hub/store/etcd"
-	"sampan.dev/internal/pki"
+	"sampan.dev/internal/machine/hold"
+	"sampan.dev/internal/plane"
 
 	"github.com/spf13/cobra"
 )
@@ -53,7 +56,7 @@ func etcdCommand() *cobra.Command {
 func etcdAction(use, short string, args cobra.PositionalArgs, do func(context.Context, config.Config, *cobra.Command, []string) error) *cobra.Command {
 	cfg := config.Default()
 	cmd := &cobra.Command{Use: use, Short: short, Args: args}
-	placeFlags(cmd.Flags(), &cfg)
+	cluster.PlaceFlags(cmd.Flags(), &cfg)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		abs, err := filepath.Abs(cfg.DataDir)
 		if err != nil {
@@ -67,27 +70,24 @@ func etcdAction(use, short string, args cobra.PositionalArgs, do func(context.Co
 
 func oneFile(cmd *cobra.Command, args []string) error {
 	if len(args) != 1 {
-		return usageError{fmt.Errorf("%s: want one file", cmd.CommandPath())}
+		return flag.Usage{Err: fmt.Errorf("%s: want one file", cmd.CommandPath())}
 	}
 	return nil
 }
-
-// etcdEndpoint is the file that says where the embedded etcd of the running cluster answers.
-func etcdEndpoint(cfg config.Config) string { return filepath.Join(cfg.DataDir, "etcd.endpoint") }
 
 // contactIn bounds the first contact with the running cluster's etcd.
 const contactIn = 5 * time.Second
 
 func withEtcd(ctx context.Context, cfg config.Config, do func(*etcd.Admin) error) error {
-	if pid, err := holder(cfg.Paths()); err != nil || pid == 0 {
+	if pid, err := hold.Holder(cfg.Paths()); err != nil || pid == 0 {
 		return errors.Join(fmt.Errorf("no cluster runs in %s; 'sampan up --data-dir %s' starts it", cfg.DataDir, cfg.DataDir), err)
 	}
-	at, err := os.ReadFile(etcdEndpoint(cfg))
+	at, err := os.ReadFile(plane.EtcdEndpoint(cfg))
 	if err != nil {
 		return fmt.Errorf("the cluster in %s has no embedded etcd: %w", cfg.DataDir, err)
 	}
 	dir := filepath.Join(cfg.Paths().PKI, "etcd")
-	roots, err := authorities(filepath.Join(dir, "ca.crt"))
+	roots, err := plane.Authorities(filepath.Join(dir, "ca.crt"))
 	if err != nil {
 		return err
 	}
@@ -105,20 +105,15 @@ func withEtcd(ctx context.Context, cfg config.Config, do func(*etcd.Admin) error
 
 // restoreEtcd holds the data directory meanwhile, so that no cluster starts on half a database.
 func restoreEtcd(cfg config.Config, cmd *cobra.Command, file string) error {
-	claim, err := takeClaim(cfg.Paths())
+	claim, err := hold.Claim(cfg.Paths())
 	if err != nil {
 		return err
 	}
-	defer claim.release()
+	defer claim.Release()
 	revision, err := etcd.Restore(file, cfg.DataDir)
 	if err != nil {
 		return err
 	}
 	fmt.Fprintf(cmd.OutOrStdout(), "restored at revision %d; 'sampan up --data-dir %s' starts the cluster\n", revision, cfg.DataDir)
 	return nil
-}
-
-// noteEndpoint leaves word of where the embedded etcd answers. On a disk that takes no file only these commands do without.
-func noteEndpoint(cfg config.Config, listen string) error {
-	return pki.WriteFile(etcdEndpoint(cfg), []byte(listen+"\n"), 0o600)
 }

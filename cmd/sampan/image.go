@@ -12,8 +12,13 @@ import (
 	"strings"
 	"text/tabwriter"
 
+	"sampan.dev/internal/cluster"
+	"sampan.dev/internal/component/flag"
 	"sampan.dev/internal/config"
+	"sampan.dev/internal/machine/engine"
+	"sampan.dev/internal/machine/further"
 	"sampan.dev/internal/node/runtime"
+	"sampan.dev/internal/plane"
 
 	"github.com/spf13/cobra"
 )
@@ -31,7 +36,7 @@ func imageImportCommand() *cobra.Command {
 		Short: "Import images from OCI or docker archives or OCI layouts; '-' is standard input",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if len(args) == 0 {
-				return usageError{fmt.Errorf("which archive?")}
+				return flag.Usage{Err: fmt.Errorf("which archive?")}
 			}
 			endpoints, err := runtimeEndpoints(&cfg)
 			if err != nil {
@@ -55,7 +60,7 @@ func imageImportCommand() *cobra.Command {
 			return nil
 		},
 	}
-	placeFlags(cmd.Flags(), &cfg)
+	cluster.PlaceFlags(cmd.Flags(), &cfg)
 	cmd.Flags().StringVar(&cfg.RuntimeEndpoint, "container-runtime-endpoint", "", "containerd socket to import into")
 	return cmd
 }
@@ -132,7 +137,7 @@ func imageListCommand() *cobra.Command {
 			return w.Flush()
 		},
 	}
-	placeFlags(cmd.Flags(), &cfg)
+	cluster.PlaceFlags(cmd.Flags(), &cfg)
 	cmd.Flags().StringVar(&cfg.RuntimeEndpoint, "container-runtime-endpoint", "", "CRI socket to ask")
 	return cmd
 }
@@ -142,17 +147,17 @@ func runtimeEndpoints(cfg *config.Config) ([]string, error) {
 	if cfg.RuntimeEndpoint != "" {
 		return []string{cfg.RuntimeEndpoint}, nil
 	}
-	if err := check(cfg); err != nil {
+	if err := plane.Check(cfg); err != nil {
 		return nil, err
 	}
 	log := slog.New(slog.DiscardHandler)
-	endpoints := []string{containerdOf(cfg.Paths(), log).Endpoint()}
-	nodes, err := furtherNodes(*cfg)
+	endpoints := []string{engine.Containerd(cfg.Paths(), log).Endpoint()}
+	nodes, err := further.All(*cfg)
 	if err != nil {
 		return nil, err
 	}
 	for _, n := range nodes {
-		endpoints = append(endpoints, containerdOf(n.paths(), log).Endpoint())
+		endpoints = append(endpoints, engine.Containerd(n.Paths(), log).Endpoint())
 	}
 	return endpoints, nil
 }

@@ -12,6 +12,9 @@ import (
 	"os/signal"
 	"syscall"
 
+	"sampan.dev/internal/cluster"
+	"sampan.dev/internal/component/flag"
+
 	"github.com/go-logr/logr"
 	"github.com/spf13/cobra"
 	"k8s.io/klog/v2"
@@ -23,11 +26,6 @@ const (
 	exitFailed = 1
 	exitUsage  = 2
 )
-
-// usageError is a mistake in the command line rather than a failure of the work.
-type usageError struct{ error }
-
-func (e usageError) Unwrap() error { return e.error }
 
 func main() {
 	klog.SetLogger(logr.Discard()) // what libraries say there is said again, better, by those who call them
@@ -46,7 +44,7 @@ func run(ctx context.Context, args []string) int {
 	}
 	root.SetArgs(args)
 	root.CompletionOptions.HiddenDefaultCmd = true
-	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
+	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return flag.Usage{Err: err} })
 	root.AddCommand(
 		upCommand(),
 		serverCommand(),
@@ -69,10 +67,10 @@ func run(ctx context.Context, args []string) int {
 		return int(exit)
 	}
 	fmt.Fprintln(os.Stderr, "sampan:", err)
-	if then := advice(err); then != "" {
+	if then := cluster.Advice(err); then != "" {
 		fmt.Fprintln(os.Stderr, "  "+then)
 	}
-	var usage usageError
+	var usage flag.Usage
 	if errors.As(err, &usage) || isUnknownCommand(err) {
 		fmt.Fprintln(os.Stderr, "Run 'sampan help' for usage.")
 		return exitUsage
@@ -93,7 +91,7 @@ func isUnknownCommand(err error) bool {
 // noArgs refuses arguments as wrong usage.
 func noArgs(cmd *cobra.Command, args []string) error {
 	if len(args) > 0 {
-		return usageError{fmt.Errorf("%s takes no arguments, got %q", cmd.CommandPath(), args[0])}
+		return flag.Usage{Err: fmt.Errorf("%s takes no arguments, got %q", cmd.CommandPath(), args[0])}
 	}
 	return nil
 }

@@ -1,19 +1,19 @@
 package main
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"os"
-	"path/filepath"
-	"time"
 
+	"sampan.dev/internal/cluster"
+	"sampan.dev/internal/component/flag"
 	"sampan.dev/internal/config"
-	"sampan.dev/internal/daemon"
+	"sampan.dev/internal/machine"
+	"sampan.dev/internal/machine/hold"
+	"sampan.dev/internal/machine/steps"
 	"sampan.dev/internal/obs"
-	"sampan.dev/internal/pki"
+	"sampan.dev/internal/plane"
 
 	"github.com/spf13/cobra"
 )
@@ -52,50 +52,50 @@ func serverCommand() *cobra.Command {
 }
 
 func serverFlagsOn(cmd *cobra.Command, cfg *config.Config) {
-	placeFlags(cmd.Flags(), cfg)
-	clusterFlags(cmd.Flags(), cfg)
-	nodeFlags(cmd.Flags(), cfg)
-	logFlags(cmd.Flags(), cfg)
+	cluster.PlaceFlags(cmd.Flags(), cfg)
+	cluster.ClusterFlags(cmd.Flags(), cfg)
+	cluster.NodeFlags(cmd.Flags(), cfg)
+	cluster.LogFlags(cmd.Flags(), cfg)
 }
 
 func startCluster(cmd *cobra.Command, cfg config.Config, show bool) error {
-	if err := check(&cfg); err != nil {
+	if err := plane.Check(&cfg); err != nil {
 		return err
 	}
 	if err := mayRun(cfg); err != nil {
 		return err
 	}
-	if err := prerequisites(cfg); err != nil {
+	if err := machine.Prerequisites(cfg); err != nil {
 		return err
 	}
-	back := inBackground()
-	if !back.yes() {
-		running, err := makeWay(cmd.Context(), cfg.Paths(), withoutDetach(os.Args[1:]), cmd.OutOrStdout())
+	back := hold.InBackground()
+	if !back.Yes() {
+		running, err := hold.MakeWay(cmd.Context(), cfg.Paths(), withoutDetach(os.Args[1:]), cmd.OutOrStdout())
 		if err != nil || running {
 			return err
 		}
 	}
 	if cfg.Detach {
 		// Found out here, the answer does not come with the log of the cluster that runs.
-		if pid, err := holder(cfg.Paths()); err == nil && pid != 0 {
-			return held(cfg.Paths(), pid)
+		if pid, err := hold.Holder(cfg.Paths()); err == nil && pid != 0 {
+			return hold.Held(cfg.Paths(), pid)
 		}
-		return detach(cmd.Context(), cfg, withoutDetach(os.Args[1:]), cmd.OutOrStdout())
+		return hold.Detach(cmd.Context(), cfg, withoutDetach(os.Args[1:]), cmd.OutOrStdout())
 	}
 	return runHere(cmd, cfg, show, back)
 }
 
 // runHere runs the cluster in this process until it is told to stop.
-func runHere(cmd *cobra.Command, cfg config.Config, show bool, back background) error {
+func runHere(cmd *cobra.Command, cfg config.Config, show bool, back hold.Background) error {
 	out := io.Writer(io.Discard)
 	switch {
-	case back.steps != nil:
-		defer back.steps.Close()
-		out = back.steps
-	case show && !back.yes():
+	case back.Steps != nil:
+		defer back.Steps.Close()
+		out = back.Steps
+	case show && !back.Yes():
 		out = cmd.OutOrStdout()
 	}
-	if back.yes() {
+	if back.Yes() {
 		// Every path is absolute by now; the folder it was started in is not to be held.
 		if err := os.Chdir("/"); err != nil {
 			return err
@@ -104,7 +104,7 @@ func runHere(cmd *cobra.Command, cfg config.Config, show bool, back background) 
 	logTo := cmd.ErrOrStderr()
 	if show {
 		// The terminal is for the steps, if there is one at all.
-		f, err := openLog(cfg, back.yes())
+		f, err := openLog(cfg, back.Yes())
 		if err != nil {
 			return err
 		}
@@ -113,15 +113,15 @@ func runHere(cmd *cobra.Command, cfg config.Config, show bool, back background) 
 	}
 	log, err := obs.NewLogger(logTo, cfg.LogLevel, cfg.LogFormat)
 	if err != nil {
-		return usageError{err}
+		return flag.Usage{Err: err}
 	}
-	if back.restarts != "" {
-		log.Warn("started again after the server had died", "ended", back.ended, "restarts", back.restarts)
+	if back.Restarts != "" {
+		log.Warn("started again after the server had died", "ended", back.Ended, "restarts", back.Restarts)
 	}
-	err = runCluster(cmd.Context(), cfg, newSteps(out), log, func() {
-		sayUp(cfg.Paths())
-		if back.steps != nil {
-			fmt.Fprintln(back.steps, readyMark)
+	err = cluster.Run(cmd.Context(), cfg, steps.New(out), log, func() {
+		hold.SayUp(cfg.Paths())
+		if back.Steps != nil {
+			fmt.Fprintln(back.Steps, hold.ReadyMark)
 		}
 	})
 	if err != nil {
@@ -158,129 +158,4 @@ func openLog(cfg config.Config, std bool) (*obs.File, error) {
 		return nil, err
 	}
 	return obs.OpenFile(paths.Log, std)
-}
-
-// runCluster runs everything until ctx ends or a part fails, and calls ready once, when the cluster can be used.
-func runCluster(ctx context.Context, cfg config.Config, show *steps, log *slog.Logger, ready func()) error {
-	paths := cfg.Paths()
-	claim, err := takeClaim(paths)
-	if err != nil {
-		return err
-	}
-	defer claim.release()
-	if err := keepNodeName(&cfg, log); err != nil {
-		return err
-	}
-	if err := keepRanges(cfg); err != nil {
-		return err
-	}
-	show.say("sampan %s, Kubernetes %s", config.Build, config.Version)
-	g := daemon.NewGroup(ctx, log)
-	begun := make(chan error, 1)
-	go func() {
-		err := begin(g, cfg, paths, show, log)
-		if err == nil {
-			g.Settle()
-			ready()
-		}
-		begun <- err
-	}()
-	select {
-	case err := <-begun:
-		if err != nil {
-			return stopped(g, err)
-		}
-	case <-g.Context().Done():
-		// A part failed, or we were told to stop, before all was up. The part's own error says more.
-		<-begun
-	}
-	return g.Wait()
-}
-
-// stopped stops a group because of an error and returns that, with what the parts say that it is not made of.
-func stopped(g *daemon.Group, err error) error {
-	g.Stop()
-	if last := g.Wait(); last != nil && !errors.Is(err, last) {
-		return errors.Join(err, last)
-	}
-	return err
-}
-
-// begin starts the parts in their order and returns when the cluster is ready.
-func begin(g *daemon.Group, cfg config.Config, paths config.Paths, show *steps, log *slog.Logger) error {
-	var machine *machine
-	if cfg.Nodes > 1 && cfg.NodeIP == "" {
-		cfg.NodeIP = nodeAddr(cfg, 1).String() // where the further nodes reach it
-	}
-	listener, err := openListener(cfg)
-	if err != nil {
-		return err // before anything runs that would have to be taken down again
-	}
-	if !cfg.NoNode {
-		// The runtime takes the longest to come up and needs nobody.
-		machine = startMachine(g, cfg, paths, show, log)
-	}
-	plane, err := startHub(g, cfg, paths, listener, show, log)
-	if err != nil {
-		return err
-	}
-	if err := startControl(g, cfg, plane, log); err != nil {
-		return err
-	}
-	if machine != nil {
-		if err := machine.startNode(g, plane.nodeSeat(cfg), show); err != nil {
-			return err
-		}
-		if err := plane.reach(listener, machine.network.Gateway()); err != nil {
-			return err
-		}
-		if err := labelControlPlane(g.Context(), plane, cfg); err != nil {
-			return err
-		}
-		if err := startFurtherNodes(g, cfg, plane, show, log); err != nil {
-			return err
-		}
-	}
-	followHost(g, append(machine.follow(), plane.hostChanged)...)
-	return finish(cfg, paths, show)
-}
-
-// finish writes what a person needs and says so.
-func finish(cfg config.Config, paths config.Paths, show *steps) error {
-	if cfg.KubeconfigOut != "" {
-		data, err := os.ReadFile(paths.Kubeconfig)
-		if err != nil {
-			return err
-		}
-		if err := os.MkdirAll(filepath.Dir(cfg.KubeconfigOut), 0o755); err != nil {
-			return fmt.Errorf("--kubeconfig-out: %w", err)
-		}
-		if !pki.Unchanged(cfg.KubeconfigOut, data, 0o600) {
-			if err := os.WriteFile(cfg.KubeconfigOut, data, 0o600); err != nil {
-				return fmt.Errorf("--kubeconfig-out: %w", err)
-			}
-		}
-	}
-	show.say("ready after %s", millis(show.elapsed()))
-	if !cfg.NoMerge {
-		if path, err := mergeKubeconfig(cfg, paths.Kubeconfig); err != nil {
-			show.say("context %q not added to your kubeconfig: %v", contextName(cfg), err)
-		} else {
-			show.say("context %q is in %s", contextName(cfg), path)
-		}
-	}
-	show.say("export KUBECONFIG=%s", paths.Kubeconfig)
-	return nil
-}
-
-// within waits for ch, the group's end, or the time limit.
-func within(g *daemon.Group, limit time.Duration, ch <-chan struct{}, what string) error {
-	select {
-	case <-ch:
-		return nil
-	case <-g.Context().Done():
-		return fmt.Errorf("%s: %w", what, context.Cause(g.Context()))
-	case <-time.After(limit):
-		return fmt.Errorf("%s: not within %v", what, limit)
-	}
 }

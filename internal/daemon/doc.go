@@ -2,5 +2,5 @@
 // all of them, since whoever started the process waits for its word; from then on (Settle) it is started again alone, with a
 // back-off, and the others do not notice. When the context ends, all are told to stop and waited for.
 //
-// It owns the list of parts, and one goroutine for each of them. cmd/sampan alone imports it.
+// It owns the list of parts, and one goroutine for each of them. internal/cluster, internal/plane and internal/machine/node import it.
 package daemon

@@ -10,5 +10,5 @@
 // Clients in process (client/local) join at authorization.
 //
 // It owns, in Run, the goroutines of the catalog's caches, of the informers that authorization and admission
-// read, and of the HTTPS server. cmd/sampan alone imports it.
+// read, and of the HTTPS server. internal/plane and internal/component/apiserver import it.
 package hub

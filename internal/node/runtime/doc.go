@@ -6,5 +6,5 @@
 // as CRI labels and annotations under upstream's names, so that a restarted kubelet picks it up (labels.go).
 //
 // It owns no data but the connection. Goroutines: gRPC's, those that Events and Containerd.Run start and wait for. The
-// kubelet, internal/sim and cmd/sampan may import it.
+// kubelet, internal/sim and internal/machine may import it.
 package runtime

@@ -14,5 +14,5 @@
 // watched the last run is told to list again, which is how it learns what a crash has undone.
 //
 // Nobody else may write below the prefixes: the image would not know. One goroutine writes behind; it ends with Close.
-// Only the hub and cmd/sampan import it.
+// Only the hub and internal/plane import it.
 package relaxed

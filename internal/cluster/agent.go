@@ -1,0 +1,87 @@
+package cluster
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+
+	"sampan.dev/internal/component/flag"
+	"sampan.dev/internal/config"
+	"sampan.dev/internal/daemon"
+	"sampan.dev/internal/machine"
+	"sampan.dev/internal/machine/hold"
+	"sampan.dev/internal/machine/node"
+	"sampan.dev/internal/machine/steps"
+	"sampan.dev/internal/memlimit"
+	"sampan.dev/internal/pki"
+	"sampan.dev/internal/plane"
+)
+
+func RunAgent(ctx context.Context, cfg config.Config, log *slog.Logger) error {
+	paths := cfg.Paths()
+	claim, err := hold.Claim(paths)
+	if err != nil {
+		return err
+	}
+	defer claim.Release()
+	var authority []byte
+	var token string
+	var s *node.Seat
+	if cfg.Kubeconfig != "" {
+		if name, nameErr := cfg.Node(); nameErr != nil {
+			err = nameErr
+		} else {
+			s, err = node.KubeconfigSeat(cfg.Kubeconfig, name, log)
+		}
+	} else {
+		authority, token, err = believe(ctx, cfg, paths)
+	}
+	if err != nil {
+		return err
+	}
+	if err := machine.KeepNodeName(&cfg, log); err != nil {
+		return err
+	}
+	memlimit.Apply()
+	g := daemon.NewGroup(ctx, log)
+	show := steps.New(os.Stderr)
+	m := node.Start(g, cfg, paths, show, log)
+	if s == nil {
+		s, err = node.RemoteSeat(g, cfg, paths, authority, token, log)
+	}
+	if err == nil {
+		err = m.StartNode(g, s, show)
+	}
+	if err != nil {
+		return stopped(g, err)
+	}
+	plane.FollowHost(g, m.Follow()...)
+	g.Settle()
+	log.Info("node is ready")
+	return g.Wait()
+}
+
+// believe returns the cluster's authority: the one kept from joining, or the one that the token pins.
+func believe(ctx context.Context, cfg config.Config, paths config.Paths) (authority []byte, token string, err error) {
+	file := filepath.Join(paths.PKI, "ca.crt")
+	if authority, err = os.ReadFile(file); err == nil && cfg.Token == "" {
+		return authority, "", nil
+	}
+	if cfg.Server == "" || cfg.Token == "" {
+		return nil, "", flag.Usage{Err: errors.New("--server and --token (or --token-file) are needed to join a cluster")}
+	}
+	join, err := ParseJoinToken(cfg.Token)
+	if err != nil {
+		return nil, "", flag.Usage{Err: fmt.Errorf("--token: %w", err)}
+	}
+	if authority, err = node.FetchAuthority(ctx, cfg.Server, join.Hash); err != nil {
+		return nil, "", err
+	}
+	if err := os.MkdirAll(paths.PKI, 0o700); err != nil {
+		return nil, "", err
+	}
+	return authority, join.Token.String(), pki.WriteFile(file, authority, 0o644)
+}

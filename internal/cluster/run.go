@@ -1,0 +1,140 @@
+package cluster
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+
+	"sampan.dev/internal/api"
+	"sampan.dev/internal/config"
+	"sampan.dev/internal/daemon"
+	"sampan.dev/internal/machine"
+	"sampan.dev/internal/machine/further"
+	"sampan.dev/internal/machine/hold"
+	"sampan.dev/internal/machine/node"
+	"sampan.dev/internal/machine/steps"
+	"sampan.dev/internal/pki"
+	"sampan.dev/internal/plane"
+)
+
+func nodeSeat(p *plane.Plane, cfg config.Config) *node.Seat {
+	name, _ := cfg.Node() // checked when the keys were opened
+	return &node.Seat{Door: p.Door(api.Node(name), "kubelet/"+config.Version), Authority: p.Pki.CA.PEM(), Serves: p.Kubelet.Serves,
+		Proxy: p.Door(api.User{Name: api.UserProxy, Groups: []string{api.GroupAuthenticated}}, "kube-proxy/"+config.Version)}
+}
+
+// Run runs everything until ctx ends or a part fails, and calls ready once, when the cluster can be used.
+func Run(ctx context.Context, cfg config.Config, show *steps.Steps, log *slog.Logger, ready func()) error {
+	paths := cfg.Paths()
+	claim, err := hold.Claim(paths)
+	if err != nil {
+		return err
+	}
+	defer claim.Release()
+	if err := machine.KeepNodeName(&cfg, log); err != nil {
+		return err
+	}
+	if err := machine.KeepRanges(cfg); err != nil {
+		return err
+	}
+	show.Say("sampan %s, Kubernetes %s", config.Build, config.Version)
+	g := daemon.NewGroup(ctx, log)
+	begun := make(chan error, 1)
+	go func() {
+		err := begin(g, cfg, paths, show, log)
+		if err == nil {
+			g.Settle()
+			ready()
+		}
+		begun <- err
+	}()
+	select {
+	case err := <-begun:
+		if err != nil {
+			return stopped(g, err)
+		}
+	case <-g.Context().Done():
+		// A part failed, or we were told to stop, before all was up. The part's own error says more.
+		<-begun
+	}
+	return g.Wait()
+}
+
+// stopped stops a group because of an error and returns that, with what the parts say that it is not made of.
+func stopped(g *daemon.Group, err error) error {
+	g.Stop()
+	if last := g.Wait(); last != nil && !errors.Is(err, last) {
+		return errors.Join(err, last)
+	}
+	return err
+}
+
+// begin starts the parts in their order and returns when the cluster is ready.
+func begin(g *daemon.Group, cfg config.Config, paths config.Paths, show *steps.Steps, log *slog.Logger) error {
+	var m *node.Machine
+	if cfg.Nodes > 1 && cfg.NodeIP == "" {
+		cfg.NodeIP = further.NodeAddr(cfg, 1).String() // where the further nodes reach it
+	}
+	listener, err := plane.OpenListener(cfg)
+	if err != nil {
+		return err // before anything runs that would have to be taken down again
+	}
+	if !cfg.NoNode {
+		// The runtime takes the longest to come up and needs nobody.
+		m = node.Start(g, cfg, paths, show, log)
+	}
+	p, err := plane.Start(g, cfg, paths, listener, show, log)
+	if err != nil {
+		return err
+	}
+	if err := plane.StartControl(g, cfg, p, log); err != nil {
+		return err
+	}
+	if m != nil {
+		if err := m.StartNode(g, nodeSeat(p, cfg), show); err != nil {
+			return err
+		}
+		if err := p.Reach(listener, m.Network.Gateway()); err != nil {
+			return err
+		}
+		if err := plane.LabelControlPlane(g.Context(), p, cfg); err != nil {
+			return err
+		}
+		if err := startFurtherNodes(g, cfg, p, show, log); err != nil {
+			return err
+		}
+	}
+	plane.FollowHost(g, append(m.Follow(), p.HostChanged)...)
+	return finish(cfg, paths, show)
+}
+
+// finish writes what a person needs and says so.
+func finish(cfg config.Config, paths config.Paths, show *steps.Steps) error {
+	if cfg.KubeconfigOut != "" {
+		data, err := os.ReadFile(paths.Kubeconfig)
+		if err != nil {
+			return err
+		}
+		if err := os.MkdirAll(filepath.Dir(cfg.KubeconfigOut), 0o755); err != nil {
+			return fmt.Errorf("--kubeconfig-out: %w", err)
+		}
+		if !pki.Unchanged(cfg.KubeconfigOut, data, 0o600) {
+			if err := os.WriteFile(cfg.KubeconfigOut, data, 0o600); err != nil {
+				return fmt.Errorf("--kubeconfig-out: %w", err)
+			}
+		}
+	}
+	show.Say("ready after %s", steps.Millis(show.Elapsed()))
+	if !cfg.NoMerge {
+		if path, err := machine.MergeKubeconfig(cfg, paths.Kubeconfig); err != nil {
+			show.Say("context %q not added to your kubeconfig: %v", machine.ContextName(cfg), err)
+		} else {
+			show.Say("context %q is in %s", machine.ContextName(cfg), path)
+		}
+	}
+	show.Say("export KUBECONFIG=%s", paths.Kubeconfig)
+	return nil
+}

@@ -1,0 +1,72 @@
+package machine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+
+	"sampan.dev/internal/config"
+	"sampan.dev/internal/machine/engine"
+	"sampan.dev/internal/machine/further"
+	"sampan.dev/internal/machine/hold"
+	"sampan.dev/internal/machine/place"
+	"sampan.dev/internal/node/network"
+	"sampan.dev/internal/node/proxy/nft"
+)
+
+// Ours refuses to erase a directory that no sampan has ever claimed.
+func Ours(cfg config.Config) error {
+	entries, err := os.ReadDir(cfg.DataDir)
+	if errors.Is(err, fs.ErrNotExist) || err == nil && len(entries) == 0 {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if _, err := os.Stat(hold.ClaimFile(cfg.Paths())); err != nil {
+		return fmt.Errorf("%s does not look like a data directory of sampan (no %s); nothing erased", cfg.DataDir, filepath.Base(hold.ClaimFile(cfg.Paths())))
+	}
+	return nil
+}
+
+// Down stops the process that holds the data directory, then its containers and the runtime, and takes away every mount,
+// link, table, route and cgroup that they had. Each part is done even when another failed; running it twice is fine.
+func Down(ctx context.Context, cfg config.Config, log *slog.Logger) error {
+	paths := cfg.Paths()
+	if err := hold.StopKept(ctx, paths); err != nil {
+		return err
+	}
+	var errs []error
+	nodes, err := further.All(cfg)
+	if err != nil {
+		errs = append(errs, err)
+	}
+	for _, n := range nodes {
+		errs = append(errs, n.Down(ctx, log))
+	}
+	if os.Geteuid() == 0 {
+		errs = append(errs, engine.LeaveForeign(ctx, paths, log))
+		errs = append(errs, engine.Take(ctx, cfg, log))
+		errs = append(errs, network.Cleanup(cfg.Instance()))
+		errs = append(errs, nft.Cleanup(cfg.Instance()))
+	}
+	errs = append(errs, place.RemoveRunDir(paths.Run))
+	return errors.Join(errs...)
+}
+
+// Purge erases the data and what only a node leaves behind.
+func Purge(cfg config.Config) error {
+	paths := cfg.Paths()
+	errs := []error{unmergeKubeconfig(cfg)}
+	if os.Geteuid() == 0 {
+		for _, dir := range []string{paths.KubeletRoot, paths.PodLogs, paths.ContainerLogs} {
+			errs = append(errs, place.RemoveTree(dir))
+		}
+	}
+	errs = append(errs, place.RemoveTree(paths.Data))
+	return errors.Join(errs...)
+}

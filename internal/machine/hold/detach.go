@@ -1,0 +1,134 @@
+package hold
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+
+	"sampan.dev/internal/config"
+)
+
+// ReadyMark is the last line that a detached process writes to its steps; everything before it is for the person.
+const ReadyMark = "\x00ready"
+
+// stepsFD is where a detached process finds the pipe to the terminal's process.
+const stepsFD = 3
+
+// Detach starts this program again with args in a session of its own, its log in a file, shows its steps until it says
+// that it is ready, and leaves it running, with a keeper that starts it again when it dies. When it ends before it is ready,
+// its last log lines become the error.
+func Detach(ctx context.Context, cfg config.Config, args []string, out io.Writer) error {
+	paths := cfg.Paths()
+	if err := os.MkdirAll(paths.Data, 0o700); err != nil {
+		return fmt.Errorf("data directory: %w", err)
+	}
+	log, err := os.OpenFile(paths.Log, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
+	if err != nil {
+		return fmt.Errorf("log file: %w", err)
+	}
+	defer log.Close()
+	r, w, err := os.Pipe()
+	if err != nil {
+		return err
+	}
+	defer r.Close()
+	child, err := detached(paths, args)
+	if err != nil {
+		return err
+	}
+	child.Env = append(os.Environ(), "SAMPAN_DETACHED=1")
+	child.Stdout, child.Stderr = log, log
+	child.ExtraFiles = []*os.File{w}
+	child.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	err = child.Start()
+	w.Close()
+	if err != nil {
+		return fmt.Errorf("start %s: %w", filepath.Base(child.Path), err)
+	}
+	stop := context.AfterFunc(ctx, func() { _ = child.Process.Signal(syscall.SIGTERM) })
+	defer stop()
+	lines := bufio.NewScanner(r)
+	for lines.Scan() {
+		if lines.Text() == ReadyMark {
+			return child.Process.Release()
+		}
+		fmt.Fprintln(out, lines.Text())
+	}
+	err = child.Wait()
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	return fmt.Errorf("the cluster did not come up (%w); the end of %s:\n%s", orEnded(err), paths.Log, tail(paths.Log, 12))
+}
+
+func orEnded(err error) error {
+	if err == nil {
+		return errors.New("it ended by itself")
+	}
+	return err
+}
+
+// detached is the command that runs this program in the background: by its keeper, or alone where that is not installed.
+func detached(paths config.Paths, args []string) (*exec.Cmd, error) {
+	exe, err := os.Executable()
+	if err != nil {
+		return nil, err
+	}
+	dir, err := os.Getwd()
+	if err != nil {
+		return nil, err
+	}
+	keeper := keeperProgram(paths)
+	if _, err := os.Stat(keeper); err != nil {
+		return exec.Command(exe, args...), nil
+	}
+	return exec.Command(keeper, append([]string{keeperFile(paths), readyFile(paths), paths.Log, dir, exe}, args...)...), nil
+}
+
+// Background says how this process was put there: not at all, by detach, in whose terminal the steps are shown, or by the
+// keeper, after an earlier one had died.
+type Background struct {
+	Steps    *os.File // to the terminal; nil in the foreground, and when there is none
+	Restarts string   // how many have died
+	Ended    string   // how the last one did
+}
+
+// InBackground takes from the environment what was left there for this process alone.
+func InBackground() Background {
+	b := Background{Restarts: os.Getenv("SAMPAN_RESTARTS"), Ended: os.Getenv("SAMPAN_ENDED")}
+	if os.Getenv("SAMPAN_DETACHED") != "" {
+		syscall.CloseOnExec(stepsFD)
+		b.Steps = os.NewFile(stepsFD, "steps")
+	}
+	for _, name := range []string{"SAMPAN_DETACHED", "SAMPAN_RESTARTS", "SAMPAN_ENDED"} {
+		os.Unsetenv(name) // not for our own children
+	}
+	return b
+}
+
+func (b Background) Yes() bool { return b.Steps != nil || b.Restarts != "" }
+
+// tail returns the last n lines of a file, as far as they are in its last 16 KiB.
+func tail(path string, n int) string {
+	f, err := os.Open(path)
+	if err != nil {
+		return err.Error()
+	}
+	defer f.Close()
+	if info, err := f.Stat(); err == nil && info.Size() > 16<<10 {
+		_, _ = f.Seek(-16<<10, io.SeekEnd)
+	}
+	data, _ := io.ReadAll(f)
+	lines := strings.Split(strings.TrimSpace(string(data)), "\n")
+	if len(lines) > n {
+		lines = lines[len(lines)-n:]
+	}
+	return strings.Join(lines, "\n")
+}

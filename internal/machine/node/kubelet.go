@@ -1,0 +1,174 @@
+package node
+
+import (
+	"context"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+
+	"sampan.dev/internal/api/core"
+	"sampan.dev/internal/client"
+	"sampan.dev/internal/client/cache"
+	"sampan.dev/internal/component"
+	"sampan.dev/internal/component/flag"
+	nodeflag "sampan.dev/internal/component/kubelet"
+	"sampan.dev/internal/config"
+	"sampan.dev/internal/daemon"
+	"sampan.dev/internal/machine"
+	"sampan.dev/internal/node/kubelet"
+	"sampan.dev/internal/node/runtime"
+	"sampan.dev/internal/node/serve"
+
+	corev1 "k8s.io/api/core/v1"
+)
+
+// startKubelet runs the kubelet and its server as one part: each is of no use without the other.
+func (m *Machine) startKubelet(g *daemon.Group, s *Seat, name string, services *cache.Informer[*corev1.Service]) error {
+	cfg, err := m.kubeletConfig(s, name, services)
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(m.paths.StaticPods, 0o700); err != nil {
+		return err
+	}
+	serving := kubelet.ServingCredential(m.paths.KubeletRoot, name, name, func() []net.IP { return machine.NodeAddresses(m.cfg) }, func() client.Interface { return s.Door }, cfg.Log)
+	roots := x509.NewCertPool()
+	roots.AppendCertsFromPEM(s.Authority)
+	serving.Former = roots
+	serving.Load()
+	m.changed = append(m.changed, serving.Look, func() {
+		if k := m.kubelet.Load(); k != nil {
+			k.HostChanged()
+		}
+	})
+	g.Go("serving certificate", serving.Run)
+	g.Go("kubelet", func(ctx context.Context) error { return m.runKubelet(ctx, cfg, s, serving, roots) })
+	return nil
+}
+
+// runKubelet makes a kubelet with its server and runs them until ctx ends or one fails, which ends the other.
+func (m *Machine) runKubelet(ctx context.Context, cfg kubelet.Config, s *Seat, serving *kubelet.Credential, roots *x509.CertPool) error {
+	cri, err := runtime.Dial(m.runtime, m.log.With("component", "runtime"))
+	if err != nil {
+		return err
+	}
+	defer cri.Close()
+	face, health, err := kubeletListeners()
+	if err != nil {
+		return err
+	}
+	cfg.Runtime, cfg.Port = cri, int32(face.Addr().(*net.TCPAddr).Port)
+	if s.Serves != nil {
+		s.Serves(cfg.NodeName, uint16(cfg.Port))
+	}
+	k, err := kubelet.New(cfg)
+	if err != nil {
+		return errors.Join(err, face.Close(), closeAny(health))
+	}
+	m.kubelet.Store(k)
+	server := serve.New(serve.Config{
+		NodeName:       cfg.NodeName,
+		GetCertificate: serving.GetCertificate,
+		ClientCA:       roots,
+		Door:           s.Door,
+		Host:           k.Host(),
+		Metrics:        k.Metrics(),
+		Log:            m.log,
+	})
+	return component.Beside(ctx, k.Run, func(ctx context.Context) error {
+		if err := server.Serve(ctx, face, health); err != nil {
+			return fmt.Errorf("server: %w", err)
+		}
+		return nil
+	})
+}
+
+// closeAny closes a listener that may be nil.
+func closeAny(l net.Listener) error {
+	if l == nil {
+		return nil
+	}
+	return l.Close()
+}
+
+// kubeletConfig is the kubelet's configuration but for what belongs to one run of it.
+func (m *Machine) kubeletConfig(s *Seat, name string, services *cache.Informer[*corev1.Service]) (kubelet.Config, error) {
+	none := kubelet.Config{}
+	labels, err := nodeflag.Labels(m.cfg.NodeLabels)
+	if err != nil {
+		return none, flag.Usage{Err: err}
+	}
+	taints, err := nodeflag.Taints(m.cfg.NodeTaints)
+	if err != nil {
+		return none, flag.Usage{Err: err}
+	}
+	reserved, err := nodeflag.ReadReserves(m.cfg.SystemReserved, m.cfg.KubeReserved, m.cfg.EvictionHard)
+	if err != nil {
+		return none, flag.Usage{Err: err}
+	}
+	if m.cfg.CloudProvider == "" {
+		// A cloud would say what kind of machine it is.
+		labels = withDefault(labels, corev1.LabelInstanceTypeStable, "sampan")
+	}
+	cfg := kubelet.Config{
+		NodeName:        name,
+		RootDir:         m.paths.KubeletRoot,
+		LogDir:          m.paths.PodLogs,
+		ContainerLogs:   m.paths.ContainerLogs,
+		RuntimeEndpoint: m.runtime,
+		Bundled:         m.cfg.RuntimeEndpoint == "",
+		Door:            s.Door,
+		Services:        services,
+		Log:             m.log.With("component", "kubelet"),
+		ClusterDNS:      []string{m.cfg.DNSIP().String()},
+		ClusterDomain:   m.cfg.ClusterDomain,
+		Register:        m.cfg.RegisterNode,
+		Labels:          labels,
+		Taints:          taints,
+		CloudProvider:   m.cfg.CloudProvider,
+		NetworkReady:    true,
+		StaticPods:      m.paths.StaticPods,
+		CgroupRoot:      m.paths.CgroupRoot,
+		StatusEvery:     m.cfg.StatusFrequency,
+		ReportEvery:     m.cfg.StatusFrequency, // zero means each one's own default
+		SystemReserved:  reserved.System,
+		KubeReserved:    reserved.Kube,
+		EvictionHard:    reserved.EvictionHard,
+		MaxPods:         m.cfg.MaxPods,
+		ManifestURL:     m.cfg.ManifestURL,
+		MachineID:       m.cfg.MachineID,
+		PodKind:         core.Pods(),
+		Version:         config.Version,
+	}
+	if cfg.NodeIPs, err = nodeflag.NodeIPs(m.cfg.NodeIP); err != nil {
+		return none, flag.Usage{Err: err}
+	}
+	if m.cfg.NodeExternalIP != "" {
+		cfg.ExternalIP = net.ParseIP(m.cfg.NodeExternalIP)
+	}
+	return cfg, nil
+}
+
+// kubeletListeners opens the kubelet's usual ports, or free ones when another cluster of this machine has them: the hub
+// learns the port from the Node. Health has no such way to be found, so without its port it is not served.
+func kubeletListeners() (face, health net.Listener, err error) {
+	if face, err = net.Listen("tcp", ":10250"); err != nil {
+		if face, err = net.Listen("tcp", ":0"); err != nil {
+			return nil, nil, fmt.Errorf("kubelet server: %w", err)
+		}
+	}
+	health, _ = net.Listen("tcp", "127.0.0.1:10248")
+	return face, health, nil
+}
+
+func withDefault(m map[string]string, key, value string) map[string]string {
+	if m == nil {
+		m = map[string]string{}
+	}
+	if _, ok := m[key]; !ok {
+		m[key] = value
+	}
+	return m
+}

@@ -1,0 +1,190 @@
+package node
+
+import (
+	"context"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"sampan.dev/internal/client"
+	"sampan.dev/internal/client/cache"
+	"sampan.dev/internal/config"
+	"sampan.dev/internal/daemon"
+	"sampan.dev/internal/machine/engine"
+	"sampan.dev/internal/machine/further"
+	"sampan.dev/internal/machine/place"
+	"sampan.dev/internal/machine/steps"
+	"sampan.dev/internal/node/dns"
+	"sampan.dev/internal/node/kubelet"
+	"sampan.dev/internal/node/network"
+	"sampan.dev/internal/node/proxy"
+	"sampan.dev/internal/node/proxy/nft"
+
+	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
+)
+
+// Machine is this machine as a node: its container runtime and what runs beside it.
+type Machine struct {
+	cfg     config.Config
+	paths   config.Paths
+	log     *slog.Logger
+	runtime string        // CRI endpoint
+	up      chan struct{} // closed when the bundled runtime answers
+	began   time.Time
+	notices notices
+
+	Network *network.Network                // from startNode on
+	kubelet atomic.Pointer[kubelet.Kubelet] // the one that runs
+	changed []func()                        // what looks again when the host has changed
+}
+
+// Seat is a node's place in a cluster: the door it speaks through, with its own identity.
+type Seat struct {
+	Door      client.Interface // the kubelet's
+	Proxy     client.Interface // of what makes Services and pod addresses work: it sees all nodes, which a kubelet does not
+	Authority []byte           // PEM; whose client certificates the kubelet's server believes
+	// serves tells the hub of this process which port the node's kubelet listens on; nil when the hub is elsewhere.
+	Serves func(node string, port uint16)
+}
+
+// Start starts the bundled runtime, which needs nobody, so that it comes up while the control plane does.
+func Start(g *daemon.Group, cfg config.Config, paths config.Paths, _ *steps.Steps, log *slog.Logger) *Machine {
+	m := &Machine{cfg: cfg, paths: paths, log: log, runtime: cfg.RuntimeEndpoint, up: make(chan struct{}), began: time.Now()}
+	if m.runtime != "" {
+		close(m.up)
+		return m
+	}
+	c := engine.Containerd(paths, log)
+	c.Tell = m.notices.tell
+	m.runtime = c.Endpoint()
+	up := sync.OnceFunc(func() { close(m.up) })
+	g.Go("containerd", func(ctx context.Context) error { return c.Run(ctx, up) })
+	return m
+}
+
+// StartNode runs the node's parts and returns when the node is Ready.
+func (m *Machine) StartNode(g *daemon.Group, s *Seat, show *steps.Steps) error {
+	name, err := m.cfg.Node()
+	if err != nil {
+		return err
+	}
+	set := cache.NewSet(s.Proxy, m.log)
+	nodes := cache.For[*corev1.Node](set, client.Nodes, cache.Options{})
+	services := cache.For[*corev1.Service](set, client.Services, cache.Options{})
+	slices := cache.For[*discoveryv1.EndpointSlice](set, client.EndpointSlices, cache.Options{})
+	ready := WhenReady(nodes, name, m.began)
+	g.Go("node informers", set.Run)
+	g.Go("notices", func(ctx context.Context) error { return m.notices.run(ctx, s.Door, name, m.log) })
+
+	if err := m.startNetwork(g, s, name, nodes, services, slices); err != nil {
+		return err
+	}
+	since := time.Now()
+	if err := daemon.Within(g, 60*time.Second, m.up, "container runtime"); err != nil {
+		return err
+	}
+	show.Done("container runtime", m.began, m.runtime)
+	if m.cfg.RuntimeEndpoint == "" {
+		place.SpreadPodDirs(m.paths)
+	}
+	if err := m.startKubelet(g, s, name, services); err != nil {
+		return err
+	}
+	if !m.cfg.RegisterNode {
+		return nil // somebody makes the Node object when they see fit
+	}
+	if err := ready.Within(g, 120*time.Second); err != nil {
+		return err
+	}
+	show.Done("node", since, name+" is Ready")
+	return nil
+}
+
+// startNetwork runs the pod network, the service rules and the cluster's DNS.
+func (m *Machine) startNetwork(g *daemon.Group, s *Seat, name string, nodes *cache.Informer[*corev1.Node], services *cache.Informer[*corev1.Service], slices *cache.Informer[*discoveryv1.EndpointSlice]) error {
+	conf := engine.CniConf(m.paths)
+	if m.cfg.RuntimeEndpoint != "" {
+		var err error
+		if conf, err = engine.UseForeign(g.Context(), m.paths, m.cfg.RuntimeEndpoint, m.log); err != nil {
+			return err
+		}
+	}
+	pods := netip.MustParsePrefix(m.cfg.ClusterCIDR)
+	n := network.New(network.Config{
+		Instance:    m.cfg.Instance(),
+		NodeName:    name,
+		DataDir:     m.paths.Data,
+		RunDir:      m.paths.Run,
+		ClusterCIDR: pods,
+		ConfDir:     conf,
+		ForeignDir:  engine.ForeignCNI(m.cfg),
+		Bridge:      further.SharedBridge(m.cfg),
+		Door:        s.Door,
+		Nodes:       nodes,
+		Log:         m.log.With("component", "network"),
+	})
+	m.Network = n
+	m.changed = append(m.changed, n.HostChanged)
+	g.Go("network", n.Run)
+	p := proxy.New(proxy.Config{
+		NodeName: name,
+		Services: services,
+		Slices:   slices,
+		Nodes:    nodes,
+		V4:       nft.New(nft.Config{Instance: m.cfg.Instance(), Pods: []netip.Prefix{pods}, Log: m.log}),
+		Log:      m.log,
+	})
+	g.Go("proxy", p.Run)
+	serveBeside(g, "proxy health", "127.0.0.1:10256", p.HealthHandler())
+	serveBeside(g, "proxy metrics", "127.0.0.1:10249", p.MetricsHandler())
+	d := dns.New(dns.Config{
+		NodeName: name,
+		Domain:   m.cfg.ClusterDomain,
+		Ranges:   []netip.Prefix{pods, netip.MustParsePrefix(m.cfg.ServiceCIDR)},
+		DNSIP:    m.cfg.DNSIP(),
+		Ready:    n.Ready(),
+		Gateway:  n.Gateway,
+		Services: services,
+		Slices:   slices,
+		Nodes:    nodes,
+		Door:     s.Door,
+		Log:      m.log.With("component", "dns"),
+	})
+	g.Go("dns", d.Run)
+	return nil
+}
+
+// Follow is what is to be called when the host has changed.
+func (m *Machine) Follow() []func() {
+	if m == nil {
+		return nil
+	}
+	return m.changed
+}
+
+// serveBeside serves a small handler on its usual port. Another cluster of this machine may have the port; then this one
+// does without, since those who ask there do not learn of another.
+func serveBeside(g *daemon.Group, name, address string, h http.Handler) {
+	l, err := net.Listen("tcp", address)
+	if err != nil {
+		return
+	}
+	g.Go(name, func(ctx context.Context) error {
+		on := l
+		if l = nil; on == nil { // started again
+			var err error
+			if on, err = net.Listen("tcp", address); err != nil {
+				return err
+			}
+		}
+		srv := &http.Server{Handler: h, ReadHeaderTimeout: 10 * time.Second}
+		stop := context.AfterFunc(ctx, func() { srv.Close() })
+		defer stop()
+		return srv.Serve(on)
+	})
+}
