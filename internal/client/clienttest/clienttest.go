@@ -45,6 +45,7 @@ func Run(t *testing.T, open func(t *testing.T) client.Interface) {
 		{"watch ends", watchEnds},
 		{"watch of lost history", watchExpired},
 		{"watch of the future", watchFuture},
+		{"what is served", served},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
