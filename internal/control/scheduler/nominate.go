@@ -1,8 +1,6 @@
 package scheduler
 
 import (
-	"math/rand/v2"
-
 	"k8s.io/apimachinery/pkg/types"
 
 	"sampan.dev/internal/control/scheduler/plugin"
@@ -94,24 +92,18 @@ func (p *profile) nominated(pod *plugin.Pod, s *snapshot) string {
 	return ""
 }
 
-// chooseBeside is choose while pods are nominated. A ranking knows nothing of them, because their priority counts and priority
-// is in no signature; so it asks about the few nodes that have any as it comes to them.
-func (r *ranking) chooseBeside(pod *plugin.Pod, s *snapshot, dice *rand.Rand) string {
-	r.follow(s)
-	for score := r.top; score >= 0 && r.fits > 0; score-- {
-		var best []string
-		for _, i := range r.buckets[score] {
-			node := s.nodes[i]
-			if len(s.nominated.byNode[node.Name]) > 0 {
-				if by, _ := r.profile.besideNominated(pod, node, s); by != nil {
-					continue
-				}
-			}
-			best = append(best, node.Name)
+// refused reports whether a nominated pod keeps pod from a node that fits otherwise. A ranking knows nothing of nominated pods,
+// because their priority counts and priority is in no signature; while one of them is in the way, scores have to be normalized
+// without that node, and the pod is judged looking at nodes one by one.
+func (p *profile) refused(pod *plugin.Pod, s *snapshot) bool {
+	for name := range s.nominated.byNode {
+		i, there := s.place[name]
+		if !there {
+			continue
 		}
-		if len(best) > 0 {
-			return best[dice.IntN(len(best))]
+		if by, _ := p.besideNominated(pod, s.nodes[i], s); by != nil {
+			return true
 		}
 	}
-	return ""
+	return false
 }

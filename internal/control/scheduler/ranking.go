@@ -15,7 +15,7 @@ import (
 // learns from the snapshot's journal and from the plugins' indexes: mostly the one node that the pod before it was put on.
 //
 // It is right because a plugin's answer depends on nothing but the signature, the node and the plugin's index, and each of
-// the three is watched; nominated pods, whose priority is in no signature, are looked at when a node is chosen (chooseBeside).
+// the three is watched; nominated pods, whose priority is in no signature, are seen to before it is asked (profile.refused).
 // It gives the same nodes and the same reasons as a look at all nodes one by one (profile.cycle, which
 // stops at some that fit in a large cluster); TestRankingChoosesAmongTheBest compares the two while random nodes and pods come
 // and go. Two rules hold between looks: every known node is counted exactly once, in a bucket or under the filter that rejects

@@ -149,11 +149,9 @@ func differ(t *testing.T, dice *rand.Rand, lists Profile, indexes ...*atMost) {
 // rank chooses a node by the ranking, from the first pod on.
 func rank(alike *rankings, pod *plugin.Pod, s *snapshot, dice *rand.Rand) (string, outcome) {
 	r := alike.of(pod)
-	if len(s.nominated.node) > 0 {
-		if node := r.chooseBeside(pod, s, dice); node != "" {
-			return node, outcome{}
-		}
-		return "", alike.profile.cycle(pod, s, dice)
+	if alike.profile.refused(pod, s) {
+		out := alike.profile.cycle(pod, s, dice)
+		return out.node, out
 	}
 	if node := r.choose(s, dice); node != "" {
 		return node, outcome{}

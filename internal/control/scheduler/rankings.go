@@ -41,11 +41,8 @@ func (rs *rankings) place(pod *plugin.Pod, s *snapshot, dice *rand.Rand) outcome
 	if r == nil || r.uses < worthwhile && !r.built {
 		return rs.profile.cycle(pod, s, dice)
 	}
-	if beside {
-		if node := r.chooseBeside(pod, s, dice); node != "" {
-			return outcome{node: node, nodes: len(s.nodes), evaluated: len(s.nodes)}
-		}
-		return rs.profile.cycle(pod, s, dice) // which has the reasons of the nodes that only nominated pods keep from fitting
+	if beside && rs.profile.refused(pod, s) {
+		return rs.profile.cycle(pod, s, dice)
 	}
 	if node := r.choose(s, dice); node != "" {
 		return outcome{node: node, nodes: len(s.nodes), evaluated: len(s.nodes)}
