@@ -92,5 +92,8 @@ func runComponent(cmd *cobra.Command, name string, c program, args []string) err
 	log = log.With("component", name)
 	table.Note(log)
 	memlimit.Apply()
-	return c.Run(cmd.Context(), log)
+	if err := c.Run(cmd.Context(), log); err != nil && cmd.Context().Err() == nil {
+		return err
+	}
+	return nil // done, or told to stop
 }

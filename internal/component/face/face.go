@@ -26,6 +26,7 @@ import (
 
 	authorizationv1 "k8s.io/api/authorization/v1"
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 )
 
 // Server is what a component shows.
@@ -116,9 +117,7 @@ func (s *Server) gate(ctx context.Context) (*delegate.Gate, error) {
 	if s.SkipLookup {
 		return g, nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
-	defer cancel()
-	m, err := client.Get[*corev1.ConfigMap](ctx, door, client.ConfigMaps, "kube-system", "extension-apiserver-authentication")
+	m, err := published(ctx, door)
 	switch {
 	case err == nil:
 		g.Roots.AppendCertsFromPEM([]byte(m.Data["client-ca-file"]))
@@ -128,6 +127,23 @@ func (s *Server) gate(ctx context.Context) (*delegate.Gate, error) {
 		return nil, fmt.Errorf("unable to load configmap based request-header-client-ca-file: %w", err)
 	}
 	return g, nil
+}
+
+// published reads where the API server publishes its authorities. An API server that cannot be reached is waited for: the
+// programs of a control plane start in any order.
+func published(ctx context.Context, door client.Interface) (*corev1.ConfigMap, error) {
+	for wait := 100 * time.Millisecond; ; wait = min(2*wait, 2*time.Second) {
+		m, err := client.Get[*corev1.ConfigMap](ctx, door, client.ConfigMaps, "kube-system", "extension-apiserver-authentication")
+		var answer apierrors.APIStatus
+		if err == nil || errors.As(err, &answer) || ctx.Err() != nil {
+			return m, err
+		}
+		select {
+		case <-time.After(wait):
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
 }
 
 func (s *Server) handler(gate *delegate.Gate) http.Handler {
