@@ -19,7 +19,8 @@ ip netns add "$ns"
 # Not 'ip netns exec', which mounts /sys anew and hides the cgroups.
 inside() { nsenter --net=/run/netns/"$ns" "$@"; }
 inside ip link set lo up
-inside ip link add world type dummy
+inside ip link add world type veth peer name nowhere
+inside ip link set nowhere up
 inside ip addr add 198.51.100.2/24 dev world
 inside ip link set world up
 inside ip route add default via 198.51.100.1

@@ -22,7 +22,7 @@ func (l *Log) Rows(file string) flag.Table {
 	if l.Format == "" {
 		l.Format = "text"
 	}
-	at := func(r flag.Row, field string) flag.Row {
+	at := func(r *flag.Row, field string) *flag.Row {
 		if file == "" {
 			return r
 		}

@@ -33,32 +33,32 @@ type Row struct {
 
 	value pflag.Value // of a flag that is honoured
 	fine  []string    // values beside the default that a refusing row takes
-	given *string     // of the other rows: what was given, "" for nothing
+	given string      // of the other rows: what was given, "" for nothing
 }
 
 // Set makes a row that is honoured: its value goes where value points.
-func Set(name string, value pflag.Value, usage string) Row {
-	return Row{Name: name, Verdict: Honoured, Why: usage, Type: value.Type(), Default: value.String(), value: value}
+func Set(name string, value pflag.Value, usage string) *Row {
+	return &Row{Name: name, Verdict: Honoured, Why: usage, Type: value.Type(), Default: value.String(), value: value}
 }
 
 // Ignore makes a row that is accepted: a value of the type is taken and has no effect.
-func Ignore(name, typ, def, why string) Row {
-	return Row{Name: name, Verdict: Accepted, Why: why, Type: typ, Default: def, given: new(string)}
+func Ignore(name, typ, def, why string) *Row {
+	return &Row{Name: name, Verdict: Accepted, Why: why, Type: typ, Default: def}
 }
 
 // Refuse makes a row that takes the default, or one of the values of [Row.But], and answers any other with the reason.
-func Refuse(name, typ, def, why string) Row {
-	return Row{Name: name, Verdict: Refused, Why: why, Type: typ, Default: def, given: new(string)}
+func Refuse(name, typ, def, why string) *Row {
+	return &Row{Name: name, Verdict: Refused, Why: why, Type: typ, Default: def}
 }
 
 // At says which field of the configuration file has the same meaning.
-func (r Row) At(field string) Row { r.Field = field; return r }
+func (r *Row) At(field string) *Row { r.Field = field; return r }
 
 // But adds values that a refusing row takes.
-func (r Row) But(values ...string) Row { r.fine = append(slices.Clip(r.fine), values...); return r }
+func (r *Row) But(values ...string) *Row { r.fine = append(r.fine, values...); return r }
 
 // Label is how errors name the row: by its flag, or by its field.
-func (r Row) Label() string {
+func (r *Row) Label() string {
 	if r.Name != "" {
 		return "--" + r.Name
 	}
@@ -66,15 +66,15 @@ func (r Row) Label() string {
 }
 
 // Value is what parses the row's text.
-func (r Row) Value() pflag.Value {
+func (r *Row) Value() pflag.Value {
 	if r.value != nil {
 		return r.value
 	}
-	return &inert{row: r}
+	return &inert{r}
 }
 
 // inert is the value of a row that is not honoured. It checks the syntax, so that a typing error is found here as it is upstream.
-type inert struct{ row Row }
+type inert struct{ row *Row }
 
 func (v *inert) String() string { return strings.Trim(v.row.Default, `"`) }
 func (v *inert) Type() string   { return v.row.Type }
@@ -86,12 +86,12 @@ func (v *inert) Set(s string) error {
 	if v.row.Verdict == Refused && !v.row.harmless(s) {
 		return fmt.Errorf("not supported: %s", v.row.Why)
 	}
-	*v.row.given = s
+	v.row.given = s
 	return nil
 }
 
 // harmless reports whether a value changes nothing: the default, or one that is as good.
-func (r Row) harmless(s string) bool {
+func (r *Row) harmless(s string) bool {
 	if slices.Contains(r.fine, s) {
 		return true
 	}

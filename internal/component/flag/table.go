@@ -10,7 +10,7 @@ import (
 )
 
 // Table is all that a component knows of its command line and its file.
-type Table []Row
+type Table []*Row
 
 // Join makes one table of a component's own rows and of groups that components share.
 func Join(tables ...Table) Table {
@@ -52,20 +52,20 @@ func (t Table) Add(fs *pflag.FlagSet) {
 // Note logs what was given and has no effect, a line for each, with the reason.
 func (t Table) Note(log *slog.Logger) {
 	for _, r := range t {
-		if r.Verdict == Accepted && *r.given != "" {
-			log.Info("setting has no effect", "setting", r.Label(), "value", *r.given, "reason", r.Why)
+		if r.Verdict == Accepted && r.given != "" {
+			log.Info("setting has no effect", "setting", r.Label(), "value", r.given, "reason", r.Why)
 		}
 	}
 }
 
 // at finds the row of a field.
-func (t Table) at(field string) (Row, bool) {
+func (t Table) at(field string) (*Row, bool) {
 	for _, r := range t {
 		if r.Field == field {
 			return r, true
 		}
 	}
-	return Row{}, false
+	return nil, false
 }
 
 // below reports whether some row's field lies below a path, so that the path is a group of settings rather than one.

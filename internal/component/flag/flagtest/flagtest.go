@@ -28,7 +28,7 @@ func Check(t *testing.T, component string, fresh func() flag.Table, extra ...str
 	if err != nil {
 		t.Fatal(err)
 	}
-	rows := map[string]flag.Row{}
+	rows := map[string]*flag.Row{}
 	fields := map[string]bool{}
 	count := map[flag.Verdict]int{}
 	for _, r := range fresh() {
@@ -80,7 +80,7 @@ func Check(t *testing.T, component string, fresh func() flag.Table, extra ...str
 	t.Logf("%s: %d honoured, %d accepted, %d refused", component, count[flag.Honoured], count[flag.Accepted], count[flag.Refused])
 }
 
-func parse(t *testing.T, table flag.Table, r flag.Row, def string) {
+func parse(t *testing.T, table flag.Table, r *flag.Row, def string) {
 	t.Helper()
 	fs := pflag.NewFlagSet("", pflag.ContinueOnError)
 	table.Add(fs)
