@@ -7,6 +7,7 @@ import (
 	"reflect"
 	"strconv"
 	"strings"
+	"sync"
 
 	"k8s.io/apimachinery/pkg/runtime"
 )
@@ -66,29 +67,50 @@ func fitsValue(v any, t reflect.Type, owner, path string) error {
 }
 
 func fitsStruct(doc map[string]any, t reflect.Type, path string) error {
-	for f := range t.Fields() {
-		name, options, _ := strings.Cut(f.Tag.Get("json"), ",")
-		if f.Anonymous && (name == "" || strings.Contains(options, "inline")) {
-			if f.Type.Kind() == reflect.Struct {
-				if err := fitsStruct(doc, f.Type, path); err != nil {
-					return err
-				}
-			}
-			continue
-		}
-		v, there := doc[name]
-		if !there {
+	fields := fittedOf(t)
+	for name, v := range doc {
+		field, ok := fields[name]
+		if !ok {
 			continue
 		}
 		at := name
 		if path != "" {
 			at = path + "." + name
 		}
-		if err := fitsValue(v, f.Type, t.Name(), at); err != nil {
+		if err := fitsValue(v, field.is, field.owner, at); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// fitted is a field of a struct, or of one that is inlined in it.
+type fitted struct {
+	is    reflect.Type
+	owner string // name of the struct that has it
+}
+
+var structs sync.Map // reflect.Type -> map[string]fitted, by the names in JSON
+
+func fittedOf(t reflect.Type) map[string]fitted {
+	if known, ok := structs.Load(t); ok {
+		return known.(map[string]fitted)
+	}
+	out := map[string]fitted{}
+	for f := range t.Fields() {
+		name, options, _ := strings.Cut(f.Tag.Get("json"), ",")
+		if !f.Anonymous || name != "" && !strings.Contains(options, "inline") {
+			out[name] = fitted{f.Type, t.Name()}
+		} else if f.Type.Kind() == reflect.Struct {
+			for name, inlined := range fittedOf(f.Type) {
+				if _, nearer := out[name]; !nearer {
+					out[name] = inlined
+				}
+			}
+		}
+	}
+	structs.Store(t, out)
+	return out
 }
 
 func isInteger(t reflect.Type) bool {
