@@ -1,6 +1,7 @@
 package core
 
 import (
+	"slices"
 	"sync"
 	"unique"
 
@@ -13,14 +14,14 @@ import (
 func sharePod(p *corev1.Pod) {
 	share(&p.Namespace)
 	share(&p.GenerateName)
-	for i := range p.OwnerReferences {
+	for i := range own(&p.OwnerReferences) {
 		o := &p.OwnerReferences[i]
 		share(&o.APIVersion)
 		share(&o.Kind)
 		share(&o.Name)
 		share(&o.UID)
 	}
-	for i := range p.ManagedFields {
+	for i := range own(&p.ManagedFields) {
 		m := &p.ManagedFields[i]
 		share(&m.Manager)
 		share(&m.APIVersion)
@@ -29,15 +30,15 @@ func sharePod(p *corev1.Pod) {
 		share(&m.Subresource)
 	}
 	s := &p.Spec
-	for _, list := range [][]corev1.Container{s.InitContainers, s.Containers} {
-		for i := range list {
-			shareContainer(&list[i])
+	for _, list := range []*[]corev1.Container{&s.InitContainers, &s.Containers} {
+		for i := range own(list) {
+			shareContainer(&(*list)[i])
 		}
 	}
-	for i := range s.Volumes {
+	for i := range own(&s.Volumes) {
 		share(&s.Volumes[i].Name)
 	}
-	for i := range s.Tolerations {
+	for i := range own(&s.Tolerations) {
 		t := &s.Tolerations[i]
 		share(&t.Key)
 		share(&t.Operator)
@@ -51,7 +52,7 @@ func sharePod(p *corev1.Pod) {
 	share(&s.NodeName)
 	share(&s.SchedulerName)
 	share(&s.PriorityClassName)
-	for i := range p.Status.Conditions {
+	for i := range own(&p.Status.Conditions) {
 		c := &p.Status.Conditions[i]
 		share(&c.Type)
 		share(&c.Status)
@@ -63,19 +64,19 @@ func sharePod(p *corev1.Pod) {
 func shareContainer(c *corev1.Container) {
 	share(&c.Name)
 	share(&c.Image)
-	for _, list := range [][]string{c.Command, c.Args} {
-		for i := range list {
-			share(&list[i])
+	for _, list := range []*[]string{&c.Command, &c.Args} {
+		for i := range own(list) {
+			share(&(*list)[i])
 		}
 	}
-	for i := range c.Env {
+	for i := range own(&c.Env) {
 		share(&c.Env[i].Name)
 	}
-	for i := range c.Ports {
+	for i := range own(&c.Ports) {
 		share(&c.Ports[i].Name)
 		share(&c.Ports[i].Protocol)
 	}
-	for i := range c.VolumeMounts {
+	for i := range own(&c.VolumeMounts) {
 		share(&c.VolumeMounts[i].Name)
 		share(&c.VolumeMounts[i].MountPath)
 	}
@@ -84,6 +85,13 @@ func shareContainer(c *corev1.Container) {
 	share(&c.ImagePullPolicy)
 	shareResources(&c.Resources.Requests)
 	shareResources(&c.Resources.Limits)
+}
+
+// own makes *list a list that nobody else has, and returns it: an object that was made of another one, as by a write of its status,
+// has lists of that one, which others are reading.
+func own[T any](list *[]T) []T {
+	*list = slices.Clone(*list)
+	return *list
 }
 
 // share replaces *s by an equal string that others have. unique forgets what nobody holds.

@@ -67,3 +67,25 @@ func TestPodsShareResources(t *testing.T) {
 		t.Errorf("%d lists are kept", n)
 	}
 }
+
+// A pod may have lists of an older one, which others read: those stay as they are.
+func TestSharingLeavesTheListsOfOthers(t *testing.T) {
+	fill := randfill.NewWithSeed(2).NilChance(0).NumElements(1, 3).MaxDepth(12).Funcs(
+		func(q *resource.Quantity, _ randfill.Continue) { *q = resource.MustParse("1") },
+		func(f **metav1.FieldsV1, _ randfill.Continue) { *f = &metav1.FieldsV1{Raw: []byte("{}")} },
+	)
+	var old corev1.Pod
+	fill.Fill(&old)
+	before, made := old.DeepCopy(), old // a shallow copy, as a write of the status makes
+	// A change to what sharing may write must not show in old.
+	sharePod(&made)
+	for i := range made.Spec.Containers {
+		c := &made.Spec.Containers[i]
+		c.Name, c.Command[0], c.Env[0].Name, c.Ports[0].Name, c.VolumeMounts[0].Name = "x", "x", "x", "x", "x"
+	}
+	made.Spec.InitContainers[0].Name, made.Spec.Volumes[0].Name, made.Spec.Tolerations[0].Key = "x", "x", "x"
+	made.OwnerReferences[0].Name, made.ManagedFields[0].Manager, made.Status.Conditions[0].Reason = "x", "x", "x"
+	if !equality.Semantic.DeepEqual(&old, before) {
+		t.Error("the older pod has changed")
+	}
+}
