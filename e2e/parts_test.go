@@ -147,19 +147,26 @@ func (p *parts) keys(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	serving, err := p.pki.CA.Issue(pki.Request{CommonName: "system:node:" + p.node, Organization: []string{"system:nodes"}, DNSNames: []string{p.node}, IPs: []net.IP{p.host}, Server: true})
-	if err != nil {
-		t.Fatal(err)
-	}
-	cert, key, err := pki.NewPair(serving).PEM()
-	if err != nil {
-		t.Fatal(err)
-	}
-	write(t, p.file("kubelet.crt"), string(cert))
-	write(t, p.file("kubelet.key"), string(key))
+	p.issue(t, "kubelet-client", pki.Request{CommonName: "kube-apiserver-kubelet-client", Organization: []string{"system:masters"}, Client: true})
+	p.issue(t, "kubelet", pki.Request{CommonName: "system:node:" + p.node, Organization: []string{"system:nodes"}, DNSNames: []string{p.node}, IPs: []net.IP{p.host}, Server: true})
 	write(t, p.file("kubelet.yaml"), fmt.Sprintf(kubeletFile, p.paths.PKI, p.host, p.ports["kubelet"], p.paths.CgroupRoot, p.dnsIP(), p.socket(), p.paths.PodLogs, p.dir, p.dir))
 	write(t, p.file("scheduler.yaml"), fmt.Sprintf(schedulerFile, p.file("kube-scheduler.kubeconfig")))
 	write(t, p.file("proxy.yaml"), fmt.Sprintf(proxyFile, p.pods, p.node, p.file("kube-proxy.kubeconfig"), p.ports["proxy-health"], p.ports["proxy-metrics"]))
+}
+
+// issue makes a certificate of the cluster's authority, in two files.
+func (p *parts) issue(t *testing.T, name string, r pki.Request) {
+	t.Helper()
+	made, err := p.pki.CA.Issue(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cert, key, err := pki.NewPair(made).PEM()
+	if err != nil {
+		t.Fatal(err)
+	}
+	write(t, p.file(name+".crt"), string(cert))
+	write(t, p.file(name+".key"), string(key))
 }
 
 const kubeletFile = `
@@ -247,6 +254,9 @@ func (p *parts) flags(name string) []string {
 
 // kubeletClient is what the API server shows to kubelets. A stock cluster knows no role for the name that ours has one for.
 func (p *parts) kubeletClient(ext string) string {
+	if p.theirs["kube-apiserver"] {
+		return p.file("kubelet-client" + ext)
+	}
 	return filepath.Join(p.paths.PKI, "apiserver-kubelet-client"+ext)
 }
 
