@@ -21,7 +21,7 @@ func agentCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "agent --server https://ADDRESS:PORT --token TOKEN",
 		Short: "Run a node of a cluster elsewhere",
-		Args:  noArgs,
+		Args:  cluster.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := plane.CheckFlags(&cfg); err != nil {
 				return err

@@ -18,7 +18,7 @@ func downCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "down",
 		Short: "Stop a cluster and remove what it made on this machine, but not its data",
-		Args:  noArgs,
+		Args:  cluster.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := plane.Check(&cfg); err != nil {
 				return err
@@ -40,7 +40,7 @@ func purgeCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "purge --yes",
 		Short: "Do what down does and erase the data",
-		Args:  noArgs,
+		Args:  cluster.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := plane.Check(&cfg); err != nil {
 				return err

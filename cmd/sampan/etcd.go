@@ -25,11 +25,11 @@ func etcdCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "etcd",
 		Short: "Look at, defragment, back up or restore the embedded etcd",
-		Args:  noArgs,
+		Args:  cluster.NoArgs,
 		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	cmd.AddCommand(
-		etcdAction("status", "Say how large the database is, and whether alarms are raised", noArgs,
+		etcdAction("status", "Say how large the database is, and whether alarms are raised", cluster.NoArgs,
 			func(ctx context.Context, cfg config.Config, cmd *cobra.Command, _ []string) error {
 				return withEtcd(ctx, cfg, func(c *etcd.Admin) error {
 					text, err := c.Status(ctx)
@@ -37,7 +37,7 @@ func etcdCommand() *cobra.Command {
 					return err
 				})
 			}),
-		etcdAction("defrag", "Give back what is free in the database; writes wait meanwhile", noArgs,
+		etcdAction("defrag", "Give back what is free in the database; writes wait meanwhile", cluster.NoArgs,
 			func(ctx context.Context, cfg config.Config, _ *cobra.Command, _ []string) error {
 				return withEtcd(ctx, cfg, func(c *etcd.Admin) error { return c.Defragment(ctx) })
 			}),

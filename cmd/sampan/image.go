@@ -99,7 +99,7 @@ func imageListCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "list",
 		Short: "List the images of the node",
-		Args:  noArgs,
+		Args:  cluster.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			endpoints, err := runtimeEndpoints(&cfg)
 			if err != nil {

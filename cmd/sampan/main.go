@@ -87,11 +87,3 @@ func (e exitStatus) Error() string { return fmt.Sprintf("exit status %d", int(e)
 func isUnknownCommand(err error) bool {
 	return len(err.Error()) > 15 && err.Error()[:15] == "unknown command"
 }
-
-// noArgs refuses arguments as wrong usage.
-func noArgs(cmd *cobra.Command, args []string) error {
-	if len(args) > 0 {
-		return flag.Usage{Err: fmt.Errorf("%s takes no arguments, got %q", cmd.CommandPath(), args[0])}
-	}
-	return nil
-}

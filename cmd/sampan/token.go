@@ -20,7 +20,7 @@ func tokenCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "token",
 		Short: "Make a token that another machine joins with, and print the command for it",
-		Args:  noArgs,
+		Args:  cluster.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := plane.Check(&cfg); err != nil {
 				return err

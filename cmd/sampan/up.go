@@ -24,7 +24,7 @@ func upCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "up",
 		Short: "Start a cluster on this machine: control plane and node",
-		Args:  noArgs,
+		Args:  cluster.NoArgs,
 		RunE:  func(cmd *cobra.Command, _ []string) error { return startCluster(cmd, cfg, true) },
 	}
 	serverFlagsOn(cmd, &cfg)
@@ -41,7 +41,7 @@ func serverCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "server",
 		Short: "Run the control plane, and a node unless --no-node",
-		Args:  noArgs,
+		Args:  cluster.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			cfg.NoMerge = true
 			return startCluster(cmd, cfg, false)

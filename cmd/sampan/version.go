@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"runtime"
 
+	"sampan.dev/internal/cluster"
 	"sampan.dev/internal/config"
 
 	"github.com/spf13/cobra"
@@ -13,7 +14,7 @@ func versionCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "version",
 		Short: "Print the versions of sampan and of the Kubernetes it implements",
-		Args:  noArgs,
+		Args:  cluster.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			_, err := fmt.Fprintf(cmd.OutOrStdout(), "sampan %s\nKubernetes %s\n%s %s/%s\n",
 				config.Build, config.Version, runtime.Version(), runtime.GOOS, runtime.GOARCH)
