@@ -304,7 +304,7 @@ func (p *parts) end(t *testing.T, name string) {
 	_ = cmd.Process.Signal(syscall.SIGTERM)
 	select {
 	case <-p.gone[name]:
-	case <-time.After(30 * time.Second):
+	case <-time.After(90 * time.Second): // upstream's API server lets requests end for a minute
 		t.Errorf("%s does not end", name)
 		_ = cmd.Process.Kill()
 		<-p.gone[name]
