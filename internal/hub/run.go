@@ -2,8 +2,10 @@ package hub
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
+	"net"
 
 	"sampan.dev/internal/hub/authz"
 	"sampan.dev/internal/hub/bootstrap"
@@ -34,7 +36,7 @@ func (h *Hub) Run(ctx context.Context) error {
 		defer stop()
 		defer context.AfterFunc(parts, stop)()
 		if h.cfg.Listener != nil {
-			return h.listen(serving)
+			return h.listen(serving, h.cfg.Listener, h.cfg.TLS)
 		}
 		<-serving.Done()
 		return nil
@@ -98,10 +100,10 @@ func (h *Hub) bootstrapConfig() bootstrap.Config {
 	}
 }
 
-// listen serves HTTPS until ctx ends.
-func (h *Hub) listen(ctx context.Context) error {
+// listen serves HTTPS on l until ctx ends.
+func (h *Hub) listen(ctx context.Context, l net.Listener, conf *tls.Config) error {
 	return listener.Serve(ctx, listener.Config{
-		Listener: h.cfg.Listener, TLS: h.cfg.TLS, Handler: h.rest, Log: h.log,
+		Listener: l, TLS: conf, Handler: h.rest, Log: h.log,
 		Ending: func() {
 			h.checks.Shutdown.Fail(errors.New("process is shutting down"))
 			h.stop()

@@ -36,8 +36,7 @@ func served(t *testing.T, sinks ...audit.Sink) (addr string, stop func() <-chan 
 			c.Audit = s
 		}
 	})
-	h.cfg.Listener, h.cfg.TLS = l, cfg
-	go func() { done <- h.listen(ctx) }()
+	go func() { done <- h.listen(ctx, l, cfg) }()
 	t.Cleanup(cancel)
 	return l.Addr().String(), func() <-chan error {
 		cancel()
