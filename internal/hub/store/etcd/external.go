@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"sampan.dev/internal/hub/store"
+	"sampan.dev/internal/hub/store/etcd/zaplog"
 
 	"go.etcd.io/etcd/client/pkg/v3/transport"
 	clientv3 "go.etcd.io/etcd/client/v3"
@@ -46,7 +47,7 @@ func External(ctx context.Context, cfg ExternalConfig) (*Store, error) {
 		DialKeepAliveTime:    30 * time.Second,
 		DialKeepAliveTimeout: 10 * time.Second,
 		PermitWithoutStream:  true,
-		Logger:               zapLogger(cfg.Log.With("component", "etcd-client")),
+		Logger:               zaplog.New(cfg.Log.With("component", "etcd-client")),
 	})
 	if err != nil {
 		return nil, fmt.Errorf("etcd at %s: %w", strings.Join(cfg.Servers, ","), err)

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"sampan.dev/internal/hub/store"
+	"sampan.dev/internal/hub/store/etcd/room"
 )
 
 // keeper owns the embedded member: it opens another when one has failed.
@@ -20,7 +21,7 @@ type keeper struct {
 	cfg  EmbeddedConfig
 	dir  string
 	log  *slog.Logger
-	room *room
+	room *room.Room
 	tend *tender
 	sums *sums
 
@@ -51,7 +52,7 @@ func Embedded(ctx context.Context, cfg EmbeddedConfig) (*Store, error) {
 		return nil, fmt.Errorf("find the etcd directory: %w", err)
 	}
 	k := &keeper{cfg: cfg, dir: dir, log: cfg.Log.With("component", "etcd")}
-	k.room = newRoom(dir, k.log)
+	k.room = room.New(dir, walSegment, k.log)
 	k.mu.turn = make(chan struct{})
 	read := make(chan *sums, 1)
 	go func() { read <- openSums(filepath.Join(dir, "sums"), k.log) }()
@@ -86,7 +87,7 @@ func Embedded(ctx context.Context, cfg EmbeddedConfig) (*Store, error) {
 		}
 		err := m.close()
 		k.sums.close(at)
-		k.room.leave()
+		k.room.Leave()
 		return err
 	})
 	return s, nil
@@ -117,7 +118,7 @@ func (k *keeper) run() {
 		}
 		since := time.Now()
 		k.log.Error("the store has failed: nothing can be written until it has been opened again", "error", ses.member.fate.why)
-		k.room.yield()
+		k.room.Yield()
 		if err := ses.member.close(); err != nil {
 			k.log.Debug("close what has failed", "error", err)
 		}
@@ -166,7 +167,7 @@ func (k *keeper) reopen() *session {
 
 // try finds out whether the disk takes writes, and makes sure that what a failed member left is on it.
 func (k *keeper) try() error {
-	if err := k.room.probe(); err != nil {
+	if err := k.room.Probe(); err != nil {
 		return err
 	}
 	return rewrite(k.dir)
@@ -186,7 +187,7 @@ func (s *Store) Writable() error {
 
 // admit says whether size bytes of values may be written.
 func (k *keeper) admit(ses *session, size int, vital bool) error {
-	if err := k.room.admit(size != nothing && !vital); err != nil {
+	if err := k.room.Admit(size != nothing && !vital); err != nil {
 		return fmt.Errorf("%w: %w", store.ErrFull, err)
 	}
 	if size == nothing || vital {

@@ -12,6 +12,9 @@ import (
 	"sync/atomic"
 	"time"
 
+	"sampan.dev/internal/hub/store/etcd/sound"
+	"sampan.dev/internal/hub/store/etcd/zaplog"
+
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/client/pkg/v3/types"
 	clientv3 "go.etcd.io/etcd/client/v3"
@@ -63,7 +66,7 @@ const (
 )
 
 const (
-	maxRequest = 1536 * 1024
+	maxRequest = sound.MaxRequest
 	readyIn    = time.Minute
 	// The raft log matters to followers that lag, of which there are none: it is memory.
 	snapshotCount  = 5000
@@ -99,7 +102,7 @@ func openMember(ctx context.Context, dir string, cfg EmbeddedConfig, log *slog.L
 		end()
 	})
 	wal.SegmentSizeBytes = walSegment
-	if err := sound(dir, log); err != nil {
+	if err := sound.Check(dir, log); err != nil {
 		end()
 		return nil, err
 	}
@@ -130,7 +133,7 @@ func (m *member) start(ctx context.Context, dir string, cfg EmbeddedConfig) erro
 				opened <- made{err: fmt.Errorf("etcd cannot read its files: %v", p)}
 			}
 		}()
-		srv, err := etcdserver.NewServer(serverConfig(dir, cfg, memberLogger(m.log, m.fate)))
+		srv, err := etcdserver.NewServer(serverConfig(dir, cfg, zaplog.Ending(m.log, m.fate)))
 		opened <- made{srv, err}
 	}()
 	select {

@@ -8,6 +8,8 @@ import (
 	"os"
 	"path/filepath"
 
+	"sampan.dev/internal/hub/store/etcd/sound"
+
 	bolt "go.etcd.io/bbolt"
 	"go.etcd.io/etcd/server/v3/storage/mvcc"
 )
@@ -97,7 +99,7 @@ func beginAnew(path string) (revision int64, err error) {
 				return err
 			}
 		}
-		meta, keys := tx.Bucket([]byte("meta")), tx.Bucket([]byte(valueBucket))
+		meta, keys := tx.Bucket([]byte("meta")), tx.Bucket([]byte(sound.ValueBucket))
 		if meta == nil || keys == nil {
 			return errors.New("the snapshot holds no database of etcd")
 		}
@@ -107,7 +109,7 @@ func beginAnew(path string) (revision int64, err error) {
 			}
 		}
 		newest, _ := keys.Cursor().Last()
-		if !isRevision(newest) {
+		if !sound.IsRevision(newest) {
 			return errors.New("the snapshot holds no revision")
 		}
 		revision = mvcc.BytesToRev(newest[:17]).Main + bump

@@ -172,13 +172,13 @@ func (t *tender) tend(ctx context.Context, ses *session) {
 
 // defragment copies the database to a smaller file, which needs as much room as is in use.
 func (t *tender) defragment(ses *session) error {
-	s, err := t.k.room.look()
+	s, err := t.k.room.Look()
 	if err != nil {
 		return err
 	}
 	_, inUse := usage(ses)
-	if s.free < inUse+s.floor() {
-		return fmt.Errorf("a copy of %d MB needs more than the %d MB that are free", inUse>>20, s.free>>20)
+	if !s.Fits(inUse) {
+		return fmt.Errorf("a copy of %d MB needs more than the %d MB that are free", inUse>>20, s.Free>>20)
 	}
 	if err := ses.member.srv.Defragment(); err != nil {
 		return err

@@ -1,4 +1,4 @@
-package etcd
+package sound
 
 import (
 	"bytes"
@@ -16,18 +16,21 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// MaxRequest is the size of a request that etcd takes at most, in bytes.
+const MaxRequest = 1536 * 1024
+
 // How large a key and a value of the database are at most: a revision with a mark, and a request with what goes around it.
 const (
 	mostKey   = 4096 // of a lease's or a member's record; a revision's is much shorter
-	mostValue = 2 * maxRequest
+	mostValue = 2 * MaxRequest
 )
 
 // lockedIn is how long another process may hold the database, as one that is just ending does.
 const lockedIn = 3 * time.Second
 
-// sound looks through the structure of the database (go.etcd.io/bbolt's, which is that of its documentation) before etcd opens
+// Check looks through the structure of the database (go.etcd.io/bbolt's, which is that of its documentation) before etcd opens
 // it. bbolt does so too, in goroutines of its own, where what it finds ends the process with a trace.
-func sound(dir string, log *slog.Logger) (err error) {
+func Check(dir string, log *slog.Logger) (err error) {
 	path := filepath.Join(dir, "member/snap/db")
 	f, err := os.Open(path)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -192,10 +195,10 @@ func (w *walk) elements(id uint64, page, low, high []byte, depth int) error {
 			err = w.page(le.Uint64(e[8:]), k, next, depth+1)
 		case le.Uint32(e) == subBucket:
 			at := int(le.Uint32(e[4:])) + len(k)
-			w.values = string(k) == valueBucket
+			w.values = string(k) == ValueBucket
 			err = w.bucket(id, e[at:][:le.Uint32(e[12:])], depth)
 			w.values = false
-		case w.values && !isRevision(k):
+		case w.values && !IsRevision(k):
 			err = fmt.Errorf("page %d has a record whose key is no revision", id)
 		case le.Uint32(e) != 0:
 			err = fmt.Errorf("page %d has an element of kind %d", id, le.Uint32(e))
@@ -207,10 +210,11 @@ func (w *walk) elements(id uint64, page, low, high []byte, depth int) error {
 	return nil
 }
 
-const valueBucket = "key"
+// ValueBucket is the bucket that holds what was written, by revision.
+const ValueBucket = "key"
 
-// isRevision says whether a key is a revision as etcd writes it: two numbers with a mark between, and one behind a deletion.
-func isRevision(k []byte) bool {
+// IsRevision says whether a key is a revision as etcd writes it: two numbers with a mark between, and one behind a deletion.
+func IsRevision(k []byte) bool {
 	return (len(k) == 17 || len(k) == 18 && k[17] == 't') && k[8] == '_'
 }
 

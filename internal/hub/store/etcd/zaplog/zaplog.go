@@ -1,4 +1,4 @@
-package etcd
+package zaplog
 
 import (
 	"context"
@@ -8,13 +8,13 @@ import (
 	"go.uber.org/zap/zapcore"
 )
 
-// zapLogger lets etcd log into log: what it calls info is our debug, since it tells the steps of its start; errors and
+// New lets etcd log into log: what it calls info is our debug, since it tells the steps of its start; errors and
 // warnings stay what they are.
-func zapLogger(log *slog.Logger) *zap.Logger { return zap.New(core{log}) }
+func New(log *slog.Logger) *zap.Logger { return zap.New(core{log}) }
 
-// memberLogger is zapLogger for a member, which f ends instead of the process.
-func memberLogger(log *slog.Logger, f *fate) *zap.Logger {
-	return zap.New(core{log}, zap.WithFatalHook(f), zap.WithPanicHook(f))
+// Ending is New for who ends the process by what it logs: end is called instead.
+func Ending(log *slog.Logger, end zapcore.CheckWriteHook) *zap.Logger {
+	return zap.New(core{log}, zap.WithFatalHook(end), zap.WithPanicHook(end))
 }
 
 type core struct{ log *slog.Logger }

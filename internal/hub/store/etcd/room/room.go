@@ -1,4 +1,4 @@
-package etcd
+package room
 
 import (
 	"errors"
@@ -14,13 +14,14 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// room watches over the disk that the member is on. etcd cannot go on when a write finds no space, so values are refused
+// Room watches over the disk that the member is on. etcd cannot go on when a write finds no space, so values are refused
 // before that: at a floor, below which there is still enough for deletions, for the next file of the log and for what has been
 // acknowledged to reach the database. Other programs do not know of the floor. For when they fill the disk there is a reserve,
 // files that take room and are removed in that case.
-type room struct {
-	dir string // of the files of the reserve
-	log *slog.Logger
+type Room struct {
+	dir     string // of the files of the reserve
+	segment int64  // of the log, in bytes
+	log     *slog.Logger
 
 	// calm is until when, in Unix nanoseconds, the disk needs no look because there was plenty at the last one.
 	calm atomic.Int64
@@ -47,44 +48,50 @@ const (
 	probeSize    = 1 << 20
 )
 
-func newRoom(dir string, log *slog.Logger) *room {
-	r := &room{dir: filepath.Join(dir, "reserve"), log: log}
+// New watches over the disk of dir, and makes the reserve there when it can. segment is how many bytes the next file of the log takes.
+func New(dir string, segment int64, log *slog.Logger) *Room {
+	r := &Room{dir: filepath.Join(dir, "reserve"), segment: segment, log: log}
 	if entries, err := os.ReadDir(r.dir); err == nil && len(entries) == reserveFiles {
 		r.mu.held = true
 	}
-	s, err := r.look()
+	s, err := r.Look()
 	switch {
 	case err != nil:
 	case r.short(s) != nil:
 		r.release() // a start needs some
-	case !r.mu.held && s.free > 2*s.floor()+s.reserve():
+	case !r.mu.held && s.Free > 2*s.floor()+s.reserve():
 		r.hold(s)
 	}
 	return r
 }
 
-// space is what there is of a file system.
-type space struct {
-	total, free int64
-	inodes      int64 // free ones; negative when there is no such number
-	readOnly    bool
+// Space is what there is of a file system.
+type Space struct {
+	Free     int64 // bytes
+	total    int64
+	inodes   int64 // free ones; negative when there is no such number
+	readOnly bool
 }
 
 // reserve and floor are sizes that small file systems have as well.
-func (s space) reserve() int64 { return min(mostReserve, s.total/reserveShare) }
-func (s space) floor() int64   { return s.reserve() }
+func (s Space) reserve() int64 { return min(mostReserve, s.total/reserveShare) }
+func (s Space) floor() int64   { return s.reserve() }
 
-func (r *room) look() (space, error) {
+// Fits reports whether so many bytes leave what must stay free.
+func (s Space) Fits(bytes int64) bool { return s.Free >= bytes+s.floor() }
+
+// Look asks the file system.
+func (r *Room) Look() (Space, error) {
 	var st unix.Statfs_t
 	if err := unix.Statfs(filepath.Dir(r.dir), &st); err != nil {
-		return space{}, fmt.Errorf("look at the disk: %w", err)
+		return Space{}, fmt.Errorf("look at the disk: %w", err)
 	}
-	s := space{
-		total: int64(st.Blocks) * st.Bsize, free: int64(st.Bavail) * st.Bsize,
+	s := Space{
+		total: int64(st.Blocks) * st.Bsize, Free: int64(st.Bavail) * st.Bsize,
 		inodes: int64(st.Ffree), readOnly: st.Flags&unix.ST_RDONLY != 0,
 	}
 	if os.Geteuid() == 0 {
-		s.free = int64(st.Bfree) * st.Bsize // what is kept for root is for us
+		s.Free = int64(st.Bfree) * st.Bsize // what is kept for root is for us
 	}
 	if st.Files == 0 {
 		s.inodes = -1
@@ -92,13 +99,13 @@ func (r *room) look() (space, error) {
 	return s, nil
 }
 
-// admit says why nothing can be written, or no values.
-func (r *room) admit(values bool) error {
+// Admit says why nothing can be written, or no values.
+func (r *Room) Admit(values bool) error {
 	now := time.Now()
 	if now.UnixNano() < r.calm.Load() {
 		return nil
 	}
-	s, err := r.look()
+	s, err := r.Look()
 	if err != nil {
 		return nil // the write itself will tell
 	}
@@ -112,16 +119,16 @@ func (r *room) admit(values bool) error {
 		if r.mu.full = why != nil; r.mu.full {
 			r.log.Error("the disk is full: values are refused, deletions and reads go on", "reason", why)
 		} else {
-			r.log.Warn("the disk has room again", "free_bytes", s.free)
+			r.log.Warn("the disk has room again", "free_bytes", s.Free)
 		}
 	}
 	switch {
-	case why == nil && !r.mu.held && s.free > 2*s.floor()+s.reserve():
+	case why == nil && !r.mu.held && s.Free > 2*s.floor()+s.reserve():
 		r.hold(s)
 	case why != nil:
 		r.release()
 	}
-	if why == nil && r.mu.held && s.free > s.floor()+plenty && (s.inodes < 0 || s.inodes > plentyInodes) {
+	if why == nil && r.mu.held && s.Free > s.floor()+plenty && (s.inodes < 0 || s.inodes > plentyInodes) {
 		r.calm.Store(now.Add(calmFor).UnixNano())
 	}
 	if values {
@@ -132,8 +139,8 @@ func (r *room) admit(values bool) error {
 }
 
 // short says what there is too little of. The reserve counts as free, so that to remove it does not look like room.
-func (r *room) short(s space) error {
-	free, need := s.free, s.floor()
+func (r *Room) short(s Space) error {
+	free, need := s.Free, s.floor()
 	if !r.mu.held {
 		need += s.reserve()
 	}
@@ -150,7 +157,7 @@ func (r *room) short(s space) error {
 }
 
 // hold makes the reserve, where the file system can.
-func (r *room) hold(s space) {
+func (r *Room) hold(s Space) {
 	if os.MkdirAll(r.dir, 0o700) != nil {
 		return
 	}
@@ -168,42 +175,42 @@ func (r *room) hold(s space) {
 	r.mu.held = true
 }
 
-// leave takes what room there is for the reserve when the member is closed: the next start will need it, and until then others
+// Leave takes what room there is for the reserve when the member is closed: the next start will need it, and until then others
 // may take the rest.
-func (r *room) leave() {
+func (r *Room) Leave() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if s, err := r.look(); err == nil && !r.mu.held && s.free >= s.reserve() {
+	if s, err := r.Look(); err == nil && !r.mu.held && s.Free >= s.reserve() {
 		r.hold(s)
 	}
 }
 
 // release removes the reserve.
-func (r *room) release() {
+func (r *Room) release() {
 	for i := range reserveFiles {
 		_ = os.Remove(filepath.Join(r.dir, strconv.Itoa(i)))
 	}
 	r.mu.held = false
 }
 
-// yield is release for those who do not hold the lock.
-func (r *room) yield() {
+// Yield is release for those who do not hold the lock.
+func (r *Room) Yield() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.release()
 }
 
-// probe finds out whether the disk takes a write.
-func (r *room) probe() error {
-	s, err := r.look()
+// Probe finds out whether the disk takes a write.
+func (r *Room) Probe() error {
+	s, err := r.Look()
 	if err != nil {
 		return err
 	}
 	if s.readOnly {
 		return errors.New("the disk is read-only")
 	}
-	if s.free < min(walSegment+walSegment/2, s.floor()+s.reserve()/2) {
-		return fmt.Errorf("no space left on device: %d MB are free where %s is", s.free>>20, filepath.Dir(r.dir))
+	if s.Free < min(r.segment+r.segment/2, s.floor()+s.reserve()/2) {
+		return fmt.Errorf("no space left on device: %d MB are free where %s is", s.Free>>20, filepath.Dir(r.dir))
 	}
 	path := filepath.Join(filepath.Dir(r.dir), "probe")
 	f, err := os.OpenFile(path, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)

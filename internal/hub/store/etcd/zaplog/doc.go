@@ -1,0 +1,2 @@
+// Package zaplog has etcd log into our logger.
+package zaplog
