@@ -16,7 +16,7 @@ import (
 	"sampan.dev/internal/client/remote"
 	"sampan.dev/internal/component"
 	"sampan.dev/internal/component/flag"
-	"sampan.dev/internal/node/kubelet"
+	"sampan.dev/internal/node/credential"
 	"sampan.dev/internal/pki"
 
 	"k8s.io/client-go/rest"
@@ -42,7 +42,7 @@ func (c *Config) identify(ctx context.Context, name string, log *slog.Logger) (*
 		return &identity{}, nil
 	}
 	var door client.Interface
-	cred := kubelet.ClientCredential(c.RootDir, name, func() client.Interface { return door }, log.With("component", "credential"))
+	cred := credential.Client(c.RootDir, name, func() client.Interface { return door }, log.With("component", "credential"))
 	cred.File = filepath.Join(c.CertDir, "kubelet-client-current.pem")
 	if _, err := os.Stat(c.Kubeconfig); errors.Is(err, fs.ErrNotExist) && c.BootstrapKubeconfig != "" {
 		if err := c.bootstrap(ctx, cred, &door); err != nil {
@@ -68,7 +68,7 @@ func (c *Config) identify(ctx context.Context, name string, log *slog.Logger) (*
 }
 
 // bootstrap asks for the node's certificate with the credentials to begin with and writes the kubeconfig.
-func (c *Config) bootstrap(ctx context.Context, cred *kubelet.Credential, door *client.Interface) error {
+func (c *Config) bootstrap(ctx context.Context, cred *credential.Credential, door *client.Interface) error {
 	begin := component.Contact{Kubeconfig: c.BootstrapKubeconfig}
 	rc, err := begin.Config("kubelet")
 	if err != nil {
@@ -95,7 +95,7 @@ func (c *Config) bootstrap(ctx context.Context, cred *kubelet.Credential, door *
 }
 
 // following is rc with a client certificate that may be replaced while it is in use.
-func following(rc *rest.Config, cred *kubelet.Credential) (*rest.Config, error) {
+func following(rc *rest.Config, cred *credential.Credential) (*rest.Config, error) {
 	conf, err := rest.TLSConfigFor(rest.AnonymousClientConfig(rc))
 	if err != nil {
 		return nil, err
@@ -120,7 +120,7 @@ func (c *Config) serving(name string, ips func() []net.IP, who *identity, log *s
 		}
 		return pair.GetCertificate, nil
 	case c.BootstrapServing && who.door != nil:
-		cred := kubelet.ServingCredential(c.RootDir, name, name, ips, func() client.Interface { return who.door }, log.With("component", "credential"))
+		cred := credential.Serving(c.RootDir, name, name, ips, func() client.Interface { return who.door }, log.With("component", "credential"))
 		cred.File = filepath.Join(c.CertDir, "kubelet-server-current.pem")
 		cred.Load()
 		who.run = append(who.run, cred.Run)

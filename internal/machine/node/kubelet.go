@@ -17,6 +17,7 @@ import (
 	"sampan.dev/internal/config"
 	"sampan.dev/internal/daemon"
 	"sampan.dev/internal/machine"
+	"sampan.dev/internal/node/credential"
 	"sampan.dev/internal/node/kubelet"
 	"sampan.dev/internal/node/runtime"
 	"sampan.dev/internal/node/serve"
@@ -33,7 +34,7 @@ func (m *Machine) startKubelet(g *daemon.Group, s *Seat, name string, services *
 	if err := os.MkdirAll(m.paths.StaticPods, 0o700); err != nil {
 		return err
 	}
-	serving := kubelet.ServingCredential(m.paths.KubeletRoot, name, name, func() []net.IP { return machine.NodeAddresses(m.cfg) }, func() client.Interface { return s.Door }, cfg.Log)
+	serving := credential.Serving(m.paths.KubeletRoot, name, name, func() []net.IP { return machine.NodeAddresses(m.cfg) }, func() client.Interface { return s.Door }, cfg.Log)
 	roots := x509.NewCertPool()
 	roots.AppendCertsFromPEM(s.Authority)
 	serving.Former = roots
@@ -49,7 +50,7 @@ func (m *Machine) startKubelet(g *daemon.Group, s *Seat, name string, services *
 }
 
 // runKubelet makes a kubelet with its server and runs them until ctx ends or one fails, which ends the other.
-func (m *Machine) runKubelet(ctx context.Context, cfg kubelet.Config, s *Seat, serving *kubelet.Credential, roots *x509.CertPool) error {
+func (m *Machine) runKubelet(ctx context.Context, cfg kubelet.Config, s *Seat, serving *credential.Credential, roots *x509.CertPool) error {
 	cri, err := runtime.Dial(m.runtime, m.log.With("component", "runtime"))
 	if err != nil {
 		return err

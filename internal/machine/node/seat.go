@@ -19,7 +19,7 @@ import (
 	"sampan.dev/internal/component/flag"
 	"sampan.dev/internal/config"
 	"sampan.dev/internal/daemon"
-	"sampan.dev/internal/node/kubelet"
+	"sampan.dev/internal/node/credential"
 	"sampan.dev/internal/pki"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -43,7 +43,7 @@ func RemoteSeat(g *daemon.Group, cfg config.Config, paths config.Paths, authorit
 		return nil, fmt.Errorf("%s holds no certificate", filepath.Join(paths.PKI, "ca.crt"))
 	}
 	var door client.Interface
-	cred := kubelet.ClientCredential(paths.KubeletRoot, name, func() client.Interface { return door }, log.With("component", "credential"))
+	cred := credential.Client(paths.KubeletRoot, name, func() client.Interface { return door }, log.With("component", "credential"))
 	joined := cred.Load()
 	if !joined && token == "" {
 		return nil, flag.Usage{Err: errors.New("this node has not joined yet: --token is needed")}

@@ -1,10 +1,12 @@
-package kubelet
+package credential
 
 import (
+	"context"
 	"crypto/x509"
 	"encoding/pem"
 	"log/slog"
 	"net"
+	"net/netip"
 	"os"
 	"sync/atomic"
 	"testing"
@@ -12,15 +14,44 @@ import (
 	"time"
 
 	"sampan.dev/internal/api"
+	"sampan.dev/internal/api/all"
 	"sampan.dev/internal/client"
 	"sampan.dev/internal/client/cache"
 	"sampan.dev/internal/hub"
+	"sampan.dev/internal/hub/store/memory"
 	"sampan.dev/internal/pki"
 
 	certv1 "k8s.io/api/certificates/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
+
+// newHub runs a hub in memory until the test ends.
+func newHub(t *testing.T) *hub.Hub {
+	t.Helper()
+	key, err := pki.NewAuthority("sa")
+	if err != nil {
+		t.Fatal(err)
+	}
+	h, err := hub.New(hub.Config{
+		Kinds: all.Kinds(), Store: memory.New(), Log: slog.New(slog.DiscardHandler), Bootstrap: true,
+		ServiceCIDR: netip.MustParsePrefix("10.96.0.0/16"), Advertise: netip.MustParseAddrPort("192.0.2.1:6443"),
+		IssuerURL: "https://kubernetes.default.svc.cluster.local", SigningKey: key.Key,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- h.Run(ctx) }()
+	t.Cleanup(func() { cancel(); <-done })
+	select {
+	case <-h.Ready():
+	case err := <-done:
+		t.Fatal(err)
+	}
+	return h
+}
 
 // sign approves and signs every request, as the control plane would; deny refuses them.
 func sign(t *testing.T, h *hub.Hub, ca *pki.Authority, life time.Duration, deny bool) {
@@ -80,7 +111,7 @@ func TestCredentialIsIssuedAndRenewed(t *testing.T) {
 		sign(t, h, ca, 10*time.Hour, false)
 		door := func() client.Interface { return h.Door(api.Node("n1"), "kubelet") }
 		log := slog.New(slog.DiscardHandler)
-		c := ServingCredential(dir, "n1", "n1", func() []net.IP { return []net.IP{net.IPv4(192, 0, 2, 7)} }, door, log)
+		c := Serving(dir, "n1", "n1", func() []net.IP { return []net.IP{net.IPv4(192, 0, 2, 7)} }, door, log)
 		if c.Load() {
 			t.Error("loaded what is not there")
 		}
@@ -96,7 +127,7 @@ func TestCredentialIsIssuedAndRenewed(t *testing.T) {
 		if info, err := os.Stat(c.File); err != nil || info.Mode() != 0o600 {
 			t.Error(info.Mode(), err)
 		}
-		again := ServingCredential(dir, "n1", "n1", nil, door, log)
+		again := Serving(dir, "n1", "n1", nil, door, log)
 		if !again.Load() || !again.Certificate().Leaf.Equal(first.Leaf) {
 			t.Error("a restart forgets the certificate")
 		}
@@ -123,7 +154,7 @@ func TestCredentialFollowsAddresses(t *testing.T) {
 		sign(t, h, ca, 10*time.Hour, false)
 		var ip atomic.Value
 		ip.Store("192.0.2.7")
-		c := ServingCredential(dir, "n1", "n1", func() []net.IP { return []net.IP{net.ParseIP(ip.Load().(string))} },
+		c := Serving(dir, "n1", "n1", func() []net.IP { return []net.IP{net.ParseIP(ip.Load().(string))} },
 			func() client.Interface { return h.Door(api.Node("n1"), "kubelet") }, slog.New(slog.DiscardHandler))
 		go c.Run(t.Context())
 		time.Sleep(time.Second)
@@ -147,7 +178,7 @@ func TestCredentialIsDenied(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newHub(t)
 		sign(t, h, nil, time.Hour, true)
-		c := ClientCredential(dir, "n1", func() client.Interface { return h.Door(api.Node("n1"), "kubelet") }, slog.New(slog.DiscardHandler))
+		c := Client(dir, "n1", func() client.Interface { return h.Door(api.Node("n1"), "kubelet") }, slog.New(slog.DiscardHandler))
 		err := c.Obtain(t.Context())
 		if err == nil || c.Certificate() != nil {
 			t.Fatal("a denied certificate came")
@@ -177,7 +208,7 @@ func TestServingCredentialDoesWithoutAddresses(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		c := ServingCredential(dir, "n1", "n1", func() []net.IP { return []net.IP{net.IPv4(192, 0, 2, 7)} }, func() client.Interface { return h.Door(api.Node("n1"), "kubelet") }, slog.New(slog.DiscardHandler))
+		c := Serving(dir, "n1", "n1", func() []net.IP { return []net.IP{net.IPv4(192, 0, 2, 7)} }, func() client.Interface { return h.Door(api.Node("n1"), "kubelet") }, slog.New(slog.DiscardHandler))
 		c.Former = former.Pool()
 		c.current.Store(old)
 		go c.Run(t.Context())
@@ -201,7 +232,7 @@ func TestServingCredentialDoesWithoutAddresses(t *testing.T) {
 		}
 	})
 	// A node that is called by its address has no other name.
-	if c := ServingCredential(dir, "192.0.2.7", "192.0.2.7", nil, nil, nil); len(c.DNSNames) > 0 {
+	if c := Serving(dir, "192.0.2.7", "192.0.2.7", nil, nil, nil); len(c.DNSNames) > 0 {
 		t.Error(c.DNSNames)
 	}
 }
