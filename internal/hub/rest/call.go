@@ -85,3 +85,35 @@ func (c *call) body(validation string) (runtime.Object, error) {
 	}
 	return wire.Decode(data, f, fresh, gvk, validation, c.req.Warn)
 }
+
+func (c *call) get() error {
+	var opts metav1.GetOptions
+	if err := c.options(&opts); err != nil {
+		return err
+	}
+	res, err := c.s.cfg.Verbs.Get(c.r.Context(), c.req, opts)
+	if err != nil {
+		return err
+	}
+	return c.send(http.StatusOK, res)
+}
+
+func (c *call) list() error {
+	var opts metav1.ListOptions
+	if err := c.options(&opts); err != nil {
+		return err
+	}
+	l, err := c.s.cfg.Verbs.List(c.r.Context(), c.req, opts)
+	if err != nil {
+		return err
+	}
+	return c.sendList(l)
+}
+
+func (c *call) sendList(l *verb.Listing) error {
+	if err := c.x.holdAnswer(c.s, c.r, l.Size(), c.out.Whole()); err != nil {
+		return err
+	}
+	meta := metav1.ListMeta{ResourceVersion: l.ResourceVersion, Continue: l.Continue, RemainingItemCount: l.Remaining}
+	return c.out.WriteList(c.w, c.r, c.req.Kind, meta, len(l.Items), func(i int) wire.Item { return &l.Items[i] })
+}

@@ -1,6 +1,10 @@
 package rest
 
 import (
+	"bufio"
+	"errors"
+	"net"
+	"net/http"
 	"strings"
 	"time"
 
@@ -58,4 +62,88 @@ func (x *exchange) stream() *api.Connect {
 		return nil
 	}
 	return x.sub.Connect
+}
+
+// serves reports whether there is what a request asks for.
+func (x *exchange) serves() bool { return x.kind != nil && x.placed() && x.routed() }
+
+// placed reports whether the path has the resource where it belongs: in a namespace or not, below another resource or not.
+func (x *exchange) placed() bool {
+	rt, k := &x.route, x.kind
+	if rt.Subresource != "" && rt.Rest != "" && (x.stream() == nil || !x.stream().Paths) {
+		return false
+	}
+	if x.names.Answers(rt.Subresource, rt.Verb) == catalog.NoSubresource {
+		return false
+	}
+	if k.Namespaced {
+		return rt.Namespace != "" || !rt.NameInPath
+	}
+	return rt.Namespace == "" || k.OwnNamespace
+}
+
+// routed reports whether the method is served at this path.
+func (x *exchange) routed() bool {
+	rt, k := &x.route, x.kind
+	if x.names.Answers(rt.Subresource, rt.Verb) != catalog.Served {
+		return false
+	}
+	if rt.Subresource != "" {
+		return rt.NameInPath
+	}
+	if k.Namespaced && rt.Namespace == "" && rt.Verb != "list" && rt.Verb != "watch" {
+		return false
+	}
+	return rt.Verb == "list" || rt.Verb == "watch" || (rt.Verb == "create" || rt.Verb == "deletecollection") != rt.NameInPath
+}
+
+// recorder remembers the status of an answer. Unwrap lets http.ResponseController and hijackers through.
+type recorder struct {
+	http.ResponseWriter
+	code  int
+	bytes int64
+}
+
+func (w *recorder) Unwrap() http.ResponseWriter { return w.ResponseWriter }
+
+func (w *recorder) WriteHeader(code int) {
+	if w.code == 0 || w.code == http.StatusContinue {
+		w.code = code
+	}
+	w.ResponseWriter.WriteHeader(code)
+}
+
+func (w *recorder) Write(p []byte) (int, error) {
+	if w.code == 0 {
+		w.code = http.StatusOK
+	}
+	n, err := w.ResponseWriter.Write(p)
+	w.bytes += int64(n)
+	return n, err
+}
+
+// Flush is for streams that look for http.Flusher.
+func (w *recorder) Flush() {
+	if f, ok := w.ResponseWriter.(http.Flusher); ok {
+		f.Flush()
+	}
+}
+
+func (w *recorder) status() int {
+	if w.code == 0 {
+		return http.StatusOK
+	}
+	return w.code
+}
+
+// Hijack is for streams that take over the connection (HTTP/1.1 upgrades).
+func (w *recorder) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	hj, ok := w.ResponseWriter.(http.Hijacker)
+	if !ok {
+		return nil, nil, errors.New("the connection cannot be taken over")
+	}
+	if w.code == 0 {
+		w.code = http.StatusSwitchingProtocols
+	}
+	return hj.Hijack()
 }
