@@ -10,14 +10,17 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 )
 
-// Handler is told of changes, in order, on the informer's goroutine; it must not block. The view may be ahead of what it is
-// told, for changes that come together are taken in together. Nil functions are skipped. A handler added late first gets every object as an Add (on the informer's goroutine too). An object that was deleted and
-// made anew under the same name, unseen, comes as a Delete and an Add.
+// Handler is notified of changes to the objects of an informer.
+//
+// The informer's goroutine calls it, in the order of the changes, so it must not block. Nil functions are skipped.
+// When several changes arrive together the view takes all of them in first, and is then ahead of the notifications.
+// A handler that is added to a running informer first gets an Add for every object there is. An object that was deleted and
+// made again under the same name between two looks of the informer comes as a Delete and an Add, never as an Update.
 type Handler[T api.Object] struct {
 	Add    func(obj T)
 	Update func(old, obj T)
 	Delete func(obj T) // the last state known
-	Told   func()      // once, when the handler has been told of all there was; before the first list that is nothing
+	Told   func()      // handler sync: called once, after the Adds of all objects that the view had when the handler was added
 }
 
 // IndexFunc names the values that an object is found under.

@@ -10,10 +10,12 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 )
 
-// memo remembers the managed fields of objects that were created lately. Which fields a create comes to own follows from
-// the shape of the object alone, and what makes many objects (a ReplicaSet, a Job, a recorder of events, a load test) makes
-// them of one shape: of ten thousand such pods the fields are reckoned once. That is a third of the cost of a create, and
-// the entries share their bytes.
+// memo is a cache of the managed fields of created objects, by manager and shape of the object: which fields it sets, not
+// to what.
+//
+// Computing them is a third of the cost of a create. They depend on manager and shape alone, and one owner (a ReplicaSet, a
+// Job, an event recorder) makes objects of one shape; so they are computed for the first and copied for the others, with
+// the time of the create. The copies share their bytes.
 type memo struct {
 	mu struct {
 		sync.Mutex

@@ -26,8 +26,11 @@ const (
 	joinAfter = IdleFlush / 3
 )
 
-// The mark is where the next run begins. It is raised by step in good time: when three quarters of a step are left; while
-// less than half a step is left, writes wait. Expiries do not wait, and so there may be half a step of them.
+// The mark is a revision, kept in the store behind, that is higher than any used so far: a process that starts after a crash
+// counts on from it, so that no revision is used twice.
+//
+// It is raised by step (revisions) when less than three quarters of a step are left below it. While less than half a step is
+// left, writes wait for it. Expiries of keys cannot wait; the other half is theirs.
 const (
 	markKey = "/sampan/relaxed/revision"
 	step    = 1 << 20
@@ -58,7 +61,11 @@ type Config struct {
 	Log     *slog.Logger
 }
 
-// Store implements store.Store.
+// Store implements store.Store by write-behind: image answers every read and takes every write; what must last goes to
+// cfg.Back later, in batches.
+//
+// Invariant: a change that cfg.Back does not have is in waiting, in flying or in resting. Revisions stay below mark. One
+// goroutine (run, ended by stop) writes batches; callers add to them under mu.
 type Store struct {
 	cfg   Config
 	log   *slog.Logger
