@@ -20,7 +20,7 @@ type Handler[T api.Object] struct {
 	Add    func(obj T)
 	Update func(old, obj T)
 	Delete func(obj T) // the last state known
-	Told   func()      // handler sync: called once, after the Adds of all objects that the view had when the handler was added
+	Told   func()      // handler sync: called once, after the Adds of all objects there were; of a handler added before the first list there are none
 }
 
 // IndexFunc names the values that an object is found under.

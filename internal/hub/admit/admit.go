@@ -19,7 +19,10 @@ const (
 	Connect Operation = "CONNECT"
 )
 
-// Attributes is one request under admission.
+// Attributes describes the request that admission plugins change, and then accept or refuse.
+//
+// It belongs to the goroutine that serves the request. Object is the request's own and may be changed by mutators until
+// validation begins; Old is the stored object that all readers share and is changed by nobody.
 type Attributes struct {
 	Kind        *api.Kind
 	Subresource string

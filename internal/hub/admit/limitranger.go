@@ -23,7 +23,7 @@ import (
 //
 // It reads the LimitRanges from the hub's cache of them, which has no copy and no goroutine here. Where the cache has none, one may
 // have been stored so lately that the cache does not have it yet: then the newest state is asked for, once in freshFor for each
-// namespace.
+// namespace. mu guards the times of those look-ups, and is not held during one.
 type limitRanger struct {
 	look lookup
 	mu   struct {

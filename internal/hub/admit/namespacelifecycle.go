@@ -13,8 +13,10 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// namespaceLifecycle keeps objects out of namespaces that are not there or are going, and the system's namespaces from
-// being deleted.
+// namespaceLifecycle refuses objects in namespaces that do not exist or are being deleted, and refuses to delete the system's
+// namespaces.
+//
+// mu guards the map alone, and is not held while a namespace is looked up.
 type namespaceLifecycle struct {
 	look lookup
 	mu   struct {

@@ -11,7 +11,10 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation/field"
 )
 
-// operation is one Assign, with the tables' lock held: what it took, and what is to be freed once the write is stored.
+// operation is one call of Assign. It belongs to its caller, which holds Services.mu while it runs.
+//
+// ips and ports are what it has taken, to be given back if the write fails; dropIPs and dropPorts are what the service does
+// not need any more, to be freed once the write is stored.
 type operation struct {
 	s     *Services
 	svc   *corev1.Service

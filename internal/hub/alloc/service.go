@@ -26,7 +26,12 @@ type Config struct {
 	Informers           *cache.Set     // over the hub's own door; nil for an allocator that starts empty
 }
 
-// Services is the hook of the services resource.
+// Services allocates the cluster IPs and node ports of services. It is the verb.Hook of the services resource, called between
+// prepare and validation of a write.
+//
+// mu guards both tables; a write holds it while it takes all that it needs, and again for a moment when the write has been stored or
+// has failed. Invariant: each address and port has one owner, the service's UID. What is taken for a write that fails is
+// given back, and what a service no longer needs is freed only after the write that says so is stored.
 type Services struct {
 	synced <-chan struct{}
 	mu     struct {

@@ -12,7 +12,7 @@ import (
 	"sampan.dev/internal/api"
 )
 
-// Config says whom to believe.
+// Config says which credentials the hub accepts. It does not change after New.
 type Config struct {
 	ClientCA func() *x509.CertPool // nil: no client certificates
 

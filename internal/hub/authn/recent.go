@@ -2,7 +2,10 @@ package authn
 
 import "sync"
 
-// recent is a bounded map in two generations: when the young one is full the old one is dropped. What is used stays.
+// recent is a cache of at most size values, in two generations of half as many.
+//
+// New and used values are in the young generation. When it is full it becomes the old one, and what was in the old one and has
+// not been used since is forgotten. Any goroutine may use it: mu guards both maps and is held for a look-up only.
 type recent[K comparable, V any] struct {
 	size int
 	mu   struct {

@@ -6,7 +6,10 @@ import (
 	"sampan.dev/internal/api"
 )
 
-// Attributes is one question. Path is set only when Resource is empty.
+// Attributes describes the request that an authorizer decides on: whether User may Verb this resource, or this Path.
+//
+// Path is set only when Resource is empty. Names are as in the URL (plural resource, lower-case verb); Namespace is empty for
+// what has none and for all namespaces. The caller owns it; authorizers do not change or keep it.
 type Attributes struct {
 	User        api.User
 	Verb        string // get list watch create update patch delete deletecollection impersonate …; for paths the lower-case HTTP method

@@ -9,8 +9,10 @@ import (
 // vertex is an object that pods name: resource is the plural name ("secrets"), which is unique among the kinds here.
 type vertex struct{ resource, namespace, name string }
 
-// graph knows on which nodes there are pods that name an object. Counts rather than sets of pods are enough, because what a
-// pod names is computed again from its last state when it goes.
+// graph counts, for each object and node, the references from pods of the node to the object.
+//
+// The pod informer's handler is its only writer. Counts are enough, and no sets of pods are needed: when a pod changes or goes, the
+// references of its last state are computed again and subtracted. No count is below zero, and none that is zero is kept.
 type graph struct {
 	mu struct {
 		sync.RWMutex

@@ -17,7 +17,12 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 )
 
-// RBAC answers from roles and bindings. What it holds is shared with the informers and frozen.
+// RBAC is the authorizer of roles and bindings: it allows what a role that is bound to the user grants, and has no opinion
+// otherwise.
+//
+// Its maps are an index of the informers' objects, which they share and never change. The informers' handlers are the only
+// writers and take mu to write; requests take it to read. Until an informer has synced, what it
+// has not shown yet grants nothing.
 type RBAC struct {
 	mu struct {
 		sync.RWMutex

@@ -9,7 +9,12 @@ import (
 // Patience is how long a request waits for bytes before it is refused: others finish within moments, or not soon.
 const Patience = time.Second
 
-// Budget is a number of bytes that requests hold together. Who came first is served first.
+// Budget limits the bytes of memory that requests hold together. It is a semaphore of bytes, first come, first served: a small
+// request does not overtake a large one that waits.
+//
+// Any goroutine may use it. mu is held for the arithmetic only, never while somebody waits. Invariant: held is the sum of
+// what was taken and not given back; as long as the limit does not fall it is at most the limit. A waiter's ready is closed,
+// under mu, by whoever has taken its bytes for it and removed it from waiting.
 type Budget struct {
 	limit   func() int64 // how many may be held now
 	relieve func()       // is called when it refuses what would not fit if nothing were held; may be nil

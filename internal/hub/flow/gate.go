@@ -33,7 +33,11 @@ const (
 	vitalShare = 20
 )
 
-// Gate counts requests under way. The zero value lets everything pass.
+// Gate limits the requests that are under way at a time, those that read and those that write apart. The zero value has no
+// limits.
+//
+// Requests are counted by atomic adds. Only vital ones that come beyond the limit take mu, which guards their number and their
+// number by user: vital is the sum of by, at most vitalRoom, and each of by is from 1 to vitalShare.
 type Gate struct {
 	Reads, Writes Pool
 	Long          atomic.Int64 // those that may take as long as they like, which no limit is for

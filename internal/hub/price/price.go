@@ -27,7 +27,8 @@ const (
 	highestExponent = 308
 )
 
-// price is what has been found so far.
+// price adds up what a body would cost to decode: the number of its fields and elements, and the bytes they would take as
+// Go values. err is the first reason to refuse it.
 type price struct {
 	fields  int
 	decoded int64

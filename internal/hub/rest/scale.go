@@ -7,7 +7,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// scales has the columns of scale subresources, whosesoever they are.
+// scales describes how a Scale is printed as a table. The scale subresources of all kinds share it, because each answers with
+// an autoscaling/v1 Scale.
 var scales = &api.Kind{
 	Group: "autoscaling", Version: "v1", Kind: "Scale",
 	Columns: []metav1.TableColumnDefinition{
