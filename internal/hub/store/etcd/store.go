@@ -102,10 +102,28 @@ func (s *Store) Get(ctx context.Context, key string) (store.KV, int64, error) {
 	if s.keeper != nil && kv.Err == nil {
 		kv.Err = s.keeper.sums.missing(key) // what is there is older than what was acknowledged
 		if kv.Err == nil && kv.Unchecked {
-			kv.Err = s.keeper.sums.current(key, kv.Revision, r.Header.Revision)
+			if kv.Err = s.keeper.sums.current(key, kv.Revision, r.Header.Revision); kv.Err == nil {
+				kv.Err = s.moved(ctx, key, kv.Revision)
+			}
 		}
 	}
 	return kv, r.Header.Revision, kv.Err
+}
+
+// moved says that the record of key lies about its revision: it is there before that. It is asked of what is not known.
+func (s *Store) moved(ctx context.Context, key string, rev int64) error {
+	if rev <= 1 {
+		return nil
+	}
+	var r *clientv3.GetResponse
+	err := s.read(ctx, "get", key, func(ctx context.Context, ses *session) (err error) {
+		r, err = ses.c.Get(ctx, s.in(key), append(ses.reading(), clientv3.WithRev(rev-1))...)
+		return err
+	})
+	if err == nil && len(r.Kvs) == 1 && r.Kvs[0].ModRevision == rev {
+		return damaged(key, rev, "it is older than it says")
+	}
+	return nil // or its past has been compacted
 }
 
 // List implements store.Store.

@@ -10,7 +10,6 @@ import (
 	"hash/crc64"
 	"io/fs"
 	"log/slog"
-	"math"
 	"os"
 	"slices"
 	"strings"
@@ -35,8 +34,8 @@ type sums struct {
 		sync.RWMutex
 		recs    []sum // by revision
 		until   int64 // newest revision that is known of
-		sure    int64 // newest revision up to which everything that was written is known of
 		base    point // of the log, lately
+		ended   bool  // the last run ended in order, and noted all
 		loose   bool  // something was written of which it is not known what
 		file    *os.File
 		behind  []byte // what the file did not take yet
@@ -147,6 +146,7 @@ func byRevision(a, b sum) int { return cmp.Compare(a.rev, b.rev) }
 // take applies one record of the file.
 func (s *sums) take(kind byte, key string, rev int64, crc uint32) {
 	s.mu.until = max(s.mu.until, rev)
+	s.mu.ended = kind == sumEnd
 	switch kind {
 	case sumPut, sumPutTTL:
 		s.mu.recs = append(s.mu.recs, sum{rev, hashOf(key), crc})
@@ -264,7 +264,7 @@ func (s *sums) check(key string, value []byte, rev int64) (err error, known bool
 	defer s.mu.RUnlock()
 	i, found := slices.BinarySearchFunc(s.mu.recs, rev, func(r sum, rev int64) int { return cmp.Compare(r.rev, rev) })
 	if !found {
-		return s.unknownLocked(key, rev), false
+		return nil, false
 	}
 	for ; i < len(s.mu.recs) && s.mu.recs[i].rev == rev; i++ {
 		if s.mu.recs[i].sum == crc {
@@ -274,38 +274,18 @@ func (s *sums) check(key string, value []byte, rev int64) (err error, known bool
 	return damaged(key, rev, "its checksum is not that of what was written"), true
 }
 
-// unknownLocked says why a revision of key that is not known of cannot be right: everything that was written by then is known of,
-// and the newest of the key is older.
-func (s *sums) unknownLocked(key string, rev int64) error {
-	if rev > s.mu.sure {
-		return nil
-	}
-	if newest := s.newestLocked(key, math.MaxInt64); newest > 0 && newest < rev {
-		return damaged(key, rev, "nothing was written then")
-	}
-	return nil
-}
-
-// newestLocked is the newest revision of key up to until that is known of, 0 when none is. It looks at all.
-func (s *sums) newestLocked(key string, until int64) int64 {
-	hash, newest := hashOf(key), int64(0)
-	for _, r := range s.mu.recs {
-		if r.key == hash && r.rev <= until {
-			newest = r.rev // they are in order
-		}
-	}
-	return newest
-}
-
 // current says why rev, which is not known of, cannot be the newest revision of key in a database that is at revision now.
 func (s *sums) current(key string, rev, now int64) error {
 	if rev > now {
 		return damaged(key, rev, fmt.Sprintf("the database is at %d", now))
 	}
+	hash := hashOf(key)
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	if newest := s.newestLocked(key, now); newest > rev {
-		return damaged(key, rev, fmt.Sprintf("revision %d of it has been acknowledged and is not there", newest))
+	for i := len(s.mu.recs) - 1; i >= 0 && s.mu.recs[i].rev > rev; i-- { // all when much is unknown; what is known is not looked for
+		if r := s.mu.recs[i]; r.key == hash && r.rev <= now {
+			return damaged(key, rev, fmt.Sprintf("revision %d of it has been acknowledged and is not there", r.rev))
+		}
 	}
 	return nil
 }

@@ -33,12 +33,11 @@ func (s *sums) settle(m *member) error {
 			"Restore a snapshot ('sampan etcd restore'); or, to go on with what is there, remove %s",
 			filepath.Dir(s.path), rev, known.rev, at.index-known.index, s.path)
 	}
-	s.mu.sure = s.mu.until
-	if !s.mu.loose && rev > s.mu.until && s.mu.waiting != nil {
+	if !s.mu.loose && (!s.mu.ended || rev > s.mu.until) && s.mu.waiting != nil {
 		s.mu.loose = !s.catchUpLocked(m)
 	}
 	if s.mu.loose || s.mu.waiting == nil {
-		s.mu.loose, s.mu.learn, s.mu.waiting, s.mu.written, s.mu.sure = false, true, nil, 0, 0
+		s.mu.loose, s.mu.learn, s.mu.waiting, s.mu.written = false, true, nil, 0
 	}
 	s.mu.until = max(s.mu.until, rev)
 	flags := os.O_CREATE | os.O_WRONLY | os.O_APPEND
@@ -56,8 +55,12 @@ func (s *sums) settle(m *member) error {
 	return nil
 }
 
-// catchUpLocked looks at what was written after the newest revision that is known of: what was on its way when the last run
-// ended, and what went by itself. It is false when that cannot be told, since it has been compacted.
+// underWay bounds how many writes may have been acknowledged, one after the other, while an earlier one was not noted yet.
+const underWay = 1000
+
+// catchUpLocked looks at what was written and is not known of: what was on its way when the last run ended, and what went by
+// itself. Writers note what they wrote in no order, so that some of it may be older than the newest revision that is known of. It
+// is false when that cannot be told, since it has been compacted.
 func (s *sums) catchUpLocked(m *member) bool {
 	tx := m.srv.Backend().ConcurrentReadTx()
 	tx.RLock()
@@ -65,14 +68,18 @@ func (s *sums) catchUpLocked(m *member) bool {
 	if done, found := mvcc.UnsafeReadScheduledCompact(tx); found && done > s.mu.until {
 		return false
 	}
-	from := mvcc.RevToBytes(mvcc.Revision{Main: s.mu.until + 1}, mvcc.NewRevBytes())
+	from := mvcc.RevToBytes(mvcc.Revision{Main: max(1, s.mu.until-underWay)}, mvcc.NewRevBytes())
 	to := bytes.Repeat([]byte{0xff}, len(from))
 	revs, found := tx.UnsafeRange(schema.Key, from, to, 0)
 	for i, kv := range found {
 		r, ok := recordOf(kv)
-		gone := len(revs[i]) == 18 // a deletion's record says nothing of its revision
-		if ok && (gone || r.rev == mvcc.BytesToRev(revs[i]).Main) {
-			s.settleLocked(string(r.key))
+		gone, rev := len(revs[i]) == 18, mvcc.BytesToRev(revs[i][:17]).Main // a deletion's record says nothing of its revision
+		if !ok || !gone && r.rev != rev {
+			continue
+		}
+		key := string(r.key)
+		if newest := s.mu.waiting[kindOf(key)][key]; rev > max(newest, -newest) {
+			s.settleLocked(key)
 		}
 	}
 	return true
