@@ -25,9 +25,10 @@ func (d *Door) Served(ctx context.Context, after *api.Kinds) (*api.Kinds, error)
 		}
 		select {
 		case <-changed:
-		case <-ctx.Done():
-			return nil, ctx.Err()
 		case <-ended.Done():
+			if err := ctx.Err(); err != nil {
+				return nil, err
+			}
 			return nil, apierrors.NewServiceUnavailable("the hub has ended")
 		}
 	}
