@@ -130,12 +130,15 @@ func (s *Server) gate(ctx context.Context) (*delegate.Gate, error) {
 }
 
 // published reads where the API server publishes its authorities. An API server that cannot be reached is waited for: the
-// programs of a control plane start in any order.
+// programs of a control plane start in any order. One that has just started may not know all roles yet, and refuses: it is asked
+// again for a while.
 func published(ctx context.Context, door client.Interface) (*corev1.ConfigMap, error) {
+	starting := time.Now().Add(10 * time.Second)
 	for wait := 100 * time.Millisecond; ; wait = min(2*wait, 2*time.Second) {
 		m, err := client.Get[*corev1.ConfigMap](ctx, door, client.ConfigMaps, "kube-system", "extension-apiserver-authentication")
 		var answer apierrors.APIStatus
-		if err == nil || errors.As(err, &answer) || ctx.Err() != nil {
+		refused := errors.As(err, &answer) && time.Now().After(starting)
+		if err == nil || refused || ctx.Err() != nil {
 			return m, err
 		}
 		select {
