@@ -66,6 +66,8 @@ var rooms = map[string][]string{
 	"internal/node/podspec":   {"internal/api/pods", "internal/node/probe", "internal/node/cgroup"},  // expansion of variables; shares and quotas
 	"internal/node/podstatus": {"internal/api/pods", "internal/client", "internal/node/podstate"},
 	"internal/node/object":    {"internal/api", "internal/client/...", "internal/node/volume"}, // which objects a pod's volumes show
+	"internal/node/event":     {"internal/api/pods", "internal/client/..."},
+	"internal/node/image":     {"internal/node/event", "internal/node/runtime"},
 	"internal/node/serve":     {"internal/client/...", "internal/stream"},
 	"internal/node/proxy":     {"internal/node/proxy/...", "internal/node/nft", "internal/client/..."}, // nft: one vocabulary of packet filter rules for both
 	"internal/node/network":   {"internal/client/...", "internal/node/nft", "internal/node/firewall"},

@@ -24,7 +24,7 @@ func (w *worker) sync(ctx context.Context, pod *corev1.Pod, obs *runtime.Pod) {
 	if msg := w.k.netReady.Load().(string); msg != "" && !pod.Spec.HostNetwork && len(obs.Sandboxes) == 0 {
 		if !w.network {
 			w.network = true
-			w.k.events.pod(pod, "", corev1.EventTypeWarning, "NetworkNotReady", "network is not ready: %s", msg)
+			w.k.events.Pod(pod, "", corev1.EventTypeWarning, "NetworkNotReady", "network is not ready: %s", msg)
 		}
 		w.again(now.Add(time.Second))
 		w.k.lookRuntime(ctx)
@@ -65,7 +65,7 @@ func (w *worker) prepare(ctx context.Context, pod *corev1.Pod) {
 		return
 	}
 	if err := k.cgroups.Ensure(withPids(cgroupPod(pod), k.cfg.PodPids)); err != nil {
-		k.events.pod(pod, "", corev1.EventTypeWarning, "FailedCreatePodContainer", "unable to ensure pod container exists: %v", err)
+		k.events.Pod(pod, "", corev1.EventTypeWarning, "FailedCreatePodContainer", "unable to ensure pod container exists: %v", err)
 		w.failed()
 		return
 	}
@@ -73,7 +73,7 @@ func (w *worker) prepare(ctx context.Context, pod *corev1.Pod) {
 	uid := string(pod.UID)
 	for _, dir := range []string{k.cfg.podDir(uid), k.cfg.podDir(uid) + "/volumes", k.cfg.podDir(uid) + "/plugins"} {
 		if err := os.MkdirAll(dir, 0o750); err != nil {
-			k.events.pod(pod, "", corev1.EventTypeWarning, "Failed", "error making pod data directories: %v", err)
+			k.events.Pod(pod, "", corev1.EventTypeWarning, "Failed", "error making pod data directories: %v", err)
 			w.failed()
 			return
 		}
@@ -83,7 +83,7 @@ func (w *worker) prepare(ctx context.Context, pod *corev1.Pod) {
 	mounts, err := k.volumes.Mount(ctx, pod)
 	if err != nil {
 		if ctx.Err() == nil {
-			k.events.pod(pod, "", corev1.EventTypeWarning, "FailedMount", "%v", err)
+			k.events.Pod(pod, "", corev1.EventTypeWarning, "FailedMount", "%v", err)
 			w.failed()
 		}
 		return
@@ -95,7 +95,7 @@ func (w *worker) prepare(ctx context.Context, pod *corev1.Pod) {
 func (w *worker) act(ctx context.Context, pod *corev1.Pod, obs *runtime.Pod, a podstate.Actions) {
 	k := w.k
 	if a.CreateSandbox && a.SandboxID != "" {
-		k.events.pod(pod, "", corev1.EventTypeNormal, "SandboxChanged", "Pod sandbox changed, it will be killed and re-created.")
+		k.events.Pod(pod, "", corev1.EventTypeNormal, "SandboxChanged", "Pod sandbox changed, it will be killed and re-created.")
 	}
 	if a.KillPod {
 		if !w.killAll(ctx, pod, obs, nil) {
@@ -164,7 +164,7 @@ func (w *worker) createSandbox(ctx context.Context, pod *corev1.Pod, attempt uin
 	}
 	if err != nil {
 		if ctx.Err() == nil {
-			k.events.pod(pod, "", corev1.EventTypeWarning, "FailedCreatePodSandBox", "Failed to create pod sandbox: %v", err)
+			k.events.Pod(pod, "", corev1.EventTypeWarning, "FailedCreatePodSandBox", "Failed to create pod sandbox: %v", err)
 			w.failed()
 		}
 		return false
@@ -173,7 +173,7 @@ func (w *worker) createSandbox(ctx context.Context, pod *corev1.Pod, attempt uin
 	w.poke() // the sandbox has an address to show, before images are pulled
 	p, err := k.rt.Pod(ctx, w.uid)
 	if err != nil {
-		k.events.pod(pod, "", corev1.EventTypeWarning, "FailedPodSandBoxStatus", "Unable to get pod sandbox status: %v", err)
+		k.events.Pod(pod, "", corev1.EventTypeWarning, "FailedPodSandBoxStatus", "Unable to get pod sandbox status: %v", err)
 		w.failed()
 		return false
 	}
@@ -208,12 +208,8 @@ func (w *worker) startContainer(ctx context.Context, pod *corev1.Pod, c *corev1.
 		}
 		w.crash.Next(c.Name+"\x00"+c.Image, s.FinishedAt, time.Now())
 	}
-	ref, wait := w.ensureImage(ctx, pod, c, sb.cfg)
-	if wait != nil {
-		if ctx.Err() == nil {
-			k.events.pod(pod, c.Name, corev1.EventTypeWarning, "Failed", "Error: %s", wait.Reason)
-			w.failing(c.Name, wait.Reason, wait.Message)
-		}
+	ref, ok := w.image(ctx, pod, c, sb)
+	if !ok {
 		return false
 	}
 	fail := func(reason string, err error, id string) bool {
@@ -225,7 +221,7 @@ func (w *worker) startContainer(ctx context.Context, pod *corev1.Pod, c *corev1.
 		if id != "" { // ids differ each time; events with them would never count up
 			shown = strings.ReplaceAll(shown, id, c.Name)
 		}
-		k.events.pod(pod, c.Name, corev1.EventTypeWarning, "Failed", "Error: %s", shown)
+		k.events.Pod(pod, c.Name, corev1.EventTypeWarning, "Failed", "Error: %s", shown)
 		w.failing(c.Name, reason, msg)
 		w.holdOff(c)
 		return false
@@ -238,11 +234,11 @@ func (w *worker) startContainer(ctx context.Context, pod *corev1.Pod, c *corev1.
 	if err != nil {
 		return fail("CreateContainerError", err, id)
 	}
-	k.events.pod(pod, c.Name, corev1.EventTypeNormal, "Created", "Container created")
+	k.events.Pod(pod, c.Name, corev1.EventTypeNormal, "Created", "Container created")
 	if err := k.rt.StartContainer(ctx, id); err != nil {
 		return fail("RunContainerError", err, id)
 	}
-	k.events.pod(pod, c.Name, corev1.EventTypeNormal, "Started", "Container started")
+	k.events.Pod(pod, c.Name, corev1.EventTypeNormal, "Started", "Container started")
 	w.failing(c.Name, "", "")
 	delete(w.holds, c.Name+"\x00"+c.Image)
 	k.linkLog(pod, c.Name, id, sb.cfg.LogDirectory, cfg.LogPath)
@@ -250,11 +246,31 @@ func (w *worker) startContainer(ctx context.Context, pod *corev1.Pod, c *corev1.
 		w.poke()
 		if err := k.hook(ctx, pod, c, id, c.Lifecycle.PostStart, sb.ips); err != nil && ctx.Err() == nil {
 			k.cfg.Log.Info("postStart hook failed", "pod", pods.Describe(pod), "container", c.Name, "error", err)
-			k.events.pod(pod, c.Name, corev1.EventTypeWarning, "FailedPostStartHook", "PostStartHook failed")
+			k.events.Pod(pod, c.Name, corev1.EventTypeWarning, "FailedPostStartHook", "PostStartHook failed")
 			_ = w.kill(ctx, pod, podstate.Kill{Id: id, Name: c.Name, Message: "FailedPostStartHook", Why: podstate.WhyPostStart}, nil, nil)
 			w.failing(c.Name, "PostStartHookError", err.Error())
 			return false
 		}
 	}
 	return true
+}
+
+// image makes the image of a container present and returns the runtime's reference to it. Without one the container waits, with
+// the reason in its status.
+func (w *worker) image(ctx context.Context, pod *corev1.Pod, c *corev1.Container, sb *sandboxRun) (ref string, ok bool) {
+	ref, missing := w.k.images.Ensure(ctx, pod, c, sb.cfg)
+	switch {
+	case missing == nil:
+		w.pulls.Done(c.Name)
+		return ref, true
+	case !missing.Pulled:
+		w.holdOff(c)
+	case ctx.Err() == nil:
+		w.pulls.Failed(c.Name, c.Image, *missing, time.Now())
+	}
+	if ctx.Err() == nil {
+		w.k.events.Pod(pod, c.Name, corev1.EventTypeWarning, "Failed", "Error: %s", missing.Reason)
+		w.failing(c.Name, missing.Reason, missing.Message)
+	}
+	return "", false
 }

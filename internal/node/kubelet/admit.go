@@ -29,7 +29,7 @@ func (k *Kubelet) admit(pod *corev1.Pod, others []*corev1.Pod) *rejection {
 		return nil
 	}
 	k.cfg.Log.Info("pod rejected", "pod", pods.Describe(pod), "reason", r.reason, "message", r.message)
-	k.events.pod(pod, "", corev1.EventTypeWarning, r.reason, "%s", r.message)
+	k.events.Pod(pod, "", corev1.EventTypeWarning, r.reason, "%s", r.message)
 	return &rejection{r.reason, "Pod was rejected: " + r.message}
 }
 
@@ -42,7 +42,7 @@ func (k *Kubelet) admitUnbuilt(pod *corev1.Pod) *rejection {
 			refused = append(refused, f.String())
 			continue
 		}
-		k.events.pod(pod, "", corev1.EventTypeWarning, unbuilt.Reason, "%s", f)
+		k.events.Pod(pod, "", corev1.EventTypeWarning, unbuilt.Reason, "%s", f)
 	}
 	if refused == nil {
 		return nil

@@ -10,6 +10,6 @@
 // Lease, the certificates, log rotation and garbage collection. What is known of pods lives in the runtime (labels on
 // containers), in the hub and below the root directory; a restarted kubelet reads it back and restarts nothing.
 //
-// It is a component: it knows the door and its leaves (node/{podstate,podspec,podstatus,object,runtime,volume,cgroup,probe,evict,stats}). internal/machine and
+// It is a component: it knows the door and its leaves (node/{event,image,podstate,podspec,podstatus,object,runtime,volume,cgroup,probe,evict,stats}). internal/machine and
 // internal/sim may import it; node/serve is joined to it by the interfaces that it declares.
 package kubelet

@@ -62,16 +62,12 @@ func (w *worker) holdBack(pod *corev1.Pod, obs *runtime.Pod, a *podstate.Actions
 
 // held reports whether a container has to wait, and until when.
 func (w *worker) held(pod *corev1.Pod, c *corev1.Container, obs *runtime.Pod, now time.Time) (time.Time, bool) {
-	if p := w.pulls[c.Name]; p != nil && p.image == c.Image && now.Before(p.until) {
-		if now.Before(p.shown) { // the error itself is shown for a moment before the back-off
-			return p.shown, true
+	if until, tell, held := w.pulls.Holds(c.Name, c.Image, now); held {
+		if tell != "" {
+			w.k.events.Pod(pod, c.Name, corev1.EventTypeNormal, "BackOff", "Back-off pulling image %q", c.Image)
+			w.failing(c.Name, "ImagePullBackOff", tell)
 		}
-		if !p.told {
-			p.told = true
-			w.k.events.pod(pod, c.Name, corev1.EventTypeNormal, "BackOff", "Back-off pulling image %q", p.image)
-			w.failing(c.Name, "ImagePullBackOff", fmt.Sprintf("Back-off pulling image %q: %s: %s", p.image, p.reason, p.message))
-		}
-		return p.until, true
+		return until, true
 	}
 	if h := w.holds[c.Name+"\x00"+c.Image]; now.Before(h.until) {
 		return h.until, true
@@ -84,7 +80,7 @@ func (w *worker) held(pod *corev1.Pod, c *corev1.Container, obs *runtime.Pod, no
 	until, held := w.crash.Holds(key, s.FinishedAt, now)
 	if held && w.firstHold(c.Name, s.ID) {
 		w.failing(c.Name, "CrashLoopBackOff", fmt.Sprintf("back-off %s restarting failed container=%s pod=%s", w.crash[key].Wait, c.Name, pods.Describe(pod)))
-		w.k.events.pod(pod, c.Name, corev1.EventTypeWarning, "BackOff", "Back-off restarting failed container %s in pod %s", c.Name, pods.Describe(pod))
+		w.k.events.Pod(pod, c.Name, corev1.EventTypeWarning, "BackOff", "Back-off restarting failed container %s in pod %s", c.Name, pods.Describe(pod))
 	}
 	return until, held
 }

@@ -58,7 +58,7 @@ func (k *Kubelet) httpHook(ctx context.Context, pod *corev1.Pod, c *corev1.Conta
 		req.URL.Scheme = "http"
 		req.Header.Del("Authorization")
 		if res, err = probe.Client(0).Do(req); err == nil {
-			k.events.pod(pod, "", corev1.EventTypeWarning, "LifecycleHTTPFallback", "request to HTTPS lifecycle hook %s got HTTP response, retry with HTTP succeeded", req.URL.Host)
+			k.events.Pod(pod, "", corev1.EventTypeWarning, "LifecycleHTTPFallback", "request to HTTPS lifecycle hook %s got HTTP response, retry with HTTP succeeded", req.URL.Host)
 		}
 	}
 	if err != nil {

@@ -71,13 +71,13 @@ func (w *worker) kill(ctx context.Context, pod *corev1.Pod, kl podstate.Kill, ov
 	if override != nil {
 		grace = *override
 	}
-	w.k.events.pod(pod, kl.Name, corev1.EventTypeNormal, "Killing", "%s", kl.Message)
+	w.k.events.Pod(pod, kl.Name, corev1.EventTypeNormal, "Killing", "%s", kl.Message)
 	if c != nil && c.Lifecycle != nil && c.Lifecycle.PreStop != nil && grace > 0 && !w.ranPreStop(kl.Id) {
 		begin := time.Now()
 		hctx, cancel := context.WithTimeout(ctx, time.Duration(grace)*time.Second)
 		if err := w.k.hook(hctx, pod, c, kl.Id, c.Lifecycle.PreStop, pods.IPs(w.current())); err != nil && hctx.Err() == nil {
 			w.k.cfg.Log.Info("preStop hook failed", "pod", pods.Describe(pod), "container", kl.Name, "error", err)
-			w.k.events.pod(pod, kl.Name, corev1.EventTypeWarning, "FailedPreStopHook", "PreStopHook failed")
+			w.k.events.Pod(pod, kl.Name, corev1.EventTypeWarning, "FailedPreStopHook", "PreStopHook failed")
 		}
 		cancel()
 		grace -= int64(time.Since(begin) / time.Second)

@@ -12,9 +12,10 @@ import (
 	"sampan.dev/internal/api/pods"
 	"sampan.dev/internal/client"
 	"sampan.dev/internal/client/cache"
-	"sampan.dev/internal/client/record"
 	"sampan.dev/internal/node/cgroup"
+	"sampan.dev/internal/node/event"
 	"sampan.dev/internal/node/evict"
+	"sampan.dev/internal/node/image"
 	"sampan.dev/internal/node/object"
 	"sampan.dev/internal/node/podspec"
 	"sampan.dev/internal/node/podstatus"
@@ -30,12 +31,12 @@ import (
 type Kubelet struct {
 	cfg     Config
 	rt      runtime.Interface
-	events  *recorder
+	events  *event.Recorder
 	writer  *podstatus.Writer
 	objects *object.Reader
 	volumes *volume.Manager
 	cgroups *cgroup.Manager
-	images  *images
+	images  *image.Puller
 	began   time.Time
 	wg      sync.WaitGroup // workers
 
@@ -92,15 +93,14 @@ func New(cfg Config) (*Kubelet, error) {
 		cfg.RootDir = root
 	}
 	k := &Kubelet{cfg: cfg, rt: cfg.Runtime, began: time.Now(), rates: stats.NewRates()}
-	k.events = &recorder{node: cfg.NodeName}
+	k.events = event.New(cfg.Door, cfg.NodeName, cfg.Log)
 	if cfg.Door != nil {
-		k.events.rec = record.New(cfg.Door, "kubelet", cfg.NodeName, cfg.Log)
 		k.pods = cache.New[*corev1.Pod](cfg.Door, client.Pods, cache.Options{FieldSelector: "spec.nodeName=" + cfg.NodeName}, cfg.Log)
 		k.node = cache.New[*corev1.Node](cfg.Door, client.Nodes, cache.Options{FieldSelector: "metadata.name=" + cfg.NodeName}, cfg.Log)
 	}
 	k.writer = podstatus.New(cfg.Door, cfg.Log)
 	k.objects = object.New(cfg.Door, cfg.Log, k.wake)
-	k.images = newImages(k)
+	k.images = image.New(k.rt, k.objects.Secret, k.events)
 	k.cgroups = cgroup.New("/sys/fs/cgroup", cfg.CgroupRoot, cfg.CgroupDriver, cfg.NoCgroups || cfg.Hollow)
 	k.volumes = volume.New(cfg.podsDir(), volume.Sources{
 		ConfigMap: k.objects.ConfigMap, Secret: k.objects.Secret, Token: k.objects.Token,
@@ -150,7 +150,7 @@ func (k *Kubelet) Run(ctx context.Context) error {
 	k.objects.Begin(ctx)
 	start := func(fn func(context.Context)) { loops.Go(func() { fn(ctx) }) }
 	if k.cfg.Door != nil {
-		start(func(ctx context.Context) { k.events.rec.Run(ctx) })
+		start(func(ctx context.Context) { k.events.Run(ctx) })
 		start(func(ctx context.Context) { k.node.Run(ctx) })
 		start(k.runNode)
 		start(k.runLease)

@@ -36,7 +36,7 @@ func (k *Kubelet) runNode(ctx context.Context) {
 			return
 		}
 	}
-	k.events.onNode(corev1.EventTypeNormal, "Starting", "Starting kubelet.")
+	k.events.Node(corev1.EventTypeNormal, "Starting", "Starting kubelet.")
 	k.tellRegistered()
 	kick := make(chan struct{}, 1)
 	poke := func() {
@@ -145,7 +145,7 @@ func (k *Kubelet) tooEarly(ctx context.Context, n *corev1.Node) bool {
 func (k *Kubelet) ready() bool { return k.netReady.Load().(string) == "" }
 
 func (k *Kubelet) nodeEvent(reason string) {
-	k.events.onNode(corev1.EventTypeNormal, reason, fmt.Sprintf("Node %s status is now: %s", k.cfg.NodeName, reason))
+	k.events.Node(corev1.EventTypeNormal, reason, fmt.Sprintf("Node %s status is now: %s", k.cfg.NodeName, reason))
 }
 
 // report writes the node's status if it differs from n's, or if it is due. It tells of conditions that changed.

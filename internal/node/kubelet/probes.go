@@ -169,7 +169,7 @@ func (p *probes) worker(pod *corev1.Pod, spec *corev1.Container, c *runtime.Cont
 			}
 		},
 		Event: func(reason, message string) {
-			k.events.pod(pod, c.Name, corev1.EventTypeWarning, reason, "%s", message)
+			k.events.Pod(pod, c.Name, corev1.EventTypeWarning, reason, "%s", message)
 		},
 	}
 }

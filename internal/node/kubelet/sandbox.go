@@ -22,7 +22,7 @@ func (k *Kubelet) sandboxConfig(pod *corev1.Pod, attempt uint32) (*cri.PodSandbo
 	}
 	dns, warnings := podspec.DNS(pod, host, k.cfg.ClusterDNS, k.cfg.ClusterDomain)
 	for _, w := range warnings {
-		k.events.pod(pod, "", corev1.EventTypeWarning, "DNSConfigForming", "%s", w)
+		k.events.Pod(pod, "", corev1.EventTypeWarning, "DNSConfigForming", "%s", w)
 	}
 	cfg := &cri.PodSandboxConfig{
 		Metadata:     &cri.PodSandboxMetadata{Name: pod.Name, Namespace: pod.Namespace, Uid: string(pod.UID), Attempt: attempt},

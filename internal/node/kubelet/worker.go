@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"sampan.dev/internal/api/pods"
+	"sampan.dev/internal/node/image"
 	"sampan.dev/internal/node/podstate"
 	"sampan.dev/internal/node/runtime"
 
@@ -72,7 +73,7 @@ type worker struct {
 
 	// Owned by the operation under way, or by run when there is none.
 	crash     podstate.Backoff
-	pulls     map[string]*pullState
+	pulls     image.Backoff
 	holds     map[string]hold   // containers that could not be made
 	heldAt    map[string]string // the run at whose end a container was last held back
 	prepared  bool
@@ -88,7 +89,7 @@ type worker struct {
 type rejection struct{ reason, message string }
 
 func newWorker(k *Kubelet, pod *corev1.Pod) *worker {
-	w := &worker{k: k, uid: pod.UID, wakes: make(chan struct{}, 1), crash: podstate.Backoff{}, pulls: map[string]*pullState{}, holds: map[string]hold{}, heldAt: map[string]string{}, preStop: map[string]bool{}}
+	w := &worker{k: k, uid: pod.UID, wakes: make(chan struct{}, 1), crash: podstate.Backoff{}, pulls: image.Backoff{}, holds: map[string]hold{}, heldAt: map[string]string{}, preStop: map[string]bool{}}
 	w.mu.pod = pod
 	w.mu.status = pod.Status.DeepCopy()
 	w.mu.wait = map[string]podstate.Waiting{}
@@ -238,7 +239,7 @@ func (w *worker) turn(ctx context.Context) bool {
 	if over, ok := w.deadlineLocked(pod); stage == syncing && ok {
 		if left := time.Until(over); left <= 0 {
 			w.mu.rejected = &rejection{"DeadlineExceeded", "Pod was active on the node longer than the specified deadline"}
-			w.k.events.pod(pod, "", corev1.EventTypeNormal, "DeadlineExceeded", "Pod was active on the node longer than the specified deadline")
+			w.k.events.Pod(pod, "", corev1.EventTypeNormal, "DeadlineExceeded", "Pod was active on the node longer than the specified deadline")
 			stage = terminating
 		} else {
 			w.again(over)

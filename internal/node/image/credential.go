@@ -1,0 +1,84 @@
+package image
+
+import (
+	"encoding/base64"
+	"encoding/json"
+	"path"
+	"sort"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+	cri "k8s.io/cri-api/pkg/apis/runtime/v1"
+)
+
+// credentials are what to try for an image, the most specific first: those of the secrets whose registry covers the image's
+// path. Where none does, the one element is nil: the image is pulled anonymously.
+func credentials(secrets []*corev1.Secret, image string) []*cri.AuthConfig {
+	type entry struct {
+		key  string
+		auth *cri.AuthConfig
+	}
+	var found []entry
+	for _, s := range secrets {
+		for key, auth := range dockerAuths(s) {
+			if authFits(key, registryPath(image)) {
+				found = append(found, entry{key, auth})
+			}
+		}
+	}
+	if len(found) == 0 {
+		return []*cri.AuthConfig{nil}
+	}
+	sort.SliceStable(found, func(i, j int) bool { return len(found[i].key) > len(found[j].key) })
+	out := make([]*cri.AuthConfig, len(found))
+	for i, e := range found {
+		out[i] = e.auth
+	}
+	return out
+}
+
+// dockerAuths reads the credentials of a docker registry secret by registry.
+func dockerAuths(s *corev1.Secret) map[string]*cri.AuthConfig {
+	type login struct{ Username, Password, Auth, IdentityToken string }
+	var logins map[string]login
+	switch s.Type {
+	case corev1.SecretTypeDockerConfigJson:
+		var cfg struct{ Auths map[string]login }
+		if json.Unmarshal(s.Data[corev1.DockerConfigJsonKey], &cfg) == nil {
+			logins = cfg.Auths
+		}
+	case corev1.SecretTypeDockercfg:
+		_ = json.Unmarshal(s.Data[corev1.DockerConfigKey], &logins)
+	}
+	out := map[string]*cri.AuthConfig{}
+	for key, l := range logins {
+		a := &cri.AuthConfig{Username: l.Username, Password: l.Password, IdentityToken: l.IdentityToken}
+		if b, err := base64.StdEncoding.DecodeString(l.Auth); err == nil && a.Username == "" {
+			a.Username, a.Password, _ = strings.Cut(string(b), ":")
+		}
+		out[key] = a
+	}
+	return out
+}
+
+// authFits reports whether a key of docker's configuration ("https://index.docker.io/v1/", "*.example.com/team") covers an
+// image path.
+func authFits(key, image string) bool {
+	key = strings.TrimPrefix(strings.TrimPrefix(key, "https://"), "http://")
+	key = strings.TrimSuffix(strings.TrimSuffix(strings.TrimSuffix(key, "/"), "/v1"), "/v2")
+	if key == "index.docker.io" {
+		key = "docker.io"
+	}
+	keyHost, keyPath, _ := strings.Cut(key, "/")
+	host, rest, _ := strings.Cut(image, "/")
+	kparts, parts := strings.Split(keyHost, "."), strings.Split(host, ".")
+	if len(kparts) != len(parts) {
+		return false
+	}
+	for i := range kparts {
+		if ok, err := path.Match(kparts[i], parts[i]); err != nil || !ok {
+			return false
+		}
+	}
+	return keyPath == "" || rest == keyPath || strings.HasPrefix(rest, keyPath+"/")
+}
