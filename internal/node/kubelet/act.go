@@ -47,6 +47,7 @@ func (w *worker) sync(ctx context.Context, pod *corev1.Pod, obs *runtime.Pod) {
 	a := podstate.Step(v)
 	changed := w.holdBack(pod, obs, &a, now)
 	if a.KillPod || a.CreateSandbox || len(a.Kill)+len(a.Ephemeral)+len(a.Init)+len(a.Main) > 0 {
+		w.replaced = a.Replaced(pod)
 		w.start(ctx, func(ctx context.Context) { w.act(ctx, pod, obs, a) })
 		return
 	}

@@ -52,8 +52,9 @@ func (p *probes) verdicts() (liveness, startup map[string]probe.Result) {
 	return maps.Clone(p.mu.results[probe.Liveness]), maps.Clone(p.mu.results[probe.Startup])
 }
 
-// sync starts and stops probes so that they fit what runs. A terminating pod keeps its readiness probes only.
-func (p *probes) sync(pod *corev1.Pod, obs *runtime.Pod, st stage) {
+// sync starts and stops probes so that they fit what runs. A terminating pod keeps its readiness probes only, and so does a
+// container that has been stopped to be started again: while its image is pulled, the probe tells that it does not answer.
+func (p *probes) sync(pod *corev1.Pod, obs *runtime.Pod, st stage, replaced map[string]bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	live := map[string]bool{}
@@ -61,9 +62,10 @@ func (p *probes) sync(pod *corev1.Pod, obs *runtime.Pod, st stage) {
 		for i := range obs.Containers {
 			c := &obs.Containers[i]
 			spec := pods.Container(pod, c.Name)
-			if c.State == runtime.Running && spec != nil {
+			giving := c.State == runtime.Exited && replaced[c.ID] && p.mu.running[c.ID] != nil
+			if spec != nil && (c.State == runtime.Running || giving) {
 				live[c.ID] = true
-				p.fitLocked(pod, spec, c, cmp.Or(append(obs.IPs(), hostIP(pod, p.w.k)...)...), st == terminating)
+				p.fitLocked(pod, spec, c, cmp.Or(append(obs.IPs(), hostIP(pod, p.w.k)...)...), st == terminating || giving)
 			}
 		}
 	}

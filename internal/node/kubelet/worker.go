@@ -70,6 +70,9 @@ type worker struct {
 	op     chan struct{} // closed when the operation under way is done; nil when there is none
 	retry  time.Time     // when to look again though nothing has woken the worker; zero: never
 	probes *probes
+	// Containers that the operation under way stops in order to start them again, by id; nil without one. It is set before the
+	// operation begins and reset after it has ended, so that whatever a turn sees of the runtime in between, it knows of them.
+	replaced map[string]bool
 
 	// Owned by the operation under way, or by run when there is none.
 	crash     podstate.Backoff
@@ -182,7 +185,7 @@ func (w *worker) run(ctx context.Context) {
 		case <-ctx.Done():
 		case <-w.wakes:
 		case <-w.op:
-			w.op = nil
+			w.op, w.replaced = nil, nil
 			w.again(w.nextTry)
 		case <-due:
 		}
@@ -247,7 +250,7 @@ func (w *worker) turn(ctx context.Context) bool {
 	}
 	w.mu.stage = stage
 	w.mu.Unlock()
-	w.probes.sync(pod, obs, stage)
+	w.probes.sync(pod, obs, stage, w.replaced)
 	running := obs.Running() || w.op != nil && stage == syncing
 	status := w.publish(ctx, pod, obs, stage >= terminated, running)
 	if stage == syncing && (status.Phase == corev1.PodSucceeded || status.Phase == corev1.PodFailed) {
@@ -295,6 +298,7 @@ func (w *worker) deadlineLocked(pod *corev1.Pod) (time.Time, bool) {
 func (w *worker) publish(ctx context.Context, pod *corev1.Pod, obs *runtime.Pod, terminal, running bool) *corev1.PodStatus {
 	f := podstate.Facts{Pod: pod, Obs: obs, Terminal: terminal, HostIPs: w.k.ips(), RuntimeName: w.k.runtimeName.Load().(string), Rro: w.k.rro.Load()}
 	f.Readiness, f.Startup = w.probes.results()
+	f.Replaced = w.replaced
 	w.mu.Lock()
 	old := w.mu.status
 	f.Old, f.Wait = old, w.mu.wait

@@ -26,10 +26,13 @@ type Facts struct {
 	Wait map[string]Waiting // by container name
 	// readiness and startup are probe results by container id.
 	Readiness, Startup map[string]probe.Result
-	Terminal           bool // nothing of the pod runs any more, and nothing will
-	HostIPs            []string
-	RuntimeName        string
-	Rro                bool // the runtime can mount recursively read-only
+	// Replaced are the ids of containers that are being stopped so that their next run starts at once. Such a run shows as it
+	// last did until the next one is there: upstream's kubelet stops and starts in one sync and tells nothing in between.
+	Replaced    map[string]bool
+	Terminal    bool // nothing of the pod runs any more, and nothing will
+	HostIPs     []string
+	RuntimeName string
+	Rro         bool // the runtime can mount recursively read-only
 }
 
 // Reasons of waiting and terminated containers.
@@ -209,6 +212,9 @@ func (f *Facts) containers(specs []corev1.Container, old []corev1.ContainerStatu
 		st := f.initial(spec, was, hasInit)
 		runs := f.runs(spec.Name)
 		switch {
+		case len(runs) > 0 && f.giving(runs[0], was):
+			out = append(out, *was.DeepCopy())
+			continue
 		case len(runs) > 0:
 			st = f.seen(spec, runs[0], was, st)
 			if len(runs) > 1 {
@@ -224,6 +230,11 @@ func (f *Facts) containers(specs []corev1.Container, old []corev1.ContainerStatu
 		slices.SortFunc(out, func(a, b corev1.ContainerStatus) int { return cmp.Compare(a.Name, b.Name) })
 	}
 	return out
+}
+
+// giving reports whether the newest run of a container has ended to give way to the next, and was told of as running.
+func (f *Facts) giving(c *runtime.Container, was *corev1.ContainerStatus) bool {
+	return f.Replaced[c.ID] && c.State == runtime.Exited && was != nil && was.State.Running != nil && pods.BareID(was.ContainerID) == c.ID
 }
 
 // runs are the runs of a container that the runtime knows, newest first. One that is made but not started is none yet: the

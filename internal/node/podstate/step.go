@@ -34,6 +34,22 @@ type Actions struct {
 	Main      []int
 }
 
+// Replaced are the ids of the containers that are stopped so that their next run starts at once; nil when there are none.
+func (a *Actions) Replaced(pod *corev1.Pod) map[string]bool {
+	var out map[string]bool
+	for _, k := range a.Kill {
+		again := slices.ContainsFunc(a.Main, func(i int) bool { return pod.Spec.Containers[i].Name == k.Name }) ||
+			slices.ContainsFunc(a.Init, func(i int) bool { return pod.Spec.InitContainers[i].Name == k.Name })
+		if again {
+			if out == nil {
+				out = map[string]bool{}
+			}
+			out[k.Id] = true
+		}
+	}
+	return out
+}
+
 // Kill is one container to stop, with the event message that says why.
 type Kill struct {
 	Id, Name, Message string
