@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"os"
+	"slices"
 	"time"
 
 	"sampan.dev/internal/api/pods"
@@ -94,6 +95,30 @@ func (k *Kubelet) orphan(ctx context.Context, p *runtime.Pod) {
 		defer k.wg.Done()
 		w.run(ctx)
 	}()
+}
+
+// predecessor reports whether a pod of the same name is still to be stopped: a changed file is a new pod, which waits for the old
+// one as an update in place would. One that an earlier run has left has a worker once it was found to be an orphan.
+func (k *Kubelet) predecessor(ctx context.Context, pod *corev1.Pod) bool {
+	k.mu.Lock()
+	adopted := k.mu.adopted
+	for uid, w := range k.mu.workers {
+		if uid == pod.UID {
+			continue
+		}
+		if p, active := w.active(); active && p.Name == pod.Name && p.Namespace == pod.Namespace {
+			k.mu.Unlock()
+			return true
+		}
+	}
+	k.mu.Unlock()
+	if adopted {
+		return false
+	}
+	pods, err := k.rt.List(ctx)
+	return err != nil || slices.ContainsFunc(pods, func(p *runtime.Pod) bool {
+		return p.Name == pod.Name && p.Namespace == pod.Namespace && p.UID != pod.UID && p.Running()
+	})
 }
 
 // removeDirs removes what a pod has below the root directory.

@@ -20,6 +20,7 @@ import (
 	"sampan.dev/internal/node/podspec"
 	"sampan.dev/internal/node/podstatus"
 	"sampan.dev/internal/node/runtime"
+	"sampan.dev/internal/node/source"
 	"sampan.dev/internal/node/stats"
 	"sampan.dev/internal/node/volume"
 
@@ -37,6 +38,7 @@ type Kubelet struct {
 	volumes *volume.Manager
 	cgroups *cgroup.Manager
 	images  *image.Puller
+	static  *source.Static
 	began   time.Time
 	wg      sync.WaitGroup // workers
 
@@ -60,19 +62,10 @@ type Kubelet struct {
 	registered   *corev1.Node         // as this run has made it, until that is told; runNode's own
 	listing      map[types.UID]string // the pods of the last relist; runNode's own
 
-	sourced chan struct{} // closed when every source of static pods has been read
-
-	reading sync.Mutex    // one reading of the static pods' sources at a time; taken before mu
-	served  []*corev1.Pod // what ManifestURL said last; guarded by reading
-
 	mu struct {
 		sync.Mutex
-		workers  map[types.UID]*worker
-		mirrors  map[string]*corev1.Pod // mirror pods of the hub by namespace/name
-		removing map[types.UID]bool     // mirror pods that are being taken away
-		static   map[types.UID]*corev1.Pod
-		sources  sources
-		adopted  bool // what an earlier run left has workers
+		workers map[types.UID]*worker
+		adopted bool // what an earlier run left has workers
 	}
 }
 
@@ -124,11 +117,10 @@ func New(cfg Config) (*Kubelet, error) {
 	k.hostIPs.Store([]string(nil))
 	k.moved = make(chan struct{}, 1)
 	k.mu.workers = map[types.UID]*worker{}
-	k.mu.mirrors = map[string]*corev1.Pod{}
-	k.mu.removing = map[types.UID]bool{}
-	k.mu.static = map[types.UID]*corev1.Pod{}
-	k.sourced = make(chan struct{})
-	k.source(func(s *sources) { s.folder, s.url = cfg.StaticPods == "", cfg.ManifestURL == "" })
+	k.static = source.New(source.Config{
+		Path: cfg.StaticPods, URL: cfg.ManifestURL, Node: cfg.NodeName, Kind: cfg.PodKind, Since: k.began, Log: cfg.Log,
+		Upsert: k.upsert, Gone: k.goneFromFile,
+	}, source.Showing{Hub: cfg.Door, Node: k.nodeInHub, Writer: k.writer, Wake: k.wake, Log: cfg.Log})
 	return k, nil
 }
 
@@ -140,6 +132,7 @@ func (k *Kubelet) Run(ctx context.Context) error {
 		cancel()
 		loops.Wait()
 		k.wg.Wait()
+		k.static.Mirrors().Wait()
 		k.writer.Wait()
 		k.objects.Wait()
 	}()
@@ -161,13 +154,9 @@ func (k *Kubelet) Run(ctx context.Context) error {
 		})
 		start(func(ctx context.Context) { k.pods.Run(ctx) })
 	}
-	if k.cfg.StaticPods != "" {
-		k.readStatic(ctx) // before adopt, to which a running static pod would look like an orphan
-		start(k.runStatic)
-	}
-	if k.cfg.ManifestURL != "" {
-		last := k.fetchStatic(ctx, nil) // before adopt, too
-		start(func(ctx context.Context) { k.runStaticURL(ctx, last) })
+	if k.static.Any() {
+		k.static.Begin(ctx)
+		start(k.static.Run)
 	}
 	start(func(ctx context.Context) { k.rt.Events(ctx, k.fromRuntime) })
 	start(k.housekeep)
@@ -181,7 +170,7 @@ func (k *Kubelet) Run(ctx context.Context) error {
 	select {
 	case <-ctx.Done():
 		return nil
-	case <-k.sourced: // until then a pod of a source that does not answer would look like an orphan
+	case <-k.static.Read(): // until then a pod of a source that does not answer would look like an orphan
 	}
 	k.adopt(ctx)
 	<-ctx.Done()
@@ -242,7 +231,7 @@ func (k *Kubelet) ips() []string { return k.hostIPs.Load().([]string) }
 // fromHub takes a pod as the hub has it now.
 func (k *Kubelet) fromHub(ctx context.Context, pod *corev1.Pod) {
 	if pods.IsMirror(pod) {
-		k.mirrorSeen(ctx, pod)
+		k.static.Mirrors().Seen(ctx, pod)
 		return
 	}
 	k.upsert(ctx, pod)
@@ -251,7 +240,7 @@ func (k *Kubelet) fromHub(ctx context.Context, pod *corev1.Pod) {
 // goneFromHub takes the last state of a pod that the hub has no longer.
 func (k *Kubelet) goneFromHub(ctx context.Context, pod *corev1.Pod) {
 	if pods.IsMirror(pod) {
-		k.mirrorGone(ctx, pod)
+		k.static.Mirrors().Gone(pod)
 		return
 	}
 	k.mu.Lock()
@@ -261,6 +250,19 @@ func (k *Kubelet) goneFromHub(ctx context.Context, pod *corev1.Pod) {
 		w.update(pod, true)
 	}
 }
+
+// goneFromFile ends a static pod whose manifest is gone.
+func (k *Kubelet) goneFromFile(uid types.UID) {
+	k.mu.Lock()
+	w := k.mu.workers[uid]
+	k.mu.Unlock()
+	if w != nil {
+		w.update(w.current(), true)
+	}
+}
+
+// nodeInHub is the node as the hub has it.
+func (k *Kubelet) nodeInHub() (*corev1.Node, bool) { return k.node.Get("", k.cfg.NodeName) }
 
 // upsert hands a pod to its worker, which is made for a new pod.
 func (k *Kubelet) upsert(ctx context.Context, pod *corev1.Pod) {

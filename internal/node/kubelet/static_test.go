@@ -175,8 +175,9 @@ func TestStaticSourceThatDoesNotAnswer(t *testing.T) {
 	m.mu.Unlock()
 	k, _ := startStatic(t, h, rt, m)
 	<-k.pods.Synced()
+	mirrors, removing := k.static.Mirrors().Count()
 	k.mu.Lock()
-	mirrors, removing, adopted := len(k.mu.mirrors), len(k.mu.removing), k.mu.adopted
+	adopted := k.mu.adopted
 	k.mu.Unlock()
 	if got := state(t, h, rt); got != "a-n1 x; 1 run" || mirrors != 1 || removing != 0 || adopted {
 		t.Errorf("%s; %d mirrors, %d being removed, adopted: %v", got, mirrors, removing, adopted)

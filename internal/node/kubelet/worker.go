@@ -316,7 +316,7 @@ func (w *worker) publish(ctx context.Context, pod *corev1.Pod, obs *runtime.Pod,
 	switch {
 	case gone:
 	case pods.IsStatic(pod):
-		w.k.mirror(ctx, pod, &s, running)
+		w.k.static.Mirrors().Show(ctx, pod, &s, running)
 	default:
 		w.k.writer.Set(ctx, pod, &s, running)
 	}
