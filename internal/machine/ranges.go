@@ -27,8 +27,9 @@ type ranges struct {
 func rangesFile(cfg config.Config) string { return filepath.Join(cfg.DataDir, "ranges.json") }
 
 // SettleRanges fills in the ranges that the command line left open: those the cluster was made with, else the usual ones for
-// the cluster in the default place and, for others, ones that follow from the data directory and that no link of the machine has
-// an address in, so that clusters side by side on one machine do not meet. It refuses a change.
+// the cluster in the default place and, for others, ones that follow from the data directory and that neither a link of the machine
+// has an address in nor another cluster that runs here has, so that clusters side by side on one machine do not meet. It refuses a
+// change.
 func SettleRanges(cfg *config.Config) error {
 	abs, err := filepath.Abs(cfg.DataDir)
 	if err != nil {
@@ -47,7 +48,7 @@ func SettleRanges(cfg *config.Config) error {
 	}
 	var usual ranges
 	if made.Cluster == "" || made.Service == "" {
-		usual = usualRanges(*cfg, linkAddrs())
+		usual = usualRanges(*cfg, append(linkAddrs(), others(runDirs, cfg.Paths().Run)...))
 	}
 	for _, r := range []struct {
 		flag        string
@@ -69,9 +70,20 @@ func SettleRanges(cfg *config.Config) error {
 	return nil
 }
 
-// usualRanges are the ranges of a cluster that nobody gave any: the first of those that its data directory points at and that
-// none of the addresses in use lies in.
-func usualRanges(cfg config.Config, used []netip.Addr) ranges {
+// Settle fills in what the command line of a command about a cluster left open, and checks the whole.
+func Settle(cfg *config.Config) error {
+	if err := SettleRanges(cfg); err != nil {
+		return err
+	}
+	if err := cfg.Validate(); err != nil {
+		return flag.Usage{Err: err}
+	}
+	return nil
+}
+
+// usualRanges are the ranges of a cluster that nobody gave any: the first of those that its data directory points at and that have
+// nothing in common with those in use.
+func usualRanges(cfg config.Config, used []netip.Prefix) ranges {
 	if cfg.Instance() == "" {
 		return ranges{"10.244.0.0/16", "10.96.0.0/16"}
 	}
@@ -81,7 +93,7 @@ func usualRanges(cfg config.Config, used []netip.Addr) ranges {
 			return netip.PrefixFrom(netip.AddrFrom4([4]byte{10, from + (at%rangesOf+i)%rangesOf, 0, 0}), 16)
 		}
 		for i := range byte(rangesOf) {
-			if p := nth(i); !slices.ContainsFunc(used, p.Contains) {
+			if p := nth(i); !slices.ContainsFunc(used, p.Overlaps) {
 				return p.String()
 			}
 		}
@@ -94,22 +106,59 @@ func usualRanges(cfg config.Config, used []netip.Addr) ranges {
 const rangesOf = 56
 
 // linkAddrs are the addresses of the machine's links: of its networks, and of other clusters' bridges and DNS.
-func linkAddrs() []netip.Addr {
+func linkAddrs() []netip.Prefix {
 	all, _ := net.InterfaceAddrs() // none known is none avoided
-	var out []netip.Addr
+	var out []netip.Prefix
 	for _, a := range all {
 		if p, err := netip.ParsePrefix(a.String()); err == nil {
-			out = append(out, p.Addr().Unmap())
+			out = append(out, netip.PrefixFrom(p.Addr().Unmap(), p.Addr().Unmap().BitLen()))
 		}
 	}
 	return out
 }
 
-// KeepRanges writes down what the cluster is made with.
+// runDirs are the run directories of all clusters and nodes of this machine, as config.Paths names them.
+const runDirs = "/run/sampan*"
+
+// runRanges is where a cluster or node that runs tells others of its ranges, below its run directory: what lies there is gone when it
+// is down. A link need not show them: the addresses of services are in rules only.
+func runRanges(run string) string { return filepath.Join(run, "ranges.json") }
+
+// others are the ranges of the clusters and nodes that run in other directories. What cannot be read is avoided by nobody.
+func others(dirs, own string) []netip.Prefix {
+	files, _ := filepath.Glob(runRanges(dirs))
+	var out []netip.Prefix
+	for _, file := range files {
+		var r ranges
+		data, err := os.ReadFile(file)
+		if err != nil || filepath.Dir(file) == own || json.Unmarshal(data, &r) != nil {
+			continue
+		}
+		for _, text := range []string{r.Cluster, r.Service} {
+			if p, err := netip.ParsePrefix(text); err == nil {
+				out = append(out, p)
+			}
+		}
+	}
+	return out
+}
+
+// KeepRanges writes down what the cluster is made with, and tells others.
 func KeepRanges(cfg config.Config) error {
+	if err := writeRanges(cfg, rangesFile(cfg)); err != nil {
+		return err
+	}
+	return TellRanges(cfg)
+}
+
+// TellRanges tells others of this machine which ranges a cluster or node has. It needs the run directory, which who holds the data
+// directory has made.
+func TellRanges(cfg config.Config) error { return writeRanges(cfg, runRanges(cfg.Paths().Run)) }
+
+func writeRanges(cfg config.Config, file string) error {
 	data, err := json.Marshal(ranges{cfg.ClusterCIDR, cfg.ServiceCIDR})
 	if err != nil {
 		return err
 	}
-	return pki.WriteFile(rangesFile(cfg), append(data, '\n'), 0o600)
+	return pki.WriteFile(file, append(data, '\n'), 0o600)
 }

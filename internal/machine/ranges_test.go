@@ -2,6 +2,8 @@ package machine
 
 import (
 	"net/netip"
+	"os"
+	"path/filepath"
 	"testing"
 
 	"sampan.dev/internal/config"
@@ -13,13 +15,13 @@ func TestUsualRanges(t *testing.T) {
 	}
 	cfg := config.Config{DataDir: "/somewhere"}
 	alone := usualRanges(cfg, nil)
-	if alone != usualRanges(cfg, []netip.Addr{netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("2001:db8::1")}) {
+	if alone != usualRanges(cfg, []netip.Prefix{netip.MustParsePrefix("192.0.2.1/32"), netip.MustParsePrefix("2001:db8::1/128")}) {
 		t.Error("addresses elsewhere change the ranges")
 	}
 
 	// Another cluster has the same: its bridge and its DNS have addresses in them.
-	first := func(cidr string) netip.Addr { return netip.MustParsePrefix(cidr).Addr().Next() }
-	used := []netip.Addr{first(alone.Cluster), first(alone.Service)}
+	first := func(cidr string) netip.Prefix { return netip.PrefixFrom(netip.MustParsePrefix(cidr).Addr().Next(), 32) }
+	used := []netip.Prefix{first(alone.Cluster), first(alone.Service)}
 	beside := usualRanges(cfg, used)
 	for _, c := range []struct{ a, b string }{{alone.Cluster, beside.Cluster}, {alone.Service, beside.Service}, {beside.Cluster, beside.Service}} {
 		if netip.MustParsePrefix(c.a).Overlaps(netip.MustParsePrefix(c.b)) {
@@ -42,5 +44,45 @@ func TestUsualRanges(t *testing.T) {
 	}
 	if r := usualRanges(cfg, used); r != alone {
 		t.Errorf("with all in use: %v", r)
+	}
+}
+
+// What another cluster has told of is avoided, whether or not a link has an address of it; what this one has told is not, and a file
+// that cannot be read counts for nothing.
+func TestRangesOfOthersAreAvoided(t *testing.T) {
+	dir := t.TempDir()
+	cfg := config.Config{DataDir: filepath.Join(dir, "data")}
+	alone := usualRanges(cfg, nil)
+	for name, text := range map[string]string{
+		"sampan-theirs": `{"clusterCIDR":"172.30.0.0/16","serviceCIDR":"` + alone.Service + `"}`,
+		"sampan-ours":   `{"clusterCIDR":"` + alone.Cluster + `","serviceCIDR":"172.31.0.0/16"}`,
+		"sampan-broken": `{"clusterCIDR":"10.`,
+		"sampan-empty":  `{}`,
+	} {
+		if err := os.MkdirAll(filepath.Join(dir, name), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(runRanges(filepath.Join(dir, name)), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	beside := usualRanges(cfg, others(filepath.Join(dir, "sampan*"), filepath.Join(dir, "sampan-ours")))
+	if beside.Cluster != alone.Cluster {
+		t.Errorf("pods get %s, not %s, which is our own", beside.Cluster, alone.Cluster)
+	}
+	if netip.MustParsePrefix(beside.Service).Overlaps(netip.MustParsePrefix(alone.Service)) {
+		t.Errorf("services get %s, which another cluster has", beside.Service)
+	}
+}
+
+// What a cluster tells is what another reads.
+func TestRangesAreTold(t *testing.T) {
+	dir := t.TempDir()
+	cfg := config.Config{DataDir: dir, ClusterCIDR: "172.30.0.0/16", ServiceCIDR: "172.31.0.0/16"}
+	if err := writeRanges(cfg, runRanges(dir)); err != nil {
+		t.Fatal(err)
+	}
+	if got := others(dir, "elsewhere"); len(got) != 2 || got[0].String() != cfg.ClusterCIDR || got[1].String() != cfg.ServiceCIDR {
+		t.Errorf("others read %v", got)
 	}
 }
