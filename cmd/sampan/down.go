@@ -8,7 +8,6 @@ import (
 	"sampan.dev/internal/config"
 	"sampan.dev/internal/machine"
 	"sampan.dev/internal/obs"
-	"sampan.dev/internal/plane"
 
 	"github.com/spf13/cobra"
 )
@@ -20,7 +19,7 @@ func downCommand() *cobra.Command {
 		Short: "Stop a cluster and remove what it made on this machine, but not its data",
 		Args:  cluster.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := plane.Check(&cfg); err != nil {
+			if err := machine.Settle(&cfg); err != nil {
 				return err
 			}
 			log, err := obs.NewLogger(cmd.ErrOrStderr(), "warn", "text")
@@ -42,7 +41,7 @@ func purgeCommand() *cobra.Command {
 		Short: "Do what down does and erase the data",
 		Args:  cluster.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := plane.Check(&cfg); err != nil {
+			if err := machine.Settle(&cfg); err != nil {
 				return err
 			}
 			if !yes {

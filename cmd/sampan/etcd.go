@@ -15,6 +15,7 @@ import (
 	"sampan.dev/internal/config"
 	"sampan.dev/internal/hub/store/etcd"
 	"sampan.dev/internal/machine/hold"
+	"sampan.dev/internal/pki"
 	"sampan.dev/internal/plane"
 
 	"github.com/spf13/cobra"
@@ -87,7 +88,7 @@ func withEtcd(ctx context.Context, cfg config.Config, do func(*etcd.Admin) error
 		return fmt.Errorf("the cluster in %s has no embedded etcd: %w", cfg.DataDir, err)
 	}
 	dir := filepath.Join(cfg.Paths().PKI, "etcd")
-	roots, err := plane.Authorities(filepath.Join(dir, "ca.crt"))
+	_, roots, err := pki.ReadPool(filepath.Join(dir, "ca.crt"))
 	if err != nil {
 		return err
 	}

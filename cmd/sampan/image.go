@@ -15,10 +15,10 @@ import (
 	"sampan.dev/internal/cluster"
 	"sampan.dev/internal/component/flag"
 	"sampan.dev/internal/config"
+	"sampan.dev/internal/machine"
 	"sampan.dev/internal/machine/engine"
 	"sampan.dev/internal/machine/further"
 	"sampan.dev/internal/node/runtime"
-	"sampan.dev/internal/plane"
 
 	"github.com/spf13/cobra"
 )
@@ -147,7 +147,7 @@ func runtimeEndpoints(cfg *config.Config) ([]string, error) {
 	if cfg.RuntimeEndpoint != "" {
 		return []string{cfg.RuntimeEndpoint}, nil
 	}
-	if err := plane.Check(cfg); err != nil {
+	if err := machine.Settle(cfg); err != nil {
 		return nil, err
 	}
 	log := slog.New(slog.DiscardHandler)

@@ -7,8 +7,8 @@ import (
 	"sampan.dev/internal/client/remote"
 	"sampan.dev/internal/cluster"
 	"sampan.dev/internal/config"
+	"sampan.dev/internal/machine"
 	"sampan.dev/internal/pki"
-	"sampan.dev/internal/plane"
 
 	"github.com/spf13/cobra"
 	"k8s.io/client-go/tools/clientcmd"
@@ -22,7 +22,7 @@ func tokenCommand() *cobra.Command {
 		Short: "Make a token that another machine joins with, and print the command for it",
 		Args:  cluster.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := plane.Check(&cfg); err != nil {
+			if err := machine.Settle(&cfg); err != nil {
 				return err
 			}
 			rest, err := clientcmd.BuildConfigFromFlags("", cfg.Paths().Kubeconfig)

@@ -8,19 +8,19 @@ import (
 
 	"sampan.dev/internal/cluster"
 	"sampan.dev/internal/component/flag"
+	"sampan.dev/internal/component/suite"
 	"sampan.dev/internal/config"
 	"sampan.dev/internal/machine"
 	"sampan.dev/internal/machine/hold"
 	"sampan.dev/internal/machine/steps"
 	"sampan.dev/internal/obs"
-	"sampan.dev/internal/plane"
 
 	"github.com/spf13/cobra"
 )
 
 // upCommand is what a newcomer runs: everything on this machine.
 func upCommand() *cobra.Command {
-	cfg := config.Default()
+	cfg := suite.New()
 	cmd := &cobra.Command{
 		Use:   "up",
 		Short: "Start a cluster on this machine: control plane and node",
@@ -37,7 +37,7 @@ func upCommand() *cobra.Command {
 // serverCommand is the same for service managers: it stays in the foreground, says nothing but its log, and touches
 // nobody's kubeconfig.
 func serverCommand() *cobra.Command {
-	cfg := config.Default()
+	cfg := suite.New()
 	cmd := &cobra.Command{
 		Use:   "server",
 		Short: "Run the control plane, and a node unless --no-node",
@@ -51,21 +51,24 @@ func serverCommand() *cobra.Command {
 	return cmd
 }
 
-func serverFlagsOn(cmd *cobra.Command, cfg *config.Config) {
-	cluster.PlaceFlags(cmd.Flags(), cfg)
-	cluster.ClusterFlags(cmd.Flags(), cfg)
-	cluster.NodeFlags(cmd.Flags(), cfg)
-	cluster.LogFlags(cmd.Flags(), cfg)
+func serverFlagsOn(cmd *cobra.Command, cfg *suite.Config) {
+	cluster.PlaceFlags(cmd.Flags(), &cfg.Config)
+	cfg.ClusterFlags(cmd.Flags())
+	cfg.NodeFlags(cmd.Flags())
+	cluster.LogFlags(cmd.Flags(), &cfg.Config)
 }
 
-func startCluster(cmd *cobra.Command, cfg config.Config, show bool) error {
-	if err := plane.Check(&cfg); err != nil {
+func startCluster(cmd *cobra.Command, cfg suite.Config, show bool) error {
+	if err := machine.SettleRanges(&cfg.Config); err != nil {
 		return err
 	}
-	if err := mayRun(cfg); err != nil {
+	if err := cfg.Check(); err != nil {
 		return err
 	}
-	if err := machine.Prerequisites(cfg); err != nil {
+	if err := mayRun(cfg.Config); err != nil {
+		return err
+	}
+	if err := machine.Prerequisites(cfg.Config); err != nil {
 		return err
 	}
 	back := hold.InBackground()
@@ -80,13 +83,13 @@ func startCluster(cmd *cobra.Command, cfg config.Config, show bool) error {
 		if pid, err := hold.Holder(cfg.Paths()); err == nil && pid != 0 {
 			return hold.Held(cfg.Paths(), pid)
 		}
-		return hold.Detach(cmd.Context(), cfg, withoutDetach(os.Args[1:]), cmd.OutOrStdout())
+		return hold.Detach(cmd.Context(), cfg.Config, withoutDetach(os.Args[1:]), cmd.OutOrStdout())
 	}
 	return runHere(cmd, cfg, show, back)
 }
 
 // runHere runs the cluster in this process until it is told to stop.
-func runHere(cmd *cobra.Command, cfg config.Config, show bool, back hold.Background) error {
+func runHere(cmd *cobra.Command, cfg suite.Config, show bool, back hold.Background) error {
 	out := io.Writer(io.Discard)
 	switch {
 	case back.Steps != nil:
@@ -104,7 +107,7 @@ func runHere(cmd *cobra.Command, cfg config.Config, show bool, back hold.Backgro
 	logTo := cmd.ErrOrStderr()
 	if show {
 		// The terminal is for the steps, if there is one at all.
-		f, err := openLog(cfg, back.Yes())
+		f, err := openLog(cfg.Config, back.Yes())
 		if err != nil {
 			return err
 		}

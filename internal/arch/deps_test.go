@@ -87,10 +87,11 @@ var rooms = map[string][]string{
 	"internal/component/scheduler":   {"internal/component/...", "internal/client/...", "internal/config", "internal/control/scheduler/..."},
 	"internal/component/kubelet":     {"internal/component/...", "internal/client/...", "internal/api/...", "internal/config", "internal/pki", "internal/node/..."},
 	"internal/component/proxy":       {"internal/component/...", "internal/client/...", "internal/config", "internal/node/proxy/..."},
+	"internal/component/suite":       {"internal/component/...", "internal/config", "internal/obs", "internal/control"}, // control: which controllers there are
 
 	// What makes a machine a node, and joins the planks to a cluster.
 	"internal/cluster":         {"internal/..."},
-	"internal/plane":           {"internal/machine", "internal/machine/steps", "internal/machine/further", "internal/component/...", "internal/client/...", "internal/api/...", "internal/config", "internal/daemon", "internal/memlimit", "internal/obs", "internal/pki", "internal/hub/...", "internal/control/...", "internal/node/hostnet", "internal/node/network"}, // network: which range the pods had last
+	"internal/plane":           {"internal/machine", "internal/machine/steps", "internal/machine/further", "internal/component/...", "internal/client/...", "internal/api/...", "internal/config", "internal/daemon", "internal/pki", "internal/hub/...", "internal/control/...", "internal/node/hostnet", "internal/node/network"}, // network: which range the pods had last
 	"internal/machine":         {"internal/machine/...", "internal/component/...", "internal/config", "internal/pki", "internal/node/..."},
 	"internal/machine/place":   {"internal/config"},
 	"internal/machine/steps":   {},

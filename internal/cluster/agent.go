@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 
 	"sampan.dev/internal/component/flag"
+	"sampan.dev/internal/component/suite"
 	"sampan.dev/internal/config"
 	"sampan.dev/internal/daemon"
 	"sampan.dev/internal/machine"
@@ -20,7 +21,7 @@ import (
 	"sampan.dev/internal/plane"
 )
 
-func RunAgent(ctx context.Context, cfg config.Config, log *slog.Logger) error {
+func RunAgent(ctx context.Context, cfg suite.Config, log *slog.Logger) error {
 	paths := cfg.Paths()
 	claim, err := hold.Claim(paths)
 	if err != nil {
@@ -37,20 +38,23 @@ func RunAgent(ctx context.Context, cfg config.Config, log *slog.Logger) error {
 			s, err = node.KubeconfigSeat(cfg.Kubeconfig, name, log)
 		}
 	} else {
-		authority, token, err = believe(ctx, cfg, paths)
+		authority, token, err = believe(ctx, cfg.Config, paths)
 	}
 	if err != nil {
 		return err
 	}
-	if err := machine.KeepNodeName(&cfg, log); err != nil {
+	if err := machine.KeepNodeName(&cfg.Config, log); err != nil {
+		return err
+	}
+	if err := machine.TellRanges(cfg.Config); err != nil {
 		return err
 	}
 	memlimit.Apply()
 	g := daemon.NewGroup(ctx, log)
 	show := steps.New(os.Stderr)
-	m := node.Start(g, cfg, paths, show, log)
+	m := node.Start(g, cfg, paths, log)
 	if s == nil {
-		s, err = node.RemoteSeat(g, cfg, paths, authority, token, log)
+		s, err = node.RemoteSeat(g, cfg.Config, paths, authority, token, log)
 	}
 	if err == nil {
 		err = m.StartNode(g, s, show)

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 
 	"sampan.dev/internal/api"
+	"sampan.dev/internal/component/suite"
 	"sampan.dev/internal/config"
 	"sampan.dev/internal/daemon"
 	"sampan.dev/internal/machine"
@@ -27,17 +28,17 @@ func nodeSeat(p *plane.Plane, cfg config.Config) *node.Seat {
 }
 
 // Run runs everything until ctx ends or a part fails, and calls ready once, when the cluster can be used.
-func Run(ctx context.Context, cfg config.Config, show *steps.Steps, log *slog.Logger, ready func()) error {
+func Run(ctx context.Context, cfg suite.Config, show *steps.Steps, log *slog.Logger, ready func()) error {
 	paths := cfg.Paths()
 	claim, err := hold.Claim(paths)
 	if err != nil {
 		return err
 	}
 	defer claim.Release()
-	if err := machine.KeepNodeName(&cfg, log); err != nil {
+	if err := machine.KeepNodeName(&cfg.Config, log); err != nil {
 		return err
 	}
-	if err := machine.KeepRanges(cfg); err != nil {
+	if err := machine.KeepRanges(cfg.Config); err != nil {
 		return err
 	}
 	show.Say("sampan %s, Kubernetes %s", config.Build, config.Version)
@@ -73,42 +74,43 @@ func stopped(g *daemon.Group, err error) error {
 }
 
 // begin starts the parts in their order and returns when the cluster is ready.
-func begin(g *daemon.Group, cfg config.Config, paths config.Paths, show *steps.Steps, log *slog.Logger) error {
+func begin(g *daemon.Group, cfg suite.Config, paths config.Paths, show *steps.Steps, log *slog.Logger) error {
 	var m *node.Machine
 	if cfg.Nodes > 1 && cfg.NodeIP == "" {
-		cfg.NodeIP = further.NodeAddr(cfg, 1).String() // where the further nodes reach it
+		cfg.NodeIP = further.NodeAddr(cfg.Config, 1).String() // where the further nodes reach it
+		cfg.Kubelet.NodeIP = cfg.NodeIP
 	}
-	listener, err := plane.OpenListener(cfg)
+	listener, err := plane.OpenListener(cfg.Config)
 	if err != nil {
 		return err // before anything runs that would have to be taken down again
 	}
 	if !cfg.NoNode {
 		// The runtime takes the longest to come up and needs nobody.
-		m = node.Start(g, cfg, paths, show, log)
+		m = node.Start(g, cfg, paths, log)
 	}
 	p, err := plane.Start(g, cfg, paths, listener, show, log)
 	if err != nil {
 		return err
 	}
-	if err := plane.StartControl(g, cfg, p, log); err != nil {
+	if err := p.StartControl(g); err != nil {
 		return err
 	}
 	if m != nil {
-		if err := m.StartNode(g, nodeSeat(p, cfg), show); err != nil {
+		if err := m.StartNode(g, nodeSeat(p, cfg.Config), show); err != nil {
 			return err
 		}
 		if err := p.Reach(listener, m.Network.Gateway()); err != nil {
 			return err
 		}
-		if err := plane.LabelControlPlane(g.Context(), p, cfg); err != nil {
+		if err := p.LabelControlPlane(g.Context()); err != nil {
 			return err
 		}
-		if err := startFurtherNodes(g, cfg, p, show, log); err != nil {
+		if err := startFurtherNodes(g, cfg.Config, p, show, log); err != nil {
 			return err
 		}
 	}
 	plane.FollowHost(g, append(m.Follow(), p.HostChanged)...)
-	return finish(cfg, paths, show)
+	return finish(cfg.Config, paths, show)
 }
 
 // finish writes what a person needs and says so.

@@ -22,23 +22,17 @@ func (l *Log) Rows(file string) flag.Table {
 	if l.Format == "" {
 		l.Format = "text"
 	}
-	at := func(r *flag.Row, field string) *flag.Row {
-		if file == "" {
-			return r
-		}
-		return r.At(file + "." + field)
-	}
 	const buffers = "every line is written at once, to standard error"
 	return flag.Table{
-		at(flag.Set("v", verbosity{&l.Verbosity}, "number for the log level verbosity; from 4 on every step is logged"), "verbosity"),
-		at(flag.Set("logging-format", flag.OneOf("string", &l.Format, "text", "json"), "text or json"), "format"),
-		at(flag.Ignore("log-flush-frequency", "duration", "5s", buffers), "flushFrequency"),
-		at(flag.Ignore("log-json-info-buffer-size", "quantity", "", buffers), "options.json.infoBufferSize"),
-		at(flag.Ignore("log-json-split-stream", "bool", "", buffers), "options.json.splitStream"),
-		at(flag.Ignore("log-text-info-buffer-size", "quantity", "", buffers), "options.text.infoBufferSize"),
-		at(flag.Ignore("log-text-split-stream", "bool", "", buffers), "options.text.splitStream"),
-		at(flag.Ignore("vmodule", "pattern=N,...", "", "levels are the same for all files"), "vmodule"),
-	}
+		flag.Set("v", verbosity{&l.Verbosity}, "number for the log level verbosity; from 4 on every step is logged").At("verbosity"),
+		flag.Set("logging-format", flag.OneOf("string", &l.Format, "text", "json"), "text or json").At("format"),
+		flag.Ignore("log-flush-frequency", "duration", "5s", buffers).At("flushFrequency"),
+		flag.Ignore("log-json-info-buffer-size", "quantity", "", buffers).At("options.json.infoBufferSize"),
+		flag.Ignore("log-json-split-stream", "bool", "", buffers).At("options.json.splitStream"),
+		flag.Ignore("log-text-info-buffer-size", "quantity", "", buffers).At("options.text.infoBufferSize"),
+		flag.Ignore("log-text-split-stream", "bool", "", buffers).At("options.text.splitStream"),
+		flag.Ignore("vmodule", "pattern=N,...", "", "levels are the same for all files").At("vmodule"),
+	}.Below(file)
 }
 
 // New makes the logger.
@@ -64,6 +58,60 @@ func (v verbosity) Set(s string) (err error) {
 	return err
 }
 
+// Reasons that rows of several components share.
+const (
+	TLSChoice  = "Go's own choice of ciphers and curves is kept"
+	NoProfiles = "there are no profiles on this port"
+	OwnPort    = "the port is this process's own"
+	paced      = "requests are sent as they come; the API server shares itself out"
+)
+
+// Pair are the certificate that a server shows and its key.
+func Pair(cert, key *string) flag.Table {
+	return flag.Table{
+		flag.Set("tls-cert-file", flag.String(cert), "certificate to show; without one a self-signed is made for this run").At("tlsCertFile"),
+		flag.Set("tls-private-key-file", flag.String(key), "key of --tls-cert-file").At("tlsPrivateKeyFile"),
+		flag.Ignore("tls-cipher-suites", "strings", "", TLSChoice).At("tlsCipherSuites"),
+	}
+}
+
+// LowestTLS refuses to speak older or to insist on newer versions than 1.2.
+func LowestTLS() *flag.Row {
+	return flag.Refuse("tls-min-version", "string", "", "TLS 1.2 is the lowest that is spoken").At("tlsMinVersion").But("VersionTLS12")
+}
+
+// Port are the flags of a port of upstream's generic server, beside [Pair].
+func Port() flag.Table {
+	return flag.Table{
+		flag.Ignore("tls-curve-preferences", "int32Slice", "[]", TLSChoice),
+		flag.Refuse("tls-sni-cert-key", "namedCertKey", "[]", "one certificate is shown to all"),
+		flag.Refuse("permit-address-sharing", "bool", "", OwnPort),
+		flag.Refuse("permit-port-sharing", "bool", "", OwnPort),
+	}
+}
+
+// NodeName is what a node is called.
+func NodeName(to *string) *flag.Row {
+	return flag.Set("hostname-override", flag.String(to), "name of the node instead of the host's")
+}
+
+// OnNode are the flags of the programs of a node that what starts the process is left to, or the version.
+func OnNode() flag.Table {
+	return flag.Table{
+		flag.Ignore("oom-score-adj", "int32", "-999", "who starts the process sets it").At("oomScoreAdj"),
+		featureGates().At("featureGates"),
+	}
+}
+
+// HiddenMetrics is the flag that would show what an older version had.
+func HiddenMetrics() *flag.Row {
+	return flag.Ignore("show-hidden-metrics-for-version", "string", "", "no metric is hidden")
+}
+
+func featureGates() *flag.Row {
+	return flag.Ignore("feature-gates", "mapStringBool", "", "features are those of a v1.37.1 with its defaults, as far as they are built")
+}
+
 // Metrics are the flags that shape what /metrics says.
 func Metrics() flag.Table {
 	const all = "all metrics that there are are shown"
@@ -71,7 +119,7 @@ func Metrics() flag.Table {
 		flag.Ignore("allow-metric-labels", "stringToString", "[]", all),
 		flag.Ignore("allow-metric-labels-manifest", "string", "", all),
 		flag.Ignore("disabled-metrics", "strings", "", all),
-		flag.Ignore("show-hidden-metrics-for-version", "string", "", "no metric is hidden"),
+		HiddenMetrics(),
 	}
 }
 
@@ -79,7 +127,7 @@ func Metrics() flag.Table {
 func Versions() flag.Table {
 	const one = "this version stands in for no other"
 	return flag.Table{
-		flag.Ignore("feature-gates", "mapStringBool", "", "features are those of a v1.37.1 with its defaults, as far as they are built"),
+		featureGates(),
 		flag.Refuse("emulated-version", "strings", "", one).But("1.37", "kube=1.37"),
 		flag.Refuse("min-compatibility-version", "strings", "", one).But("1.36", "1.37", "kube=1.36", "kube=1.37"),
 	}
@@ -96,7 +144,7 @@ type Election struct {
 // has them, "" where it has not.
 func (e *Election) Rows(name, file string) flag.Table {
 	*e = Election{Elect: true, Duration: 15 * time.Second, Deadline: 10 * time.Second, Retry: 2 * time.Second, Namespace: "kube-system", Name: name}
-	t := flag.Table{
+	return flag.Table{
 		flag.Set("leader-elect", flag.Bool(&e.Elect), "hold the lease before doing anything, so that of several one works").At("leaderElect"),
 		flag.Set("leader-elect-lease-duration", flag.Duration(&e.Duration), "how long others wait after the last renewal").At("leaseDuration"),
 		flag.Set("leader-elect-renew-deadline", flag.Duration(&e.Deadline), "how long a leader tries to renew before it steps back").At("renewDeadline"),
@@ -104,15 +152,7 @@ func (e *Election) Rows(name, file string) flag.Table {
 		flag.Set("leader-elect-resource-name", flag.String(&e.Name), "name of the lease").At("resourceName"),
 		flag.Set("leader-elect-resource-namespace", flag.String(&e.Namespace), "namespace of the lease").At("resourceNamespace"),
 		flag.Refuse("leader-elect-resource-lock", "string", `"leases"`, "the only kind of lock is a Lease").At("resourceLock"),
-	}
-	for i := range t {
-		if file == "" {
-			t[i].Field = ""
-		} else {
-			t[i].Field = file + "." + t[i].Field
-		}
-	}
-	return t
+	}.Below(file)
 }
 
 // Contact is how a component reaches the API server.
@@ -124,29 +164,30 @@ type Contact struct {
 // Rows are the flags of the connection, with the component's own defaults of the limits; file is where a configuration file has
 // them, "" where it has not.
 func (c *Contact) Rows(file, qps, burst string) flag.Table {
-	t := flag.Table{
+	t := append(flag.Table{
+		flag.Set("master", flag.String(&c.Master), "URL of the API server, in place of the kubeconfig's"),
 		flag.Set("kubeconfig", flag.String(&c.Kubeconfig), "file with the address of the API server and the credentials").At("kubeconfig"),
-		flag.Ignore("kube-api-content-type", "string", `"application/vnd.kubernetes.protobuf"`, "protobuf where the kind has it, JSON elsewhere").At("contentType"),
-		flag.Ignore("kube-api-qps", "float32", qps, "requests are sent as they come; the API server shares itself out").At("qps"),
-		flag.Ignore("kube-api-burst", "int32", burst, "requests are sent as they come; the API server shares itself out").At("burst"),
-	}
-	for i := range t {
-		if file == "" {
-			t[i].Field = ""
-		} else {
-			t[i].Field = file + "." + t[i].Field
-		}
-	}
+	}, Limits("float32", qps, burst, "qps", "burst")...)
 	if file != "" {
-		t = append(t, flag.Ignore("", "string", "", "answers are taken as they come").At(file+".acceptContentTypes"))
+		t = append(t, flag.Ignore("", "string", "", "answers are taken as they come").At("acceptContentTypes"))
 	}
-	return t
+	return t.Below(file)
+}
+
+// Limits are how a component paces and writes its requests: the type and the default of the first limit, the default of the
+// second, and the names of both in the component's file.
+func Limits(typ, qps, burst, qpsField, burstField string) flag.Table {
+	return flag.Table{
+		flag.Ignore("kube-api-content-type", "string", `"application/vnd.kubernetes.protobuf"`, "protobuf where the kind has it, JSON elsewhere").At("contentType"),
+		flag.Ignore("kube-api-qps", typ, qps, paced).At(qpsField),
+		flag.Ignore("kube-api-burst", "int32", burst, paced).At(burstField),
+	}
 }
 
 // Profiling are the flags of /debug/pprof; contention is upstream's default of the second.
-func Profiling(contention string) flag.Table {
+func Profiling(contention, why string) flag.Table {
 	return flag.Table{
-		flag.Ignore("profiling", "bool", "true", "there are no profiles on this port"),
-		flag.Ignore("contention-profiling", "bool", contention, "there are no profiles on this port"),
+		flag.Ignore("profiling", "bool", "true", why),
+		flag.Ignore("contention-profiling", "bool", contention, why),
 	}
 }

@@ -9,7 +9,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"time"
 )
 
 // Version is the Kubernetes version that is implemented, with a suffix that tools which parse versions accept.
@@ -23,7 +22,8 @@ var Build = "dev"
 // so that several live side by side.
 const DefaultDataDir = "/var/lib/sampan"
 
-// Config describes one cluster, or one node of it, on this machine.
+// Config describes one cluster, or one node of it, on this machine: its places, names and addresses. What each program of it can be
+// told besides is in that program's own configuration (internal/component).
 type Config struct {
 	DataDir       string
 	Listen        string // API server, ADDR:PORT
@@ -39,55 +39,21 @@ type Config struct {
 	NoMerge       bool     // leave the caller's kubeconfig alone
 	TLSSANs       []string // further names and addresses of the API server's certificate
 
-	// An external etcd instead of the embedded member.
-	EtcdServers  []string
-	EtcdCAFile   string
-	EtcdCertFile string
-	EtcdKeyFile  string
-	EtcdPrefix   string
-
 	EtcdQuota int64 // bytes that the embedded member's database may take; 0 means 8 GiB
 
 	// DurableLeasesAndEvents has every write of a lease or an event reach the embedded member before it returns.
 	DurableLeasesAndEvents bool
 
-	// Admission plugins beside the defaults and without some of them, by upstream's names.
-	EnableAdmission, DisableAdmission []string
-	AuditLog                          string // file that requests are recorded in, a JSON line each; "" for none
-
-	// How many requests the API server takes on at a time; 0 is any number.
-	MaxReads, MaxWrites int
-
 	// A node's own.
 	RuntimeEndpoint string // a CRI socket instead of the bundled containerd
 	StaticPodPath   string
-	NodeLabels      string
-	NodeTaints      string
-	RegisterNode    bool
-	CloudProvider   string
-	StatusFrequency time.Duration // 0 means the default of 10 s
 	NodeExternalIP  string
-	SystemReserved  map[string]string // resource: quantity
-	KubeReserved    map[string]string
-	EvictionHard    string // signal<quantity,…; "" means upstream's thresholds
-	MaxPods         int64
-	ManifestURL     string // of static pods
 	MachineID       string // instead of /etc/machine-id, for nodes that share a machine
 	Kubeconfig      string // agent: credentials, instead of Server and Token
 	Server          string // agent: https://…
 	Token           string // agent: id.secret, with an optional CA hash in front
 
-	Controllers            string
-	Scheduler              bool // run one
-	NodeMonitorGracePeriod time.Duration
-
-	// Who comes in without credentials.
-	AnonymousAuth        bool
-	AuthenticationConfig string // file
-
-	// How the API server believes kubelets: by the cluster's own authority unless told otherwise.
-	KubeletCAFile      string
-	InsecureKubeletTLS bool
+	InsecureKubeletTLS bool // the API server believes whoever answers for a kubelet
 
 	LogLevel  string
 	LogFormat string
@@ -96,21 +62,12 @@ type Config struct {
 // Default returns what `sampan up` alone means.
 func Default() Config {
 	return Config{
-		DataDir:                DefaultDataDir,
-		Listen:                 "0.0.0.0:6443",
-		Nodes:                  1,
-		ClusterDomain:          "cluster.local",
-		EtcdPrefix:             "/registry",
-		MaxReads:               400,
-		MaxWrites:              200,
-		RegisterNode:           true,
-		AnonymousAuth:          true,
-		MaxPods:                110,
-		Controllers:            "*",
-		Scheduler:              true,
-		NodeMonitorGracePeriod: 50 * time.Second,
-		LogLevel:               "info",
-		LogFormat:              "text",
+		DataDir:       DefaultDataDir,
+		Listen:        "0.0.0.0:6443",
+		Nodes:         1,
+		ClusterDomain: "cluster.local",
+		LogLevel:      "info",
+		LogFormat:     "text",
 	}
 }
 
@@ -121,7 +78,7 @@ func (c *Config) Validate() error {
 		return fmt.Errorf("--data-dir %q: %w", c.DataDir, err)
 	}
 	c.DataDir = abs
-	for _, file := range []*string{&c.KubeconfigOut, &c.StaticPodPath, &c.Kubeconfig, &c.KubeletCAFile, &c.AuditLog, &c.AuthenticationConfig, &c.EtcdCAFile, &c.EtcdCertFile, &c.EtcdKeyFile} {
+	for _, file := range []*string{&c.KubeconfigOut, &c.StaticPodPath, &c.Kubeconfig} {
 		if *file == "" {
 			continue
 		}
@@ -166,9 +123,6 @@ func (c *Config) Validate() error {
 		if _, err := netip.ParseAddr(c.NodeExternalIP); err != nil {
 			return fmt.Errorf("--node-external-ip %q: not an IP address", c.NodeExternalIP)
 		}
-	}
-	if c.CloudProvider != "" && c.CloudProvider != "external" {
-		return fmt.Errorf("--cloud-provider %q: only \"external\" or none; provider code lives in a cloud-controller-manager", c.CloudProvider)
 	}
 	return nil
 }

@@ -19,7 +19,6 @@ func TestValidateNamesTheFlag(t *testing.T) {
 		{"overlap", func(c *Config) { c.ServiceCIDR = "10.244.1.0/24" }, "overlap"},
 		{"tiny services", func(c *Config) { c.ServiceCIDR = "10.96.0.0/30" }, "between /12 and /27"},
 		{"no nodes", func(c *Config) { c.Nodes = 0 }, "--nodes"},
-		{"old cloud", func(c *Config) { c.CloudProvider = "aws" }, "cloud-controller-manager"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

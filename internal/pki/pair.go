@@ -244,6 +244,19 @@ func SelfSigned(name string, ips ...net.IP) (*Pair, error) {
 	return NewPair(cert), nil
 }
 
+// ReadPool reads the certificates of a PEM file: its text, and the pool of those who are in it.
+func ReadPool(file string) ([]byte, *x509.CertPool, error) {
+	data, err := os.ReadFile(file)
+	if err != nil {
+		return nil, nil, err
+	}
+	pool := x509.NewCertPool()
+	if !pool.AppendCertsFromPEM(data) {
+		return nil, nil, fmt.Errorf("no certificate in %s", file)
+	}
+	return data, pool, nil
+}
+
 // ReadAuthority reads an authority that somebody else keeps: its certificate, and its key unless keyFile is "".
 func ReadAuthority(certFile, keyFile string) (*Authority, error) {
 	data, err := os.ReadFile(certFile)

@@ -24,6 +24,11 @@ type door struct {
 	last      atomic.Pointer[opened]
 }
 
+// Door is a client with an identity, of whichever hub there is.
+func (p *Plane) Door(user api.User, userAgent string) client.Interface {
+	return &door{hub: &p.hub, user: user, userAgent: userAgent}
+}
+
 // opened is the door of one hub.
 type opened struct {
 	of   *hub.Hub

@@ -16,14 +16,14 @@ import (
 // an etcd of its own nobody else is there but by coming through our API server, so the lease costs one write at each start, and
 // one whenever somebody looks; others may use an external one too, so there it is renewed all the time. A run takes over at once
 // from an earlier one on the same data directory. When another holds the lease, the part stands by.
-func leading(p *Plane, user, name string, run func(ctx context.Context) error) func(ctx context.Context) error {
+func (p *Plane) leading(user, name string, run func(ctx context.Context) error) func(ctx context.Context) error {
 	host, _ := p.cfg.Node() // checked when the keys were opened
 	sum := sha256.Sum256([]byte(p.cfg.DataDir))
 	c := lease.Config{
 		Door:     p.Door(api.User{Name: user, Groups: []string{api.GroupAuthenticated}}, name+"/"+config.Version+" leader-election"),
 		Name:     name,
 		Identity: fmt.Sprintf("%s_%s", host, uuidOf(sum)),
-		Quiet:    len(p.cfg.EtcdServers) == 0,
+		Quiet:    len(p.cfg.API.EtcdServers) == 0,
 		Audience: &p.leases,
 		Log:      p.log,
 	}

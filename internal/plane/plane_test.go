@@ -10,7 +10,7 @@ import (
 	"sampan.dev/internal/api"
 	"sampan.dev/internal/client"
 	"sampan.dev/internal/client/cache"
-	"sampan.dev/internal/config"
+	"sampan.dev/internal/component/suite"
 	"sampan.dev/internal/daemon"
 	"sampan.dev/internal/machine/steps"
 
@@ -26,7 +26,7 @@ func controlPlane(t *testing.T) (*daemon.Group, *Plane, net.Listener) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cfg := config.Default()
+	cfg := suite.New()
 	cfg.DataDir, cfg.Listen, cfg.NoNode, cfg.NodeName = t.TempDir(), l.Addr().String(), true, "here"
 	cfg.ClusterCIDR, cfg.ServiceCIDR = "10.244.0.0/16", "10.96.0.0/16"
 	ctx, cancel := context.WithCancel(context.Background())
@@ -37,6 +37,9 @@ func controlPlane(t *testing.T) (*daemon.Group, *Plane, net.Listener) {
 			t.Error(err)
 		}
 	})
+	if err := cfg.Check(); err != nil {
+		t.Fatal(err)
+	}
 	p, err := Start(g, cfg, cfg.Paths(), l, &steps.Steps{}, log)
 	if err != nil {
 		t.Fatal(err)

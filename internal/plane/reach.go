@@ -95,7 +95,7 @@ func (p *Plane) Reach(listener net.Listener, gateway netip.Addr) error {
 
 // move gives the API server another address.
 func (p *Plane) move(to netip.Addr) error {
-	names, ips := apiNames(p.cfg, to.AsSlice())
+	names, ips := apiNames(p.cfg.Config, to.AsSlice())
 	if err := p.Pki.Rename(names, ips); err != nil {
 		return fmt.Errorf("certificate for %s: %w", to, err)
 	}
@@ -117,8 +117,8 @@ func (p *Plane) move(to netip.Addr) error {
 func (p *Plane) HostChanged() {
 	to := p.Advertise.Load().Addr()
 	if _, err := hostnet.Routed(); err == nil {
-		if ip, err := advertised(p.cfg); err == nil {
-			if a, ok := netip.AddrFromSlice(ip); ok && !onLoopback(p.cfg) {
+		if ip, err := advertised(p.cfg.Config); err == nil {
+			if a, ok := netip.AddrFromSlice(ip); ok && !onLoopback(p.cfg.Config) {
 				to = a.Unmap()
 			}
 		}
@@ -139,6 +139,35 @@ func apiNames(cfg config.Config, advertise net.IP) (names []string, ips []net.IP
 		names = append(names, h)
 	}
 	return names, ips
+}
+
+func addresses(list []string) []net.IP {
+	var out []net.IP
+	for _, s := range list {
+		if ip := net.ParseIP(s); ip != nil {
+			out = append(out, ip)
+		}
+	}
+	return out
+}
+
+func nonAddresses(list []string) []string {
+	var out []string
+	for _, s := range list {
+		if net.ParseIP(s) == nil {
+			out = append(out, s)
+		}
+	}
+	return out
+}
+
+// LocalAddress is where a program on this machine reaches the API server.
+func LocalAddress(cfg config.Config, port int) string {
+	host, _, _ := net.SplitHostPort(cfg.Listen)
+	if ip := net.ParseIP(host); ip == nil || ip.IsUnspecified() {
+		host = "127.0.0.1"
+	}
+	return net.JoinHostPort(host, fmt.Sprint(port))
 }
 
 // FollowHost calls parts, one after the other, whenever the machine's own network has changed.

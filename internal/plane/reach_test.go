@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"sampan.dev/internal/config"
+	"sampan.dev/internal/machine"
 	"sampan.dev/internal/machine/further"
 	"sampan.dev/internal/node/hostnet"
 )
@@ -36,7 +37,7 @@ func TestWhatIsAdvertisedIsListenedOn(t *testing.T) {
 		if err != nil || ip.String() != test.want {
 			t.Errorf("%s: advertised %v, %v; want %s", test.listen, ip, err, test.want)
 		}
-		if err := CheckFlags(&cfg); err != nil {
+		if err := cfg.Validate(); err != nil {
 			t.Errorf("%s: %v", test.listen, err)
 		}
 		l, err := OpenListener(cfg)
@@ -53,7 +54,7 @@ func TestWhatIsAdvertisedIsListenedOn(t *testing.T) {
 	}
 	cfg := config.Default()
 	cfg.DataDir, cfg.Listen, cfg.Nodes = t.TempDir(), "127.0.0.1:6443", 2
-	if err := Check(&cfg); err != nil {
+	if err := machine.Settle(&cfg); err != nil {
 		t.Errorf("two nodes on loopback: %v", err)
 	}
 	if ip, err := advertised(cfg); err != nil || ip.String() != further.NodeAddr(cfg, 1).String() {

@@ -6,7 +6,6 @@ import (
 
 	"sampan.dev/internal/api"
 	"sampan.dev/internal/client"
-	"sampan.dev/internal/config"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 )
@@ -15,8 +14,8 @@ const controlPlaneLabel = "node-role.kubernetes.io/control-plane"
 
 // LabelControlPlane marks the node that runs beside the control plane, which kubectl shows as its role. A kubelet may not
 // say that of itself, so it is said for it. A node that was not registered goes without.
-func LabelControlPlane(ctx context.Context, p *Plane, cfg config.Config) error {
-	name, err := cfg.Node()
+func (p *Plane) LabelControlPlane(ctx context.Context) error {
+	name, err := p.cfg.Node()
 	if err != nil {
 		return err
 	}

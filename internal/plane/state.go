@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 
 	"sampan.dev/internal/api"
+	"sampan.dev/internal/component/suite"
 	"sampan.dev/internal/config"
 	"sampan.dev/internal/hub"
 	"sampan.dev/internal/hub/store"
@@ -36,19 +37,16 @@ type state struct {
 }
 
 // openState opens the external etcd if one is named, else the embedded member, with events and leases in front of it.
-func openState(ctx context.Context, cfg config.Config, kinds *api.Kinds, keys *pki.Store, log *slog.Logger) (*state, error) {
+func openState(ctx context.Context, cfg suite.Config, kinds *api.Kinds, keys *pki.Store, log *slog.Logger) (*state, error) {
 	log = log.With("component", "store")
-	if len(cfg.EtcdServers) > 0 {
-		st, err := etcd.External(ctx, etcd.ExternalConfig{
-			Servers: cfg.EtcdServers, CAFile: cfg.EtcdCAFile, CertFile: cfg.EtcdCertFile, KeyFile: cfg.EtcdKeyFile,
-			Prefix: cfg.EtcdPrefix, Log: log,
-		})
+	if len(cfg.API.EtcdServers) > 0 {
+		st, err := cfg.API.Store(ctx, log)
 		if err != nil {
 			return nil, err
 		}
-		return &state{detail: fmt.Sprint("etcd at ", cfg.EtcdServers), main: st}, nil
+		return &state{detail: fmt.Sprint("etcd at ", cfg.API.EtcdServers), main: st}, nil
 	}
-	listen := etcdListen(cfg)
+	listen := freePort("127.0.0.1", 2379) // etcd's usual port, or a free one when another cluster of this machine has it
 	tlsConfig := pki.ServerTLS(keys.EtcdServer)
 	tlsConfig.ClientAuth = tls.RequireAndVerifyClientCert
 	tlsConfig.ClientCAs = keys.EtcdCA.Pool()
@@ -56,7 +54,7 @@ func openState(ctx context.Context, cfg config.Config, kinds *api.Kinds, keys *p
 	if err != nil {
 		return nil, err
 	}
-	if err := noteEndpoint(cfg, listen); err != nil {
+	if err := noteEndpoint(cfg.Config, listen); err != nil {
 		log.Warn("'sampan etcd' will not find the store", "error", err)
 	}
 	s := &state{detail: "embedded etcd, clients at " + listen, listen: listen, main: st}
@@ -71,7 +69,7 @@ func openState(ctx context.Context, cfg config.Config, kinds *api.Kinds, keys *p
 
 // relax puts the relaxed store in front of st. One that is no longer wanted but has been in use stays, since resource
 // versions must not go back, and writes everything through.
-func (s *state) relax(ctx context.Context, cfg config.Config, kinds *api.Kinds, st *etcd.Store, log *slog.Logger) error {
+func (s *state) relax(ctx context.Context, cfg suite.Config, kinds *api.Kinds, st *etcd.Store, log *slog.Logger) error {
 	if cfg.DurableLeasesAndEvents {
 		used, err := relaxed.Used(ctx, st)
 		if err != nil || !used {
@@ -100,9 +98,6 @@ func (s *state) close(log *slog.Logger) {
 	}
 	_ = s.main.Close()
 }
-
-// etcdListen is etcd's usual port, or a free one when another cluster of this machine has it.
-func etcdListen(cfg config.Config) string { return freePort("127.0.0.1", 2379) }
 
 // freePort returns the address with the usual port when nobody listens there, else with one that the kernel chooses.
 func freePort(host string, usual int) string {

@@ -46,7 +46,12 @@ type Config struct {
 }
 
 // New returns upstream's defaults.
-func New() *Config { return &Config{} }
+func New() *Config {
+	return &Config{
+		Bind: net.IPv4zero, Port: 6443, Root: "/registry", AnonymousAuth: true,
+		NotReady: 300, Unreachable: 300, MaxReads: 400, MaxWrites: 200, NodePorts: [2]int{30000, 32767},
+	}
+}
 
 // Logger makes the logger that the flags ask for.
 func (c *Config) Logger(w io.Writer) (*slog.Logger, error) { return c.Log.New(w) }

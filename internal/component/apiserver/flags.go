@@ -1,15 +1,12 @@
 package apiserver
 
 import (
-	"net"
-
 	"sampan.dev/internal/component"
 	"sampan.dev/internal/component/flag"
 )
 
 // Reasons that several flags share.
 const (
-	tlsChoice  = "Go's own choice of ciphers and curves is kept"
 	etcdPace   = "etcd is asked as the hub needs"
 	noWebhook  = "nobody else is asked who may come in or what they may do"
 	auditLines = "the audit log is one JSON line for each request at level Metadata, written as the request ends"
@@ -25,13 +22,9 @@ const (
 	shutdown   = "requests that are under way are finished, and no new one is taken"
 )
 
-// Table is every flag of upstream's, and what becomes of it. It sets upstream's defaults.
+// Table is every flag of upstream's, and what becomes of it.
 func (c *Config) Table() flag.Table {
-	c.Bind, c.Port, c.Root = net.IPv4zero, 6443, "/registry"
-	c.AnonymousAuth = true
-	c.NotReady, c.Unreachable, c.MaxReads, c.MaxWrites = 300, 300, 400, 200
-	c.NodePorts = [2]int{30000, 32767}
-	return flag.Join(c.serving(), c.storage(), c.authentication(), c.authorization(), c.admission(), c.requests(), audits(c), c.network(),
+	return flag.Join(c.serving(), component.Pair(&c.CertFile, &c.KeyFile).Below(""), component.Port(), component.Profiling("", noProfiles), c.storage(), c.authentication(), c.authorization(), c.admission(), c.requests(), audits(c), c.network(),
 		component.Metrics(), component.Versions(), c.Log.Rows(""))
 }
 
@@ -40,24 +33,15 @@ func (c *Config) serving() flag.Table {
 		flag.Set("advertise-address", flag.IP(&c.Advertise), "address that others reach the server at; default is --bind-address, or that of the default route's link"),
 		flag.Set("bind-address", flag.IP(&c.Bind), "address to serve on"),
 		flag.Set("secure-port", flag.Int(&c.Port), "port to serve on"),
-		flag.Set("tls-cert-file", flag.String(&c.CertFile), "certificate to show; without one a self-signed is made for this run"),
-		flag.Set("tls-private-key-file", flag.String(&c.KeyFile), "key of --tls-cert-file"),
 		flag.Ignore("cert-dir", "string", `"/var/run/kubernetes"`, "a certificate that nobody gave is kept in memory"),
-		flag.Refuse("tls-sni-cert-key", "namedCertKey", "[]", "one certificate is shown to all"),
-		flag.Ignore("tls-cipher-suites", "strings", "", tlsChoice),
-		flag.Ignore("tls-curve-preferences", "int32Slice", "[]", tlsChoice),
 		flag.Refuse("tls-min-version", "string", "", "TLS 1.3 is the lowest that is spoken").But("VersionTLS12", "VersionTLS13"),
 		flag.Refuse("disable-http2-serving", "bool", "", "HTTP/2 is always offered"),
 		flag.Ignore("http2-max-streams-per-connection", "int", "", "a connection may have 250 streams"),
-		flag.Refuse("permit-address-sharing", "bool", "", "the port is this process's own"),
-		flag.Refuse("permit-port-sharing", "bool", "", "the port is this process's own"),
 		flag.Ignore("external-hostname", "string", "", "addresses in answers are those that clients used"),
 		flag.Refuse("cors-allowed-origins", "strings", "", "no page of another origin is answered"),
 		flag.Refuse("strict-transport-security-directives", "strings", "", "the server is not for browsers"),
 		flag.Ignore("goaway-chance", "float", "", "connections are not ended to spread them"),
 		flag.Refuse("debug-socket-path", "string", "", "profiles are served on the secure port"),
-		flag.Ignore("profiling", "bool", "true", noProfiles),
-		flag.Ignore("contention-profiling", "bool", "", noProfiles),
 		flag.Ignore("enable-logs-handler", "bool", "", "the folder of logs is not served"),
 		flag.Ignore("livez-grace-period", "duration", "", "a server that starts is live"),
 		flag.Ignore("shutdown-delay-duration", "duration", "", shutdown),

@@ -38,12 +38,8 @@ func (c *Config) Run(ctx context.Context, log *slog.Logger) error {
 	if err != nil {
 		return flag.Usage{Err: err}
 	}
-	if c.AuditLog != "" {
-		file, err := obs.OpenFile(c.AuditLog, false)
-		if err != nil {
-			return fmt.Errorf("--audit-log-path: %w", err)
-		}
-		cfg.Audit = audit.NewLines(file)
+	if cfg.Audit, err = c.Sink(); err != nil {
+		return err
 	}
 	// The port is taken first: a mistake about it is told before etcd is asked.
 	l, err := net.Listen("tcp", net.JoinHostPort(c.Bind.String(), strconv.Itoa(c.Port)))
@@ -51,7 +47,7 @@ func (c *Config) Run(ctx context.Context, log *slog.Logger) error {
 		return fmt.Errorf("failed to create listener: %w", err)
 	}
 	defer l.Close()
-	st, err := etcd.External(ctx, etcd.ExternalConfig{Servers: c.EtcdServers, CAFile: c.EtcdCA, CertFile: c.EtcdCert, KeyFile: c.EtcdKey, Prefix: c.Root, Log: log.With("component", "store")})
+	st, err := c.Store(ctx, log.With("component", "store"))
 	if err != nil {
 		return err
 	}
@@ -70,14 +66,49 @@ func (c *Config) Run(ctx context.Context, log *slog.Logger) error {
 	return h.Run(ctx)
 }
 
-// hub is what the hub is made of, but for what is open while it runs. Errors are of the settings.
-func (c *Config) hub(log *slog.Logger) (hub.Config, error) {
-	out := hub.Config{
-		Kinds: all.Kinds(), Log: log, Bootstrap: true, NodePorts: hub.PortRange{Low: c.NodePorts[0], High: c.NodePorts[1]},
+// Hub is what the settings make of a hub, whoever runs it: keys, addresses, the store and what else is open while it runs are the
+// caller's to add. Errors are of the settings.
+func (c *Config) Hub() (out hub.Config, err error) {
+	out = hub.Config{
+		Bootstrap: true, NodePorts: hub.PortRange{Low: c.NodePorts[0], High: c.NodePorts[1]},
 		NotReadySeconds: int64(c.NotReady), UnreachableSeconds: int64(c.Unreachable),
 		MaxReads: orAny(c.MaxReads), MaxWrites: orAny(c.MaxWrites), Memory: memlimit.Apply(),
 		Version: hub.Version{Git: config.Version, Commit: config.Build},
 	}
+	var chosen admit.Config
+	// NodeRestriction and the like are on in every hub; to enable them again is no mistake.
+	if err := chosen.Select(c.EnablePlugins, c.Disable); err != nil {
+		return out, err
+	}
+	out.DenyExternalIPs, out.DisableAdmission = chosen.DenyExternalIPs, chosen.Disable
+	out.Anonymous, err = Anonymous(c.AuthenticationFile, c.AnonymousAuth)
+	return out, err
+}
+
+// Sink is where requests are recorded; nil where no file is named.
+func (c *Config) Sink() (audit.Sink, error) {
+	if c.AuditLog == "" {
+		return nil, nil
+	}
+	file, err := obs.OpenFile(c.AuditLog, false)
+	if err != nil {
+		return nil, fmt.Errorf("--audit-log-path: %w", err)
+	}
+	return audit.NewLines(file), nil
+}
+
+// Store opens the etcd that the settings name.
+func (c *Config) Store(ctx context.Context, log *slog.Logger) (*etcd.Store, error) {
+	return etcd.External(ctx, etcd.ExternalConfig{Servers: c.EtcdServers, CAFile: c.EtcdCA, CertFile: c.EtcdCert, KeyFile: c.EtcdKey, Prefix: c.Root, Log: log})
+}
+
+// hub is what the hub of a process of its own is made of, but for what is open while it runs. Errors are of the settings.
+func (c *Config) hub(log *slog.Logger) (hub.Config, error) {
+	out, err := c.Hub()
+	if err != nil {
+		return out, err
+	}
+	out.Kinds, out.Log = all.Kinds(), log
 	if len(c.EtcdServers) == 0 {
 		return out, errors.New("--etcd-servers must be specified")
 	}
@@ -93,12 +124,6 @@ func (c *Config) hub(log *slog.Logger) (hub.Config, error) {
 			return out, err
 		}
 	}
-	var chosen admit.Config
-	// NodeRestriction and the like are on in every hub; to enable them again is no mistake.
-	if err := chosen.Select(c.EnablePlugins, c.Disable); err != nil {
-		return out, err
-	}
-	out.DenyExternalIPs, out.DisableAdmission = chosen.DenyExternalIPs, chosen.Disable
 	return out, nil
 }
 
@@ -148,33 +173,20 @@ func (c *Config) certificate(out *hub.Config) error {
 func (c *Config) believed(out *hub.Config) (err error) {
 	if c.ClientCA != "" {
 		var pool *x509.CertPool
-		if out.ClientCAPEM, pool, err = authority("--client-ca-file", c.ClientCA); err != nil {
-			return err
+		if out.ClientCAPEM, pool, err = pki.ReadPool(c.ClientCA); err != nil {
+			return fmt.Errorf("--client-ca-file: %w", err)
 		}
 		out.ClientCA = func() *x509.CertPool { return pool }
 		out.ServerCAPEM = out.ClientCAPEM // as in clusters that kubeadm makes, one authority vouches for both
 	}
 	if c.FrontProxyCA != "" {
 		var pool *x509.CertPool
-		if out.FrontCAPEM, pool, err = authority("--requestheader-client-ca-file", c.FrontProxyCA); err != nil {
-			return err
+		if out.FrontCAPEM, pool, err = pki.ReadPool(c.FrontProxyCA); err != nil {
+			return fmt.Errorf("--requestheader-client-ca-file: %w", err)
 		}
 		out.FrontProxyCA, out.FrontProxyNames = func() *x509.CertPool { return pool }, c.FrontProxyNames
 	}
-	out.Anonymous, err = Anonymous(c.AuthenticationFile, c.AnonymousAuth)
-	return err
-}
-
-func authority(name, file string) ([]byte, *x509.CertPool, error) {
-	data, err := os.ReadFile(file)
-	if err != nil {
-		return nil, nil, fmt.Errorf("%s: %w", name, err)
-	}
-	pool := x509.NewCertPool()
-	if !pool.AppendCertsFromPEM(data) {
-		return nil, nil, fmt.Errorf("%s: no certificate in %s", name, file)
-	}
-	return data, pool, nil
+	return nil
 }
 
 // tokens is what service accounts' tokens are signed and verified with.
@@ -255,10 +267,22 @@ func (c *Config) connector(door func() client.Reader, l net.Listener, log *slog.
 		cfg.KubeletTLS.InsecureSkipVerify = true // as upstream: who gives no authority trusts the network
 		return connect.New(cfg), nil
 	}
-	_, pool, err := authority("--kubelet-certificate-authority", c.KubeletCA)
+	pool, err := c.Kubelets()
 	if err != nil {
 		return nil, err
 	}
 	cfg.KubeletTLS.RootCAs = pool
 	return connect.New(cfg), nil
+}
+
+// Kubelets is the authority of kubelets that --kubelet-certificate-authority names; nil where it names none.
+func (c *Config) Kubelets() (*x509.CertPool, error) {
+	if c.KubeletCA == "" {
+		return nil, nil
+	}
+	_, pool, err := pki.ReadPool(c.KubeletCA)
+	if err != nil {
+		return nil, fmt.Errorf("--kubelet-certificate-authority: %w", err)
+	}
+	return pool, nil
 }

@@ -44,7 +44,14 @@ type Config struct {
 type pairOfFiles struct{ Cert, Key string }
 
 // New returns upstream's defaults.
-func New() *Config { return &Config{} }
+func New() *Config {
+	return &Config{
+		Controllers: []string{"*"}, SignFor: 365 * 24 * time.Hour,
+		MonitorGrace: 50 * time.Second, StartupGrace: time.Minute,
+		EvictionRate: 0.1, SecondaryRate: 0.01, LargeCluster: 50, Unhealthy: 0.55,
+		TerminatedPodThreshold: 12500,
+	}
+}
 
 // Logger makes the logger that the flags ask for.
 func (c *Config) Logger(w io.Writer) (*slog.Logger, error) { return c.Log.New(w) }

@@ -1,8 +1,6 @@
 package controllers
 
 import (
-	"time"
-
 	"sampan.dev/internal/component"
 	"sampan.dev/internal/component/flag"
 )
@@ -20,19 +18,11 @@ const (
 	batches  = "changes that come together are written together already"
 )
 
-// Table is every flag of upstream's, and what becomes of it. It sets upstream's defaults.
+// Table is every flag of upstream's, and what becomes of it.
 func (c *Config) Table() flag.Table {
-	c.Controllers = []string{"*"}
-	c.SignFor = 365 * 24 * time.Hour
-	c.MonitorGrace, c.StartupGrace = 50*time.Second, time.Minute
-	c.EvictionRate, c.SecondaryRate, c.LargeCluster, c.Unhealthy = 0.1, 0.01, 50, 0.55
-	c.TerminatedPodThreshold = 12500
 	return flag.Join(
-		c.Contact.Rows("", "20", "30"), flag.Table{
-			flag.Set("master", flag.String(&c.Contact.Master), "URL of the API server, in place of the kubeconfig's"),
-		},
-		c.Lead.Rows("kube-controller-manager", ""), c.Face.Rows(10257, false),
-		component.Profiling(""), component.Metrics(), component.Versions(), c.Log.Rows(""),
+		c.Contact.Rows("", "20", "30"), c.Lead.Rows("kube-controller-manager", ""), c.Face.Rows(10257, false),
+		component.Profiling("", component.NoProfiles), component.Metrics(), component.Versions(), c.Log.Rows(""),
 		c.choice(), c.nodes(), c.signing(), c.concurrency(), c.absent(),
 	)
 }

@@ -26,14 +26,18 @@ import (
 
 const name = "kube-controller-manager"
 
-// Manager makes what control runs of the flags, without a way to the API server. Errors are of the command line.
+// Manager makes what control runs of the flags, without a way to the API server and the kinds that it serves. Errors are of the
+// command line.
 func (c *Config) Manager(log *slog.Logger) (control.Config, error) {
 	out := control.Config{
-		Kinds: all.Kinds(), Log: log, Controllers: c.Controllers, TerminatedPodThreshold: int(c.TerminatedPodThreshold),
+		Log: log, Controllers: c.Controllers, TerminatedPodThreshold: int(c.TerminatedPodThreshold),
 		NodeLifecycle: nodes.LifecycleConfig{MonitorGrace: c.MonitorGrace, StartupGrace: c.StartupGrace, EvictionRate: c.EvictionRate,
 			SecondaryRate: c.SecondaryRate, LargeCluster: int(c.LargeCluster), Unhealthy: c.Unhealthy},
 		Serving: identity.ServingPolicy{Domain: "cluster.local", Never: append(c.ServiceCIDRs, c.ClusterCIDRs...)},
 		Signer:  identity.SignerConfig{Life: c.SignFor, Of: map[string]*pki.Authority{}},
+	}
+	if out.Controllers == nil {
+		out.Controllers = []string{} // none, as upstream reads it; to control, nil is all
 	}
 	if c.TerminatedPodThreshold <= 0 {
 		out.TerminatedPodThreshold = -1 // upstream's "none are deleted"
@@ -115,6 +119,7 @@ func (c *Config) Run(ctx context.Context, log *slog.Logger) error {
 	if err != nil {
 		return err
 	}
+	cfg.Kinds = all.Kinds()
 	if cfg.Doors, err = remote.Factory(rc); err != nil {
 		return err
 	}

@@ -3,6 +3,7 @@ package face
 import (
 	"net"
 
+	"sampan.dev/internal/component"
 	"sampan.dev/internal/component/flag"
 )
 
@@ -29,22 +30,14 @@ func (c *Config) Rows(port int, tolerate bool) flag.Table {
 }
 
 func (c *Config) serving() flag.Table {
-	const tls = "Go's own choice of ciphers and curves is kept"
-	return flag.Table{
+	return flag.Join(flag.Table{
 		flag.Set("bind-address", flag.IP(&c.Bind), "address to serve HTTPS on"),
 		flag.Set("secure-port", flag.Int(&c.Port), "port to serve HTTPS on; 0: none"),
-		flag.Set("tls-cert-file", flag.String(&c.CertFile), "certificate to show; without one a self-signed is made for this run"),
-		flag.Set("tls-private-key-file", flag.String(&c.KeyFile), "key of --tls-cert-file"),
 		flag.Set("cert-dir", flag.String(&c.CertDir), "folder with tls.crt and tls.key, where --tls-cert-file is not given"),
 		flag.Ignore("disable-http2-serving", "bool", "", "this port speaks HTTP/1.1 only"),
 		flag.Ignore("http2-max-streams-per-connection", "int", "", "this port speaks HTTP/1.1 only"),
-		flag.Refuse("permit-address-sharing", "bool", "", "the port is this process's own"),
-		flag.Refuse("permit-port-sharing", "bool", "", "the port is this process's own"),
-		flag.Ignore("tls-cipher-suites", "strings", "", tls),
-		flag.Ignore("tls-curve-preferences", "int32Slice", "[]", tls),
-		flag.Refuse("tls-min-version", "string", "", "TLS 1.2 is the lowest that is spoken").But("VersionTLS12"),
-		flag.Refuse("tls-sni-cert-key", "namedCertKey", "[]", "one certificate is shown to all"),
-	}
+		component.LowestTLS(),
+	}, component.Pair(&c.CertFile, &c.KeyFile), component.Port()).Below("")
 }
 
 func (c *Config) delegated() flag.Table {

@@ -105,12 +105,8 @@ func (s *Server) gate(ctx context.Context) (*delegate.Gate, error) {
 	}
 	g := &delegate.Gate{Door: door, Roots: x509.NewCertPool()}
 	if s.ClientCA != "" {
-		data, err := os.ReadFile(s.ClientCA)
-		if err != nil {
+		if _, g.Roots, err = pki.ReadPool(s.ClientCA); err != nil {
 			return nil, fmt.Errorf("--client-ca-file: %w", err)
-		}
-		if !g.Roots.AppendCertsFromPEM(data) {
-			return nil, fmt.Errorf("--client-ca-file: no certificate in %s", s.ClientCA)
 		}
 		return g, nil
 	}

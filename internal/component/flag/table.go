@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 
 	"github.com/spf13/pflag"
@@ -21,12 +22,50 @@ func Join(tables ...Table) Table {
 	return out
 }
 
-// Add puts the flags of the table into fs. A name may be written with underscores, as upstream allows.
+// Only is the rows of some flags, in the order of their names here. A name that has no row is a mistake of the caller's.
+func (t Table) Only(names ...string) Table {
+	out := make(Table, len(names))
+	for i, name := range names {
+		at := slices.IndexFunc(t, func(r *Row) bool { return r.Name == name })
+		if at < 0 {
+			panic("no row --" + name)
+		}
+		out[i] = t[at]
+	}
+	return out
+}
+
+// Says replaces what the help says of a flag, where a program that several components make up means it otherwise.
+func (t Table) Says(name, usage string) Table {
+	t.Only(name)[0].Why = usage
+	return t
+}
+
+// Below puts the fields of all rows that have one below a path of the configuration file; with "" they have none.
+func (t Table) Below(path string) Table {
+	for _, r := range t {
+		switch {
+		case path == "":
+			r.Field = ""
+		case r.Field != "":
+			r.Field = path + "." + r.Field
+		}
+	}
+	return t
+}
+
+// Add makes the table a command line: its flags are those of fs, in the table's order. A name may be written with underscores,
+// as upstream allows.
 func (t Table) Add(fs *pflag.FlagSet) {
 	fs.SetNormalizeFunc(func(_ *pflag.FlagSet, name string) pflag.NormalizedName {
 		return pflag.NormalizedName(strings.ReplaceAll(name, "_", "-"))
 	})
 	fs.SortFlags = false
+	t.AddTo(fs)
+}
+
+// AddTo adds the flags of the table to those that fs has.
+func (t Table) AddTo(fs *pflag.FlagSet) {
 	for _, r := range t {
 		if r.Name == "" {
 			continue

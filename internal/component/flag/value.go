@@ -171,30 +171,53 @@ func (l *list) Set(s string) error {
 	return nil
 }
 
-// Map is key=value pairs, comma separated. Thresholds are written key<value, which is taken too.
+// Map is key=value pairs, comma separated.
 func Map(to *map[string]string) value[map[string]string] {
-	return value[map[string]string]{to, "mapStringString", pairs, func(m map[string]string) string {
-		var out []string
-		for _, k := range slices.Sorted(maps.Keys(m)) {
-			out = append(out, k+"="+m[k])
-		}
-		return strings.Join(out, ",")
-	}}
+	return value[map[string]string]{to, "mapStringString", pairs, func(m map[string]string) string { return joined(m, "=") }}
 }
 
-func pairs(s string) (map[string]string, error) {
+func pairs(s string) (map[string]string, error) { return pairsOf(s, "=") }
+
+func pairsOf(s, between string) (map[string]string, error) {
 	out := map[string]string{}
 	for item := range strings.SplitSeq(s, ",") {
 		if item = strings.TrimSpace(item); item == "" {
 			continue
 		}
-		i := strings.IndexAny(item, "=<")
-		if i <= 0 {
-			return nil, fmt.Errorf("malformed pair, expect string=string: %q", item)
+		key, value, ok := strings.Cut(item, between)
+		if !ok || key == "" {
+			return nil, fmt.Errorf("malformed pair, expect string%sstring: %q", between, item)
 		}
-		out[strings.TrimSpace(item[:i])] = strings.TrimSpace(item[i+1:])
+		out[strings.TrimSpace(key)] = strings.TrimSpace(value)
 	}
 	return out, nil
+}
+
+func joined(m map[string]string, between string) string {
+	var out []string
+	for _, k := range slices.Sorted(maps.Keys(m)) {
+		out = append(out, k+between+m[k])
+	}
+	return strings.Join(out, ",")
+}
+
+// thresholds are amounts of signals; the file has them as an object.
+type thresholds struct{ value[map[string]string] }
+
+// Thresholds is signal<amount pairs, comma separated.
+func Thresholds(to *map[string]string) thresholds {
+	return thresholds{value[map[string]string]{to, "mapStringString",
+		func(s string) (map[string]string, error) { return pairsOf(s, "<") },
+		func(m map[string]string) string { return joined(m, "<") }}}
+}
+
+func (t thresholds) SetJSON(data []byte) error {
+	m := map[string]string{}
+	if err := json.Unmarshal(data, &m); err != nil {
+		return err
+	}
+	*t.to = m
+	return nil
 }
 
 // OneOf is a text that must be one of some; typ is upstream's name of the type.

@@ -58,7 +58,15 @@ type Config struct {
 }
 
 // New returns upstream's defaults.
-func New() *Config { return &Config{} }
+func New() *Config {
+	return &Config{
+		CertDir: "/var/lib/kubelet/pki", RootDir: "/var/lib/kubelet", PodLogs: "/var/log/pods",
+		Endpoint: "unix:///run/containerd/containerd.sock", ResolvConf: "/etc/resolv.conf", CgroupDriver: "cgroupfs",
+		MaxPods: 110, PodPids: -1, LogMaxSize: "10Mi", LogMaxFiles: 5, Register: true, Serve: true,
+		Address: net.IPv4zero, Port: 10250, HealthAddress: net.IPv4(127, 0, 0, 1), HealthPort: 10248,
+		StatusEvery: 10 * time.Second, ReportEvery: 5 * time.Minute, SyncEvery: time.Minute, LeaseSeconds: 40,
+	}
+}
 
 // Logger makes the logger that the flags ask for.
 func (c *Config) Logger(w io.Writer) (*slog.Logger, error) { return c.Log.New(w) }

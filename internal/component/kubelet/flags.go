@@ -1,9 +1,7 @@
 package kubelet
 
 import (
-	"net"
-	"time"
-
+	"sampan.dev/internal/component"
 	"sampan.dev/internal/component/flag"
 )
 
@@ -19,24 +17,15 @@ const (
 	noPlugins  = "volume plugins are not built yet"
 	noIPT      = "no iptables rules are made"
 	byEvents   = "what changes is seen as it changes"
-	noProfiles = "there are no profiles on this port"
-	tlsChoice  = "Go's own choice of ciphers and curves is kept"
 	noTracing  = "traces are not written yet"
 	oldGC      = "containers that have ended stay with their pod, the newest run of each"
 	noSwap     = "containers get no swap"
-	limits     = "requests are sent as they come; the API server shares itself out"
 )
 
-// Table is every flag and every field of the file, and what becomes of it. It sets upstream's defaults.
+// Table is every flag and every field of the file, and what becomes of it.
 func (c *Config) Table() flag.Table {
-	c.CertDir, c.RootDir, c.PodLogs = "/var/lib/kubelet/pki", "/var/lib/kubelet", "/var/log/pods"
-	c.Endpoint, c.ResolvConf, c.CgroupDriver = "unix:///run/containerd/containerd.sock", "/etc/resolv.conf", "cgroupfs"
-	c.MaxPods, c.PodPids, c.LogMaxSize, c.LogMaxFiles = 110, -1, "10Mi", 5
-	c.Register, c.Serve = true, true
-	c.Address, c.Port = net.IPv4zero, 10250
-	c.HealthAddress, c.HealthPort = net.IPv4(127, 0, 0, 1), 10248
-	c.StatusEvery, c.ReportEvery, c.SyncEvery, c.LeaseSeconds = 10*time.Second, 5*time.Minute, time.Minute, 40
-	return flag.Join(c.node(), c.server(), c.runtime(), c.limits(), pods(), images(), machine(), c.logging())
+	return flag.Join(c.node(), component.Limits("int32", "50", "100", "kubeAPIQPS", "kubeAPIBurst"), component.Pair(&c.CertFile, &c.KeyFile),
+		c.server(), c.runtime(), c.limits(), pods(), images(), machine(), component.OnNode(), c.Log.Rows("logging"))
 }
 
 func (c *Config) node() flag.Table {
@@ -47,12 +36,12 @@ func (c *Config) node() flag.Table {
 		flag.Set("bootstrap-kubeconfig", flag.String(&c.BootstrapKubeconfig), "file with credentials to ask for the node's own with, where --kubeconfig does not exist yet"),
 		flag.Set("cert-dir", flag.String(&c.CertDir), "where certificates are kept"),
 		flag.Set("rotate-certificates", flag.Bool(&c.Rotate), "ask for the next client certificate in time").At("rotateCertificates"),
-		flag.Set("hostname-override", flag.String(&c.NodeName), "name of the node instead of the host's"),
+		component.NodeName(&c.NodeName),
 		flag.Set("node-ip", flag.String(&c.NodeIP), "address of the node, or one of each family; default is that of the default route's link"),
 		flag.Set("node-labels", flag.Typed("mapStringString", &c.NodeLabels), "labels to register with: key=value,…"),
 		flag.Set("register-node", flag.Bool(&c.Register), "make the Node object").At("registerNode"),
 		flag.Set("register-with-taints", flag.Taints(&c.Taints, Taints), "taints to register with: key=value:effect,…").At("registerWithTaints"),
-		flag.Set("cloud-provider", flag.OneOf("string", &c.CloudProvider, "", "external"), "empty or external"),
+		flag.Set("cloud-provider", flag.String(&c.CloudProvider), "empty or external"),
 		flag.Set("provider-id", flag.String(&c.ProviderID), "the machine's name with its cloud").At("providerID"),
 		flag.Set("root-dir", flag.String(&c.RootDir), "where the files of pods are"),
 		flag.Set("", flag.String(&c.PodLogs), "where the logs of pods are").At("podLogsDir"),
@@ -65,9 +54,6 @@ func (c *Config) node() flag.Table {
 		flag.Set("", flag.Duration(&c.ReportEvery), "how often it is posted where nothing has changed").At("nodeStatusReportFrequency"),
 		flag.Set("", flag.Int32(&c.LeaseSeconds), "how long the node's lease lasts").At("nodeLeaseDurationSeconds"),
 		flag.Ignore("node-status-max-images", "int32", "50", "the fifty largest images are told").At("nodeStatusMaxImages"),
-		flag.Ignore("kube-api-content-type", "string", `"application/vnd.kubernetes.protobuf"`, "protobuf where the kind has it, JSON elsewhere").At("contentType"),
-		flag.Ignore("kube-api-qps", "int32", "50", limits).At("kubeAPIQPS"),
-		flag.Ignore("kube-api-burst", "int32", "100", limits).At("kubeAPIBurst"),
 		flag.Ignore("event-qps", "int32", "50", "events that repeat are counted instead").At("eventRecordQPS"),
 		flag.Ignore("event-burst", "int32", "100", "events that repeat are counted instead").At("eventBurst"),
 		flag.Ignore("enable-controller-attach-detach", "bool", "true", noPlugins).At("enableControllerAttachDetach"),
@@ -84,12 +70,9 @@ func (c *Config) server() flag.Table {
 		flag.Set("address", flag.IP(&c.Address), "address to serve on").At("address"),
 		flag.Set("port", flag.Int32(&c.Port), "port to serve on").At("port"),
 		flag.Ignore("read-only-port", "int32", "10255", "nothing is served without authentication").At("readOnlyPort"),
-		flag.Set("tls-cert-file", flag.String(&c.CertFile), "certificate to show; without one a self-signed is made for this run").At("tlsCertFile"),
-		flag.Set("tls-private-key-file", flag.String(&c.KeyFile), "key of --tls-cert-file").At("tlsPrivateKeyFile"),
 		flag.Set("rotate-server-certificates", flag.Bool(&c.BootstrapServing), "ask the cluster for the certificate to show").At("serverTLSBootstrap"),
-		flag.Ignore("tls-cipher-suites", "strings", "", tlsChoice).At("tlsCipherSuites"),
-		flag.Ignore("", "strings", "", tlsChoice).At("tlsCurvePreferences"),
-		flag.Refuse("tls-min-version", "string", "", "TLS 1.2 is the lowest that is spoken").At("tlsMinVersion").But("VersionTLS12"),
+		flag.Ignore("", "strings", "", component.TLSChoice).At("tlsCurvePreferences"),
+		component.LowestTLS(),
 		flag.Set("client-ca-file", flag.String(&c.ClientCA), "whose client certificates are believed").At("authentication.x509.clientCAFile"),
 		flag.Ignore("anonymous-auth", "bool", "true", reviews).At("authentication.anonymous.enabled"),
 		flag.Ignore("authentication-token-webhook", "bool", "", reviews).At("authentication.webhook.enabled"),
@@ -100,9 +83,9 @@ func (c *Config) server() flag.Table {
 		flag.Set("healthz-bind-address", flag.IP(&c.HealthAddress), "address of /healthz").At("healthzBindAddress"),
 		flag.Set("healthz-port", flag.Int32(&c.HealthPort), "port of /healthz; 0: none").At("healthzPort"),
 		flag.Refuse("enable-debugging-handlers", "bool", "true", "logs and exec are always served to those who may").At("enableDebuggingHandlers"),
-		flag.Ignore("contention-profiling", "bool", "", noProfiles).At("enableContentionProfiling"),
-		flag.Ignore("", "bool", "true", noProfiles).At("enableProfilingHandler"),
-		flag.Ignore("", "bool", "true", noProfiles).At("enableDebugFlagsHandler"),
+		flag.Ignore("contention-profiling", "bool", "", component.NoProfiles).At("enableContentionProfiling"),
+		flag.Ignore("", "bool", "true", component.NoProfiles).At("enableProfilingHandler"),
+		flag.Ignore("", "bool", "true", component.NoProfiles).At("enableDebugFlagsHandler"),
 		flag.Ignore("", "bool", "true", "the folder of logs is served to those who may").At("enableSystemLogHandler"),
 		flag.Refuse("", "bool", "", "the machine's journal is not asked").At("enableSystemLogQuery"),
 		flag.Ignore("streaming-connection-idle-timeout", "duration", "4h0m0s", "the runtime ends streams that are idle").At("streamingConnectionIdleTimeout"),
@@ -143,7 +126,7 @@ func (c *Config) limits() flag.Table {
 		flag.Ignore("kube-reserved-cgroup", "string", "", noCgroup).At("kubeReservedCgroup"),
 		flag.Refuse("enforce-node-allocatable", "strings", "[pods]", "pods are held to what is left, and nothing else is").At("enforceNodeAllocatable").But("none", ""),
 		flag.Refuse("qos-reserved", "mapStringString", "", "no class has memory of its own").At("qosReserved"),
-		flag.Set("eviction-hard", flag.Map(&c.EvictionHard), "thresholds of the node's pressure: memory.available<100Mi,…").At("evictionHard"),
+		flag.Set("eviction-hard", flag.Thresholds(&c.EvictionHard), "thresholds of the node's pressure: memory.available<100Mi,…").At("evictionHard"),
 		flag.Refuse("eviction-soft", "mapStringString", "", noSoft).At("evictionSoft"),
 		flag.Refuse("eviction-soft-grace-period", "mapStringString", "", noSoft).At("evictionSoftGracePeriod"),
 		flag.Ignore("eviction-max-pod-grace-period", "int32", "", noSoft).At("evictionMaxPodGracePeriod"),
@@ -212,7 +195,6 @@ func machine() flag.Table {
 	return flag.Table{
 		flag.Ignore("fail-swap-on", "bool", "true", noSwap).At("failSwapOn"),
 		flag.Ignore("fail-cgroupv1", "bool", "true", "both versions of cgroups do").At("failCgroupV1"),
-		flag.Ignore("feature-gates", "mapStringBool", "", "features are those of a v1.37.1 with its defaults, as far as they are built").At("featureGates"),
 		flag.Ignore("housekeeping-interval", "duration", "10s", "figures are read when somebody asks"),
 		flag.Ignore("kernel-memcg-notification", "bool", "", byEvents).At("kernelMemcgNotification"),
 		flag.Ignore("kubelet-cgroups", "string", "", noCgroup).At("kubeletCgroups"),
@@ -222,7 +204,6 @@ func machine() flag.Table {
 		flag.Ignore("", "int32", "14", noIPT).At("iptablesMasqueradeBit"),
 		flag.Ignore("", "int32", "15", noIPT).At("iptablesDropBit"),
 		flag.Ignore("max-open-files", "int", "1000000", "the process keeps the limit it was started with").At("maxOpenFiles"),
-		flag.Ignore("oom-score-adj", "int32", "-999", "who starts the process sets it").At("oomScoreAdj"),
 		flag.Ignore("protect-kernel-defaults", "bool", "", "the kernel's settings are left as they are").At("protectKernelDefaults"),
 		flag.Ignore("experimental-allocatable-ignore-eviction", "bool", "", "what is kept for eviction is kept from pods"),
 		flag.Ignore("experimental-mounter-path", "string", "", noPlugins),
@@ -230,5 +211,3 @@ func machine() flag.Table {
 		flag.Ignore("volume-stats-agg-period", "duration", "1m0s", "sizes of volumes are read when somebody asks").At("volumeStatsAggPeriod"),
 	}
 }
-
-func (c *Config) logging() flag.Table { return c.Log.Rows("logging") }

@@ -56,6 +56,9 @@ func (c *Config) Kubelet(name string) (out kubelet.Config, err error) {
 		LogMaxFiles: int(c.LogMaxFiles), AllowedUnsafeSysctls: c.Sysctls, Version: config.Version,
 	}
 	out.LeaseDuration = seconds(c.LeaseSeconds)
+	if c.CloudProvider != "" && c.CloudProvider != "external" {
+		return out, fmt.Errorf("--cloud-provider %q: only \"external\" or none; provider code lives in a cloud-controller-manager", c.CloudProvider)
+	}
 	if out.Labels, err = Labels(c.NodeLabels); err != nil {
 		return out, err
 	}

@@ -31,7 +31,9 @@ type Config struct {
 }
 
 // New returns upstream's defaults.
-func New() *Config { return &Config{} }
+func New() *Config {
+	return &Config{Bind: net.IPv4zero, Health: "0.0.0.0:10256", Metrics: "127.0.0.1:10249"}
+}
 
 // Logger makes the logger that the flags ask for.
 func (c *Config) Logger(w io.Writer) (*slog.Logger, error) { return c.Log.New(w) }
@@ -49,13 +51,11 @@ const (
 	atOnce      = "changes are applied as they come, and what comes together is applied together"
 )
 
-// Table is every flag and every field of the file, and what becomes of it. It sets upstream's defaults.
+// Table is every flag and every field of the file, and what becomes of it.
 func (c *Config) Table() flag.Table {
-	c.Bind, c.Health, c.Metrics = net.IPv4zero, "0.0.0.0:10256", "127.0.0.1:10249"
 	return flag.Join(flag.Table{
 		flag.Set("config", flag.String(&c.File), "KubeProxyConfiguration (file); flags win over it"),
-		flag.Set("master", flag.String(&c.Contact.Master), "URL of the API server, in place of the kubeconfig's"),
-		flag.Set("hostname-override", flag.String(&c.NodeName), "name of the node instead of the host's").At("hostnameOverride"),
+		component.NodeName(&c.NodeName).At("hostnameOverride"),
 		flag.Set("bind-address", flag.IP(&c.Bind), "unless it is unspecified, the address of /healthz where that has none of its own").At("bindAddress"),
 		flag.Set("healthz-bind-address", flag.Typed("ipport", &c.Health), "ADDR:PORT of /healthz; empty: none").At("healthzBindAddress"),
 		flag.Set("metrics-bind-address", flag.Typed("ipport", &c.Metrics), "ADDR:PORT of /metrics; empty: none").At("metricsBindAddress"),
@@ -66,15 +66,13 @@ func (c *Config) Table() flag.Table {
 		flag.Refuse("init-only", "bool", "", "nothing of the machine needs preparing"),
 		flag.Refuse("write-config-to", "string", "", "the defaults are in the documentation"),
 		flag.Ignore("config-sync-period", "duration", "15m0s", "informers follow watches and need no second look").At("configSyncPeriod"),
-		flag.Ignore("oom-score-adj", "int32", "-999", "who starts the process sets it").At("oomScoreAdj"),
-		flag.Ignore("profiling", "bool", "", "there are no profiles on this port").At("enableProfiling"),
-		flag.Ignore("show-hidden-metrics-for-version", "string", "", "no metric is hidden").At("showHiddenMetricsForVersion"),
-		flag.Ignore("feature-gates", "mapStringBool", "", "features are those of a v1.37.1 with its defaults, as far as they are built").At("featureGates"),
+		flag.Ignore("profiling", "bool", "", component.NoProfiles).At("enableProfiling"),
+		component.HiddenMetrics().At("showHiddenMetricsForVersion"),
 		flag.Refuse("nodeport-addresses", "strings", "", "node ports answer on all of the node's addresses").At("nodePortAddresses").But("0.0.0.0/0", "::/0", "0.0.0.0/0,::/0"),
 		flag.Refuse("masquerade-all", "bool", "", "only what comes from outside the pods is masqueraded").At("nftables.masqueradeAll"),
 		flag.Set("instance", flag.String(&c.Instance), "sampan's own: tells the tables of several clusters on one machine apart"),
 	}, c.local(), conntrack(), iptables(), ipvs(),
-		c.Contact.Rows("clientConnection", "5", "10"), c.Log.Rows("logging"))
+		component.OnNode(), c.Contact.Rows("clientConnection", "5", "10"), c.Log.Rows("logging"))
 }
 
 func (c *Config) local() flag.Table {

@@ -39,7 +39,6 @@ func (c *Config) Table() flag.Table {
 	const own = "the scheduler's queue has steps of its own"
 	return flag.Join(flag.Table{
 		flag.Set("config", flag.String(&c.File), "KubeSchedulerConfiguration (file); flags win over it"),
-		flag.Set("master", flag.String(&c.Contact.Master), "URL of the API server, in place of the kubeconfig's"),
 		flag.Refuse("write-config-to", "string", "", "the configuration is shown by /configz"),
 		flag.Ignore("pod-max-in-unschedulable-pods-duration", "duration", "5m0s", "a pod is tried again when something has changed that may help it"),
 		flag.Refuse("", "object", "", "extenders are not called yet").At("extenders"),
@@ -49,11 +48,11 @@ func (c *Config) Table() flag.Table {
 		flag.Ignore("", "int32", "10", own).At("podMaxBackoffSeconds"),
 		flag.Ignore("", "bool", "", "the cache starts with leadership").At("delayCacheUntilActive"),
 		flag.Set("", flag.JSON(&c.Profiles), "profiles, by scheduler name").At("profiles"),
-		flag.Ignore("", "bool", "true", "there are no profiles on this port").At("enableProfiling"),
-		flag.Ignore("", "bool", "true", "there are no profiles on this port").At("enableContentionProfiling"),
+		flag.Ignore("", "bool", "true", component.NoProfiles).At("enableProfiling"),
+		flag.Ignore("", "bool", "true", component.NoProfiles).At("enableContentionProfiling"),
 	},
 		c.Contact.Rows("clientConnection", "50", "100"), c.Lead.Rows("kube-scheduler", "leaderElection"), c.Face.Rows(10259, true),
-		component.Profiling("true"), component.Metrics(), component.Versions(), c.Log.Rows(""),
+		component.Profiling("true", component.NoProfiles), component.Metrics(), component.Versions(), c.Log.Rows(""),
 	)
 }
 

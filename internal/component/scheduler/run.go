@@ -55,8 +55,8 @@ func (c *Config) Run(ctx context.Context, log *slog.Logger) error {
 	}, server.Run)
 }
 
-// Schedule runs the scheduler with its profiles through door until ctx ends, and calls ready once what there is has been read. It
-// does not stand for a lease.
+// Schedule runs the scheduler with its profiles through door until ctx ends, and calls ready, which may be nil, once what there is has
+// been read. It does not stand for a lease.
 func (c *Config) Schedule(ctx context.Context, door client.Interface, log *slog.Logger, ready func()) error {
 	host, err := os.Hostname()
 	if err != nil {
@@ -69,14 +69,17 @@ func (c *Config) Schedule(ctx context.Context, door client.Interface, log *slog.
 	set := cache.NewSet(door, log)
 	events := record.NewSeries(door, "default-scheduler", host, log)
 	s := scheduler.New(scheduler.Config{Door: door, Informers: set, Events: events, Log: log, Profiles: lists})
-	return component.Beside(ctx, func(ctx context.Context) error {
-		if err := set.WaitSynced(ctx); err != nil {
-			return nil // ctx ended
-		}
-		ready()
-		<-ctx.Done()
-		return nil
-	}, s.Run, set.Run, events.Run)
+	beside := []func(context.Context) error{set.Run, events.Run}
+	if ready != nil {
+		beside = append(beside, func(ctx context.Context) error {
+			if err := set.WaitSynced(ctx); err == nil {
+				ready()
+			}
+			<-ctx.Done()
+			return nil
+		})
+	}
+	return component.Beside(ctx, s.Run, beside...)
 }
 
 // configz shows what was chosen, with the names of KubeSchedulerConfiguration.

@@ -8,13 +8,10 @@ import (
 	"net"
 	"os"
 
-	"sampan.dev/internal/api/core"
 	"sampan.dev/internal/client"
 	"sampan.dev/internal/client/cache"
 	"sampan.dev/internal/component"
 	"sampan.dev/internal/component/flag"
-	nodeflag "sampan.dev/internal/component/kubelet"
-	"sampan.dev/internal/config"
 	"sampan.dev/internal/daemon"
 	"sampan.dev/internal/machine"
 	"sampan.dev/internal/node/credential"
@@ -34,7 +31,7 @@ func (m *Machine) startKubelet(g *daemon.Group, s *Seat, name string, services *
 	if err := os.MkdirAll(m.paths.StaticPods, 0o700); err != nil {
 		return err
 	}
-	serving := credential.Serving(m.paths.KubeletRoot, name, name, func() []net.IP { return machine.NodeAddresses(m.cfg) }, func() client.Interface { return s.Door }, cfg.Log)
+	serving := credential.Serving(m.paths.KubeletRoot, name, name, func() []net.IP { return machine.NodeAddresses(m.cfg.Config) }, func() client.Interface { return s.Door }, cfg.Log)
 	roots := x509.NewCertPool()
 	roots.AppendCertsFromPEM(s.Authority)
 	serving.Former = roots
@@ -94,58 +91,20 @@ func closeAny(l net.Listener) error {
 	return l.Close()
 }
 
-// kubeletConfig is the kubelet's configuration but for what belongs to one run of it.
+// kubeletConfig is the kubelet's configuration but for what belongs to one run of it: the settings, and what is so because the node is
+// one of sampan's own.
 func (m *Machine) kubeletConfig(s *Seat, name string, services *cache.Informer[*corev1.Service]) (kubelet.Config, error) {
-	none := kubelet.Config{}
-	labels, err := nodeflag.Labels(m.cfg.NodeLabels)
+	cfg, err := m.cfg.Kubelet.Kubelet(name)
 	if err != nil {
-		return none, flag.Usage{Err: err}
+		return cfg, flag.Usage{Err: err}
 	}
-	taints, err := nodeflag.Taints(m.cfg.NodeTaints)
-	if err != nil {
-		return none, flag.Usage{Err: err}
-	}
-	reserved, err := nodeflag.ReadReserves(m.cfg.SystemReserved, m.cfg.KubeReserved, m.cfg.EvictionHard)
-	if err != nil {
-		return none, flag.Usage{Err: err}
-	}
-	if m.cfg.CloudProvider == "" {
+	if cfg.CloudProvider == "" {
 		// A cloud would say what kind of machine it is.
-		labels = withDefault(labels, corev1.LabelInstanceTypeStable, "sampan")
+		cfg.Labels = withDefault(cfg.Labels, corev1.LabelInstanceTypeStable, "sampan")
 	}
-	cfg := kubelet.Config{
-		NodeName:        name,
-		RootDir:         m.paths.KubeletRoot,
-		LogDir:          m.paths.PodLogs,
-		ContainerLogs:   m.paths.ContainerLogs,
-		RuntimeEndpoint: m.runtime,
-		Bundled:         m.cfg.RuntimeEndpoint == "",
-		Door:            s.Door,
-		Services:        services,
-		Log:             m.log.With("component", "kubelet"),
-		ClusterDNS:      []string{m.cfg.DNSIP().String()},
-		ClusterDomain:   m.cfg.ClusterDomain,
-		Register:        m.cfg.RegisterNode,
-		Labels:          labels,
-		Taints:          taints,
-		CloudProvider:   m.cfg.CloudProvider,
-		NetworkReady:    true,
-		StaticPods:      m.paths.StaticPods,
-		CgroupRoot:      m.paths.CgroupRoot,
-		StatusEvery:     m.cfg.StatusFrequency,
-		ReportEvery:     m.cfg.StatusFrequency, // zero means each one's own default
-		SystemReserved:  reserved.System,
-		KubeReserved:    reserved.Kube,
-		EvictionHard:    reserved.EvictionHard,
-		MaxPods:         m.cfg.MaxPods,
-		ManifestURL:     m.cfg.ManifestURL,
-		MachineID:       m.cfg.MachineID,
-		PodKind:         core.Pods(),
-		Version:         config.Version,
-	}
-	if cfg.NodeIPs, err = nodeflag.NodeIPs(m.cfg.NodeIP); err != nil {
-		return none, flag.Usage{Err: err}
-	}
+	cfg.RuntimeEndpoint, cfg.Bundled = m.runtime, m.cfg.RuntimeEndpoint == ""
+	cfg.ContainerLogs, cfg.NetworkReady, cfg.MachineID = m.paths.ContainerLogs, true, m.cfg.MachineID
+	cfg.Door, cfg.Services, cfg.Log = s.Door, services, m.log.With("component", "kubelet")
 	if m.cfg.NodeExternalIP != "" {
 		cfg.ExternalIP = net.ParseIP(m.cfg.NodeExternalIP)
 	}

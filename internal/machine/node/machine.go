@@ -12,6 +12,8 @@ import (
 
 	"sampan.dev/internal/client"
 	"sampan.dev/internal/client/cache"
+	"sampan.dev/internal/component/proxy"
+	"sampan.dev/internal/component/suite"
 	"sampan.dev/internal/config"
 	"sampan.dev/internal/daemon"
 	"sampan.dev/internal/machine/engine"
@@ -21,16 +23,15 @@ import (
 	"sampan.dev/internal/node/dns"
 	"sampan.dev/internal/node/kubelet"
 	"sampan.dev/internal/node/network"
-	"sampan.dev/internal/node/proxy"
-	"sampan.dev/internal/node/proxy/nft"
 
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 )
 
-// Machine is this machine as a node: its container runtime and what runs beside it.
+// Machine is this machine as a node: its container runtime and what runs beside it. One goroutine, that which calls Start, StartNode
+// and Follow, owns all fields; the parts that run read what was set before they were started, and kubelet.
 type Machine struct {
-	cfg     config.Config
+	cfg     suite.Config
 	paths   config.Paths
 	log     *slog.Logger
 	runtime string        // CRI endpoint
@@ -53,7 +54,7 @@ type Seat struct {
 }
 
 // Start starts the bundled runtime, which needs nobody, so that it comes up while the control plane does.
-func Start(g *daemon.Group, cfg config.Config, paths config.Paths, _ *steps.Steps, log *slog.Logger) *Machine {
+func Start(g *daemon.Group, cfg suite.Config, paths config.Paths, log *slog.Logger) *Machine {
 	m := &Machine{cfg: cfg, paths: paths, log: log, runtime: cfg.RuntimeEndpoint, up: make(chan struct{}), began: time.Now()}
 	if m.runtime != "" {
 		close(m.up)
@@ -95,7 +96,7 @@ func (m *Machine) StartNode(g *daemon.Group, s *Seat, show *steps.Steps) error {
 	if err := m.startKubelet(g, s, name, services); err != nil {
 		return err
 	}
-	if !m.cfg.RegisterNode {
+	if !m.cfg.Kubelet.Register {
 		return nil // somebody makes the Node object when they see fit
 	}
 	if err := ready.Within(g, 120*time.Second); err != nil {
@@ -122,8 +123,8 @@ func (m *Machine) startNetwork(g *daemon.Group, s *Seat, name string, nodes *cac
 		RunDir:      m.paths.Run,
 		ClusterCIDR: pods,
 		ConfDir:     conf,
-		ForeignDir:  engine.ForeignCNI(m.cfg),
-		Bridge:      further.SharedBridge(m.cfg),
+		ForeignDir:  engine.ForeignCNI(m.cfg.Config),
+		Bridge:      further.SharedBridge(m.cfg.Config),
 		Door:        s.Door,
 		Nodes:       nodes,
 		Log:         m.log.With("component", "network"),
@@ -131,17 +132,12 @@ func (m *Machine) startNetwork(g *daemon.Group, s *Seat, name string, nodes *cac
 	m.Network = n
 	m.changed = append(m.changed, n.HostChanged)
 	g.Go("network", n.Run)
-	p := proxy.New(proxy.Config{
-		NodeName: name,
-		Services: services,
-		Slices:   slices,
-		Nodes:    nodes,
-		V4:       nft.New(nft.Config{Instance: m.cfg.Instance(), Pods: []netip.Prefix{pods}, Log: m.log}),
-		Log:      m.log,
-	})
+	settings := *m.cfg.Proxy
+	settings.NodeName = name
+	p := settings.Proxy(proxy.View{Nodes: nodes, Services: services, Slices: slices}, m.log)
 	g.Go("proxy", p.Run)
 	serveBeside(g, "proxy health", "127.0.0.1:10256", p.HealthHandler())
-	serveBeside(g, "proxy metrics", "127.0.0.1:10249", p.MetricsHandler())
+	serveBeside(g, "proxy metrics", settings.Metrics, p.MetricsHandler())
 	d := dns.New(dns.Config{
 		NodeName: name,
 		Domain:   m.cfg.ClusterDomain,

@@ -1,0 +1,97 @@
+package suite
+
+import (
+	"fmt"
+	"io"
+	"log/slog"
+	"net/netip"
+	"path/filepath"
+
+	"sampan.dev/internal/component/apiserver"
+	"sampan.dev/internal/component/controllers"
+	"sampan.dev/internal/component/flag"
+	"sampan.dev/internal/component/kubelet"
+	"sampan.dev/internal/component/proxy"
+	"sampan.dev/internal/component/scheduler"
+	"sampan.dev/internal/config"
+	"sampan.dev/internal/control"
+	"sampan.dev/internal/obs"
+)
+
+// Config is a cluster, or a node of one: where it is on this machine, and the settings of the programs that it is made of. The
+// places, names and addresses that all of them must agree on are [config.Config]'s; each program's own field for them is filled in
+// where the program is made.
+type Config struct {
+	config.Config
+
+	API         *apiserver.Config
+	Controllers *controllers.Config
+	Scheduler   *scheduler.Config
+	Kubelet     *kubelet.Config
+	Proxy       *proxy.Config
+
+	NoScheduler bool // another one does it
+}
+
+// New is what `sampan up` alone means.
+func New() Config {
+	c := Config{
+		Config: config.Default(), API: apiserver.New(), Controllers: controllers.New(), Scheduler: scheduler.New(), Kubelet: kubelet.New(), Proxy: proxy.New(),
+	}
+	c.Kubelet.Endpoint = "" // the bundled runtime's
+	c.Controllers.AllocateNodeCIDRs = true
+	return c
+}
+
+// Check finds what is wrong with the settings, all of it before anything is made or started, and completes them: paths become
+// absolute, and what several programs have to know is given to each.
+func (c *Config) Check() error {
+	if err := c.Config.Validate(); err != nil {
+		return flag.Usage{Err: err}
+	}
+	if err := c.complete(); err != nil {
+		return err
+	}
+	if _, err := obs.NewLogger(io.Discard, c.LogLevel, c.LogFormat); err != nil {
+		return flag.Usage{Err: err}
+	}
+	manager, err := c.Controllers.Manager(slog.New(slog.DiscardHandler))
+	if err != nil {
+		return flag.Usage{Err: err}
+	}
+	if _, err := control.New(manager); err != nil {
+		return flag.Usage{Err: fmt.Errorf("--controllers: %w", err)}
+	}
+	if _, err := c.API.Hub(); err != nil {
+		return flag.Usage{Err: err}
+	}
+	if _, err := c.Kubelet.Kubelet(c.NodeName); err != nil {
+		return flag.Usage{Err: err}
+	}
+	return nil
+}
+
+// complete gives each program what it shares with the others.
+func (c *Config) complete() error {
+	for _, file := range []*string{&c.API.AuditLog, &c.API.AuthenticationFile, &c.API.KubeletCA, &c.API.EtcdCA, &c.API.EtcdCert, &c.API.EtcdKey} {
+		if *file == "" {
+			continue
+		}
+		abs, err := filepath.Abs(*file)
+		if err != nil {
+			return err
+		}
+		*file = abs
+	}
+	pods, services := netip.MustParsePrefix(c.ClusterCIDR), netip.MustParsePrefix(c.ServiceCIDR) // Validate has read them
+	c.Controllers.ClusterCIDRs, c.Controllers.ServiceCIDRs = []netip.Prefix{pods}, []netip.Prefix{services}
+	c.Proxy.ClusterCIDR, c.Proxy.Instance = []netip.Prefix{pods}, c.Instance()
+	paths := c.Paths()
+	c.Kubelet.RootDir, c.Kubelet.PodLogs, c.Kubelet.StaticPods, c.Kubelet.CgroupRoot = paths.KubeletRoot, paths.PodLogs, paths.StaticPods, paths.CgroupRoot
+	c.Kubelet.ClusterDNS, c.Kubelet.Domain = []string{c.DNSIP().String()}, c.ClusterDomain
+	c.Kubelet.NodeIP = c.NodeIP
+	if usual := kubelet.New(); c.Kubelet.StatusEvery != usual.StatusEvery {
+		c.Kubelet.ReportEvery = c.Kubelet.StatusEvery // who wants it more or less often means both, as upstream's file does
+	}
+	return nil
+}

@@ -1,0 +1,82 @@
+package suite
+
+import (
+	"fmt"
+	"strconv"
+
+	"sampan.dev/internal/component"
+	"sampan.dev/internal/component/flag"
+
+	"github.com/spf13/pflag"
+)
+
+// ClusterFlags describe a cluster: sampan's own flags, and those of the control plane's programs that it has.
+func (c *Config) ClusterFlags(f *pflag.FlagSet) {
+	f.StringVar(&c.Listen, "listen", c.Listen, "ADDR:PORT of the API server")
+	f.StringVar(&c.ClusterCIDR, "cluster-cidr", c.ClusterCIDR, "range of the pods' addresses (default 10.244.0.0/16; another one for each other --data-dir)")
+	f.StringVar(&c.ServiceCIDR, "service-cidr", c.ServiceCIDR, "range of the services' addresses (default 10.96.0.0/16; another one for each other --data-dir)")
+	f.StringVar(&c.ClusterDomain, "cluster-domain", c.ClusterDomain, "DNS domain of the cluster")
+	f.StringSliceVar(&c.TLSSANs, "tls-san", nil, "further names and addresses of the API server's certificate")
+	f.StringVar(&c.KubeconfigOut, "kubeconfig-out", "", "also write the administrator's kubeconfig to this file")
+	f.BoolVar(&c.NoNode, "no-node", false, "control plane only; needs no root")
+	f.Var(not{&c.NoScheduler}, "scheduler", "run the scheduler; false where another one is to do it")
+	f.Lookup("scheduler").NoOptDefVal = "true"
+	f.BoolVar(&c.InsecureKubeletTLS, "insecure-kubelet-tls", false, "do not verify the kubelets' certificates, as a stock API server without --kubelet-certificate-authority")
+	f.Int64Var(&c.EtcdQuota, "quota-backend-bytes", c.EtcdQuota, "bytes that the embedded etcd's database may take (default 8 GiB)")
+	f.BoolVar(&c.DurableLeasesAndEvents, "durable-leases-and-events", false, "do not let events and renewals of leases reach the embedded etcd late; a crash then undoes none of them")
+	c.API.Table().
+		Says("etcd-servers", "URLs of an etcd cluster to use instead of the embedded member").
+		Says("kubelet-certificate-authority", "authority (PEM file) of the kubelets' certificates instead of the cluster's own").
+		Only("anonymous-auth", "authentication-config", "kubelet-certificate-authority", "etcd-servers", "etcd-cafile", "etcd-certfile", "etcd-keyfile",
+			"etcd-prefix", "max-requests-inflight", "max-mutating-requests-inflight", "enable-admission-plugins", "disable-admission-plugins", "audit-log-path").
+		AddTo(f)
+	c.Controllers.Table().
+		Says("controllers", "controllers to run: '*', 'name', '-name', comma separated; '-*' for none of them, where another controller manager is to do it").
+		Only("controllers", "node-monitor-grace-period").
+		AddTo(f)
+}
+
+// NodeFlags describe one node: sampan's own flags, and those of the kubelet that it has.
+func (c *Config) NodeFlags(f *pflag.FlagSet) {
+	removedFlags(f)
+	flag.Table{component.NodeName(&c.NodeName)}.AddTo(f)
+	f.StringVar(&c.NodeName, "node-name", "", "the same as --hostname-override")
+	f.StringVar(&c.NodeIP, "node-ip", "", "address of the node; default is that of the default route's link")
+	f.StringVar(&c.NodeExternalIP, "node-external-ip", "", "address of the node that the outside can reach")
+	f.StringVar(&c.RuntimeEndpoint, "container-runtime-endpoint", "", "CRI socket to use instead of the bundled containerd")
+	f.StringVar(&c.StaticPodPath, "pod-manifest-path", "", "folder of static pods (default DATA-DIR/manifests)")
+	f.StringVar(&c.MachineID, "machine-id", "", "instead of /etc/machine-id")
+	_ = f.MarkHidden("machine-id") // for nodes that share a machine
+	c.Kubelet.Table().
+		Says("node-status-update-frequency", "how often the node's status is looked at and, if it was given, posted; else every 5m while nothing changes").
+		Says("eviction-hard", "thresholds of the node's pressure (default those of the stock kubelet: memory.available<100Mi,nodefs.available<10%,…)").
+		Only("node-labels", "register-with-taints", "register-node", "cloud-provider", "node-status-update-frequency", "system-reserved", "kube-reserved",
+			"eviction-hard", "max-pods", "manifest-url").
+		AddTo(f)
+}
+
+// not is a switch that is kept the other way round.
+type not struct{ off *bool }
+
+func (n not) Type() string   { return "bool" }
+func (n not) String() string { return fmt.Sprint(n.off == nil || !*n.off) }
+func (n not) Set(s string) error {
+	on, err := strconv.ParseBool(s)
+	*n.off = !on
+	return err
+}
+
+// removed are flags that are gone from upstream, with what took their place. Scripts still pass them.
+var removed = map[string]string{
+	"api-servers":           "use --kubeconfig, or --server and --token of 'sampan agent'",
+	"insecure-port":         "the API server speaks HTTPS only; 'sampan kubectl' has an administrator's certificate",
+	"insecure-bind-address": "the API server speaks HTTPS only; 'sampan kubectl' has an administrator's certificate",
+}
+
+// removedFlags makes the mention of a removed flag an error that says what to use.
+func removedFlags(f *pflag.FlagSet) {
+	for name, instead := range removed {
+		f.Func(name, "", func(string) error { return fmt.Errorf("removed; %s", instead) })
+		_ = f.MarkHidden(name)
+	}
+}

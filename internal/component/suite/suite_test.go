@@ -1,0 +1,81 @@
+package suite
+
+import (
+	"strings"
+	"testing"
+
+	"sampan.dev/internal/component/flag"
+
+	"github.com/spf13/pflag"
+)
+
+// upFlags makes the flags of `up` and of `agent` alike.
+func upFlags(t *testing.T) (*Config, *pflag.FlagSet) {
+	t.Helper()
+	c := New()
+	c.DataDir, c.ClusterCIDR, c.ServiceCIDR = t.TempDir(), "10.244.0.0/16", "10.96.0.0/16"
+	fs := pflag.NewFlagSet("", pflag.ContinueOnError)
+	c.ClusterFlags(fs)
+	c.NodeFlags(fs)
+	return &c, fs
+}
+
+// What a program's own settings refuse, the whole refuses too, and names the flag.
+func TestCheckNamesTheFlag(t *testing.T) {
+	for _, c := range []struct{ args, want string }{
+		{"", ""},
+		{"--cloud-provider=external", ""},
+		{"--cloud-provider=aws", "cloud-controller-manager"},
+		{"--controllers=*,-nodelifecycle-typo", "--controllers"},
+		{"--controllers=-*", ""},
+		{"--enable-admission-plugins=Nonesuch", "Nonesuch"},
+		{"--authentication-config=/nonesuch", "--authentication-config"},
+		{"--node-labels====", "--node-labels"},
+		{"--register-with-taints=a=b", "--register-with-taints"},
+		{"--node-ip=nowhere", "--node-ip"},
+		{"--eviction-hard=memory.available=1Gi", "malformed pair, expect string<string"},
+		{"--eviction-hard=memory.available<1Gi", ""},
+		{"--eviction-hard=nonesuch<1Gi", "--eviction-hard"},
+		{"--system-reserved=gpu=1", "--system-reserved"},
+		{"--insecure-port=8080", "HTTPS only"},
+	} {
+		cfg, fs := upFlags(t)
+		err := flag.Parse(fs, strings.Fields(c.args))
+		if err == nil {
+			err = cfg.Check()
+		}
+		if c.want == "" && err != nil || c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want)) {
+			t.Errorf("%s: %v, want %q", c.args, err, c.want)
+		}
+	}
+}
+
+// Each setting reaches the program that it is of.
+func TestProgramsAreGivenTheirSettings(t *testing.T) {
+	c, fs := upFlags(t)
+	if err := flag.Parse(fs, strings.Fields("--scheduler=false --controllers=*,-garbage-collector-controller --node-monitor-grace-period=20s --max-pods=7 "+
+		"--node-status-update-frequency=4s --max-requests-inflight=0 --audit-log-path=audit.log --node-name=Here --eviction-hard=memory.available<1Gi")); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Check(); err != nil {
+		t.Fatal(err)
+	}
+	if !c.NoScheduler || !strings.HasPrefix(c.API.AuditLog, "/") {
+		t.Errorf("scheduler off: %v, audit log %s", c.NoScheduler, c.API.AuditLog)
+	}
+	manager, err := c.Controllers.Manager(nil)
+	if err != nil || len(manager.Controllers) != 2 || manager.NodeLifecycle.MonitorGrace.Seconds() != 20 || manager.NodeIPAM.ClusterCIDRs[0].String() != "10.244.0.0/16" {
+		t.Errorf("controllers: %+v %v", manager, err)
+	}
+	if h, err := c.API.Hub(); err != nil || h.MaxReads != -1 || h.MaxWrites != 200 {
+		t.Errorf("API server: %d reads, %d writes, %v", h.MaxReads, h.MaxWrites, err)
+	}
+	k, err := c.Kubelet.Kubelet("here")
+	if err != nil || k.MaxPods != 7 || k.StatusEvery.Seconds() != 4 || k.ReportEvery.Seconds() != 4 || k.EvictionHard["memory.available"] != "1Gi" ||
+		k.RootDir != c.DataDir+"/kubelet" || k.ClusterDNS[0] != "10.96.0.10" {
+		t.Errorf("kubelet: %+v %v", k, err)
+	}
+	if name, _ := c.Node(); name != "here" {
+		t.Errorf("the node is %s", name)
+	}
+}
