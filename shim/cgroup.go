@@ -13,8 +13,9 @@ import (
 
 const cgroupRoot = "/sys/fs/cgroup"
 
-// ownCgroup makes a cgroup for a process below parent, in version 2, where only the leaves of the tree have processes. In
-// version 1 the process goes into parent's itself: it returns "" and nil then, and where there is no parent.
+// ownCgroup makes a cgroup of the given name below parent and opens it, for a process to be started in. That is for version 2, where
+// only the leaves of the tree may have processes. In version 1 the process joins parent itself (joinCgroups): the results are "" and
+// nil then, and where parent is "".
 func ownCgroup(parent, name string) (string, *os.File, error) {
 	if parent == "" || cgroups.Mode() != cgroups.Unified {
 		return "", nil, nil
@@ -31,7 +32,7 @@ func ownCgroup(parent, name string) (string, *os.File, error) {
 	return dir, f, nil
 }
 
-// joinCgroups puts a process into the cgroup of each hierarchy of version 1 that has one of that name.
+// joinCgroups moves a process into the cgroup of that name in each hierarchy of version 1 that has one.
 func joinCgroups(name string, pid int) error {
 	if name == "" || cgroups.Mode() == cgroups.Unified {
 		return nil
@@ -58,12 +59,12 @@ func joinCgroups(name string, pid int) error {
 	return nil
 }
 
-// removeCgroup removes a cgroup whose process has ended, or was never there. "" is none.
+// removeCgroup removes a cgroup whose process has ended or was never started; for "" it does nothing.
 func removeCgroup(dir string) {
 	if dir == "" {
 		return
 	}
-	for range 10 { // the kernel may still be at it
+	for range 10 { // the kernel may count a process for a moment after its parent saw it end
 		if err := os.Remove(dir); err == nil || errors.Is(err, os.ErrNotExist) {
 			return
 		}

@@ -13,7 +13,8 @@ import (
 	"github.com/sirupsen/logrus"
 )
 
-// init is where a container begins: libcontainer starts this program again in its namespaces, with the argument "init".
+// init runs first in every process of this program, and a container's first process begins as one: libcontainer starts the
+// program again, in the container's namespaces, with the argument "init".
 func init() {
 	if len(os.Args) > 1 && os.Args[1] == "init" {
 		libcontainer.Init() // becomes the container's program, or exits
@@ -24,13 +25,13 @@ func init() {
 }
 
 func main() {
-	var cfg config
-	flag.StringVar(&cfg.dir, "dir", "", "directory of the sockets: that of containerd's socket")
-	flag.StringVar(&cfg.name, "name", "monitor", "what the names of the sockets begin with; another one beside a monitor of an earlier build")
-	flag.StringVar(&cfg.events, "events", "", "containerd's ttrpc socket, where events go to")
-	flag.IntVar(&cfg.ready, "ready-fd", -1, "file to write a byte to when the sockets are there")
+	var args arguments
+	flag.StringVar(&args.dir, "dir", "", "directory of the sockets: that of containerd's socket")
+	flag.StringVar(&args.name, "name", "monitor", "what the names of the sockets begin with; another one beside a monitor of an earlier build")
+	flag.StringVar(&args.events, "events", "", "containerd's ttrpc socket, where events go to")
+	flag.IntVar(&args.ready, "ready-fd", -1, "file to write a byte to when the sockets are there")
 	flag.Parse()
-	if cfg.dir == "" || cfg.events == "" {
+	if args.dir == "" || args.events == "" {
 		fmt.Fprintln(os.Stderr, "sampan-monitor: -dir and -events are needed; containerd starts it through sampan-shim")
 		os.Exit(2)
 	}
@@ -39,7 +40,7 @@ func main() {
 	runtime.GOMAXPROCS(min(4, runtime.NumCPU()))
 	logrus.SetLevel(logrus.WarnLevel) // libcontainer's
 	log := slog.New(slog.NewTextHandler(os.Stderr, nil))
-	if err := run(cfg, log); err != nil {
+	if err := serve(args, log); err != nil {
 		log.Error("monitor ended", "error", err)
 		os.Exit(1)
 	}

@@ -1,33 +1,9 @@
 package main
 
 import (
-	"context"
-	"errors"
-	"log/slog"
 	"net"
-	"os"
-	"os/signal"
-	"path/filepath"
 	"sync"
-	"syscall"
 	"time"
-
-	sandboxAPI "github.com/containerd/containerd/api/runtime/sandbox/v1"
-	taskAPI "github.com/containerd/containerd/api/runtime/task/v3"
-	"github.com/containerd/ttrpc"
-)
-
-type config struct {
-	dir    string // of the sockets
-	name   string // of this monitor: what the sockets' names begin with
-	events string // containerd's ttrpc socket
-	ready  int    // file descriptor; -1 for none
-}
-
-// The sockets in the state directory of containerd. The launcher knows them too.
-const (
-	taskSocket    = ".sock" // the task service, for containerd
-	controlSocket = ".ctl"  // a connection is answered with a byte: the monitor stays for a while yet
 )
 
 // How long a monitor without containers stays for one that was announced, and for containerd to hang up.
@@ -36,87 +12,26 @@ const (
 	farewell  = time.Minute
 )
 
-func run(cfg config, log *slog.Logger) error {
-	signal.Ignore(syscall.SIGPIPE, syscall.SIGHUP, syscall.SIGINT)
-	events := newPublisher(cfg.events, log)
-	m := &monitor{gone: make(chan struct{})}
-	m.mu.await = []time.Time{time.Now().Add(announced)} // for the launcher that started us
-	svc := newService(events, m.took, m.idle, log)
-
-	server, err := ttrpc.NewServer()
-	if err != nil {
-		return err
-	}
-	self, err := os.Executable()
-	if err != nil {
-		return err
-	}
-	taskAPI.RegisterTTRPCTaskService(server, svc)
-	boxes := &sandboxes{service: svc, pause: filepath.Join(filepath.Dir(self), "pause"), state: cfg.dir}
-	sweep(cfg.dir, monitorsOf(cfg.dir), log)
-	boxes.sweep()
-	sandboxAPI.RegisterTTRPCSandboxService(server, boxes)
-	tasks, err := listen(filepath.Join(cfg.dir, cfg.name+taskSocket))
-	if err != nil {
-		return err
-	}
-	control, err := listen(filepath.Join(cfg.dir, cfg.name+controlSocket))
-	if err != nil {
-		return err
-	}
-	m.containers = svc.count
-	m.control = control
-
-	term := make(chan os.Signal, 1)
-	signal.Notify(term, syscall.SIGTERM)
-	go func() { // ends with the process
-		for range term {
-			m.idle()
-		}
-	}()
-	go m.answer()
-	go func() { // ends with the server
-		if err := server.Serve(context.Background(), countingListener{tasks, m}); err != nil && !errors.Is(err, net.ErrClosed) {
-			log.Error("task service ended", "error", err)
-		}
-	}()
-	if cfg.ready >= 0 {
-		f := os.NewFile(uintptr(cfg.ready), "ready")
-		_, _ = f.Write([]byte{'.'})
-		f.Close()
-	}
-	<-m.gone
-	tasks.Close()
-	events.flush(time.Second)
-	return nil
-}
-
-// listen makes a socket at path, in place of one that a dead monitor left. The launcher holds a lock meanwhile.
-func listen(path string) (net.Listener, error) {
-	_ = os.Remove(path)
-	l, err := net.Listen("unix", path)
-	if err != nil {
-		return nil, err
-	}
-	return l, os.Chmod(path, 0o600)
-}
-
-// monitor decides when the process may end.
+// monitor decides when the process may end: when it has no container, none was announced by a launcher, and containerd has closed
+// its connections or farewell has passed.
+//
+// mu guards the fields below it; containers is called under it. Once ended is set, launchers are refused and start another
+// monitor, so that no container is promised to a process that ends. At most one goroutine runs leave, while watch is set.
 type monitor struct {
-	control    net.Listener
-	containers func() int
+	control    net.Listener  // where launchers announce containers
+	containers func() int    // how many containers and sandboxes there are
 	gone       chan struct{} // closed when it is time to end
 
 	mu struct {
 		sync.Mutex
-		await []time.Time // when those give up who were promised that the monitor stays for their container
-		conns int         // of containerd
-		ended bool
-		watch bool // leave runs
+		await []time.Time // one for each container that was announced and not yet made: when it is waited for no longer; ascending
+		conns int         // how many connections of containerd are open
+		ended bool        // the process is about to end
+		watch bool        // leave runs
 	}
 }
 
-// answer promises launchers to stay. One that is refused starts another monitor.
+// answer serves the control socket: it promises launchers that the monitor stays. A launcher that reads no byte starts another one.
 func (m *monitor) answer() {
 	for {
 		c, err := m.control.Accept()
@@ -133,7 +48,7 @@ func (m *monitor) answer() {
 	}
 }
 
-// idle is called when there may be no container left.
+// idle starts leave if there is no container left.
 func (m *monitor) idle() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -143,7 +58,7 @@ func (m *monitor) idle() {
 	}
 }
 
-// leave ends the process once nobody needs it: no containers, none announced, and containerd has hung up or had its time to.
+// leave waits until the process may end and ends it, or returns when there is a container again.
 func (m *monitor) leave() {
 	left := time.Now()
 	for ; ; time.Sleep(20 * time.Millisecond) {
@@ -165,7 +80,7 @@ func (m *monitor) leave() {
 	}
 }
 
-// took is called when a container is there that may have been announced.
+// took notes that a container was made, which may be one that was announced.
 func (m *monitor) took() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -174,6 +89,7 @@ func (m *monitor) took() {
 	}
 }
 
+// awaitedLocked reports whether a container was announced and is still waited for.
 func (m *monitor) awaitedLocked() bool {
 	for len(m.mu.await) > 0 && time.Now().After(m.mu.await[0]) {
 		m.mu.await = m.mu.await[1:]
@@ -181,7 +97,7 @@ func (m *monitor) awaitedLocked() bool {
 	return len(m.mu.await) > 0
 }
 
-// countingListener counts the connections that are open.
+// countingListener counts the open connections of containerd for a monitor.
 type countingListener struct {
 	net.Listener
 	m *monitor

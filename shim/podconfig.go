@@ -8,8 +8,8 @@ import (
 	"google.golang.org/protobuf/encoding/protowire"
 )
 
-// podConfig is what a sandbox needs of the CRI's PodSandboxConfig. It is read by field numbers (runtime/v1/api.proto): the package
-// that is generated from it would be set up at the start of every container, since those start with this program.
+// podConfig is the part of the CRI's PodSandboxConfig that a sandbox needs. It is decoded by field numbers (runtime/v1/api.proto):
+// the generated package would be initialized at the start of every container, because each starts as a copy of this program.
 type podConfig struct {
 	hostname          string // field 2
 	dns               bool   // 4
@@ -23,16 +23,11 @@ type podConfig struct {
 
 type namespaceMode uint64
 
-const nodeMode namespaceMode = 2 // the host's; any other is the pod's own
-
-// The states of a sandbox in the words of the CRI.
-const (
-	stateReady    = "SANDBOX_READY"
-	stateNotReady = "SANDBOX_NOTREADY"
-)
+const nodeMode namespaceMode = 2 // the host's namespace; any other mode is one of the pod's own
 
 var errPodConfig = errors.New("not a PodSandboxConfig")
 
+// readPodConfig decodes a PodSandboxConfig.
 func readPodConfig(b []byte) (*podConfig, error) {
 	c := &podConfig{sysctls: map[string]string{}}
 	err := eachField(b, func(number protowire.Number, v []byte, _ uint64) error {
@@ -60,6 +55,7 @@ func readPodConfig(b []byte) (*podConfig, error) {
 	return c, err
 }
 
+// linux decodes a field of LinuxPodSandboxConfig.
 func (c *podConfig) linux(number protowire.Number, v []byte, _ uint64) error {
 	switch number {
 	case 1:
@@ -88,6 +84,7 @@ func (c *podConfig) linux(number protowire.Number, v []byte, _ uint64) error {
 	return nil
 }
 
+// namespaces decodes a field of NamespaceOption.
 func (c *podConfig) namespaces(number protowire.Number, v []byte, n uint64) error {
 	switch number {
 	case 1:
@@ -108,8 +105,8 @@ func (c *podConfig) namespaces(number protowire.Number, v []byte, n uint64) erro
 	return nil
 }
 
-// eachField calls do for the fields of a message that are messages or strings (v) and numbers (n).
-func eachField(b []byte, do func(number protowire.Number, v []byte, n uint64) error) error {
+// eachField calls use for each field of a message: with v for messages and strings, with n for numbers.
+func eachField(b []byte, use func(number protowire.Number, v []byte, n uint64) error) error {
 	for len(b) > 0 {
 		number, kind, size := protowire.ConsumeTag(b)
 		if size < 0 {
@@ -130,15 +127,15 @@ func eachField(b []byte, do func(number protowire.Number, v []byte, n uint64) er
 			return errPodConfig
 		}
 		b = b[size:]
-		if err := do(number, v, n); err != nil {
+		if err := use(number, v, n); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// settings are the pod's sysctls, in an order, and what every pod with a network of its own has: it may listen on every port
-// and ping without privileges.
+// settings returns the pod's sysctls, sorted, and those that every pod with a network of its own gets: its processes may listen on
+// every port and ping without privileges.
 func (c *podConfig) settings() []string {
 	all := map[string]string{}
 	if c.network != nodeMode {

@@ -17,7 +17,11 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 )
 
-// process is one process of a container that containerd knows of: its first, or one that was added.
+// process is one process of a container that containerd knows by an id: the first, or one that was added by Exec. Processes that
+// these start themselves are the kernel's and libcontainer's business.
+//
+// Whoever starts it sets lib and then pid; readers that see a pid may use lib. mu guards how it went; done is closed after that is
+// written, by ended, which is called once.
 type process struct {
 	id   string // as containerd names it: the container's for the first
 	io   *stdio
@@ -38,7 +42,7 @@ func newProcess(id string, io *stdio, spec *specs.Process) *process {
 	return &process{id: id, io: io, spec: spec, done: make(chan struct{})}
 }
 
-// begin reports whether this is the first time that the process is to be started.
+// begin notes that somebody starts the process, and reports whether nobody did before.
 func (p *process) begin() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -47,13 +51,14 @@ func (p *process) begin() bool {
 	return !was
 }
 
+// hasBegun reports whether somebody has started the process, or tried to.
 func (p *process) hasBegun() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.mu.begun
 }
 
-// ended notes how the process went, tells of it and then lets those go on who wait for it.
+// ended notes the exit code and the time, calls tell, and then closes done: who waits for the end learns of it after containerd.
 func (p *process) ended(code uint32, tell func()) {
 	p.mu.Lock()
 	p.mu.code, p.mu.exited = code, time.Now()
@@ -62,6 +67,7 @@ func (p *process) ended(code uint32, tell func()) {
 	close(p.done)
 }
 
+// hasEnded reports whether ended is through.
 func (p *process) hasEnded() bool {
 	select {
 	case <-p.done:
@@ -71,12 +77,14 @@ func (p *process) hasEnded() bool {
 	}
 }
 
+// status is the exit code; 0 until the process has ended.
 func (p *process) status() uint32 {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.mu.code
 }
 
+// exitedAt is when the process ended; nil until then.
 func (p *process) exitedAt() *timestamppb.Timestamp {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -86,7 +94,7 @@ func (p *process) exitedAt() *timestamppb.Timestamp {
 	return timestamppb.New(p.mu.exited)
 }
 
-// exitCode is what a shell would say: 128 and the signal for a process that was killed.
+// exitCode is the exit code as a shell counts it: 128 plus the signal for a process that was killed by one; 255 if it is not known.
 func exitCode(st *os.ProcessState) uint32 {
 	if st == nil {
 		return 255
@@ -97,7 +105,7 @@ func exitCode(st *os.ProcessState) uint32 {
 	return uint32(st.ExitCode())
 }
 
-// signal sends a signal to a process that was added.
+// signal sends a signal to a further process. The first is signalled through its container.
 func (p *process) signal(sig unix.Signal) error {
 	if p.pid.Load() == 0 {
 		return fmt.Errorf("process not created: %w", errdefs.ErrFailedPrecondition)
@@ -109,7 +117,7 @@ func (p *process) signal(sig unix.Signal) error {
 	return err
 }
 
-// toLib makes libcontainer's description of a process of the runtime specification's.
+// toLib turns a process of the runtime specification into libcontainer's.
 func toLib(p *specs.Process) (*libcontainer.Process, error) {
 	out := &libcontainer.Process{
 		Args: p.Args, Env: p.Env, Cwd: p.Cwd,

@@ -14,13 +14,16 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 )
 
-// publisher sends events to containerd, in order. What cannot be sent is tried again while containerd is away; of too many
-// the oldest are dropped, since containerd asks for states anew when it comes back.
+// publisher sends events to containerd in the order in which they were published. An event that containerd does not take, because it
+// is away, is tried again a few times and then dropped, and so are the oldest of too many: containerd asks for the states of all
+// containers when it comes back.
+//
+// The goroutine run alone uses client and takes events out of the queue; mu guards the queue and is not held while one is sent.
 type publisher struct {
 	address string
 	log     *slog.Logger
-	wake    chan struct{}
-	client  *ttrpc.Client // nil while there is none
+	wake    chan struct{} // holds a value when there may be something to send
+	client  *ttrpc.Client // nil while there is no connection
 
 	mu struct {
 		sync.Mutex
@@ -28,21 +31,22 @@ type publisher struct {
 	}
 }
 
-// Queued at most, tries of one event, and the time between: as containerd's own shims have it.
+// The limits of the queue and of the tries to send one event. They are those of containerd's own shims.
 const (
 	maxQueued = 2048
 	tries     = 5
-	pause     = time.Second
+	retryWait = time.Second
 	callLimit = 5 * time.Second
 )
 
+// newPublisher returns a publisher to the socket at address; it runs until the process ends.
 func newPublisher(address string, log *slog.Logger) *publisher {
 	p := &publisher{address: address, log: log, wake: make(chan struct{}, 1)}
 	go p.run()
 	return p
 }
 
-// publish queues an event.
+// publish queues an event and does not wait until it is sent.
 func (p *publisher) publish(namespace, topic string, event any) {
 	body, err := typeurl.MarshalAnyToProto(event)
 	if err != nil {
@@ -62,18 +66,19 @@ func (p *publisher) publish(namespace, topic string, event any) {
 	}
 }
 
+// run sends what is queued.
 func (p *publisher) run() {
 	for range p.wake {
 		for e := p.first(); e != nil; e = p.first() {
 			for n := 1; !p.send(e) && n < tries; n++ {
-				time.Sleep(pause)
+				time.Sleep(retryWait)
 			}
 			p.drop(e)
 		}
 	}
 }
 
-// send reports whether containerd has taken the event. Only run calls it.
+// send sends an event and reports whether containerd took it.
 func (p *publisher) send(e *types.Envelope) bool {
 	if p.client == nil {
 		conn, err := net.DialTimeout("unix", p.address, callLimit)
@@ -93,6 +98,7 @@ func (p *publisher) send(e *types.Envelope) bool {
 	return err == nil
 }
 
+// first returns the oldest event of the queue, or nil.
 func (p *publisher) first() *types.Envelope {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -102,6 +108,7 @@ func (p *publisher) first() *types.Envelope {
 	return p.mu.queue[0]
 }
 
+// drop takes an event out of the queue unless publish has already made room in its place.
 func (p *publisher) drop(e *types.Envelope) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -110,7 +117,7 @@ func (p *publisher) drop(e *types.Envelope) {
 	}
 }
 
-// flush waits until all is sent, but no longer than limit.
+// flush waits until the queue is empty, but no longer than limit.
 func (p *publisher) flush(limit time.Duration) {
 	for end := time.Now().Add(limit); p.first() != nil && time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
 	}

@@ -78,7 +78,7 @@ func withUsers(u *cri.UserNamespace) *cri.PodSandboxConfig {
 // sandboxRig is a rig with a program that holds namespaces, built from its source.
 type sandboxRig struct {
 	*rig
-	svc *sandboxes
+	svc *sandboxService
 }
 
 func newSandboxRig(t *testing.T) *sandboxRig {
@@ -87,7 +87,7 @@ func newSandboxRig(t *testing.T) *sandboxRig {
 	if out, err := exec.Command("gcc", "-Os", "-static", "-o", pause, "../tools/pause/pause.c").CombinedOutput(); err != nil {
 		t.Fatalf("gcc: %v\n%s", err, out)
 	}
-	return &sandboxRig{r, &sandboxes{service: r.svc, pause: pause, state: filepath.Join(r.dir, "state")}}
+	return &sandboxRig{r, newSandboxService(pause, filepath.Join(r.dir, "state"), func() {}, func() {})}
 }
 
 // netns starts a process in a network namespace of its own and returns the namespace's path.
@@ -288,8 +288,8 @@ func TestSandboxEndsWithTheMonitor(t *testing.T) {
 	if w.ExitStatus != 0 {
 		t.Errorf("ended with %d", w.ExitStatus)
 	}
-	volatile := r.svc.volatile(b)
-	r.svc.sweep() // as the next monitor does
+	volatile := b.files.volatile
+	sweepSandboxes(r.svc.state) // as the next monitor does
 	if _, err := os.Stat(volatile); !os.IsNotExist(err) {
 		t.Errorf("its memory is still there: %v", err)
 	}

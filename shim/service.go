@@ -10,62 +10,52 @@ import (
 	tasktypes "github.com/containerd/containerd/api/types/task"
 	"github.com/containerd/errdefs"
 	"github.com/containerd/errdefs/pkg/errgrpc"
-	"github.com/containerd/ttrpc"
 	"golang.org/x/sys/unix"
 	"google.golang.org/protobuf/types/known/emptypb"
 )
 
-// service is containerd's task service: what a container's life is made of, by requests.
-type service struct {
+// taskService is containerd's task service: each request is one step in the life of a container or of one of its processes.
+//
+// mu guards the map alone. A container is in it from before its creation until it has been deleted, or until its creation failed;
+// the service owns the map, and containers look after themselves (container.go).
+type taskService struct {
 	events *publisher
-	took   func() // a container was made
-	idle   func() // there may be none left
+	took   func() // called after a container was added
+	idle   func() // called when there may be no container left
 	log    *slog.Logger
 
 	mu struct {
 		sync.Mutex
 		containers map[key]*container
-		sandboxes  map[key]*sandbox
 	}
 }
 
-// key names a container: ids are unique in a namespace of containerd.
-type key struct{ namespace, id string }
-
-func newService(p *publisher, took, idle func(), log *slog.Logger) *service {
-	s := &service{events: p, took: took, idle: idle, log: log}
-	s.mu.containers, s.mu.sandboxes = map[key]*container{}, map[key]*sandbox{}
+func newTaskService(p *publisher, took, idle func(), log *slog.Logger) *taskService {
+	s := &taskService{events: p, took: took, idle: idle, log: log}
+	s.mu.containers = map[key]*container{}
 	return s
 }
 
-func (s *service) count() int {
+// count returns how many containers there are.
+func (s *taskService) count() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return len(s.mu.containers) + len(s.mu.sandboxes)
+	return len(s.mu.containers)
 }
 
-// namespaceOf is the namespace a request is made in.
-func namespaceOf(ctx context.Context) string {
-	if md, ok := ttrpc.GetMetadata(ctx); ok {
-		if v, ok := md.Get("containerd-namespace-ttrpc"); ok && len(v) > 0 {
-			return v[0]
-		}
-	}
-	return "default"
-}
-
-func (s *service) container(ctx context.Context, id string) (*container, error) {
+// find finds a container by its id.
+func (s *taskService) find(ctx context.Context, id string) (*container, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if c := s.mu.containers[key{namespaceOf(ctx), id}]; c != nil {
+	if c := s.mu.containers[keyOf(ctx, id)]; c != nil {
 		return c, nil
 	}
 	return nil, errgrpc.ToGRPCf(errdefs.ErrNotFound, "container not created")
 }
 
-// process finds a container and one of its processes: the first when exec is "".
-func (s *service) process(ctx context.Context, id, exec string) (*container, *process, error) {
-	c, err := s.container(ctx, id)
+// findProcess finds a container and one of its processes: the first where exec is "".
+func (s *taskService) findProcess(ctx context.Context, id, exec string) (*container, *process, error) {
+	c, err := s.find(ctx, id)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -73,21 +63,21 @@ func (s *service) process(ctx context.Context, id, exec string) (*container, *pr
 	return c, p, errgrpc.ToGRPC(err)
 }
 
-var empty = &emptypb.Empty{}
+var nothing = &emptypb.Empty{}
 
-// do does something to a container that has no answer but that it was done.
-func (s *service) do(ctx context.Context, id string, what func(*container) error) (*emptypb.Empty, error) {
-	c, err := s.container(ctx, id)
+// change does something to a container whose answer says no more than that it was done.
+func (s *taskService) change(ctx context.Context, id string, what func(*container) error) (*emptypb.Empty, error) {
+	c, err := s.find(ctx, id)
 	if err != nil {
 		return nil, err
 	}
-	return empty, errgrpc.ToGRPC(what(c))
+	return nothing, errgrpc.ToGRPC(what(c))
 }
 
-// Create makes a container whose first process waits to be started.
-func (s *service) Create(ctx context.Context, r *taskAPI.CreateTaskRequest) (*taskAPI.CreateTaskResponse, error) {
-	k := key{namespaceOf(ctx), r.ID}
-	c := newContainer(k, r, s)
+// Create makes a container; its first process waits for Start.
+func (s *taskService) Create(ctx context.Context, r *taskAPI.CreateTaskRequest) (*taskAPI.CreateTaskResponse, error) {
+	k := keyOf(ctx, r.ID)
+	c := newContainer(k, r, func() { s.forget(k) }, s.events, s.log)
 	s.mu.Lock()
 	if s.mu.containers[k] != nil {
 		s.mu.Unlock()
@@ -103,15 +93,16 @@ func (s *service) Create(ctx context.Context, r *taskAPI.CreateTaskRequest) (*ta
 	return &taskAPI.CreateTaskResponse{Pid: c.first.pid.Load()}, nil
 }
 
-func (s *service) forget(k key) {
+// forget takes a container out of the map; its id may be used again.
+func (s *taskService) forget(k key) {
 	s.mu.Lock()
 	delete(s.mu.containers, k)
 	s.mu.Unlock()
 }
 
-// Start lets the first process run, or starts another that Exec has announced.
-func (s *service) Start(ctx context.Context, r *taskAPI.StartRequest) (*taskAPI.StartResponse, error) {
-	c, p, err := s.process(ctx, r.ID, r.ExecID)
+// Start lets the first process run its program, or starts a process that Exec added.
+func (s *taskService) Start(ctx context.Context, r *taskAPI.StartRequest) (*taskAPI.StartResponse, error) {
+	c, p, err := s.findProcess(ctx, r.ID, r.ExecID)
 	if err != nil {
 		return nil, err
 	}
@@ -126,9 +117,9 @@ func (s *service) Start(ctx context.Context, r *taskAPI.StartRequest) (*taskAPI.
 	return &taskAPI.StartResponse{Pid: p.pid.Load()}, nil
 }
 
-// Delete takes away what is left of a process that has ended; of the first, the container.
-func (s *service) Delete(ctx context.Context, r *taskAPI.DeleteRequest) (*taskAPI.DeleteResponse, error) {
-	c, p, err := s.process(ctx, r.ID, r.ExecID)
+// Delete removes what is left of a process that has ended; with the first process, the container.
+func (s *taskService) Delete(ctx context.Context, r *taskAPI.DeleteRequest) (*taskAPI.DeleteResponse, error) {
+	c, p, err := s.findProcess(ctx, r.ID, r.ExecID)
 	if err != nil {
 		return nil, err
 	}
@@ -143,55 +134,55 @@ func (s *service) Delete(ctx context.Context, r *taskAPI.DeleteRequest) (*taskAP
 	return &taskAPI.DeleteResponse{Pid: p.pid.Load(), ExitStatus: p.status(), ExitedAt: p.exitedAt()}, nil
 }
 
-// Exec announces a process beside the first.
-func (s *service) Exec(ctx context.Context, r *taskAPI.ExecProcessRequest) (*emptypb.Empty, error) {
-	return s.do(ctx, r.ID, func(c *container) error { return c.exec(r) })
+// Exec adds a process to a container; Start starts it.
+func (s *taskService) Exec(ctx context.Context, r *taskAPI.ExecProcessRequest) (*emptypb.Empty, error) {
+	return s.change(ctx, r.ID, func(c *container) error { return c.exec(r) })
 }
 
 // ResizePty sets the size of a process's terminal.
-func (s *service) ResizePty(ctx context.Context, r *taskAPI.ResizePtyRequest) (*emptypb.Empty, error) {
-	_, p, err := s.process(ctx, r.ID, r.ExecID)
+func (s *taskService) ResizePty(ctx context.Context, r *taskAPI.ResizePtyRequest) (*emptypb.Empty, error) {
+	_, p, err := s.findProcess(ctx, r.ID, r.ExecID)
 	if err != nil {
 		return nil, err
 	}
-	return empty, errgrpc.ToGRPC(p.io.resize(r.Width, r.Height))
+	return nothing, errgrpc.ToGRPC(p.io.resize(r.Width, r.Height))
 }
 
 // State says how a process is.
-func (s *service) State(ctx context.Context, r *taskAPI.StateRequest) (*taskAPI.StateResponse, error) {
-	c, p, err := s.process(ctx, r.ID, r.ExecID)
+func (s *taskService) State(ctx context.Context, r *taskAPI.StateRequest) (*taskAPI.StateResponse, error) {
+	c, p, err := s.findProcess(ctx, r.ID, r.ExecID)
 	if err != nil {
 		return nil, err
 	}
 	return &taskAPI.StateResponse{
-		ID: p.id, Bundle: c.bundle, Pid: p.pid.Load(), Status: c.state(p),
+		ID: p.id, Bundle: c.bundle.dir, Pid: p.pid.Load(), Status: c.state(p),
 		Stdin: p.io.stdin, Stdout: p.io.stdout, Stderr: p.io.stderr, Terminal: p.io.terminal,
 		ExitStatus: p.status(), ExitedAt: p.exitedAt(),
 	}, nil
 }
 
 // Pause freezes a container.
-func (s *service) Pause(ctx context.Context, r *taskAPI.PauseRequest) (*emptypb.Empty, error) {
-	return s.do(ctx, r.ID, func(c *container) error { return c.freeze(true) })
+func (s *taskService) Pause(ctx context.Context, r *taskAPI.PauseRequest) (*emptypb.Empty, error) {
+	return s.change(ctx, r.ID, func(c *container) error { return c.freeze(true) })
 }
 
 // Resume thaws a container.
-func (s *service) Resume(ctx context.Context, r *taskAPI.ResumeRequest) (*emptypb.Empty, error) {
-	return s.do(ctx, r.ID, func(c *container) error { return c.freeze(false) })
+func (s *taskService) Resume(ctx context.Context, r *taskAPI.ResumeRequest) (*emptypb.Empty, error) {
+	return s.change(ctx, r.ID, func(c *container) error { return c.freeze(false) })
 }
 
 // Kill sends a signal to a process.
-func (s *service) Kill(ctx context.Context, r *taskAPI.KillRequest) (*emptypb.Empty, error) {
-	c, p, err := s.process(ctx, r.ID, r.ExecID)
+func (s *taskService) Kill(ctx context.Context, r *taskAPI.KillRequest) (*emptypb.Empty, error) {
+	c, p, err := s.findProcess(ctx, r.ID, r.ExecID)
 	if err != nil {
 		return nil, err
 	}
-	return empty, errgrpc.ToGRPC(c.kill(p, unix.Signal(r.Signal)))
+	return nothing, errgrpc.ToGRPC(c.kill(p, unix.Signal(r.Signal)))
 }
 
 // Pids lists the processes in a container.
-func (s *service) Pids(ctx context.Context, r *taskAPI.PidsRequest) (*taskAPI.PidsResponse, error) {
-	c, err := s.container(ctx, r.ID)
+func (s *taskService) Pids(ctx context.Context, r *taskAPI.PidsRequest) (*taskAPI.PidsResponse, error) {
+	c, err := s.find(ctx, r.ID)
 	if err != nil {
 		return nil, err
 	}
@@ -206,31 +197,31 @@ func (s *service) Pids(ctx context.Context, r *taskAPI.PidsRequest) (*taskAPI.Pi
 	return out, nil
 }
 
-// CloseIO ends a process's standard input.
-func (s *service) CloseIO(ctx context.Context, r *taskAPI.CloseIORequest) (*emptypb.Empty, error) {
-	_, p, err := s.process(ctx, r.ID, r.ExecID)
+// CloseIO closes a process's standard input on our side.
+func (s *taskService) CloseIO(ctx context.Context, r *taskAPI.CloseIORequest) (*emptypb.Empty, error) {
+	_, p, err := s.findProcess(ctx, r.ID, r.ExecID)
 	if err != nil {
 		return nil, err
 	}
 	if r.Stdin {
 		p.io.closeStdin()
 	}
-	return empty, nil
+	return nothing, nil
 }
 
 // Checkpoint would need CRIU, which is not part of sampan.
-func (s *service) Checkpoint(context.Context, *taskAPI.CheckpointTaskRequest) (*emptypb.Empty, error) {
+func (s *taskService) Checkpoint(context.Context, *taskAPI.CheckpointTaskRequest) (*emptypb.Empty, error) {
 	return nil, errgrpc.ToGRPCf(errdefs.ErrNotImplemented, "checkpoint: CRIU is not part of this runtime")
 }
 
 // Update changes the limits of a container.
-func (s *service) Update(ctx context.Context, r *taskAPI.UpdateTaskRequest) (*emptypb.Empty, error) {
-	return s.do(ctx, r.ID, func(c *container) error { return c.update(ctx, r.Resources) })
+func (s *taskService) Update(ctx context.Context, r *taskAPI.UpdateTaskRequest) (*emptypb.Empty, error) {
+	return s.change(ctx, r.ID, func(c *container) error { return c.update(ctx, r.Resources) })
 }
 
 // Wait answers when a process has ended.
-func (s *service) Wait(ctx context.Context, r *taskAPI.WaitRequest) (*taskAPI.WaitResponse, error) {
-	_, p, err := s.process(ctx, r.ID, r.ExecID)
+func (s *taskService) Wait(ctx context.Context, r *taskAPI.WaitRequest) (*taskAPI.WaitResponse, error) {
+	_, p, err := s.findProcess(ctx, r.ID, r.ExecID)
 	if err != nil {
 		return nil, err
 	}
@@ -243,8 +234,8 @@ func (s *service) Wait(ctx context.Context, r *taskAPI.WaitRequest) (*taskAPI.Wa
 }
 
 // Stats returns the numbers of a container's cgroup, as containerd's metrics of version 1 or 2.
-func (s *service) Stats(ctx context.Context, r *taskAPI.StatsRequest) (*taskAPI.StatsResponse, error) {
-	c, err := s.container(ctx, r.ID)
+func (s *taskService) Stats(ctx context.Context, r *taskAPI.StatsRequest) (*taskAPI.StatsResponse, error) {
+	c, err := s.find(ctx, r.ID)
 	if err != nil {
 		return nil, err
 	}
@@ -255,17 +246,17 @@ func (s *service) Stats(ctx context.Context, r *taskAPI.StatsRequest) (*taskAPI.
 	return &taskAPI.StatsResponse{Stats: stats}, nil
 }
 
-// Connect says who we are.
-func (s *service) Connect(ctx context.Context, r *taskAPI.ConnectRequest) (*taskAPI.ConnectResponse, error) {
+// Connect answers with the process ids of the monitor and of the container.
+func (s *taskService) Connect(ctx context.Context, r *taskAPI.ConnectRequest) (*taskAPI.ConnectResponse, error) {
 	out := &taskAPI.ConnectResponse{ShimPid: uint32(os.Getpid())}
-	if c, err := s.container(ctx, r.ID); err == nil {
+	if c, err := s.find(ctx, r.ID); err == nil {
 		out.TaskPid = c.first.pid.Load()
 	}
 	return out, nil
 }
 
-// Shutdown says that the caller has no more use for us. Others may.
-func (s *service) Shutdown(context.Context, *taskAPI.ShutdownRequest) (*emptypb.Empty, error) {
+// Shutdown does not end the process, since other containers may need it; it ends with the last (monitor.go).
+func (s *taskService) Shutdown(context.Context, *taskAPI.ShutdownRequest) (*emptypb.Empty, error) {
 	s.idle()
-	return empty, nil
+	return nothing, nil
 }

@@ -11,14 +11,13 @@ import (
 	"github.com/containerd/cgroups/v3"
 	"github.com/containerd/cgroups/v3/cgroup1"
 	"github.com/containerd/cgroups/v3/cgroup2"
-	"github.com/containerd/errdefs"
 	"github.com/containerd/typeurl/v2"
 	"github.com/moby/sys/mountinfo"
 	"google.golang.org/protobuf/types/known/anypb"
 )
 
-// numbersOf notes the cgroup that a process is in. It can be asked for its numbers as long as it is there; what that takes is
-// found out when somebody asks first.
+// numbersOf finds the cgroup that a process is in and returns a function that reads its numbers, for as long as the cgroup exists.
+// The cgroup is opened at the first call of that function: most are never asked.
 func numbersOf(pid int) (func() (any, error), error) {
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/cgroup", pid))
 	if err != nil {
@@ -63,7 +62,7 @@ func numbersOf(pid int) (func() (any, error), error) {
 	}, nil
 }
 
-// hierarchies are the cgroups of version 1 that are the roots of what is mounted, by controller: "/" but in a container.
+// hierarchies returns, by controller, which cgroup of version 1 the mounted hierarchy begins at: "/" except inside a container.
 var hierarchies = sync.OnceValues(func() (map[string]string, error) {
 	mounts, err := mountinfo.GetMounts(mountinfo.FSTypeFilter("cgroup"))
 	if err != nil {
@@ -78,20 +77,7 @@ var hierarchies = sync.OnceValues(func() (map[string]string, error) {
 	return out, nil
 })
 
-// findCgroup notes the cgroup of the first process, for as long as the container is there: its numbers count to the end.
-func (c *container) findCgroup() (err error) {
-	c.numbers, err = numbersOf(int(c.first.pid.Load()))
-	return err
-}
-
-// stats reads the numbers of the container's cgroup.
-func (c *container) stats() (*anypb.Any, error) {
-	if _, err := c.created(); err != nil || c.numbers == nil {
-		return nil, fmt.Errorf("cgroup does not exist: %w", errdefs.ErrNotFound)
-	}
-	return measure(c.numbers)
-}
-
+// measure reads numbers and encodes them as containerd's metrics of version 1 or 2.
 func measure(numbers func() (any, error)) (*anypb.Any, error) {
 	n, err := numbers()
 	if err != nil {

@@ -14,26 +14,29 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// stdio joins the three streams of a process with the named pipes that containerd made for it. A process writes into pipes of
-// its own, so that it does not hold containerd's open longer than we want.
+// stdio connects the three streams of a process with the named pipes that containerd made for it. The process is given pipes of its
+// own, and goroutines copy between these and containerd's: a child of it that lives longer then holds ours open, not containerd's.
+//
+// Whoever starts the process calls attach and then running; finish or close ends everything. Theirs and parent belong to that
+// caller; mu guards which files are open, since requests (resize, closeStdin) come at any time. Each file in ours is closed once.
 type stdio struct {
 	stdin, stdout, stderr string // paths of containerd's pipes; "" is none
 	terminal              bool
 
-	copies sync.WaitGroup // of what the process writes
-	theirs []*os.File     // the process's ends; closed once it runs
-	parent *os.File       // where the terminal comes from
+	copies sync.WaitGroup // the goroutines that copy what the process writes
+	theirs []*os.File     // the process's ends, which are closed here once it runs
+	parent *os.File       // the socket over which libcontainer sends the terminal
 
 	mu struct {
 		sync.Mutex
-		ours   []*os.File // closed in the end
-		master *os.File   // of the terminal
-		hold   *os.File   // keeps standard input open while its writers come and go
+		ours   []*os.File // our ends, which close closes
+		master *os.File   // our side of the terminal; nil without one
+		hold   *os.File   // a writer of containerd's pipe of our own, so that standard input does not end while others come and go
 		closed bool
 	}
 }
 
-// attach gives the process its ends.
+// attach gives the process its ends. If it fails, everything is closed.
 func (s *stdio) attach(p *libcontainer.Process) (err error) {
 	defer func() {
 		if err != nil {
@@ -61,13 +64,14 @@ func (s *stdio) attach(p *libcontainer.Process) (err error) {
 	return err
 }
 
+// keep notes a file that close is to close.
 func (s *stdio) keep(f *os.File) {
 	s.mu.Lock()
 	s.mu.ours = append(s.mu.ours, f)
 	s.mu.Unlock()
 }
 
-// input returns what the process reads.
+// input returns the file that the process is to read from.
 func (s *stdio) input() (io.Reader, error) {
 	if s.stdin == "" {
 		return s.null(os.O_RDONLY)
@@ -81,7 +85,7 @@ func (s *stdio) input() (io.Reader, error) {
 	return r, s.feed(w)
 }
 
-// feed copies containerd's standard input to w until its writers are gone and it was closed.
+// feed copies containerd's standard input to w until closeStdin was called and the last other writer has closed it.
 func (s *stdio) feed(w io.WriteCloser) error {
 	from, err := os.OpenFile(s.stdin, os.O_RDONLY|unix.O_NONBLOCK, 0)
 	if err != nil {
@@ -104,7 +108,7 @@ func (s *stdio) feed(w io.WriteCloser) error {
 	return nil
 }
 
-// output returns what the process writes to, which goes on to containerd's pipe at path.
+// output returns the file that the process is to write to; what it writes is copied to containerd's pipe at path.
 func (s *stdio) output(path string) (io.Writer, error) {
 	if path == "" {
 		return s.null(os.O_WRONLY)
@@ -124,7 +128,8 @@ func (s *stdio) output(path string) (io.Writer, error) {
 	return w, nil
 }
 
-// copy passes on what the process writes. At its end containerd sees the end too, and goes on to delete the process.
+// copy copies what the process writes. At the end containerd's pipe is closed too: containerd waits for that before it deletes the
+// process.
 func (s *stdio) copy(to, from *os.File) {
 	s.copies.Go(func() {
 		pump(to, from)
@@ -132,7 +137,7 @@ func (s *stdio) copy(to, from *os.File) {
 	})
 }
 
-// openOut opens a named pipe to write to. Open for reading too, it takes what is written while containerd is away.
+// openOut opens a named pipe for writing. It is opened for reading too, so that writes do not fail while containerd is away.
 func openOut(path string) (*os.File, error) {
 	f, err := os.OpenFile(path, os.O_RDWR|unix.O_NONBLOCK, 0)
 	if err != nil {
@@ -141,6 +146,7 @@ func openOut(path string) (*os.File, error) {
 	return f, nil
 }
 
+// null returns the null device, for a stream that containerd has no pipe for.
 func (s *stdio) null(flag int) (*os.File, error) {
 	f, err := os.OpenFile(os.DevNull, flag, 0)
 	if err == nil {
@@ -149,7 +155,7 @@ func (s *stdio) null(flag int) (*os.File, error) {
 	return f, err
 }
 
-// running is called once the process runs: it has its ends. A terminal's other side comes from there.
+// running is called once the process runs and has its ends: ours of them are closed, and a terminal is received.
 func (s *stdio) running() error {
 	if s.terminal {
 		if err := s.openTerminal(); err != nil {
@@ -160,6 +166,7 @@ func (s *stdio) running() error {
 	return nil
 }
 
+// closeTheirs closes our copies of the process's ends, so that its streams end with it.
 func (s *stdio) closeTheirs() {
 	for _, f := range s.theirs {
 		f.Close()
@@ -167,6 +174,7 @@ func (s *stdio) closeTheirs() {
 	s.theirs = nil
 }
 
+// openTerminal receives our side of the terminal that libcontainer made and connects it.
 func (s *stdio) openTerminal() error {
 	got, err := utils.RecvFile(s.parent)
 	if err != nil {
@@ -200,6 +208,7 @@ func (s *stdio) openTerminal() error {
 	return nil
 }
 
+// resize sets the size of the terminal, in characters.
 func (s *stdio) resize(width, height uint32) error {
 	s.mu.Lock()
 	master := s.mu.master
@@ -218,7 +227,7 @@ func (s *stdio) resize(width, height uint32) error {
 	return errors.Join(err, ierr)
 }
 
-// closeStdin lets the process see the end of its input once the other writers have closed.
+// closeStdin closes our own writer of standard input: the process sees the end once the other writers have closed it too.
 func (s *stdio) closeStdin() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -228,8 +237,8 @@ func (s *stdio) closeStdin() {
 	}
 }
 
-// finish waits until what the process wrote is copied, but no longer than limit: a child of it may hold the pipes. Then it
-// closes everything.
+// finish waits until all that the process wrote is copied and closes everything. It waits no longer than limit, because a child of
+// the process may hold its pipes open.
 func (s *stdio) finish(limit time.Duration) {
 	done := make(chan struct{})
 	go func() { // ends with the copies, at the latest by close
@@ -243,6 +252,7 @@ func (s *stdio) finish(limit time.Duration) {
 	s.close()
 }
 
+// close closes everything. It may be called again.
 func (s *stdio) close() {
 	s.closeTheirs()
 	s.closeStdin()
@@ -257,9 +267,11 @@ func (s *stdio) close() {
 	}
 }
 
+// buffers are those of all copies. They would otherwise be most of the monitor's memory.
 var buffers = sync.Pool{New: func() any { b := make([]byte, 32<<10); return &b }}
 
-// pump copies until the end or an error. It takes a buffer only while there is something to copy: most streams are silent.
+// pump copies until the end or an error. It takes a buffer only when there is something to read, since most streams are silent most
+// of the time.
 func pump(to io.Writer, from *os.File) {
 	raw, err := from.SyscallConn()
 	if err != nil {

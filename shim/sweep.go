@@ -19,17 +19,17 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A monitor that starts has no containers yet: what is there was another's. While that one lives it is the parent of its
-// containers. When it is dead they are ghosts: containerd takes a connection that closed for the end of the container, so that
-// the next copy may start as soon as there is a monitor to start it, on the same volumes and ports. Ghosts could not be
-// taken over either, for containerd does not take that word back, and their output and their exit codes went with
-// the monitor. So whoever starts kills and removes them all before it serves.
+// A monitor that starts has made no containers yet, so those that exist belong to another monitor. A monitor that lives is the parent
+// of its containers. The containers of one that died are ghosts, and a monitor kills and removes all of them before it serves:
+// containerd took the closed connection for the end of the container, so that it may start the next copy on the same volumes
+// and ports as soon as a monitor answers. To take ghosts over instead would not help: containerd does not take back that a container
+// has ended, and their output and exit codes were lost with their monitor.
 
-// sweepLimit is how long killed processes are waited for. One that is stuck in the kernel for longer runs no code of its
-// own any more; its control group stays, and the node does not start its pod again before that is empty.
+// sweepLimit bounds the wait for killed processes to end. One that is stuck in the kernel for longer no longer runs code of its own;
+// its control group stays, and the node does not start its pod again before that is empty.
 const sweepLimit = 10 * time.Second
 
-// ghost is what there is of one container.
+// ghost is what was found of one container.
 type ghost struct {
 	id     string
 	state  string                  // directory of runc's state
@@ -38,7 +38,7 @@ type ghost struct {
 	groups []string                // directories of its control groups
 }
 
-// sweep takes away the containers of dir, containerd's state directory, that have no living owner among the other monitors.
+// sweep kills and removes the containers of dir, containerd's state directory, whose monitor is not among others, which live.
 func sweep(dir string, others []int, log *slog.Logger) {
 	list := slices.DeleteFunc(ghostsOf(dir), func(g *ghost) bool { return len(others) > 0 && !g.ownerless(others) })
 	if len(list) == 0 {
@@ -61,7 +61,7 @@ func sweep(dir string, others []int, log *slog.Logger) {
 	log.Warn("took away the containers of a dead monitor", "containers", len(list), "processes_left", left)
 }
 
-// monitorsOf are the processes that are monitors of dir, except this one.
+// monitorsOf returns the processes, other than this one, that are monitors of dir.
 func monitorsOf(dir string) []int {
 	entries, _ := os.ReadDir("/proc")
 	var out []int
@@ -79,7 +79,7 @@ func monitorsOf(dir string) []int {
 	return out
 }
 
-// ghostsOf finds containers by runc's states and by containerd's bundles: one that was just being made may have only one of them.
+// ghostsOf finds containers by runc's states and by containerd's bundles: one that was killed half made may have only one of the two.
 func ghostsOf(dir string) []*ghost {
 	byID := map[key]*ghost{}
 	var out []*ghost
@@ -98,6 +98,7 @@ func ghostsOf(dir string) []*ghost {
 	return out
 }
 
+// readGhost collects what there is of one container.
 func readGhost(dir string, k key) *ghost {
 	root := filepath.Join(dir, "runc", k.namespace)
 	g := &ghost{id: k.id, state: filepath.Join(root, k.id)}
@@ -123,7 +124,7 @@ func isDir(path string) bool {
 	return err == nil && st.IsDir()
 }
 
-// groupsOf are the control groups that the specification in a bundle names, one in each hierarchy.
+// groupsOf returns the control groups that the specification in a bundle names, one in each hierarchy.
 func groupsOf(bundle string) []string {
 	body, err := os.ReadFile(filepath.Join(bundle, "config.json"))
 	if err != nil {
@@ -150,8 +151,8 @@ func groupsOf(bundle string) []string {
 	return out
 }
 
-// ownerless reports whether the container runs and is the child of none of these monitors. One that does not run may still be
-// looked at by its owner.
+// ownerless reports whether the container runs and is the child of none of these monitors. One that does not run counts as owned:
+// its monitor may be about to report its end.
 func (g *ghost) ownerless(monitors []int) bool {
 	if g.lib == nil {
 		return false
@@ -164,6 +165,7 @@ func (g *ghost) ownerless(monitors []int) bool {
 	return ok && !slices.Contains(monitors, parent)
 }
 
+// parentOf is the process's parent, by /proc.
 func parentOf(pid int) (int, bool) {
 	body, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(pid), "stat"))
 	if err != nil {
@@ -178,7 +180,7 @@ func parentOf(pid int) (int, bool) {
 	return parent, err == nil
 }
 
-// kill ends the first process, which takes its PID namespace along, and thaws what is frozen so that it can die.
+// kill kills the first process, and with it all in its PID namespace, and thaws what is frozen so that it can die.
 func (g *ghost) kill() {
 	if g.lib != nil {
 		_ = g.lib.Signal(unix.SIGKILL) // or it is dead
@@ -189,7 +191,7 @@ func (g *ghost) kill() {
 	}
 }
 
-// killAll kills all that is in the containers' control groups and below them and returns how many processes it saw.
+// killAll kills every process in the containers' control groups and below them, and returns how many there were.
 func killAll(list []*ghost) int {
 	seen := map[int]bool{}
 	for _, g := range list {
@@ -203,6 +205,7 @@ func killAll(list []*ghost) int {
 	return len(seen)
 }
 
+// processesIn lists the processes of a control group and of those below it.
 func processesIn(dir string) []int {
 	var out []int
 	_ = filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
@@ -220,7 +223,7 @@ func processesIn(dir string) []int {
 	return out
 }
 
-// remove takes away the root, the control groups and runc's state. The bundle is containerd's to remove.
+// remove removes the mounted root, the control groups and runc's state. Containerd removes the bundle.
 func (g *ghost) remove() error {
 	var errs []error
 	if g.bundle != "" {
@@ -234,4 +237,15 @@ func (g *ghost) remove() error {
 		removeCgroup(dir)
 	}
 	return errors.Join(append(errs, os.RemoveAll(g.state))...)
+}
+
+// sweepSandboxes frees the memory of sandboxes whose monitor died; their processes ended with it. State is the CRI plugin's.
+// It must not be called while another monitor lives, which may own some of them.
+func sweepSandboxes(state string) {
+	dirs, _ := filepath.Glob(filepath.Join(state, "sandboxes", "*"))
+	for _, dir := range dirs {
+		_ = unix.Unmount(filepath.Join(dir, "shm"), unix.MNT_DETACH|unix.UMOUNT_NOFOLLOW)
+		_ = os.Remove(filepath.Join(dir, "shm"))
+		_ = os.Remove(dir)
+	}
 }

@@ -94,12 +94,12 @@ func TestSweep(t *testing.T) {
 		{"shared", hostPIDs, []string{"sh", "-c", "sleep 1000 & sleep 1001"}, func(r *rig, id string) { r.start(id, "") }},
 		{"orphans", hostPIDs, []string{"sleep", "1000"}, func(r *rig, id string) { // the first process ended when nobody was there to end the rest
 			r.start(id, "")
-			c, err := r.svc.container(r.ctx, id)
+			c, err := r.svc.find(r.ctx, id)
 			r.must(err)
 			cmd := exec.Command("sleep", "1000")
 			r.must(cmd.Start())
 			r.Cleanup(func() { _ = cmd.Process.Kill(); _ = cmd.Wait() })
-			for _, dir := range groupsOf(c.bundle) {
+			for _, dir := range groupsOf(c.bundle.dir) {
 				r.must(os.WriteFile(filepath.Join(dir, "cgroup.procs"), []byte(strconv.Itoa(cmd.Process.Pid)), 0))
 			}
 		}},
@@ -119,7 +119,7 @@ func TestSweep(t *testing.T) {
 			id := row.name
 			r.place(id, row.change, row.args...)
 			row.before(r, id)
-			c, err := r.svc.container(r.ctx, id)
+			c, err := r.svc.find(r.ctx, id)
 			r.must(err)
 			pid := int(c.first.pid.Load())
 			begun := time.Now()
