@@ -6,6 +6,7 @@ import (
 
 	"sampan.dev/internal/client/remote"
 	"sampan.dev/internal/cluster"
+	"sampan.dev/internal/component/flag"
 	"sampan.dev/internal/config"
 	"sampan.dev/internal/machine"
 	"sampan.dev/internal/pki"
@@ -22,6 +23,9 @@ func tokenCommand() *cobra.Command {
 		Short: "Make a token that another machine joins with, and print the command for it",
 		Args:  cluster.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if ttl <= 0 {
+				return flag.Usage{Err: fmt.Errorf("--ttl %s: want a positive duration", ttl)}
+			}
 			if err := machine.Settle(&cfg); err != nil {
 				return err
 			}

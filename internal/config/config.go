@@ -9,6 +9,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+
+	"k8s.io/apimachinery/pkg/util/validation"
 )
 
 // Version is the Kubernetes version that is implemented, with a suffix that tools which parse versions accept.
@@ -119,6 +121,22 @@ func (c *Config) Validate() error {
 	if c.Nodes < 1 || c.Nodes > 50 {
 		return fmt.Errorf("--nodes %d: want 1 to 50", c.Nodes)
 	}
+	if c.NoNode && c.Nodes > 1 {
+		return fmt.Errorf("--nodes %d and --no-node contradict each other", c.Nodes)
+	}
+	if c.NodeName != "" {
+		if _, err := c.Node(); err != nil {
+			return err
+		}
+	}
+	if msgs := validation.IsDNS1123Subdomain(c.ClusterDomain); len(msgs) > 0 {
+		return fmt.Errorf("--cluster-domain %q: %s", c.ClusterDomain, strings.Join(msgs, "; "))
+	}
+	for _, san := range c.TLSSANs {
+		if _, err := netip.ParseAddr(san); err != nil && len(validation.IsDNS1123Subdomain(san)) > 0 && len(validation.IsWildcardDNS1123Subdomain(san)) > 0 {
+			return fmt.Errorf("--tls-san %q: neither an IP address nor a DNS name", san)
+		}
+	}
 	if c.NodeExternalIP != "" {
 		if _, err := netip.ParseAddr(c.NodeExternalIP); err != nil {
 			return fmt.Errorf("--node-external-ip %q: not an IP address", c.NodeExternalIP)
@@ -224,12 +242,17 @@ func (c *Config) nthServiceIP(n int) netip.Addr {
 
 // Node returns the node's name: the flag's, or the host's in lower case.
 func (c *Config) Node() (string, error) {
-	if c.NodeName != "" {
-		return strings.ToLower(c.NodeName), nil
+	name, from := c.NodeName, "--node-name"
+	if name == "" {
+		h, err := os.Hostname()
+		if err != nil {
+			return "", fmt.Errorf("host name: %w", err)
+		}
+		name, from = h, "the host's name, in the place of which --node-name gives the node another,"
 	}
-	h, err := os.Hostname()
-	if err != nil {
-		return "", fmt.Errorf("host name: %w", err)
+	name = strings.ToLower(name)
+	if msgs := validation.IsDNS1123Subdomain(name); len(msgs) > 0 {
+		return "", fmt.Errorf("%s %q: %s", from, name, strings.Join(msgs, "; "))
 	}
-	return strings.ToLower(h), nil
+	return name, nil
 }

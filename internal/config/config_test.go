@@ -19,6 +19,13 @@ func TestValidateNamesTheFlag(t *testing.T) {
 		{"overlap", func(c *Config) { c.ServiceCIDR = "10.244.1.0/24" }, "overlap"},
 		{"tiny services", func(c *Config) { c.ServiceCIDR = "10.96.0.0/30" }, "between /12 and /27"},
 		{"no nodes", func(c *Config) { c.Nodes = 0 }, "--nodes"},
+		{"nodes and none", func(c *Config) { c.Nodes, c.NoNode = 2, true }, "--nodes 2 and --no-node"},
+		{"a node's name", func(c *Config) { c.NodeName = "Rack-1.example" }, ""},
+		{"what is no node's name", func(c *Config) { c.NodeName = "a_b" }, `--node-name "a_b": a lowercase RFC 1123 subdomain`},
+		{"what is no domain", func(c *Config) { c.ClusterDomain = "A_" }, `--cluster-domain "A_"`},
+		{"no domain", func(c *Config) { c.ClusterDomain = "" }, "--cluster-domain"},
+		{"names of the certificate", func(c *Config) { c.TLSSANs = []string{"a.b", "*.a.b", "::1", "10.0.0.1"} }, ""},
+		{"what no certificate can name", func(c *Config) { c.TLSSANs = []string{"a.b", "a_b"} }, `--tls-san "a_b"`},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

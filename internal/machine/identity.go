@@ -28,7 +28,7 @@ func KeepNodeName(cfg *config.Config, log *slog.Logger) error {
 	}
 	kept, flag := strings.TrimSpace(string(data)), cfg.NodeName != ""
 	name, err := cfg.Node()
-	if err != nil {
+	if err != nil && (kept == "" || flag) { // a host that is called what no node can be called matters to a new node only
 		return err
 	}
 	switch {

@@ -9,7 +9,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
-	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/api/validate/content"
 )
 
 // Labels reads --node-labels. Of the labels in Kubernetes' own domains a node may say only some of itself, since others
@@ -18,9 +18,16 @@ func Labels(s string) (map[string]string, error) {
 	if s == "" {
 		return nil, nil
 	}
-	set, err := labels.ConvertSelectorToLabelsMap(s)
-	if err != nil {
-		return nil, fmt.Errorf("--node-labels %q: %w", s, err)
+	set := map[string]string{}
+	for _, item := range strings.Split(s, ",") {
+		key, value, ok := strings.Cut(strings.TrimSpace(item), "=")
+		if !ok {
+			return nil, fmt.Errorf("--node-labels %q: want key=value", item)
+		}
+		if msgs := append(content.IsLabelKey(key), content.IsLabelValue(value)...); len(msgs) > 0 {
+			return nil, fmt.Errorf("--node-labels %q: %s", item, strings.Join(msgs, "; "))
+		}
+		set[key] = value
 	}
 	var bad []string
 	for _, key := range slices.Sorted(maps.Keys(set)) {
@@ -67,6 +74,9 @@ func Taints(s string) ([]corev1.Taint, error) {
 			return nil, fmt.Errorf("--register-with-taints %q: invalid taint effect: %v", item, effect)
 		}
 		key, value, _ := strings.Cut(pair, "=")
+		if msgs := append(content.IsLabelKey(key), content.IsLabelValue(value)...); len(msgs) > 0 {
+			return nil, fmt.Errorf("--register-with-taints %q: %s", item, strings.Join(msgs, "; "))
+		}
 		taints = append(taints, corev1.Taint{Key: key, Value: value, Effect: corev1.TaintEffect(effect)})
 	}
 	return taints, nil

@@ -16,8 +16,27 @@ func TestNodeLabels(t *testing.T) {
 		"node-restriction.kubernetes.io/a=b": "unknown",
 		"x.k8s.io/a=b,kubernetes.io/c=d":     "[kubernetes.io/c x.k8s.io/a]",
 		"mykubernetes.io/a=b":                "",
+		"a=":                                 "",
+		"a":                                  `--node-labels "a": want key=value`,
+		"a=b,":                               `--node-labels "": want key=value`,
+		"a=b,=c":                             `--node-labels "=c": name part must be non-empty`,
+		"a=b c":                              `--node-labels "a=b c": a valid label must be an empty string or consist of`,
 	} {
 		if _, err := Labels(in); !says(err, want) {
+			t.Errorf("%q: %v, want %q", in, err, want)
+		}
+	}
+}
+
+func TestNodeTaints(t *testing.T) {
+	for in, want := range map[string]string{
+		"": "", "a:NoSchedule": "", "example.com/a=b:NoExecute,c=:PreferNoSchedule": "",
+		"a=b":             "want key=value:effect",
+		"a=b:Never":       "invalid taint effect: Never",
+		"=b:NoSchedule":   "name part must be non-empty",
+		"a=b c:NoExecute": "a valid label must be",
+	} {
+		if _, err := Taints(in); !says(err, want) {
 			t.Errorf("%q: %v, want %q", in, err, want)
 		}
 	}

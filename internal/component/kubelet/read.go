@@ -59,6 +59,9 @@ func (c *Config) Kubelet(name string) (out kubelet.Config, err error) {
 	if c.CloudProvider != "" && c.CloudProvider != "external" {
 		return out, fmt.Errorf("--cloud-provider %q: only \"external\" or none; provider code lives in a cloud-controller-manager", c.CloudProvider)
 	}
+	if c.MaxPods < 0 {
+		return out, fmt.Errorf("maxPods (--max-pods) %d must not be a negative number", c.MaxPods)
+	}
 	if out.Labels, err = Labels(c.NodeLabels); err != nil {
 		return out, err
 	}

@@ -33,6 +33,8 @@ func TestCheckNamesTheFlag(t *testing.T) {
 		{"--node-labels====", "--node-labels"},
 		{"--register-with-taints=a=b", "--register-with-taints"},
 		{"--node-ip=nowhere", "--node-ip"},
+		{"--node-name=a_b", "--node-name"},
+		{"--max-pods=-1", "--max-pods"},
 		{"--eviction-hard=memory.available=1Gi", "malformed pair, expect string<string"},
 		{"--eviction-hard=memory.available<1Gi", ""},
 		{"--eviction-hard=nonesuch<1Gi", "--eviction-hard"},
