@@ -7,13 +7,16 @@ import (
 	"os/exec"
 	"path/filepath"
 
+	"sampan.dev/internal/cluster"
 	"sampan.dev/internal/config"
+	"sampan.dev/internal/settings"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 )
 
 // kubectlCommand runs the kubectl that make puts beside sampan; linking it in would triple the binary. Without
-// KUBECONFIG it talks to the cluster of the default data directory.
+// KUBECONFIG it talks to the cluster that the environment or the configuration file names, else to that of the default data directory.
 func kubectlCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:                "kubectl [arguments]",
@@ -21,6 +24,11 @@ func kubectlCommand() *cobra.Command {
 		DisableFlagParsing: true,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			c := config.Default()
+			place := pflag.NewFlagSet("kubectl", pflag.ContinueOnError) // kubectl's own flags are not ours to read
+			cluster.PlaceFlags(place, &c)
+			if err := settings.Apply(place, settable(cmd.Root())); err != nil {
+				return err
+			}
 			paths := c.Paths()
 			path := filepath.Join(paths.Bin, "kubectl")
 			if _, err := os.Stat(path); err != nil {

@@ -14,9 +14,12 @@ import (
 
 	"sampan.dev/internal/cluster"
 	"sampan.dev/internal/component/flag"
+	"sampan.dev/internal/config"
+	"sampan.dev/internal/settings"
 
 	"github.com/go-logr/logr"
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 	"k8s.io/klog/v2"
 )
 
@@ -43,10 +46,14 @@ func run(ctx context.Context, args []string) int {
 		SilenceUsage:  true,
 	}
 	root.SetArgs(args)
-	root.CompletionOptions.HiddenDefaultCmd = true
+	root.Version = config.Build + ", Kubernetes " + config.Version
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return flag.Usage{Err: err} })
 	root.AddCommand(
 		upCommand(),
+		statusCommand(),
+		listCommand(),
+		logsCommand(),
+		kubeconfigCommand(),
 		serverCommand(),
 		agentCommand(),
 		downCommand(),
@@ -58,6 +65,7 @@ func run(ctx context.Context, args []string) int {
 		versionCommand(),
 	)
 	root.AddCommand(componentCommands()...)
+	root.PersistentPreRunE = func(cmd *cobra.Command, _ []string) error { return settings.Apply(cmd.Flags(), settable(root)) }
 	err := root.ExecuteContext(ctx)
 	if err == nil {
 		return exitFine
@@ -76,6 +84,17 @@ func run(ctx context.Context, args []string) int {
 		return exitUsage
 	}
 	return exitFailed
+}
+
+// settable are the flags that a configuration file and the environment may set.
+func settable(root *cobra.Command) map[string]bool {
+	var sets []*pflag.FlagSet
+	for _, c := range root.Commands() {
+		if name := c.Name(); name == "up" || name == "server" || name == "agent" {
+			sets = append(sets, c.Flags())
+		}
+	}
+	return settings.Known(sets...)
 }
 
 // exitStatus passes on the status of a program that was run in our place.

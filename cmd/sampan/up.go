@@ -78,7 +78,7 @@ func startCluster(cmd *cobra.Command, cfg suite.Config, show bool) error {
 			return err
 		}
 	}
-	if cfg.Detach {
+	if cfg.Detach && !back.Yes() { // a file or the environment says it to the detached process too
 		// Found out here, the answer does not come with the log of the cluster that runs.
 		if pid, err := hold.Holder(cfg.Paths()); err == nil && pid != 0 {
 			return hold.Held(cfg.Paths(), pid)

@@ -94,11 +94,19 @@ var rooms = map[string][]string{
 	"internal/plane":           {"internal/machine", "internal/machine/steps", "internal/machine/further", "internal/component/...", "internal/client/...", "internal/api/...", "internal/config", "internal/daemon", "internal/pki", "internal/hub/...", "internal/control/...", "internal/node/hostnet", "internal/node/network"}, // network: which range the pods had last
 	"internal/machine":         {"internal/machine/...", "internal/component/...", "internal/config", "internal/pki", "internal/node/..."},
 	"internal/machine/place":   {"internal/config"},
+	"internal/machine/parts":   {"internal/config", "internal/daemon"},
+	"internal/machine/site":    {"internal/config", "internal/pki"},
 	"internal/machine/steps":   {},
 	"internal/machine/hold":    {"internal/machine/place", "internal/config"},
 	"internal/machine/engine":  {"internal/machine/place", "internal/config", "internal/pki", "internal/node/runtime"},
 	"internal/machine/further": {"internal/machine/place", "internal/machine/hold", "internal/machine/engine", "internal/config"},
 	"internal/machine/node":    {"internal/machine/...", "internal/component/...", "internal/client/...", "internal/api/...", "internal/config", "internal/daemon", "internal/pki", "internal/node/..."},
+
+	// What a person at the command line asks for.
+	"internal/logs":     {},
+	"internal/settings": {"internal/component/flag", "internal/machine/site"},
+	"internal/status":   {"internal/client/...", "internal/config", "internal/daemon", "internal/machine/hold", "internal/machine/parts", "internal/machine/site", "internal/tty"},
+	"internal/tty":      {},
 
 	"internal/stream":   {},
 	"internal/addr":     {},

@@ -15,6 +15,8 @@ import (
 	"sampan.dev/internal/machine"
 	"sampan.dev/internal/machine/hold"
 	"sampan.dev/internal/machine/node"
+	"sampan.dev/internal/machine/parts"
+	"sampan.dev/internal/machine/site"
 	"sampan.dev/internal/machine/steps"
 	"sampan.dev/internal/memlimit"
 	"sampan.dev/internal/pki"
@@ -46,11 +48,12 @@ func RunAgent(ctx context.Context, cfg suite.Config, log *slog.Logger) error {
 	if err := machine.KeepNodeName(&cfg.Config, log); err != nil {
 		return err
 	}
-	if err := machine.TellRanges(cfg.Config); err != nil {
+	if err := errors.Join(machine.TellRanges(cfg.Config), site.Keep(cfg.Config)); err != nil {
 		return err
 	}
 	memlimit.Apply()
 	g := daemon.NewGroup(ctx, log)
+	parts.Tell(g, cfg.Config)
 	show := steps.New(os.Stderr)
 	m := node.Start(g, cfg, paths, log)
 	if s == nil {

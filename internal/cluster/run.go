@@ -16,6 +16,8 @@ import (
 	"sampan.dev/internal/machine/further"
 	"sampan.dev/internal/machine/hold"
 	"sampan.dev/internal/machine/node"
+	"sampan.dev/internal/machine/parts"
+	"sampan.dev/internal/machine/site"
 	"sampan.dev/internal/machine/steps"
 	"sampan.dev/internal/pki"
 	"sampan.dev/internal/plane"
@@ -38,11 +40,12 @@ func Run(ctx context.Context, cfg suite.Config, show *steps.Steps, log *slog.Log
 	if err := machine.KeepNodeName(&cfg.Config, log); err != nil {
 		return err
 	}
-	if err := machine.KeepRanges(cfg.Config); err != nil {
+	if err := errors.Join(machine.KeepRanges(cfg.Config), site.Keep(cfg.Config)); err != nil {
 		return err
 	}
 	show.Say("sampan %s, Kubernetes %s", config.Build, config.Version)
 	g := daemon.NewGroup(ctx, log)
+	parts.Tell(g, cfg.Config)
 	begun := make(chan error, 1)
 	go func() {
 		err := begin(g, cfg, paths, show, log)

@@ -27,6 +27,7 @@ const DefaultDataDir = "/var/lib/sampan"
 // Config describes one cluster, or one node of it, on this machine: its places, names and addresses. What each program of it can be
 // told besides is in that program's own configuration (internal/component).
 type Config struct {
+	Name          string // by which the data directory was chosen; "" when it was named itself
 	DataDir       string
 	Listen        string // API server, ADDR:PORT
 	KubeconfigOut string // "" means only below DataDir

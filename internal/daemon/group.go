@@ -8,7 +8,8 @@ import (
 	"sync"
 )
 
-// Group is a set of running parts. Parts may be added while it runs. Make one with NewGroup.
+// Group is a set of running parts. Parts may be added while it runs. Make one with NewGroup. Each part belongs to the goroutine that
+// keeps it; mu guards the list of parts, which only grows.
 type Group struct {
 	ctx    context.Context // the life of the group; handed to every part
 	cancel context.CancelCauseFunc
@@ -19,6 +20,7 @@ type Group struct {
 		sync.Mutex
 		settled bool
 		parts   []*part
+		watch   func() // see OnChange; nil: nobody asks
 	}
 }
 
@@ -44,8 +46,9 @@ func (g *Group) Go(name string, run func(ctx context.Context) error) {
 // Settle says that all that was asked for is up: from now on a part that fails is started again instead of ending the group.
 func (g *Group) Settle() {
 	g.mu.Lock()
-	defer g.mu.Unlock()
 	g.mu.settled = true
+	g.mu.Unlock()
+	g.changed()
 }
 
 func (g *Group) settled() bool {

@@ -26,6 +26,7 @@ type part struct {
 		sync.Mutex
 		failed   error     // why it ended last; nil if it never did
 		began    time.Time // when it was started last; zero while it waits to be
+		ended    time.Time // when it failed last; zero if it never did
 		restarts int       // since it was last calm
 	}
 }
@@ -36,6 +37,7 @@ var errEnded = errors.New("ended by itself")
 func (g *Group) keep(p *part, run func(ctx context.Context) error) {
 	for {
 		p.starts()
+		g.changed()
 		err := guarded(g.ctx, run)
 		if g.ctx.Err() != nil {
 			return // told to stop; what it says now is an echo of that
@@ -48,6 +50,7 @@ func (g *Group) keep(p *part, run func(ctx context.Context) error) {
 			return
 		}
 		wait := p.ends(err)
+		g.changed()
 		args := []any{"part", p.name, "error", err, "delay", wait.Round(time.Millisecond).String()}
 		if p := (*panicked)(nil); errors.As(err, &p) {
 			args = append(args, "stack", string(p.stack))
@@ -96,7 +99,7 @@ func (p *part) ends(err error) time.Duration {
 	if time.Since(p.mu.began) >= calm {
 		p.mu.restarts = 0
 	}
-	p.mu.failed, p.mu.began = err, time.Time{}
+	p.mu.failed, p.mu.began, p.mu.ended = err, time.Time{}, time.Now()
 	wait := backoff(p.mu.restarts)
 	p.mu.restarts++
 	return wait

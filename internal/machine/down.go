@@ -14,6 +14,7 @@ import (
 	"sampan.dev/internal/machine/further"
 	"sampan.dev/internal/machine/hold"
 	"sampan.dev/internal/machine/place"
+	"sampan.dev/internal/machine/site"
 	"sampan.dev/internal/node/network"
 	"sampan.dev/internal/node/proxy/nft"
 )
@@ -67,6 +68,6 @@ func Purge(cfg config.Config) error {
 			errs = append(errs, place.RemoveTree(dir))
 		}
 	}
-	errs = append(errs, place.RemoveTree(paths.Data))
+	errs = append(errs, place.RemoveTree(paths.Data), site.Usual().Forget(paths.Data))
 	return errors.Join(errs...)
 }
