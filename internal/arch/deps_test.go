@@ -65,6 +65,8 @@ var rooms = map[string][]string{
 	"internal/node/podstate":  {"internal/api/pods", "internal/node/probe", "internal/node/runtime"}, // the types of what they observe
 	"internal/node/podspec":   {"internal/api/pods", "internal/node/probe", "internal/node/cgroup"},  // expansion of variables; shares and quotas
 	"internal/node/podstatus": {"internal/api/pods", "internal/client", "internal/node/podstate"},
+	"internal/node/hardware":  {},
+	"internal/node/topology":  {"internal/node/hardware"},
 	"internal/node/object":    {"internal/api", "internal/client/...", "internal/node/volume"}, // which objects a pod's volumes show
 	"internal/node/event":     {"internal/api/pods", "internal/client/..."},
 	"internal/node/image":     {"internal/node/event", "internal/node/runtime"},
