@@ -139,7 +139,8 @@ spec:
         readinessProbe: {exec: {command: [test, -d, /tmp]}, initialDelaySeconds: 1, periodSeconds: 1}
 `
 
-// door is a client for any kind, and the configuration it was made of.
+// door is a client for any kind, and the configuration it was made of. What was stored is whole: a warning that says otherwise
+// fails the test.
 func (c *cluster) door(t *testing.T) (*rest.Config, dynamic.Interface) {
 	t.Helper()
 	config, err := clientcmd.BuildConfigFromFlags("", c.kubeconfig)
@@ -148,11 +149,21 @@ func (c *cluster) door(t *testing.T) (*rest.Config, dynamic.Interface) {
 	}
 	config.QPS = -1
 	config.Timeout = 20 * time.Second
+	config.WarningHandler = warned{t}
 	door, err := dynamic.NewForConfig(config)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return config, door
+}
+
+// warned fails a test when objects are missing from an answer.
+type warned struct{ t *testing.T }
+
+func (w warned) HandleWarningHeader(_ int, _, text string) {
+	if strings.Contains(text, "cannot be read") {
+		w.t.Error(text)
+	}
 }
 
 // midway changes the template of the rolling Deployment and returns at a moment of its rollout, another one each round:

@@ -80,11 +80,11 @@ func newDisk(t *testing.T, c *cluster) *disk {
 	return d
 }
 
-// fill takes all the room of the file system at dir and returns what gives it back.
+// fill takes all the room of the file system at dir, and more of it each time. free gives it back.
 func fill(t *testing.T, dir string) (free func()) {
 	t.Helper()
 	path := filepath.Join(dir, "filler")
-	f, err := os.OpenFile(path, os.O_CREATE|os.O_WRONLY, 0o600)
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -97,7 +97,7 @@ func fill(t *testing.T, dir string) (free func()) {
 			t.Fatal(err)
 		}
 	}
-	return sync.OnceFunc(func() { _ = os.Remove(path) })
+	return func() { _ = os.Remove(path) }
 }
 
 // TestDiskFaults lets the disk below the database fill up, become read-only and fail. Writes are refused then and nothing that
@@ -120,23 +120,25 @@ func TestDiskFaults(t *testing.T) {
 	for round, fault := range []struct {
 		name    string
 		inject  func(t *testing.T) (mend func())
-		removes bool // deletions are carried out meanwhile
+		again   func(t *testing.T) // when a write has been taken; nil: that passes
+		removes bool               // deletions are carried out meanwhile
 	}{
-		{"full", func(t *testing.T) func() { return fill(t, d.at) }, true},
+		// A store that failed for want of room gives some back when it is opened again.
+		{"full", func(t *testing.T) func() { return fill(t, d.at) }, func(t *testing.T) { fill(t, d.at) }, true},
 		{"read-only", func(t *testing.T) func() {
 			// What ext4 does with errors=remount-ro when it finds a fault in its own data.
 			write(t, filepath.Join("/sys/fs/ext4", filepath.Base(d.loop), "trigger_fs_error"), "1")
 			return func() { d.mend(t, c) }
-		}, false},
+		}, nil, false},
 		{"device fails", func(t *testing.T) func() {
 			free := fill(t, d.below)
 			return func() { free(); d.mend(t, c) }
-		}, false},
+		}, nil, false},
 	} {
 		t.Run(fault.name, func(t *testing.T) {
 			pid, asked := c.pid(t), c.ask(t)
 			mend := fault.inject(t)
-			refused(t, door)
+			refused(t, door, fault.again)
 			reads(t, door)
 			if fault.removes {
 				removes(t, door, "doomed")
@@ -188,7 +190,7 @@ func exitCode(err error) int {
 }
 
 // refused waits until a write is refused, and looks how.
-func refused(t *testing.T, door dynamic.Interface) {
+func refused(t *testing.T, door dynamic.Interface, again func(*testing.T)) {
 	t.Helper()
 	until(t, 60*time.Second, "a write is refused", func() error {
 		o := &unstructured.Unstructured{Object: map[string]any{
@@ -197,6 +199,9 @@ func refused(t *testing.T, door dynamic.Interface) {
 		}}
 		_, err := door.Resource(configMaps).Namespace("default").Create(t.Context(), o, metav1.CreateOptions{})
 		if err == nil {
+			if again != nil {
+				again(t)
+			}
 			return errors.New("it was taken")
 		}
 		t.Logf("refused: %v", err)

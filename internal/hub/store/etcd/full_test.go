@@ -30,9 +30,9 @@ func smallDisk(t *testing.T, options string) string {
 }
 
 // fill takes all that is left of a file system, as some other program would.
-func fill(t *testing.T, dir string) (free func()) {
+func fill(t *testing.T, dir, name string) (free func()) {
 	t.Helper()
-	path := filepath.Join(dir, "other")
+	path := filepath.Join(dir, name)
 	f, err := os.Create(path)
 	if err != nil {
 		t.Fatal(err)
@@ -51,9 +51,9 @@ func fill(t *testing.T, dir string) (free func()) {
 }
 
 // fillInodes takes all the inodes.
-func fillInodes(t *testing.T, dir string) (free func()) {
+func fillInodes(t *testing.T, dir, name string) (free func()) {
 	t.Helper()
-	sub := filepath.Join(dir, "many")
+	sub := filepath.Join(dir, name)
 	if err := os.Mkdir(sub, 0o700); err != nil {
 		t.Fatal(err)
 	}
@@ -75,7 +75,7 @@ func fillInodes(t *testing.T, dir string) (free func()) {
 func TestDiskFull(t *testing.T) {
 	for _, c := range []struct {
 		name, options string
-		fill          func(*testing.T, string) func()
+		fill          func(*testing.T, string, string) func()
 	}{
 		{"no space", "size=160m", fill},
 		{"no inodes", "size=160m,nr_inodes=300", fillInodes},
@@ -93,7 +93,7 @@ func TestDiskFull(t *testing.T) {
 				}
 				revs[key] = rev
 			}
-			free := c.fill(t, dir)
+			free := c.fill(t, dir, "other")
 			full := func() {
 				t.Helper()
 				if _, err := s.Create(t.Context(), "/registry/k/more", make([]byte, 2000), 0); !errors.Is(err, store.ErrFull) {
@@ -140,6 +140,55 @@ func TestDiskFull(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestDiskFullAgain has another program take what the reserve gives as well, so that etcd finds no room for what it has
+// acknowledged and fails. It is opened again with nothing freed; deletions and reads go on, and all that was acknowledged is there.
+func TestDiskFullAgain(t *testing.T) {
+	dir := smallDisk(t, "size=160m")
+	s := embedded(t, EmbeddedConfig{Dir: dir})
+	w := watchAll(t, s)
+	revs := map[string]int64{}
+	for i := range 200 {
+		key := fmt.Sprintf("/registry/k/%03d", i)
+		rev, err := s.Create(t.Context(), key, make([]byte, 2000), 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		revs[key] = rev
+	}
+	for _, name := range []string{"other", "another"} {
+		fill(t, dir, name)
+		if _, err := s.Create(t.Context(), "/registry/k/more", make([]byte, 2000), 0); !errors.Is(err, store.ErrFull) {
+			t.Fatalf("a value on the full disk: %v", err)
+		}
+	}
+	failing := s.now.Load()
+	for i := 0; failing.err() == nil; i++ {
+		if i == 200 {
+			t.Fatal("etcd has found room for 200 values on a full disk")
+		}
+		rev, err := s.Update(store.Vital(t.Context()), "/registry/k/150", make([]byte, 50_000), revs["/registry/k/150"], 0)
+		if err != nil {
+			break
+		}
+		revs["/registry/k/150"] = rev
+		failing.member.srv.Backend().ForceCommit()
+	}
+	awaitNext(t, s, failing)
+	for i := range 100 {
+		key := fmt.Sprintf("/registry/k/%03d", i)
+		if _, err := s.Delete(t.Context(), key, revs[key]); err != nil {
+			t.Fatalf("delete %d after the failure: %v", i, err)
+		}
+		delete(revs, key)
+	}
+	for key, rev := range revs {
+		if kv, _, err := s.Get(t.Context(), key); err != nil || kv.Revision < rev {
+			t.Errorf("%s was acknowledged at %d: %+v, %v", key, rev, kv, err)
+		}
+	}
+	w.compare(t, s)
 }
 
 // TestQuota fills the database up to its quota. Values are refused while that much is in use; reads, deletions and a start

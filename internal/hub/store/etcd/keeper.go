@@ -52,11 +52,11 @@ func Embedded(ctx context.Context, cfg EmbeddedConfig) (*Store, error) {
 		return nil, fmt.Errorf("find the etcd directory: %w", err)
 	}
 	k := &keeper{cfg: cfg, dir: dir, log: cfg.Log.With("component", "etcd")}
-	k.room = room.New(dir, walSegment, k.log)
+	k.room = room.New(dir, k.log)
 	k.mu.turn = make(chan struct{})
 	read := make(chan *sums, 1)
 	go func() { read <- openSums(filepath.Join(dir, "sums"), k.log) }()
-	ses, err := openMember(ctx, dir, cfg, k.log)
+	ses, err := k.open(ctx)
 	k.sums = <-read
 	if err == nil {
 		if err = k.sums.settle(ses.member); err != nil {
@@ -145,7 +145,7 @@ func (k *keeper) reopen() *session {
 	for wait := reopenFirst; ; wait = min(2*wait, reopenLast) {
 		err := k.try()
 		if err == nil {
-			ses, opened := openMember(k.over, k.dir, k.cfg, k.log)
+			ses, opened := k.open(k.over)
 			if opened == nil {
 				return ses
 			}
@@ -170,7 +170,20 @@ func (k *keeper) try() error {
 	if err := k.room.Probe(); err != nil {
 		return err
 	}
-	return rewrite(k.dir)
+	s, err := k.room.Look()
+	if err != nil {
+		return err
+	}
+	return rewrite(k.dir, s.Fits(walSegment))
+}
+
+// open opens a member. Where room is short the next file of its log, which etcd makes beforehand, takes little of it.
+func (k *keeper) open(ctx context.Context) (*session, error) {
+	segment := int64(walSegment)
+	if s, err := k.room.Look(); err == nil && !s.Fits(2*walSegment) {
+		segment = walSegmentShort
+	}
+	return openMember(ctx, k.dir, k.cfg, segment, k.log)
 }
 
 // Healthy says why the embedded member takes no writes at all. It is nil when merely room is short (see ErrFull).

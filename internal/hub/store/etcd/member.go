@@ -75,6 +75,8 @@ const (
 	// kept beyond that would help only a follower.
 	walFiles   = 1
 	walSegment = 16 << 20
+	// walSegmentShort is what the next file takes beforehand on a disk without room for all of it.
+	walSegmentShort = 256 << 10
 	// How long writes, which the log has already, may wait to be committed to the database file together.
 	commitEvery = time.Second
 )
@@ -93,15 +95,16 @@ type member struct {
 	shown   atomic.Int64           // bytes that scans have looked at since pages were last given back
 }
 
-// openMember starts a member on dir, new or used, and returns when it serves.
-func openMember(ctx context.Context, dir string, cfg EmbeddedConfig, log *slog.Logger) (*session, error) {
+// openMember starts a member on dir, new or used, and returns when it serves. segment is how much room the next file of its log
+// takes beforehand, in bytes.
+func openMember(ctx context.Context, dir string, cfg EmbeddedConfig, segment int64, log *slog.Logger) (*session, error) {
 	over, end := context.WithCancel(context.Background())
 	m := &member{log: log, end: end}
 	m.fate = newFate(func() {
 		seizeFiles(dir)
 		end()
 	})
-	wal.SegmentSizeBytes = walSegment
+	wal.SegmentSizeBytes = segment // for the file that is made beforehand; see start
 	if err := sound.Check(dir, log); err != nil {
 		end()
 		return nil, err
@@ -144,6 +147,8 @@ func (m *member) start(ctx context.Context, dir string, cfg EmbeddedConfig) erro
 	case <-m.fate.failed:
 		return m.fate.why
 	}
+	// From here on it says when a file of the log is full.
+	wal.SegmentSizeBytes = walSegment
 	tick(m.srv, firstTick, m.log)
 	m.srv.Cfg.TickMs = idleTickMs
 	m.srv.Start()

@@ -5,26 +5,43 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"math"
 	"os"
 	"path/filepath"
 )
 
 // rewrite writes once more what a failed member may have left in memory only. After a failed fsync the kernel takes the pages
 // for written: whoever reads them sees what the disk does not have, and a member that goes on from there would lose it with
-// the next loss of power. The log is copied, so that all of it is written anew; of the database it is the two pages that say
-// where its newest state begins, since everything below them has been synced before them.
-func rewrite(dir string) error {
+// the next loss of power. The log is copied, so that all of it is written anew and to another place of the disk; where there is
+// no room for that it is written over itself, which changes nothing of it. Of the database it is the two pages that say where
+// its newest state begins, since everything below them has been synced before them. Files that the member made for later writes
+// are removed.
+func rewrite(dir string, room bool) error {
+	// Nobody but the member that has failed knows what it made for later.
+	made, err := filepath.Glob(filepath.Join(dir, "member/wal/*.tmp"))
+	if err != nil {
+		return err
+	}
+	for _, path := range made {
+		if err := os.Remove(path); err != nil {
+			return err
+		}
+	}
 	logs, err := filepath.Glob(filepath.Join(dir, "member/wal/*.wal"))
 	if err != nil {
 		return err
 	}
 	for _, path := range logs {
-		if err := copyOver(path); err != nil {
+		again := copyOver
+		if !room {
+			again = overwrite
+		}
+		if err := again(path); err != nil {
 			return fmt.Errorf("write %s anew: %w", path, err)
 		}
 	}
 	path := filepath.Join(dir, "member/snap/db")
-	if err := rewriteStart(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if err := overwriteBytes(path, int64(2*os.Getpagesize())); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("write the beginning of %s anew: %w", path, err)
 	}
 	return nil
@@ -56,19 +73,29 @@ func copyOver(path string) error {
 	return syncDir(filepath.Dir(path))
 }
 
-func rewriteStart(path string) error {
+// overwrite writes all of a file over itself and syncs it.
+func overwrite(path string) error { return overwriteBytes(path, math.MaxInt64) }
+
+// overwriteBytes is overwrite of the first bytes of a file.
+func overwriteBytes(path string, n int64) error {
 	f, err := os.OpenFile(path, os.O_RDWR, 0)
 	if err != nil {
 		return err
 	}
 	defer f.Close()
-	start := make([]byte, 2*os.Getpagesize())
-	n, err := f.ReadAt(start, 0)
-	if err != nil && !errors.Is(err, io.EOF) {
-		return err
-	}
-	if _, err := f.WriteAt(start[:n], 0); err != nil {
-		return err
+	part := make([]byte, min(n, 1<<20))
+	for at := int64(0); at < n; {
+		read, err := f.ReadAt(part[:min(int64(len(part)), n-at)], at)
+		if read == 0 && errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil && !errors.Is(err, io.EOF) {
+			return err
+		}
+		if _, err := f.WriteAt(part[:read], at); err != nil {
+			return err
+		}
+		at += int64(read)
 	}
 	return f.Sync()
 }

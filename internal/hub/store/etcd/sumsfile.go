@@ -60,7 +60,8 @@ const underWay = 1000
 
 // catchUpLocked looks at what was written and is not known of: what was on its way when the last run ended, and what went by
 // itself. Writers note what they wrote in no order, so that some of it may be older than the newest revision that is known of. It
-// is false when that cannot be told, since it has been compacted.
+// is false when that cannot be told, since it has been compacted. What was deleted is noted in the file: a later start looks at
+// newer revisions only, and no scan comes by what is not there.
 func (s *sums) catchUpLocked(m *member) bool {
 	tx := m.srv.Backend().ConcurrentReadTx()
 	tx.RLock()
@@ -71,6 +72,7 @@ func (s *sums) catchUpLocked(m *member) bool {
 	from := mvcc.RevToBytes(mvcc.Revision{Main: max(1, s.mu.until-underWay)}, mvcc.NewRevBytes())
 	to := bytes.Repeat([]byte{0xff}, len(from))
 	revs, found := tx.UnsafeRange(schema.Key, from, to, 0)
+	noted := map[string]bool{} // keys of which the file has an older record
 	for i, kv := range found {
 		r, ok := recordOf(kv)
 		gone, rev := len(revs[i]) == 18, mvcc.BytesToRev(revs[i][:17]).Main // a deletion's record says nothing of its revision
@@ -78,8 +80,14 @@ func (s *sums) catchUpLocked(m *member) bool {
 			continue
 		}
 		key := string(r.key)
-		if newest := s.mu.waiting[kindOf(key)][key]; rev > max(newest, -newest) {
-			s.settleLocked(key)
+		newest := s.mu.waiting[kindOf(key)][key]
+		if rev <= max(newest, -newest) {
+			continue
+		}
+		s.settleLocked(key)
+		noted[key] = noted[key] || newest != 0
+		if gone && noted[key] {
+			s.appendLocked(record(nil, sumDelete, key, rev, 0))
 		}
 	}
 	return true
@@ -188,7 +196,11 @@ func (s *sums) shortenLocked(compacted int64) {
 	if err != nil || s.mu.file == nil {
 		return
 	}
-	newest := map[string]int{} // where the newest record of a key begins
+	type place struct {
+		rev int64
+		at  int
+	}
+	newest := map[string]place{} // of the record of a key with the highest revision; writers note them in no order
 	each := func(fn func(at int, kind byte, key string, rev int64)) {
 		for at := len(sumMagic); at+sumHead <= len(data); {
 			n := sumHead + int(binary.LittleEndian.Uint16(data[at+4:]))
@@ -199,14 +211,14 @@ func (s *sums) shortenLocked(compacted int64) {
 			at += n
 		}
 	}
-	each(func(at int, kind byte, key string, _ int64) {
-		if kind != sumPoint {
-			newest[key] = at
+	each(func(at int, kind byte, key string, rev int64) {
+		if kind != sumPoint && rev >= newest[key].rev {
+			newest[key] = place{rev, at}
 		}
 	})
 	out, n := []byte(sumMagic), 0
 	each(func(at int, kind byte, key string, rev int64) {
-		if kind != sumUnknown && rev <= compacted && (newest[key] != at || kind == sumDelete) {
+		if kind != sumUnknown && rev <= compacted && (newest[key].at != at || kind == sumDelete) {
 			return // points as well: one newer than the compaction follows
 		}
 		n++

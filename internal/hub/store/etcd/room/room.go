@@ -17,19 +17,19 @@ import (
 // Room watches over the disk that the member is on. etcd cannot go on when a write finds no space, so values are refused
 // before that: at a floor, below which there is still enough for deletions, for the next file of the log and for what has been
 // acknowledged to reach the database. Other programs do not know of the floor. For when they fill the disk there is a reserve,
-// files that take room and are removed in that case.
+// files that take room and are removed in that case: the first half when there is little room, so that deletions go on, the
+// second when etcd has failed for want of it, since whoever was filling the disk has taken the first half as well.
 type Room struct {
-	dir     string // of the files of the reserve
-	segment int64  // of the log, in bytes
-	log     *slog.Logger
+	dir string // of the files of the reserve
+	log *slog.Logger
 
 	// calm is until when, in Unix nanoseconds, the disk needs no look because there was plenty at the last one.
 	calm atomic.Int64
 
 	mu struct {
 		sync.Mutex
-		held bool // the reserve
-		full bool // values are refused
+		held [2]bool // the halves of the reserve
+		full bool    // values are refused
 	}
 }
 
@@ -45,21 +45,23 @@ const (
 	reserveShare = 32 // of the file system, at most
 	reserveFiles = 8
 	inodeFloor   = 16
-	probeSize    = 1 << 20
+	probeSize    = 256 << 10
+	leastFree    = 1 << 20 // for a member to be opened: it makes its log and the database no larger
 )
 
-// New watches over the disk of dir, and makes the reserve there when it can. segment is how many bytes the next file of the log takes.
-func New(dir string, segment int64, log *slog.Logger) *Room {
-	r := &Room{dir: filepath.Join(dir, "reserve"), segment: segment, log: log}
+// New watches over the disk of dir, and makes the reserve there when it can.
+func New(dir string, log *slog.Logger) *Room {
+	r := &Room{dir: filepath.Join(dir, "reserve"), log: log}
 	if entries, err := os.ReadDir(r.dir); err == nil && len(entries) == reserveFiles {
-		r.mu.held = true
+		r.mu.held = [2]bool{true, true}
 	}
 	s, err := r.Look()
 	switch {
 	case err != nil:
 	case r.short(s) != nil:
-		r.release() // a start needs some
-	case !r.mu.held && s.Free > 2*s.floor()+s.reserve():
+		r.release(first) // a start needs some
+		r.release(second)
+	case !r.whole() && s.Free > 2*s.floor()+s.reserve():
 		r.hold(s)
 	}
 	return r
@@ -72,6 +74,15 @@ type Space struct {
 	inodes   int64 // free ones; negative when there is no such number
 	readOnly bool
 }
+
+// The halves of the reserve.
+const (
+	first = iota
+	second
+)
+
+// whole says whether there is all of the reserve.
+func (r *Room) whole() bool { return r.mu.held[first] && r.mu.held[second] }
 
 // reserve and floor are sizes that small file systems have as well.
 func (s Space) reserve() int64 { return min(mostReserve, s.total/reserveShare) }
@@ -123,12 +134,12 @@ func (r *Room) Admit(values bool) error {
 		}
 	}
 	switch {
-	case why == nil && !r.mu.held && s.Free > 2*s.floor()+s.reserve():
+	case why == nil && !r.whole() && s.Free > 2*s.floor()+s.reserve():
 		r.hold(s)
 	case why != nil:
-		r.release()
+		r.release(first)
 	}
-	if why == nil && r.mu.held && s.Free > s.floor()+plenty && (s.inodes < 0 || s.inodes > plentyInodes) {
+	if why == nil && r.whole() && s.Free > s.floor()+plenty && (s.inodes < 0 || s.inodes > plentyInodes) {
 		r.calm.Store(now.Add(calmFor).UnixNano())
 	}
 	if values {
@@ -141,8 +152,10 @@ func (r *Room) Admit(values bool) error {
 // short says what there is too little of. The reserve counts as free, so that to remove it does not look like room.
 func (r *Room) short(s Space) error {
 	free, need := s.Free, s.floor()
-	if !r.mu.held {
-		need += s.reserve()
+	for _, held := range r.mu.held {
+		if !held {
+			need += s.reserve() / 2
+		}
 	}
 	if r.mu.full {
 		need += s.floor() / 4 // not to and fro
@@ -168,11 +181,12 @@ func (r *Room) hold(s Space) {
 			f.Close()
 		}
 		if err != nil {
-			r.release()
+			r.release(first)
+			r.release(second)
 			return
 		}
 	}
-	r.mu.held = true
+	r.mu.held = [2]bool{true, true}
 }
 
 // Leave takes what room there is for the reserve when the member is closed: the next start will need it, and until then others
@@ -180,24 +194,25 @@ func (r *Room) hold(s Space) {
 func (r *Room) Leave() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if s, err := r.Look(); err == nil && !r.mu.held && s.Free >= s.reserve() {
+	if s, err := r.Look(); err == nil && !r.whole() && s.Free >= s.reserve() {
 		r.hold(s)
 	}
 }
 
-// release removes the reserve.
-func (r *Room) release() {
-	for i := range reserveFiles {
-		_ = os.Remove(filepath.Join(r.dir, strconv.Itoa(i)))
+// release removes a half of the reserve.
+func (r *Room) release(half int) {
+	for i := range reserveFiles / 2 {
+		_ = os.Remove(filepath.Join(r.dir, strconv.Itoa(half*reserveFiles/2+i)))
 	}
-	r.mu.held = false
+	r.mu.held[half] = false
 }
 
-// Yield is release for those who do not hold the lock.
+// Yield gives up all of the reserve, for a member that has failed.
 func (r *Room) Yield() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.release()
+	r.release(first)
+	r.release(second)
 }
 
 // Probe finds out whether the disk takes a write.
@@ -209,7 +224,7 @@ func (r *Room) Probe() error {
 	if s.readOnly {
 		return errors.New("the disk is read-only")
 	}
-	if s.Free < min(r.segment+r.segment/2, s.floor()+s.reserve()/2) {
+	if s.Free < leastFree {
 		return fmt.Errorf("no space left on device: %d MB are free where %s is", s.Free>>20, filepath.Dir(r.dir))
 	}
 	path := filepath.Join(filepath.Dir(r.dir), "probe")
