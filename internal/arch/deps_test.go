@@ -49,7 +49,7 @@ var rooms = map[string][]string{
 	"internal/hub/apply":     {"internal/api/...", "internal/hub/price"},
 	"internal/hub/openapi":   {"internal/api/..."},
 	"internal/hub/review":    {"internal/api/...", "internal/client/...", "internal/hub/authn", "internal/hub/authz", "internal/hub/verb"},
-	"internal/hub/alloc":     {"internal/api", "internal/client/...", "internal/hub/verb"},
+	"internal/hub/alloc":     {"internal/api", "internal/api/valid", "internal/client/...", "internal/hub/verb"},
 	"internal/hub/bootstrap": {"internal/api/...", "internal/client/...", "internal/pki"}, // the system's priority classes
 	"internal/hub/connect":   {"internal/client/...", "internal/hub/egress", "internal/hub/verb", "internal/stream"},
 	"internal/hub/egress":    {"internal/addr"},

@@ -49,7 +49,7 @@ func validateService(s, old *corev1.Service) field.ErrorList {
 	}
 	errs = append(errs, valid.Labels(spec.Selector, path.Child("selector"))...)
 	errs = append(errs, sessionAffinity(spec)...)
-	errs = append(errs, clusterIPs(s, old)...)
+	errs = append(errs, valid.ServiceAddresses(s, old)...)
 	for i, ip := range spec.ExternalIPs {
 		path := path.Child("externalIPs").Index(i)
 		if bad := valid.IP(ip, old.Spec.ExternalIPs, path); len(bad) > 0 {

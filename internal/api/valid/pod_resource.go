@@ -124,11 +124,15 @@ func (c *podCheck) checkResourceClaims() {
 			c.add(DNSLabel(claim.Name, path.Child("name"))...)
 			seen[claim.Name] = true
 		}
+		shown := struct { // by its fields' names in Go, as upstream's messages have it
+			Name                                         string
+			ResourceClaimName, ResourceClaimTemplateName *string
+		}{claim.Name, claim.ResourceClaimName, claim.ResourceClaimTemplateName}
 		if claim.ResourceClaimName != nil && claim.ResourceClaimTemplateName != nil {
-			c.invalid(path, claim, "at most one of `resourceClaimName` or `resourceClaimTemplateName` may be specified")
+			c.invalid(path, shown, "at most one of `resourceClaimName` or `resourceClaimTemplateName` may be specified")
 		}
 		if claim.ResourceClaimName == nil && claim.ResourceClaimTemplateName == nil {
-			c.invalid(path, claim, "must specify one of: `resourceClaimName`, `resourceClaimTemplateName`")
+			c.invalid(path, shown, "must specify one of: `resourceClaimName`, `resourceClaimTemplateName`")
 		}
 		if name := claim.ResourceClaimName; name != nil {
 			c.invalidAll(path.Child("resourceClaimName"), *name, apivalidation.NameIsDNSSubdomain(*name, false))

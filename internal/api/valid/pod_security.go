@@ -63,12 +63,12 @@ func (c *podCheck) containerSecurity(sc *corev1.SecurityContext, path *field.Pat
 	c.seccomp(sc.SeccompProfile, path.Child("seccompProfile"))
 	if e := sc.AllowPrivilegeEscalation; e != nil && !*e {
 		if sc.Privileged != nil && *sc.Privileged {
-			c.invalid(path, shownSecurity(*sc), "cannot set `allowPrivilegeEscalation` to false and `privileged` to true")
+			c.invalid(path, showSecurity(sc), "cannot set `allowPrivilegeEscalation` to false and `privileged` to true")
 		}
 		if sc.Capabilities != nil {
 			for _, added := range sc.Capabilities.Add {
 				if added == "CAP_SYS_ADMIN" {
-					c.invalid(path, shownSecurity(*sc), "cannot set `allowPrivilegeEscalation` to false and `capabilities.Add` CAP_SYS_ADMIN")
+					c.invalid(path, showSecurity(sc), "cannot set `allowPrivilegeEscalation` to false and `capabilities.Add` CAP_SYS_ADMIN")
 				}
 			}
 		}
@@ -172,9 +172,24 @@ func ofIPC(sysctl string) bool {
 	return sysctl == "kernel.sem"
 }
 
+// showSecurity shows a security context as upstream's messages do.
+func showSecurity(sc *corev1.SecurityContext) shownSecurity {
+	out := shownSecurity{
+		Privileged: sc.Privileged, SELinuxOptions: sc.SELinuxOptions, WindowsOptions: sc.WindowsOptions, RunAsUser: sc.RunAsUser,
+		RunAsGroup: sc.RunAsGroup, RunAsNonRoot: sc.RunAsNonRoot, ReadOnlyRootFilesystem: sc.ReadOnlyRootFilesystem,
+		AllowPrivilegeEscalation: sc.AllowPrivilegeEscalation, ProcMount: sc.ProcMount, SeccompProfile: sc.SeccompProfile, AppArmorProfile: sc.AppArmorProfile,
+	}
+	if c := sc.Capabilities; c != nil {
+		out.Capabilities = &shownCapabilities{c.Add, c.Drop}
+	}
+	return out
+}
+
+type shownCapabilities struct{ Add, Drop []corev1.Capability }
+
 // shownSecurity is a security context as upstream's messages show it: by the names of its fields in Go.
 type shownSecurity struct {
-	Capabilities             *corev1.Capabilities
+	Capabilities             *shownCapabilities
 	Privileged               *bool
 	SELinuxOptions           *corev1.SELinuxOptions
 	WindowsOptions           *corev1.WindowsSecurityContextOptions

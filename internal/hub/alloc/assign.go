@@ -5,6 +5,8 @@ import (
 	"net/netip"
 	"slices"
 
+	"sampan.dev/internal/api/valid"
+
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/types"
@@ -42,14 +44,27 @@ func (o *operation) run() error {
 
 var specPath = field.NewPath("spec")
 
-// families refuses those that the cluster has no range for. Headless services without a selector may have any: their
+// families refuses addresses and families that do not hold or do not fit each other, before anything is allocated for them, and
+// those that the cluster has no range for. Headless services without a selector may have any: their
 // endpoints are somebody else's.
 func (o *operation) families() error {
 	spec := &o.svc.Spec
 	if spec.Type == corev1.ServiceTypeExternalName || spec.ClusterIP == corev1.ClusterIPNone && len(spec.Selector) == 0 {
 		return nil
 	}
-	var errs field.ErrorList
+	errs := valid.ServiceAddresses(o.svc, o.old)
+	if len(errs) > 0 {
+		return invalid(o.svc, errs...)
+	}
+	if p := spec.IPFamilyPolicy; p != nil && *p == corev1.IPFamilyPolicySingleStack {
+		const dual = "must be 'RequireDualStack' or 'PreferDualStack' when multiple %s are specified"
+		switch path := specPath.Child("ipFamilyPolicy"); {
+		case len(spec.ClusterIPs) > 1:
+			return invalid(o.svc, field.Invalid(path, *p, fmt.Sprintf(dual, "cluster IPs")))
+		case len(spec.IPFamilies) > 1:
+			return invalid(o.svc, field.Invalid(path, *p, fmt.Sprintf(dual, "IP families")))
+		}
+	}
 	if p := spec.IPFamilyPolicy; p != nil && *p == corev1.IPFamilyPolicyRequireDualStack && len(o.s.mu.ips) < 2 {
 		errs = append(errs, field.Invalid(specPath.Child("ipFamilyPolicy"), *p, "this cluster is not configured for dual-stack services"))
 	}

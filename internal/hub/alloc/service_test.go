@@ -85,6 +85,15 @@ func TestClusterIPs(t *testing.T) {
 	w.create(service("dual", func(s *corev1.Service) { s.Spec.IPFamilyPolicy = &both }),
 		`Service "dual" is invalid: spec.ipFamilyPolicy: Invalid value: "RequireDualStack": this cluster is not configured for dual-stack services`)
 
+	families := func(list ...corev1.IPFamily) func(*corev1.Service) {
+		return func(s *corev1.Service) { s.Spec.IPFamilies = list }
+	}
+	w.create(service("bad", families("X")), `Service "bad" is invalid: spec.ipFamilies[0]: Unsupported value: "X": supported values: "IPv4", "IPv6"`)
+	w.create(service("bad", families("IPv4", "IPv4")), `Service "bad" is invalid: spec.ipFamilies[1]: Duplicate value: "IPv4"`)
+	w.create(service("bad", families("IPv4", "IPv6")), `Service "bad" is invalid: spec.ipFamilyPolicy: Invalid value: "SingleStack": must be 'RequireDualStack' or 'PreferDualStack' when multiple IP families are specified`)
+	w.create(service("bad", families("IPv6")), `Service "bad" is invalid: spec.ipFamilies[0]: Invalid value: "IPv6": not configured on this cluster`)
+	w.create(service("bad", func(s *corev1.Service) { s.Spec.ClusterIPs = []string{"10.96.5.5"} }), `Service "bad" is invalid: spec.clusterIPs: Invalid value: ["10.96.5.5"]: must be empty when `+"`clusterIP`"+` is not specified`)
+
 	// A refused write gives back what it took; a deletion frees.
 	w.create(service("bad", func(s *corev1.Service) { s.Spec.ClusterIP = "10.96.0.88"; s.Spec.Ports[0].Port = 0 }), `Service "bad" is invalid: [spec.ports[0].port: Invalid value: 0: must be between 1 and 65535, inclusive, spec.ports[0].targetPort: Invalid value: 0: must be between 1 and 65535, inclusive]`)
 	w.create(service("good", named("10.96.0.88")), "")

@@ -30,6 +30,9 @@ func (e *Engine) apply(t target, old api.Object, data []byte, o Options) (api.Ob
 	}
 	patch := &unstructured.Unstructured{Object: map[string]any{}}
 	if err := yaml.Unmarshal(data, &patch.Object); err != nil {
+		if rest, ok := strings.CutPrefix(err.Error(), "error converting YAML to JSON: "); ok {
+			return nil, apierrors.NewBadRequest("error encoding patch: " + rest)
+		}
 		return nil, apierrors.NewBadRequest(fmt.Sprintf("error decoding patch: %v", err))
 	}
 	if into, err := t.empty(); err != nil {

@@ -111,7 +111,7 @@ func TestApplyErrors(t *testing.T) {
 		{"unknown field", strings.Replace(applied, "replicas: 3", "foo: 3", 1), `failed to create typed patch object (ns/d; apps/v1, Kind=Deployment): .spec.foo: field not declared in schema`},
 		{"other kind", strings.Replace(applied, "kind: Deployment", "kind: ReplicaSet", 1), `invalid object type: apps/v1, Kind=ReplicaSet`},
 		{"managed fields", strings.Replace(applied, "namespace: ns", "namespace: ns, managedFields: [{manager: x}]", 1), "metadata.managedFields must be nil"},
-		{"not yaml", "a: b: c", "error decoding patch"},
+		{"not yaml", "a: b: c", "error encoding patch: yaml: mapping values are not allowed in this context"},
 		{"duplicate entries", strings.Replace(applied, `{name: A, value: "1"}`, `{name: A, value: "1"}, {name: A, value: "2"}`, 1), "duplicate entries for key"},
 	} {
 		if _, err := apply(t, nil, c.data, "alice", false); err == nil || !strings.Contains(err.Error(), c.want) {

@@ -1,7 +1,6 @@
 package connect
 
 import (
-	"fmt"
 	"net/url"
 	"strconv"
 	"strings"
@@ -33,7 +32,7 @@ func (q *query) number(name string) *int64 {
 	}
 	n, err := strconv.ParseInt(v, 10, 64)
 	if err != nil && q.err == nil {
-		q.err = apierrors.NewBadRequest(fmt.Sprintf("%s: %v", name, err))
+		q.err = apierrors.NewBadRequest(err.Error())
 	}
 	return &n
 }
@@ -45,7 +44,7 @@ func (q *query) time(name string) *metav1.Time {
 	}
 	var t metav1.Time
 	if err := t.UnmarshalQueryParameter(v); err != nil && q.err == nil {
-		q.err = apierrors.NewBadRequest(fmt.Sprintf("%s: %v", name, err))
+		q.err = apierrors.NewBadRequest(err.Error())
 	}
 	return &t
 }

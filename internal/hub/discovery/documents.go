@@ -63,6 +63,15 @@ func (d *Documents) Has(path string) bool { return d.byPath[path] != nil }
 
 // Serve answers /api, /apis and what is below them down to a group version.
 func (d *Documents) Serve(w http.ResponseWriter, r *http.Request, path string) error {
+	doc := d.byPath[path]
+	if doc == nil {
+		group, _, _ := strings.Cut(strings.TrimPrefix(path, "/apis/"), "/")
+		if strings.HasPrefix(path, "/apis/") && d.byPath["/apis/"+group] == nil {
+			http.NotFound(w, r) // as upstream, which asks its extensions last
+			return nil
+		}
+		return wire.NoSuchPath()
+	}
 	if path != "/apis" {
 		if err := wire.Acceptable(r, wire.ObjectTypes); err != nil {
 			return err
@@ -78,15 +87,6 @@ func (d *Documents) Serve(w http.ResponseWriter, r *http.Request, path string) e
 	if !out.Convert.Empty() {
 		w.Header().Add("Vary", "Accept")
 		return d.aggregated[path].send(w, r, out)
-	}
-	doc := d.byPath[path]
-	if doc == nil {
-		group, _, _ := strings.Cut(strings.TrimPrefix(path, "/apis/"), "/")
-		if strings.HasPrefix(path, "/apis/") && d.byPath["/apis/"+group] == nil {
-			http.NotFound(w, r) // as upstream, which asks its extensions last
-			return nil
-		}
-		return wire.NoSuchPath()
 	}
 	return out.WriteValue(w, r, http.StatusOK, doc)
 }

@@ -7,6 +7,7 @@ import (
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	metav1validation "k8s.io/apimachinery/pkg/apis/meta/v1/validation"
+	"k8s.io/apimachinery/pkg/util/validation/field"
 )
 
 // deleteOptions come in the body, or else as parameters.
@@ -56,6 +57,10 @@ func (c *call) deleteCollection() error {
 	opts, err := c.deleteOptions()
 	if err != nil {
 		return err
+	}
+	if unread := opts.IgnoreStoreReadErrorWithClusterBreakingPotential; unread != nil && *unread {
+		return optionErrors("DeleteOptions", field.ErrorList{field.Invalid(field.NewPath("ignoreStoreReadErrorWithClusterBreakingPotential"), true,
+			"is not allowed with DELETECOLLECTION, try again after removing the option")})
 	}
 	l, err := c.s.cfg.Verbs.DeleteCollection(c.r.Context(), c.req, opts, list)
 	if err != nil {

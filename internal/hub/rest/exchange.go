@@ -76,6 +76,9 @@ func (x *exchange) placed() bool {
 	if x.names.Answers(rt.Subresource, rt.Verb) == catalog.NoSubresource {
 		return false
 	}
+	if k.Virtual && rt.Subresource == "" && rt.NameInPath { // what is only created has no place of its own
+		return false
+	}
 	if k.Namespaced {
 		return rt.Namespace != "" || !rt.NameInPath
 	}

@@ -30,7 +30,10 @@ func (e *Engine) Delete(ctx context.Context, req *Request, opts metav1.DeleteOpt
 		return Result{}, false, apierrors.NewInvalid(schema.GroupKind{Group: metav1.GroupName, Kind: "DeleteOptions"}, "", errs)
 	}
 	opts.TypeMeta = metav1.TypeMeta{APIVersion: "meta.k8s.io/v1", Kind: "DeleteOptions"}
-	key := t.stored.Key(req.Ref.Namespace, req.Ref.Name)
+	key, err := t.key(req.Ref.Namespace, req.Ref.Name)
+	if err != nil {
+		return Result{}, false, err
+	}
 	chain := e.cfg.Admit
 	dry := meta.DryRun(opts.DryRun)
 	if en, err := t.peek(ctx, key); err == nil && en != nil && en.Bad() != nil {

@@ -3,7 +3,9 @@ package verb
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
+	"strings"
 
 	"sampan.dev/internal/api"
 	"sampan.dev/internal/hub/admit"
@@ -13,6 +15,7 @@ import (
 	"sampan.dev/internal/hub/catalog"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/validation/path"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 )
 
@@ -61,6 +64,14 @@ type target struct {
 	place  *catalog.Stored
 	held   catalog.Held
 	cache  *cache.Cache // what is held; nil for a target that is unread
+}
+
+// key is where the store has the object of that name. A name that is no segment of a path is refused: nothing is stored under it.
+func (t target) key(namespace, name string) (string, error) {
+	if msgs := path.IsValidPathSegmentName(name); len(msgs) > 0 {
+		return "", apierrors.NewBadRequest(fmt.Sprintf("Name parameter invalid: %q: %s", name, strings.Join(msgs, ";")))
+	}
+	return t.stored.Key(namespace, name), nil
 }
 
 // release lets go of the cache.

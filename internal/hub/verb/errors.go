@@ -74,8 +74,9 @@ const (
 	maxErrorText = 128 << 10
 )
 
-// invalid is the 422 of an object that does not hold.
+// invalid is the 422 of an object that does not hold. What two checks find is told once.
 func invalid(gk schema.GroupKind, name string, errs field.ErrorList) error {
+	errs = once(errs)
 	text := 0
 	for i, e := range errs {
 		if text += len(e.Error()); i > 0 && (i == maxErrors || text > maxErrorText) {
@@ -85,6 +86,19 @@ func invalid(gk schema.GroupKind, name string, errs field.ErrorList) error {
 		}
 	}
 	return apierrors.NewInvalid(gk, name, errs)
+}
+
+// once leaves out errors that read like one before them.
+func once(errs field.ErrorList) field.ErrorList {
+	seen := make(map[string]bool, len(errs))
+	out := errs[:0:0]
+	for _, e := range errs {
+		if text := e.Error(); !seen[text] {
+			seen[text] = true
+			out = append(out, e)
+		}
+	}
+	return out
 }
 
 // unknownError is a 500 without a reason, as upstream sends errors that it has no class for.

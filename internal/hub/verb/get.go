@@ -28,7 +28,11 @@ func (e *Engine) Get(ctx context.Context, req *Request, opts metav1.GetOptions) 
 	if err != nil {
 		return Result{}, err
 	}
-	en := snap.Get(t.stored.Key(req.Ref.Namespace, req.Ref.Name))
+	key, err := t.key(req.Ref.Namespace, req.Ref.Name)
+	if err != nil {
+		return Result{}, err
+	}
+	en := snap.Get(key)
 	if en == nil {
 		return Result{}, apierrors.NewNotFound(req.Kind.GR(), req.Ref.Name)
 	}

@@ -69,7 +69,10 @@ type writing struct {
 }
 
 func (w *writing) run(ctx context.Context) (Result, bool, error) {
-	key := w.t.stored.Key(w.req.Ref.Namespace, w.req.Ref.Name)
+	key, err := w.t.key(w.req.Ref.Namespace, w.req.Ref.Name)
+	if err != nil {
+		return Result{}, false, err
+	}
 	named := key // in messages
 	if w.dry {
 		named = strings.TrimPrefix(key, "/registry") // upstream's dry run ends before the store adds its prefix

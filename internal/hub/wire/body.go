@@ -224,8 +224,8 @@ func DecodeDeleteOptions(data []byte, f Format, opts *metav1.DeleteOptions) erro
 			}
 		}
 		if err := stdjson.Unmarshal(data, &struct {
-			APIVersion string `json:"apiVersion"`
-			Kind       string `json:"kind"`
+			APIVersion string `json:"apiVersion,omitempty"`
+			Kind       string `json:"kind,omitempty"`
 		}{}); err != nil {
 			return apierrors.NewBadRequest("couldn't get version/kind; json parse error: " + err.Error())
 		}
@@ -239,7 +239,7 @@ func DecodeDeleteOptions(data []byte, f Format, opts *metav1.DeleteOptions) erro
 	if kind != "DeleteOptions" && kind != "" {
 		version := opts.APIVersion
 		if version == "" {
-			version = "v1"
+			version = "meta.k8s.io/v1"
 		}
 		return apierrors.NewBadRequest(fmt.Sprintf("no kind %q is registered for version %q in scheme \"pkg/runtime/scheme.go:111\"", kind, version))
 	}
