@@ -37,9 +37,13 @@ type Env struct {
 // Controller runs Reconcile for the keys of a queue.
 type Controller struct {
 	Name    string
-	Workers int    // goroutines; 0 means 1
+	Workers int    // keys that are worked on at a time; 0 means 1
 	Queue   *Queue // may be shared with handlers before Run
 	Log     *slog.Logger
+
+	// Elastic has a goroutine for each key that is worked on, and one that waits, instead of Workers of them. It is for
+	// controllers whose Reconcile waits for others much longer than it works, so that many Workers are wanted and few are busy.
+	Elastic bool
 
 	// Synced are waited for before the first key is taken: the informers that Reconcile reads.
 	Synced []<-chan struct{}
@@ -74,10 +78,14 @@ func (c *Controller) Run(ctx context.Context) error {
 		}
 	}
 	var workers sync.WaitGroup
+	defer workers.Wait()
+	if c.Elastic {
+		c.workEach(ctx, &workers)
+		return nil
+	}
 	for range max(1, c.Workers) {
 		workers.Go(func() { c.work(ctx) })
 	}
-	workers.Wait()
 	return nil
 }
 
@@ -87,13 +95,38 @@ func (c *Controller) work(ctx context.Context) {
 		if !ok {
 			return
 		}
-		began := time.Now()
-		c.step(ctx, key)
-		if rest := min(time.Duration(c.Rest)*time.Since(began), restMost); rest > 0 {
-			time.AfterFunc(rest, func() { c.Queue.Done(key) })
-		} else {
-			c.Queue.Done(key)
+		c.look(ctx, key)
+	}
+}
+
+// workEach starts a goroutine for each key that is due, no more than Workers at a time.
+func (c *Controller) workEach(ctx context.Context, workers *sync.WaitGroup) {
+	free := make(chan struct{}, max(1, c.Workers))
+	for {
+		select {
+		case free <- struct{}{}:
+		case <-ctx.Done():
+			return
 		}
+		key, ok := c.Queue.Get(ctx)
+		if !ok {
+			return
+		}
+		workers.Go(func() {
+			c.look(ctx, key)
+			<-free
+		})
+	}
+}
+
+// look works on a key that was taken and gives it back.
+func (c *Controller) look(ctx context.Context, key string) {
+	began := time.Now()
+	c.step(ctx, key)
+	if rest := min(time.Duration(c.Rest)*time.Since(began), restMost); rest > 0 {
+		time.AfterFunc(rest, func() { c.Queue.Done(key) })
+	} else {
+		c.Queue.Done(key)
 	}
 }
 

@@ -6,11 +6,12 @@ import (
 	"time"
 )
 
-// Backoff of failing keys, as client-go's default item limiter: 5 ms, doubled by each failure, at most 1000 s.
-const (
-	backoffBase = 5 * time.Millisecond
-	backoffMax  = 1000 * time.Second
-)
+// Backoff says how long a key that fails waits: First after the first failure, twice as long after each further one, at most
+// Longest.
+type Backoff struct{ First, Longest time.Duration }
+
+// usual is the backoff of client-go's default item limiter.
+var usual = Backoff{First: 5 * time.Millisecond, Longest: 1000 * time.Second}
 
 // Queue holds keys that need work. A key that is added several times before a worker takes it is handed out once, and a
 // key that is added while a worker has it is handed out again after that worker's Done: no key is worked on twice at the
@@ -25,8 +26,9 @@ type Queue struct {
 		failures map[string]int
 		closed   bool
 	}
-	ready chan struct{} // holds a token while order may be non-empty
-	down  chan struct{} // closed by ShutDown
+	backoff Backoff
+	ready   chan struct{} // holds a token while order may be non-empty
+	down    chan struct{} // closed by ShutDown
 }
 
 type delayed struct {
@@ -34,9 +36,12 @@ type delayed struct {
 	timer *time.Timer
 }
 
-// NewQueue makes an empty queue.
-func NewQueue() *Queue {
-	q := &Queue{ready: make(chan struct{}, 1), down: make(chan struct{})}
+// NewQueue makes an empty queue whose keys wait from 5 ms to 1000 s after failures.
+func NewQueue() *Queue { return NewQueueWith(usual) }
+
+// NewQueueWith makes an empty queue with a backoff of its own.
+func NewQueueWith(b Backoff) *Queue {
+	q := &Queue{backoff: b, ready: make(chan struct{}, 1), down: make(chan struct{})}
 	q.mu.waiting = map[string]bool{}
 	q.mu.taken = map[string]bool{}
 	q.mu.delayed = map[string]delayed{}
@@ -106,17 +111,17 @@ func (q *Queue) Retry(key string) int {
 	n := q.mu.failures[key]
 	q.mu.failures[key] = n + 1
 	q.mu.Unlock()
-	q.AddAfter(key, backoff(n))
+	q.AddAfter(key, q.backoff.after(n))
 	return n + 1
 }
 
-// backoff after n earlier failures in a row.
-func backoff(n int) time.Duration {
-	d := backoffBase
-	for ; n > 0 && d < backoffMax; n-- {
+// after is the wait of a key that has failed n times in a row before this failure.
+func (b Backoff) after(n int) time.Duration {
+	d := b.First
+	for ; n > 0 && d < b.Longest; n-- {
 		d *= 2
 	}
-	return min(d, backoffMax)
+	return min(d, b.Longest)
 }
 
 // Forget resets the backoff of key.

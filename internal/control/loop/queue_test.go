@@ -65,8 +65,8 @@ func TestQueueDelays(t *testing.T) {
 func TestBackoff(t *testing.T) {
 	for n, want := range map[int]time.Duration{0: 5 * time.Millisecond, 1: 10 * time.Millisecond, 10: 5120 * time.Millisecond,
 		17: 655360 * time.Millisecond, 18: 1000 * time.Second, 1 << 30: 1000 * time.Second} {
-		if got := backoff(n); got != want {
-			t.Errorf("backoff(%d) = %v, want %v", n, got, want)
+		if got := usual.after(n); got != want {
+			t.Errorf("after(%d) = %v, want %v", n, got, want)
 		}
 	}
 }
