@@ -51,7 +51,7 @@ func Plan(svc *corev1.Service, eps []*discoveryv1.EndpointSlice, node Node, v6 b
 		for _, a := range addresses(svc.Spec.ExternalIPs, v6) {
 			r.Entries[Key{a, proto, uint16(port.Port)}] = p.outside
 		}
-		balanced := p.outside
+		balanced := keepClient(p.outside, p.local)
 		balanced.Allow = sourceRanges(svc, v6)
 		for _, a := range addresses(ingress(svc), v6) {
 			r.Entries[Key{a, proto, uint16(port.Port)}] = balanced
@@ -72,6 +72,23 @@ func Plan(svc *corev1.Service, eps []*discoveryv1.EndpointSlice, node Node, v6 b
 	}
 	slices.SortFunc(r.Local, netip.Addr.Compare)
 	return r
+}
+
+// keepClient lets the pods behind a balancer's address see who their client is where all of them are on this node: then the answers
+// come back through it anyway. local are the endpoints on this node.
+func keepClient(e Entry, local []netip.Addr) Entry {
+	if e.Front == nil || e.Front.Masquerade != Everyone {
+		return e
+	}
+	for _, to := range e.Front.Backends {
+		if !slices.Contains(local, to.Addr()) {
+			return e
+		}
+	}
+	front := *e.Front
+	front.Masquerade = Nobody
+	e.Front = &front
+	return e
 }
 
 func clusterIP(svc *corev1.Service, v6 bool) (netip.Addr, bool) {
