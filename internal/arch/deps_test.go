@@ -54,9 +54,13 @@ var rooms = map[string][]string{
 	"internal/hub/connect":   {"internal/client/...", "internal/hub/egress", "internal/hub/verb", "internal/stream"},
 	"internal/hub/egress":    {"internal/addr"},
 
+	"internal/cloud":  {},
+	"internal/cloud/": {"internal/cloud"},
+
 	"internal/control":                  {"internal/control/...", "internal/client/...", "internal/api/..."},
 	"internal/control/loop":             {"internal/client/...", "internal/api"},
 	"internal/control/":                 {"internal/control/loop", "internal/client/...", "internal/api/..."},
+	"internal/control/cloud":            {"internal/control/loop", "internal/client/...", "internal/api", "internal/cloud"},
 	"internal/control/identity":         {"internal/control/loop", "internal/client/...", "internal/api/...", "internal/pki", "internal/addr"},
 	"internal/control/scheduler":        {"internal/control/scheduler/...", "internal/client/...", "internal/api/..."},
 	"internal/control/scheduler/plugin": {"internal/api/..."},
@@ -89,7 +93,8 @@ var rooms = map[string][]string{
 	"internal/component/scheduler":   {"internal/component/...", "internal/client/...", "internal/config", "internal/control/scheduler/..."},
 	"internal/component/kubelet":     {"internal/component/...", "internal/client/...", "internal/api/...", "internal/config", "internal/pki", "internal/node/..."},
 	"internal/component/proxy":       {"internal/component/...", "internal/client/...", "internal/config", "internal/node/proxy/..."},
-	"internal/component/suite":       {"internal/component/...", "internal/config", "internal/obs", "internal/control"}, // control: which controllers there are
+	"internal/component/cloud":       {"internal/cloud/...", "internal/control/..."},
+	"internal/component/suite":       {"internal/component/...", "internal/config", "internal/obs", "internal/control", "internal/cloud/..."}, // control: which controllers there are; cloud: which provider is the default
 
 	// What makes a machine a node, and joins the planks to a cluster.
 	"internal/cluster":         {"internal/..."},

@@ -7,6 +7,7 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"sampan.dev/internal/api"
@@ -14,6 +15,7 @@ import (
 	"sampan.dev/internal/client"
 	"sampan.dev/internal/client/cache"
 	"sampan.dev/internal/client/record"
+	"sampan.dev/internal/control/cloud"
 	"sampan.dev/internal/control/gc"
 	"sampan.dev/internal/control/identity"
 	"sampan.dev/internal/control/loop"
@@ -47,6 +49,9 @@ type Config struct {
 	RootCA []byte
 	// Signer has the authority that certificate requests are signed with; without its key nothing is signed.
 	Signer identity.SignerConfig
+	// Cloud has the provider that the loops of a cloud serve; without one they are not run. OnlyCloud leaves out all others.
+	Cloud     cloud.Config
+	OnlyCloud bool
 	// Serving says which serving certificates kubelets get without an administrator.
 	Serving identity.ServingPolicy
 }
@@ -133,17 +138,12 @@ func (m *Manager) Run(ctx context.Context) error {
 	defer endRecording()
 	var recorders errgroup.Group
 	group, ctx := errgroup.WithContext(ctx)
-	needWorld := false
-	for _, d := range m.list() {
-		if !enabled(d, m.cfg.Controllers) {
-			continue
-		}
+	start := func(d descriptor) bool {
 		env := m.env(d)
 		controller := d.make(env)
 		if controller == nil {
-			continue
+			return false
 		}
-		needWorld = needWorld || d.name == "namespace-controller" || d.name == "garbage-collector-controller"
 		recorders.Go(func() error { return env.Events.Run(recording) })
 		group.Go(func() error {
 			if err := controller.Run(ctx); err != nil {
@@ -151,6 +151,19 @@ func (m *Manager) Run(ctx context.Context) error {
 			}
 			return nil
 		})
+		return true
+	}
+	needWorld := false
+	for _, d := range m.list() {
+		switch {
+		case !enabled(d, m.cfg.Controllers):
+		case d.when != nil:
+			// The informer that starts it is one of the group, which therefore has not ended.
+			var once sync.Once
+			d.when(m.informers, func() { once.Do(func() { start(d) }) })
+		case start(d):
+			needWorld = needWorld || d.name == "namespace-controller" || d.name == "garbage-collector-controller"
+		}
 	}
 	group.Go(func() error { return m.informers.Run(ctx) })
 	if needWorld {

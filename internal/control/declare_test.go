@@ -21,6 +21,7 @@ import (
 	"sampan.dev/internal/api/all"
 	"sampan.dev/internal/client"
 	"sampan.dev/internal/client/cache"
+	"sampan.dev/internal/cloud/local"
 	"sampan.dev/internal/control/gc"
 	"sampan.dev/internal/control/identity"
 	"sampan.dev/internal/control/nodes"
@@ -60,6 +61,7 @@ func TestControllersReadWhatTheyDeclare(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	m.cfg.Cloud.Provider = local.New(local.Config{})
 	for _, d := range m.list() {
 		t.Run(d.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -96,7 +98,7 @@ func TestControllersReadWhatTheyDeclare(t *testing.T) {
 func Declared(doors client.Factory, undeclared func(string)) client.Factory {
 	writes := map[string][]string{}
 	m := &Manager{}
-	for _, d := range m.list() {
+	for _, d := range append(m.cores(), m.clouds()...) {
 		user := account(d.account).Name
 		writes[user] = append(writes[user], append(strings.Fields(d.writes), "events")...)
 	}
@@ -174,7 +176,8 @@ What each controller has informers of, and what it writes beside events. Made fr
 | controller | service account | reads | writes |
 |---|---|---|---|
 `)
-	for _, d := range (&Manager{}).list() {
+	m := &Manager{}
+	for _, d := range append(m.cores(), m.clouds()...) {
 		cell := func(s string) string { return strings.ReplaceAll(strings.Join(strings.Fields(s), ", "), "*", `\*`) }
 		fmt.Fprintf(&b, "| %s | %s | %s | %s |\n", d.name, d.account, cell(d.reads), cell(d.writes))
 	}

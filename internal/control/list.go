@@ -1,6 +1,7 @@
 package control
 
 import (
+	"sampan.dev/internal/client/cache"
 	"sampan.dev/internal/control/gc"
 	"sampan.dev/internal/control/identity"
 	"sampan.dev/internal/control/loop"
@@ -19,10 +20,25 @@ type descriptor struct {
 	reads     string                         // the resources it has informers of; "*" is all there are
 	writes    string                         // the resources and subresources it writes, beside events; "*" is all there are
 	make      func(env loop.Env) loop.Runner // nil result: nothing to do with this configuration
+
+	// when, if set, has the controller made when there is first something for it: it calls start from a handler of the set's
+	// informers. Until then the controller costs that handler.
+	when func(set *cache.Set, start func())
 }
 
-// list is every controller, by upstream's names (cmd/kube-controller-manager/names).
+// list is the controllers that this manager may run.
 func (m *Manager) list() []descriptor {
+	switch {
+	case m.cfg.Cloud.Provider == nil:
+		return m.cores()
+	case m.cfg.OnlyCloud:
+		return m.clouds()
+	}
+	return append(m.cores(), m.clouds()...)
+}
+
+// cores is every controller that needs no cloud, by upstream's names (cmd/kube-controller-manager/names).
+func (m *Manager) cores() []descriptor {
 	cfg := &m.cfg
 	return []descriptor{
 		{name: "endpoints-controller", alias: "endpoint", account: "endpoint-controller",

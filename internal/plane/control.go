@@ -3,6 +3,7 @@ package plane
 import (
 	"context"
 	"crypto/x509"
+	"fmt"
 	"net"
 
 	"sampan.dev/internal/api"
@@ -23,6 +24,10 @@ func (p *Plane) StartControl(g *daemon.Group) error {
 	cfg.Doors, cfg.Kinds, cfg.RootCA = p.Door, p.kinds, p.Pki.CA.PEM()
 	cfg.Signer.Authority, cfg.Signer.Kubelets = p.Pki.CA, p.Pki.KubeletCA
 	p.serving(&cfg.Serving)
+	p.cfg.Cloud.APIPort = p.Advertise.Load().Port()
+	if cfg.Cloud, err = p.cfg.Cloud.Loops(); err != nil {
+		return flag.Usage{Err: fmt.Errorf("--cloud: %w", err)}
+	}
 	manager, err := control.New(cfg)
 	if err != nil {
 		return flag.Usage{Err: err}

@@ -55,13 +55,6 @@ var objectGaps = []objectGap{
 		},
 	},
 	{
-		Feature: "load balancers", Effect: "the Service gets no address of its own; it is reached at its node ports",
-		uses: func(obj api.Object) []string {
-			s, ok := obj.(*corev1.Service)
-			return at(ok && s.Spec.Type == corev1.ServiceTypeLoadBalancer, "spec.type")
-		},
-	},
-	{
 		Feature: "topology aware hints", Effect: "traffic goes to all endpoints; use spec.trafficDistribution",
 		uses: func(obj api.Object) []string {
 			s, ok := obj.(*corev1.Service)

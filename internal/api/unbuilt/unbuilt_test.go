@@ -86,7 +86,6 @@ var asks = []struct {
 	{name: "preemption", obj: &schedulingv1.PriorityClass{}, want: "preemptionPolicy: preemption"},
 	{name: "no preemption", obj: &schedulingv1.PriorityClass{PreemptionPolicy: new(corev1.PreemptNever)}},
 	{name: "system class", obj: &schedulingv1.PriorityClass{ObjectMeta: metav1.ObjectMeta{Name: "system-node-critical"}}},
-	{name: "load balancer", obj: &corev1.Service{Spec: corev1.ServiceSpec{Type: corev1.ServiceTypeLoadBalancer}}, want: "spec.type: load balancers"},
 	{name: "hints", obj: &corev1.Service{ObjectMeta: metav1.ObjectMeta{Annotations: map[string]string{"service.kubernetes.io/topology-mode": "Auto"}}}, want: "metadata.annotations[service.kubernetes.io/topology-mode]: "},
 	{name: "constrained impersonation", obj: &rbacv1.ClusterRole{Rules: []rbacv1.PolicyRule{{Verbs: []string{"get"}}, {Verbs: []string{"impersonate:user-info"}}}}, want: "rules.verbs: "},
 	{name: "impersonation on", obj: &rbacv1.Role{Rules: []rbacv1.PolicyRule{{Verbs: []string{"impersonate-on:user-info:list"}}}}, want: "rules.verbs: "},

@@ -7,7 +7,9 @@ import (
 	"net/netip"
 	"path/filepath"
 
+	"sampan.dev/internal/cloud/local"
 	"sampan.dev/internal/component/apiserver"
+	"sampan.dev/internal/component/cloud"
 	"sampan.dev/internal/component/controllers"
 	"sampan.dev/internal/component/flag"
 	"sampan.dev/internal/component/kubelet"
@@ -29,6 +31,7 @@ type Config struct {
 	Scheduler   *scheduler.Config
 	Kubelet     *kubelet.Config
 	Proxy       *proxy.Config
+	Cloud       *cloud.Config // its loops run among the controllers
 
 	NoScheduler bool // another one does it
 }
@@ -37,6 +40,7 @@ type Config struct {
 func New() Config {
 	c := Config{
 		Config: config.Default(), API: apiserver.New(), Controllers: controllers.New(), Scheduler: scheduler.New(), Kubelet: kubelet.New(), Proxy: proxy.New(),
+		Cloud: cloud.New(),
 	}
 	c.Kubelet.Endpoint = "" // the bundled runtime's
 	c.Controllers.AllocateNodeCIDRs = true
@@ -58,6 +62,9 @@ func (c *Config) Check() error {
 	manager, err := c.Controllers.Manager(slog.New(slog.DiscardHandler))
 	if err != nil {
 		return flag.Usage{Err: err}
+	}
+	if manager.Cloud, err = c.Cloud.Loops(); err != nil {
+		return flag.Usage{Err: fmt.Errorf("--cloud: %w", err)}
 	}
 	if _, err := control.New(manager); err != nil {
 		return flag.Usage{Err: fmt.Errorf("--controllers: %w", err)}
@@ -90,6 +97,12 @@ func (c *Config) complete() error {
 	c.Kubelet.RootDir, c.Kubelet.PodLogs, c.Kubelet.StaticPods, c.Kubelet.CgroupRoot = paths.KubeletRoot, paths.PodLogs, paths.StaticPods, paths.CgroupRoot
 	c.Kubelet.ClusterDNS, c.Kubelet.Domain = []string{c.DNSIP().String()}, c.ClusterDomain
 	c.Kubelet.NodeIP = c.NodeIP
+	if c.Cloud.Provider == "" {
+		c.Cloud.Provider = local.Name
+		if c.Kubelet.CloudProvider != "" {
+			c.Cloud.Provider = cloud.None // the node waits for a program elsewhere, which has the loops
+		}
+	}
 	if usual := kubelet.New(); c.Kubelet.StatusEvery != usual.StatusEvery {
 		c.Kubelet.ReportEvery = c.Kubelet.StatusEvery // who wants it more or less often means both, as upstream's file does
 	}

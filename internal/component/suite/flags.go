@@ -21,6 +21,7 @@ func (c *Config) ClusterFlags(f *pflag.FlagSet) {
 	f.BoolVar(&c.NoNode, "no-node", false, "control plane only; needs no root")
 	f.Var(not{&c.NoScheduler}, "scheduler", "run the scheduler; false where another one is to do it")
 	f.Lookup("scheduler").NoOptDefVal = "true"
+	f.StringVar(&c.Cloud.Provider, "cloud", c.Cloud.Provider, "who makes balancers: local (a Service of type LoadBalancer gets the nodes' addresses) or none (default local; none with --cloud-provider=external)")
 	f.BoolVar(&c.InsecureKubeletTLS, "insecure-kubelet-tls", false, "do not verify the kubelets' certificates, as a stock API server without --kubelet-certificate-authority")
 	f.Int64Var(&c.EtcdQuota, "quota-backend-bytes", c.EtcdQuota, "bytes that the embedded etcd's database may take (default 8 GiB)")
 	f.BoolVar(&c.DurableLeasesAndEvents, "durable-leases-and-events", false, "do not let events and renewals of leases reach the embedded etcd late; a crash then undoes none of them")
