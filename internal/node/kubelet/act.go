@@ -21,13 +21,13 @@ type mounted = volume.Mounted
 // sync begins what a pod that is to run needs, if anything.
 func (w *worker) sync(ctx context.Context, pod *corev1.Pod, obs *runtime.Pod) {
 	now := time.Now()
-	if msg := w.k.netReady.Load().(string); msg != "" && !pod.Spec.HostNetwork && len(obs.Sandboxes) == 0 {
+	if msg := w.k.health.NetworkTrouble(); msg != "" && !pod.Spec.HostNetwork && len(obs.Sandboxes) == 0 {
 		if !w.network {
 			w.network = true
 			w.k.events.Pod(pod, "", corev1.EventTypeWarning, "NetworkNotReady", "network is not ready: %s", msg)
 		}
 		w.again(now.Add(time.Second))
-		w.k.lookRuntime(ctx)
+		w.k.health.Look(ctx)
 		return
 	}
 	if w.failures > 0 && now.Before(w.nextTry) {
@@ -116,7 +116,7 @@ func (w *worker) act(ctx context.Context, pod *corev1.Pod, obs *runtime.Pod, a p
 	}
 	sb := &sandboxRun{id: a.SandboxID, ips: obs.IPs()}
 	if len(sb.ips) == 0 && pod.Spec.HostNetwork {
-		sb.ips = k.ips()
+		sb.ips = k.node.IPs()
 	}
 	if a.CreateSandbox && !w.createSandbox(ctx, pod, a.Attempt, sb) {
 		return

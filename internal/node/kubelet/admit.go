@@ -17,7 +17,7 @@ import (
 
 // admit checks whether the node takes a pod beside the others, and records why not.
 func (k *Kubelet) admit(pod *corev1.Pod, others []*corev1.Pod) *rejection {
-	node := k.currentNode()
+	node := k.node.Current()
 	r := admission(pod, others, node)
 	if r == nil {
 		r = k.admitSysctls(pod)

@@ -16,6 +16,7 @@ import (
 	"sampan.dev/internal/api/pods"
 	"sampan.dev/internal/api/pods/podtest"
 	"sampan.dev/internal/client"
+	"sampan.dev/internal/node/register"
 	"sampan.dev/internal/node/runtime"
 
 	coordv1 "k8s.io/api/coordination/v1"
@@ -67,8 +68,8 @@ func TestVirtualOthersWrites(t *testing.T) {
 		"the node's info":                        {node, "status", `{"status":{"nodeInfo":{"kubeletVersion":"v0"}}}`, nodeOf(func(n *corev1.Node) bool { return n.Status.NodeInfo.KubeletVersion == "v1.37.1" }), false},
 		"the node's port":                        {node, "status", `{"status":{"daemonEndpoints":{"kubeletEndpoint":{"Port":1}}}}`, nodeOf(func(n *corev1.Node) bool { return n.Status.DaemonEndpoints.KubeletEndpoint.Port != 1 }), false},
 		"the node's label":                       {node, "", `{"metadata":{"labels":{"kubernetes.io/hostname":"other"}}}`, nodeOf(func(n *corev1.Node) bool { return n.Labels[corev1.LabelHostname] == "n1" }), false},
-		"the node's label, removed":              {node, "", `{"metadata":{"labels":{"kubernetes.io/arch":null}}}`, nodeOf(func(n *corev1.Node) bool { return n.Labels[corev1.LabelArchStable] == goArch }), false},
-		"the node's annotation":                  {node, "", `{"metadata":{"annotations":{"volumes.kubernetes.io/controller-managed-attach-detach":null}}}`, nodeOf(func(n *corev1.Node) bool { return n.Annotations[annAttachDetach] == "true" }), false},
+		"the node's label, removed":              {node, "", `{"metadata":{"labels":{"kubernetes.io/arch":null}}}`, nodeOf(func(n *corev1.Node) bool { return n.Labels[corev1.LabelArchStable] == register.Arch }), false},
+		"the node's annotation":                  {node, "", `{"metadata":{"annotations":{"volumes.kubernetes.io/controller-managed-attach-detach":null}}}`, nodeOf(func(n *corev1.Node) bool { return n.Annotations[register.AnnotationAttachDetach] == "true" }), false},
 		"the node's label of an administrator's": {node, "", `{"metadata":{"labels":{"team":"a"}}}`, nodeOf(func(n *corev1.Node) bool { return n.Labels["team"] == "a" }), true},
 		"the lease's holder":                     {beat, "", `{"spec":{"holderIdentity":"other","renewTime":"2001-01-01T00:00:00.000000Z"}}`, leaseOf(fresh), false},
 		"the lease's duration":                   {beat, "", `{"spec":{"leaseDurationSeconds":1}}`, leaseOf(fresh), false},
@@ -102,7 +103,7 @@ func TestVirtualOthersWrites(t *testing.T) {
 // TestVirtualLeaseComesBack: a lease that somebody deletes is made anew.
 func TestVirtualLeaseComesBack(t *testing.T) {
 	inVirtualTime(t, func(v *virtual) {
-		if err := client.Delete(v.Context(), v.hub.Own(), client.Leases, leaseNamespace, "n1", ""); err != nil {
+		if err := client.Delete(v.Context(), v.hub.Own(), client.Leases, register.LeaseNamespace, "n1", ""); err != nil {
 			v.Fatal(err)
 		}
 		time.Sleep(within)
@@ -240,7 +241,7 @@ func (r ref) client() client.Ref {
 	return map[ref]client.Ref{
 		pod:  {Resource: client.Pods, Namespace: "default", Name: "p"},
 		node: {Resource: client.Nodes, Name: "n1"},
-		beat: {Resource: client.Leases, Namespace: leaseNamespace, Name: "n1"},
+		beat: {Resource: client.Leases, Namespace: register.LeaseNamespace, Name: "n1"},
 	}[r]
 }
 

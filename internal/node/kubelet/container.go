@@ -171,7 +171,7 @@ func (k *Kubelet) volumeMount(w *worker, pod *corev1.Pod, c *corev1.Container, i
 			return nil, fmt.Errorf("failed to prepare subPath for volumeMount %q of container %q", m.Name, c.Name)
 		}
 	}
-	return podspec.Mount(m, path, m.ReadOnly || vol.ReadOnly, k.rro.Load())
+	return podspec.Mount(m, path, m.ReadOnly || vol.ReadOnly, k.health.RecursiveReadOnly())
 }
 
 // writeHosts writes a pod's hosts file and returns its path.
@@ -195,6 +195,6 @@ func (k *Kubelet) writeHosts(pod *corev1.Pod, ips []string) (string, error) {
 
 // memory is what the machine has, in bytes.
 func (k *Kubelet) memory() int64 {
-	list := k.capacity()
+	list := k.node.Capacity()
 	return list.Memory().Value()
 }

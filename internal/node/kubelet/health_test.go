@@ -11,6 +11,8 @@ import (
 
 	"sampan.dev/internal/api/pods/podtest"
 	"sampan.dev/internal/client"
+	"sampan.dev/internal/node/health"
+	"sampan.dev/internal/node/register"
 	"sampan.dev/internal/node/runtime"
 
 	coordv1 "k8s.io/api/coordination/v1"
@@ -74,7 +76,7 @@ func TestVirtualRuntimeWindow(t *testing.T) {
 				}
 				mend := row.fault(v)
 				took, c := v.untilReady(corev1.ConditionFalse)
-				if took < runtimeWindow-v.k.cfg.StatusEvery || took > runtimeWindow+lookEvery+time.Second {
+				if took < health.Window-v.k.cfg.StatusEvery || took > health.Window+health.LookEvery+time.Second {
 					v.Errorf("NotReady after %v", took)
 				}
 				if c.Reason != "KubeletNotReady" || c.Message != row.text {
@@ -82,7 +84,7 @@ func TestVirtualRuntimeWindow(t *testing.T) {
 				}
 				time.Sleep(10 * time.Minute)
 				mend()
-				if took, _ := v.untilReady(corev1.ConditionTrue); took > lookEvery+time.Second {
+				if took, _ := v.untilReady(corev1.ConditionTrue); took > health.LookEvery+time.Second {
 					v.Errorf("Ready %v after it was mended", took)
 				}
 			})
@@ -158,7 +160,7 @@ func TestVirtualRuntimeSays(t *testing.T) {
 					}
 				}
 				v.rt.Says = nil
-				if took, _ := v.untilReady(corev1.ConditionTrue); took > lookEvery+time.Second {
+				if took, _ := v.untilReady(corev1.ConditionTrue); took > health.LookEvery+time.Second {
 					v.Errorf("Ready %v after it was", took)
 				}
 			})
@@ -171,12 +173,12 @@ func TestVirtualStatusWhileTheRuntimeHangs(t *testing.T) {
 	inVirtualTime(t, func(v *virtual) {
 		defer v.rt.Freeze()()
 		for range 3 {
-			time.Sleep(v.k.cfg.ReportEvery + v.k.cfg.StatusEvery + 2*lookEvery)
+			time.Sleep(v.k.cfg.ReportEvery + v.k.cfg.StatusEvery + 2*health.LookEvery)
 			n, err := client.Get[*corev1.Node](v.Context(), v.hub.Own(), client.Nodes, "", "n1")
 			if err != nil {
 				v.Fatal(err)
 			}
-			if c := v.readyCondition(); time.Since(c.LastHeartbeatTime.Time) > v.k.cfg.ReportEvery+v.k.cfg.StatusEvery+2*lookEvery {
+			if c := v.readyCondition(); time.Since(c.LastHeartbeatTime.Time) > v.k.cfg.ReportEvery+v.k.cfg.StatusEvery+2*health.LookEvery {
 				v.Errorf("%v: %+v", time.Now(), c)
 			}
 			if got := n.Status.NodeInfo.ContainerRuntimeVersion; got != "fake://1.0" {
@@ -196,7 +198,7 @@ func TestVirtualLostEvents(t *testing.T) {
 		}
 		v.rt.Mute.Store(true)
 		v.rt.Exit(uid, "a", 0)
-		time.Sleep(relistEvery + v.k.cfg.StatusEvery + time.Second)
+		time.Sleep(health.RelistEvery + v.k.cfg.StatusEvery + time.Second)
 		if p := v.get("p"); p.Status.Phase != corev1.PodSucceeded {
 			v.Errorf("%+v", p.Status)
 		}
@@ -208,7 +210,7 @@ func TestVirtualLostEvents(t *testing.T) {
 			return nil
 		}
 		took, c := v.untilReady(corev1.ConditionFalse)
-		if took < relistLimit-relistEvery || took > relistLimit+v.k.cfg.StatusEvery || !strings.HasPrefix(c.Message, "PLEG is not healthy: pleg was last seen active 10m") || !strings.HasSuffix(c.Message, " ago; threshold is 10m0s") {
+		if took < health.RelistLimit-health.RelistEvery || took > health.RelistLimit+v.k.cfg.StatusEvery || !strings.HasPrefix(c.Message, "PLEG is not healthy: pleg was last seen active 10m") || !strings.HasSuffix(c.Message, " ago; threshold is 10m0s") {
 			v.Errorf("after %v: %s", took, c.Message)
 		}
 		unlisted = false
@@ -260,8 +262,8 @@ func TestVirtualHeartbeatsHang(t *testing.T) {
 		v.door.hangs.Store(true)
 		time.Sleep(12 * time.Minute) // a lease and a report are under way
 		v.door.hangs.Store(false)
-		time.Sleep(heartbeatLimit + 7*time.Second + v.k.cfg.StatusEvery)
-		l, err := client.Get[*coordv1.Lease](v.Context(), v.hub.Own(), client.Leases, leaseNamespace, "n1")
+		time.Sleep(register.HeartbeatLimit + 7*time.Second + v.k.cfg.StatusEvery)
+		l, err := client.Get[*coordv1.Lease](v.Context(), v.hub.Own(), client.Leases, register.LeaseNamespace, "n1")
 		if err != nil || time.Since(l.Spec.RenewTime.Time) > 30*time.Second {
 			v.Errorf("%v %v", l, err)
 		}

@@ -94,7 +94,7 @@ func (k *Kubelet) findRun(ctx context.Context, id string) (*runtime.Container, e
 			}
 		}
 	}
-	return nil, fmt.Errorf("unable to retrieve container logs for %s://%s", k.runtimeName.Load(), id)
+	return nil, fmt.Errorf("unable to retrieve container logs for %s://%s", k.health.Name(), id)
 }
 
 // LogPath implements serve.Host.
@@ -222,7 +222,7 @@ func (k *Kubelet) Summary(ctx context.Context, onlyCPUAndMemory bool) (*statsv1.
 	out.Node.NodeName, out.Node.StartTime = k.cfg.NodeName, metav1.NewTime(k.began)
 	if u, ok := k.cgroups.Root(); ok {
 		out.Node.CPU = stats.CPU(u, k.rates.Rate("/", u.At, u.CPU))
-		mem := k.capacity()[corev1.ResourceMemory]
+		mem := k.node.Capacity()[corev1.ResourceMemory]
 		out.Node.Memory = stats.Memory(u, uint64(mem.Value()))
 	}
 	if !onlyCPUAndMemory {

@@ -6,7 +6,6 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"sampan.dev/internal/api/pods"
@@ -15,10 +14,12 @@ import (
 	"sampan.dev/internal/node/cgroup"
 	"sampan.dev/internal/node/event"
 	"sampan.dev/internal/node/evict"
+	"sampan.dev/internal/node/health"
 	"sampan.dev/internal/node/image"
 	"sampan.dev/internal/node/object"
 	"sampan.dev/internal/node/podspec"
 	"sampan.dev/internal/node/podstatus"
+	"sampan.dev/internal/node/register"
 	"sampan.dev/internal/node/runtime"
 	"sampan.dev/internal/node/source"
 	"sampan.dev/internal/node/stats"
@@ -42,25 +43,12 @@ type Kubelet struct {
 	began   time.Time
 	wg      sync.WaitGroup // workers
 
-	pods *cache.Informer[*corev1.Pod] // nil without a door
-	node *cache.Informer[*corev1.Node]
+	pods   *cache.Informer[*corev1.Pod] // nil without a door
+	node   *register.Node
+	health *health.Runtime
 
-	runtimeName atomic.Value // string
-	rro         atomic.Bool
-	netReady    atomic.Value // error text, "" when pods may be started on the pod network
-	lastLoop    atomic.Int64 // unix nanoseconds of the last event loop turn, for Healthy
-	hostIPs     atomic.Value // []string
-	health      health
-	moved       chan struct{} // the host's addresses may have changed
-
-	rates        *stats.Rates
-	pressures    *evict.Watcher // nil for hollow nodes
-	capacityOnce sync.Once
-	capacityList corev1.ResourceList
-	infoOnce     sync.Once
-	info         corev1.NodeSystemInfo
-	registered   *corev1.Node         // as this run has made it, until that is told; runNode's own
-	listing      map[types.UID]string // the pods of the last relist; runNode's own
+	rates     *stats.Rates
+	pressures *evict.Watcher // nil for hollow nodes
 
 	mu struct {
 		sync.Mutex
@@ -89,7 +77,6 @@ func New(cfg Config) (*Kubelet, error) {
 	k.events = event.New(cfg.Door, cfg.NodeName, cfg.Log)
 	if cfg.Door != nil {
 		k.pods = cache.New[*corev1.Pod](cfg.Door, client.Pods, cache.Options{FieldSelector: "spec.nodeName=" + cfg.NodeName}, cfg.Log)
-		k.node = cache.New[*corev1.Node](cfg.Door, client.Nodes, cache.Options{FieldSelector: "metadata.name=" + cfg.NodeName}, cfg.Log)
 	}
 	k.writer = podstatus.New(cfg.Door, cfg.Log)
 	k.objects = object.New(cfg.Door, cfg.Log, k.wake)
@@ -98,7 +85,7 @@ func New(cfg Config) (*Kubelet, error) {
 	k.volumes = volume.New(cfg.podsDir(), volume.Sources{
 		ConfigMap: k.objects.ConfigMap, Secret: k.objects.Secret, Token: k.objects.Token,
 		Field: func(pod *corev1.Pod, path string) (string, error) {
-			return podspec.FieldValue(pod, path, pods.IPs(pod), k.ips())
+			return podspec.FieldValue(pod, path, pods.IPs(pod), k.node.IPs())
 		},
 		Resource:   k.volumeResource,
 		MemorySize: k.memoryVolumeSize,
@@ -109,19 +96,40 @@ func New(cfg Config) (*Kubelet, error) {
 			return nil, fmt.Errorf("kubelet: %w", err)
 		}
 	}
-	if err := k.checkReserved(); err != nil {
+	k.health = health.New(k.rt, k.wakeAll)
+	var err error
+	if k.node, err = register.New(k.nodeConfig()); err != nil {
 		return nil, fmt.Errorf("kubelet: %w", err)
 	}
-	k.runtimeName.Store("containerd")
-	k.netReady.Store("")
-	k.hostIPs.Store([]string(nil))
-	k.moved = make(chan struct{}, 1)
 	k.mu.workers = map[types.UID]*worker{}
 	k.static = source.New(source.Config{
 		Path: cfg.StaticPods, URL: cfg.ManifestURL, Node: cfg.NodeName, Kind: cfg.PodKind, Since: k.began, Log: cfg.Log,
 		Upsert: k.upsert, Gone: k.goneFromFile,
-	}, source.Showing{Hub: cfg.Door, Node: k.nodeInHub, Writer: k.writer, Wake: k.wake, Log: cfg.Log})
+	}, source.Showing{Hub: cfg.Door, Node: k.node.InHub, Writer: k.writer, Wake: k.wake, Log: cfg.Log})
 	return k, nil
+}
+
+// nodeConfig describes the node to the room that registers it.
+func (k *Kubelet) nodeConfig() register.Config {
+	c := &k.cfg
+	return register.Config{
+		Name: c.NodeName, Hostname: c.Hostname, IPs: c.NodeIPs, ExternalIP: c.ExternalIP, MachineID: c.MachineID, Version: c.Version, Port: c.Port,
+		Create: c.Register, Labels: c.Labels, Annotations: c.Annotations, Taints: c.Taints, Unschedulable: c.Unschedulable,
+		CloudProvider: c.CloudProvider, ProviderID: c.ProviderID, RuntimeEndpoint: c.RuntimeEndpoint, OwnNetwork: c.NetworkReady,
+		Resources: register.Resources{MaxPods: c.MaxPods, RootDir: c.RootDir, Capacity: c.Capacity,
+			SystemReserved: c.SystemReserved, KubeReserved: c.KubeReserved, EvictionHard: c.EvictionHard},
+		StatusEvery: c.StatusEvery, ReportEvery: c.ReportEvery, LeaseDuration: c.LeaseDuration,
+		Hub: c.Door, Runtime: k.rt, Health: k.health, Events: k.events, Log: c.Log,
+		Pressure: k.pressure, AddressChanged: k.wakeAll /* pods say it too */, PodChanged: k.wake,
+	}
+}
+
+// pressure is what the machine is short of.
+func (k *Kubelet) pressure() evict.Pressure {
+	if k.pressures == nil {
+		return evict.Pressure{}
+	}
+	return k.pressures.Look(time.Now())
 }
 
 // Run runs the node until ctx ends. It leaves containers running.
@@ -132,21 +140,20 @@ func (k *Kubelet) Run(ctx context.Context) error {
 		cancel()
 		loops.Wait()
 		k.wg.Wait()
+		k.health.Wait()
 		k.static.Mirrors().Wait()
 		k.writer.Wait()
 		k.objects.Wait()
 	}()
-	k.hostIPs.Store(k.findIPs())
-	if err := k.waitRuntime(ctx); err != nil {
+	k.node.Locate()
+	if err := k.health.Await(ctx, k.cfg.Log); err != nil {
 		return nil // ctx ended
 	}
 	k.objects.Begin(ctx)
 	start := func(fn func(context.Context)) { loops.Go(func() { fn(ctx) }) }
 	if k.cfg.Door != nil {
 		start(func(ctx context.Context) { k.events.Run(ctx) })
-		start(func(ctx context.Context) { k.node.Run(ctx) })
-		start(k.runNode)
-		start(k.runLease)
+		start(k.node.Run)
 		k.pods.Handle(cache.Handler[*corev1.Pod]{
 			Add:    func(p *corev1.Pod) { k.fromHub(ctx, p) },
 			Update: func(_, p *corev1.Pod) { k.fromHub(ctx, p) },
@@ -177,29 +184,8 @@ func (k *Kubelet) Run(ctx context.Context) error {
 	return nil
 }
 
-// waitRuntime waits until the container runtime answers.
-func (k *Kubelet) waitRuntime(ctx context.Context) error {
-	for delay := 20 * time.Millisecond; ; delay = min(2*delay, time.Second) {
-		v, err := k.rt.Version(ctx)
-		if err == nil {
-			k.runtimeName.Store(v.Name)
-			k.lookRuntime(ctx)
-			return nil
-		}
-		if delay > 500*time.Millisecond {
-			k.cfg.Log.Warn("container runtime does not answer", "error", err)
-		}
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-time.After(delay):
-		}
-	}
-}
-
 // fromRuntime takes an event of the runtime.
 func (k *Kubelet) fromRuntime(e runtime.Event) {
-	k.lastLoop.Store(time.Now().UnixNano())
 	if e.UID == "" {
 		k.wakeAll()
 		return
@@ -225,8 +211,8 @@ func (k *Kubelet) wakeAll() {
 	}
 }
 
-// ips are the node's addresses, primary first.
-func (k *Kubelet) ips() []string { return k.hostIPs.Load().([]string) }
+// HostChanged makes the kubelet look again at the host's addresses.
+func (k *Kubelet) HostChanged() { k.node.HostChanged() }
 
 // fromHub takes a pod as the hub has it now.
 func (k *Kubelet) fromHub(ctx context.Context, pod *corev1.Pod) {
@@ -260,9 +246,6 @@ func (k *Kubelet) goneFromFile(uid types.UID) {
 		w.update(w.current(), true)
 	}
 }
-
-// nodeInHub is the node as the hub has it.
-func (k *Kubelet) nodeInHub() (*corev1.Node, bool) { return k.node.Get("", k.cfg.NodeName) }
 
 // upsert hands a pod to its worker, which is made for a new pod.
 func (k *Kubelet) upsert(ctx context.Context, pod *corev1.Pod) {

@@ -84,7 +84,7 @@ func (p *probes) sync(pod *corev1.Pod, obs *runtime.Pod, st stage, replaced map[
 
 func hostIP(pod *corev1.Pod, k *Kubelet) []string {
 	if pod.Spec.HostNetwork {
-		return k.ips()
+		return k.node.IPs()
 	}
 	return nil
 }

@@ -20,7 +20,7 @@ import (
 // environment gathers the sources of a container's environment and computes it.
 func (k *Kubelet) environment(ctx context.Context, w *worker, pod *corev1.Pod, c *corev1.Container, ips []string) ([]*cri.KeyValue, error) {
 	src := podspec.EnvSources{
-		Pod: pod, PodIPs: ips, HostIPs: k.ips(), Allocatable: k.allocatable(),
+		Pod: pod, PodIPs: ips, HostIPs: k.node.IPs(), Allocatable: k.node.Allocatable(),
 		ConfigMap: func(name string) (*corev1.ConfigMap, error) { return k.objects.ConfigMap(ctx, pod.Namespace, name) },
 		Secret:    func(name string) (*corev1.Secret, error) { return k.objects.Secret(ctx, pod.Namespace, name) },
 		File:      func(ref *corev1.FileKeySelector) (string, bool, error) { return w.envFile(ref) },
@@ -79,12 +79,12 @@ func (k *Kubelet) volumeResource(pod *corev1.Pod, ref *corev1.ResourceFieldSelec
 	if c == nil {
 		return "", fmt.Errorf("container %s not found", ref.ContainerName)
 	}
-	return podspec.ResourceValue(ref, c, k.allocatable())
+	return podspec.ResourceValue(ref, c, k.node.Allocatable())
 }
 
 // memoryVolumeSize limits a memory-backed emptyDir: to its own limit, to what the pod may use, to what the node has.
 func (k *Kubelet) memoryVolumeSize(pod *corev1.Pod, v *corev1.EmptyDirVolumeSource) int64 {
-	alloc := k.allocatable()
+	alloc := k.node.Allocatable()
 	size := alloc.Memory().Value()
 	if p := cgroupPod(pod); p.MemoryLimit > 0 && p.MemoryLimit < size {
 		size = p.MemoryLimit

@@ -14,6 +14,7 @@ import (
 	"sampan.dev/internal/api/pods/podtest"
 	"sampan.dev/internal/client"
 	"sampan.dev/internal/hub"
+	"sampan.dev/internal/node/register"
 	"sampan.dev/internal/node/runtime"
 
 	coordv1 "k8s.io/api/coordination/v1"
@@ -33,10 +34,16 @@ type virtual struct {
 
 func inVirtualTime(t *testing.T, fn func(v *virtual)) {
 	t.Helper()
+	inVirtualTimeAt(t, nil, fn)
+}
+
+// inVirtualTimeAt runs a node that has these addresses.
+func inVirtualTimeAt(t *testing.T, ips []net.IP, fn func(v *virtual)) {
+	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		v := &virtual{T: t, hub: newHub(t), rt: runtime.NewFake()}
 		v.door = &hanging{Interface: v.hub.Door(api.Node("n1"), "kubelet")}
-		k, err := New(Config{NodeName: "n1", Runtime: v.rt, Door: v.door, Log: slog.New(slog.DiscardHandler),
+		k, err := New(Config{NodeName: "n1", NodeIPs: ips, Runtime: v.rt, Door: v.door, Log: slog.New(slog.DiscardHandler),
 			Hollow: true, Register: true, ResolvConf: "", ContainerLogs: "-"})
 		if err != nil {
 			t.Fatal(err)
@@ -240,7 +247,7 @@ func TestVirtualNode(t *testing.T) {
 		t := v.T // the bubble's
 		for range 3 {
 			time.Sleep(5 * time.Minute)
-			l, err := client.Get[*coordv1.Lease](t.Context(), v.hub.Own(), client.Leases, leaseNamespace, "n1")
+			l, err := client.Get[*coordv1.Lease](t.Context(), v.hub.Own(), client.Leases, register.LeaseNamespace, "n1")
 			if err != nil || time.Since(l.Spec.RenewTime.Time) > 11*time.Second || len(l.OwnerReferences) != 1 {
 				t.Fatalf("%+v %v", l, err)
 			}
@@ -286,13 +293,14 @@ func TestVirtualDeathBetweenCreateAndStart(t *testing.T) {
 // A host that gets another address is followed by the node and by its pods, without a status of its own turn; one that loses
 // its way to the world, or has another family for a moment, keeps what it has.
 func TestHostChanged(t *testing.T) {
-	inVirtualTime(t, func(v *virtual) {
+	ips := []net.IP{net.IPv4zero} // by the default route, to begin with
+	inVirtualTimeAt(t, ips, func(v *virtual) {
 		v.create(&corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: "p", Namespace: "default"},
 			Spec: corev1.PodSpec{Containers: []corev1.Container{{Name: "c", Image: "i"}}}})
 		time.Sleep(5 * time.Second)
-		was := v.k.ips()[0]
+		was := v.k.node.IPs()[0]
 		for _, step := range []struct{ now, want string }{{"198.51.100.7", "198.51.100.7"}, {"2001:db8::7", "198.51.100.7"}, {"203.0.113.9", "203.0.113.9"}} {
-			v.k.cfg.NodeIPs = []net.IP{net.ParseIP(step.now)}
+			ips[0] = net.ParseIP(step.now)
 			v.k.HostChanged()
 			time.Sleep(time.Second)
 			n, err := client.Get[*corev1.Node](v.Context(), v.hub.Own(), client.Nodes, "", "n1")

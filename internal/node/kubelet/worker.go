@@ -296,7 +296,7 @@ func (w *worker) deadlineLocked(pod *corev1.Pod) (time.Time, bool) {
 
 // publish computes the status and hands it to the writer.
 func (w *worker) publish(ctx context.Context, pod *corev1.Pod, obs *runtime.Pod, terminal, running bool) *corev1.PodStatus {
-	f := podstate.Facts{Pod: pod, Obs: obs, Terminal: terminal, HostIPs: w.k.ips(), RuntimeName: w.k.runtimeName.Load().(string), Rro: w.k.rro.Load()}
+	f := podstate.Facts{Pod: pod, Obs: obs, Terminal: terminal, HostIPs: w.k.node.IPs(), RuntimeName: w.k.health.Name(), Rro: w.k.health.RecursiveReadOnly()}
 	f.Readiness, f.Startup = w.probes.results()
 	f.Replaced = w.replaced
 	w.mu.Lock()

@@ -1,4 +1,4 @@
-package kubelet
+package register
 
 import (
 	"os"
@@ -6,7 +6,7 @@ import (
 	"strings"
 	"testing"
 
-	"sampan.dev/internal/node/runtime"
+	"sampan.dev/internal/node/evict"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
@@ -44,15 +44,14 @@ func TestAllocatable(t *testing.T) {
 		{"more huge pages than memory", "memory=1Gi hugepages-1Gi=2Gi", "", "", map[string]string{}, "memory=0 hugepages-1Gi=2Gi"},
 	} {
 		t.Run(row.name, func(t *testing.T) {
-			k := &Kubelet{cfg: Config{NodeName: "n", Runtime: runtime.NewFake(), SystemReserved: quantities(row.system), KubeReserved: quantities(row.kube), EvictionHard: row.hard}}
-			if err := k.cfg.fill(); err != nil {
-				t.Fatal(err)
+			r := &Resources{SystemReserved: quantities(row.system), KubeReserved: quantities(row.kube), EvictionHard: row.hard}
+			if row.hard == nil {
+				r.EvictionHard = evict.Defaults
 			}
-			k.capacityOnce.Do(func() { k.capacityList = quantities(row.capacity) })
-			if err := k.checkReserved(); err != nil {
+			if err := r.check(quantities(row.capacity)); err != nil {
 				t.Error(err)
 			}
-			got, want := k.allocatable(), quantities(row.want)
+			got, want := r.allocatable(quantities(row.capacity)), quantities(row.want)
 			for name, w := range want {
 				if g := got[name]; g.Cmp(w) != 0 {
 					t.Errorf("%s: %s, want %s", name, g.String(), w.String())
@@ -74,9 +73,8 @@ func TestReservedBeyondCapacity(t *testing.T) {
 		{"", "lots", "quantities must match the regular expression"},
 		{"memory=512Mi", "512Mi", ""},
 	} {
-		k := &Kubelet{cfg: Config{SystemReserved: quantities(row.system), EvictionHard: map[string]string{"memory.available": row.hard}}}
-		k.capacityOnce.Do(func() { k.capacityList = quantities("memory=1Gi") })
-		if err := k.checkReserved(); (err == nil) != (row.want == "") || err != nil && !strings.Contains(err.Error(), row.want) {
+		r := &Resources{SystemReserved: quantities(row.system), EvictionHard: map[string]string{"memory.available": row.hard}}
+		if err := r.check(quantities("memory=1Gi")); (err == nil) != (row.want == "") || err != nil && !strings.Contains(err.Error(), row.want) {
 			t.Errorf("%s, %s: %v, want %s", row.system, row.hard, err, row.want)
 		}
 	}
