@@ -34,6 +34,11 @@ func TestUsage(t *testing.T) {
 		{"up --listen 127.0.0.1:http-or-so", 2, "is not a port"},
 		{"up --nodes 0", 2, "--nodes 0: want 1 to 50"},
 		{"up --nodes many", 2, "invalid argument"},
+		{"up --nodes 3 --no-node", 2, "--nodes 3 and --no-node contradict each other"},
+		{"up --node-name a_b", 2, `--node-name "a_b"`},
+		{"up --max-pods -1", 2, "--max-pods"},
+		{"token --ttl -5s", 2, "--ttl -5s: want a positive duration"},
+		{"etcd snapshot -", 2, "want a file"},
 		{"up --detach --log-level loud", 2, "loud"},
 		{"up --cluster-cidr 10.0.0.1/16", 2, "host bits are set; did you mean 10.0.0.0/16?"},
 		{"up --cluster-cidr 10.0.0.0/8 --service-cidr 10.1.0.0/16", 2, "overlap"},
@@ -65,7 +70,14 @@ func TestUsage(t *testing.T) {
 			if code := cmd.ProcessState.ExitCode(); code != c.code || !strings.Contains(string(out), c.want) {
 				t.Errorf("exit code %d, want %d with %q:\n%s", code, c.code, c.want, out)
 			}
-			if c.code == 2 && !strings.Contains(string(out), "Run 'sampan help' for usage.") {
+			hint := "Run 'sampan " + cmd.Args[1] + " --help' for usage."
+			switch cmd.Args[1] {
+			case "upp":
+				hint = "Run 'sampan --help' for usage."
+			case "etcd":
+				hint = "Run 'sampan etcd snapshot --help' for usage."
+			}
+			if c.code == 2 && !strings.Contains(string(out), hint) {
 				t.Errorf("no hint at the usage:\n%s", out)
 			}
 		})

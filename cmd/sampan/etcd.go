@@ -73,6 +73,9 @@ func oneFile(cmd *cobra.Command, args []string) error {
 	if len(args) != 1 {
 		return flag.Usage{Err: fmt.Errorf("%s: want one file", cmd.CommandPath())}
 	}
+	if args[0] == "-" {
+		return flag.Usage{Err: fmt.Errorf("%s: want a file; a snapshot is neither read from a pipe nor written to one", cmd.CommandPath())}
+	}
 	return nil
 }
 

@@ -66,7 +66,7 @@ func run(ctx context.Context, args []string) int {
 	)
 	root.AddCommand(componentCommands()...)
 	root.PersistentPreRunE = func(cmd *cobra.Command, _ []string) error { return settings.Apply(cmd.Flags(), settable(root)) }
-	err := root.ExecuteContext(ctx)
+	cmd, err := root.ExecuteContextC(ctx)
 	if err == nil {
 		return exitFine
 	}
@@ -80,7 +80,7 @@ func run(ctx context.Context, args []string) int {
 	}
 	var usage flag.Usage
 	if errors.As(err, &usage) || isUnknownCommand(err) {
-		fmt.Fprintln(os.Stderr, "Run 'sampan help' for usage.")
+		fmt.Fprintf(os.Stderr, "Run '%s --help' for usage.\n", cmd.CommandPath())
 		return exitUsage
 	}
 	return exitFailed

@@ -247,10 +247,14 @@ func (s *Store) load() error {
 	return writeFiles(s.cfg.Dir, files)
 }
 
-// loadAuthority returns nil without an error when there is none. One without a key can only be trusted.
+// loadAuthority returns nil without an error when there is none. One without a key can only be trusted; of a key without a
+// certificate nothing new is made, since it is an authority that lost a file.
 func loadAuthority(certFile, keyFile string) (*Authority, error) {
 	data, err := os.ReadFile(certFile)
 	if errors.Is(err, fs.ErrNotExist) {
+		if _, err := os.Lstat(keyFile); err == nil {
+			return nil, fmt.Errorf("%s is missing and its key %s is there: put it back, or move the key away too for a new authority that no node and no kubeconfig knows", certFile, filepath.Base(keyFile))
+		}
 		return nil, nil
 	}
 	if err != nil {

@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -96,6 +97,33 @@ func TestOpenReissues(t *testing.T) {
 	}
 	if _, err = Open(cfg); err == nil {
 		t.Error("a broken authority was accepted")
+	}
+}
+
+// An authority that lost its certificate is not replaced.
+func TestOpenKeepsAuthorities(t *testing.T) {
+	for _, name := range []string{"ca", "etcd/ca", "front-proxy-ca", "kubelet-ca"} {
+		cfg := testConfig(t)
+		if _, err := Open(cfg); err != nil {
+			t.Fatal(err)
+		}
+		cert := filepath.Join(cfg.Dir, name+".crt")
+		kept, err := os.ReadFile(cert)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Remove(cert); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := Open(cfg); err == nil || !strings.Contains(err.Error(), cert+" is missing and its key") {
+			t.Errorf("%s: %v", name, err)
+		}
+		if err := os.WriteFile(cert, kept, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := Open(cfg); err != nil {
+			t.Errorf("%s put back: %v", name, err)
+		}
 	}
 }
 

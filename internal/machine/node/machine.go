@@ -127,7 +127,7 @@ func (m *Machine) startNetwork(g *daemon.Group, s *Seat, name string, nodes *cac
 		Bridge:      further.SharedBridge(m.cfg.Config),
 		Door:        s.Door,
 		Nodes:       nodes,
-		Log:         m.log.With("component", "network"),
+		Log:         m.log,
 	})
 	m.Network = n
 	m.changed = append(m.changed, n.HostChanged)

@@ -36,6 +36,7 @@ type filters struct {
 	events  *record.Recorder // nil until there is something to tell
 	failed  string           // what was logged last
 	blocked bool             // something is dropped still
+	astray  string           // of the routes, what was told last
 }
 
 // open looks at the packet filters and does what is needed.

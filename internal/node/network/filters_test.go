@@ -3,6 +3,7 @@ package network
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"slices"
 	"strings"
 	"testing"
@@ -170,6 +171,29 @@ func TestPacketFilterIsNamed(t *testing.T) {
 		if got := <-p.conditions; got.Status != test.want.Status || got.Reason != test.want.Reason || test.want.Message != "" && got.Message != test.want.Message {
 			t.Errorf("%+v, want %+v", got, test.want)
 		}
+	}
+}
+
+// A node that no route of ours can reach is named in an event, once.
+func TestUnreachedPodsAreTold(t *testing.T) {
+	n := newNetwork(t, "0a1b2c3d")
+	p := patches{conditions: make(chan corev1.NodeCondition, 10), events: make(chan *corev1.Event, 10)}
+	n.cfg.Door = p
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan struct{})
+	go func() { n.guardRules(ctx); close(done) }()
+	t.Cleanup(func() { cancel(); <-done })
+	behind := errors.Join(errors.New("route to 10.244.1.0/24: node address 203.0.113.9 is behind 192.0.2.1"), errors.New("another"))
+	n.unreached(behind)
+	n.unreached(behind)
+	want := "pods here and there do not reach each other: route to 10.244.1.0/24: node address 203.0.113.9 is behind 192.0.2.1; another"
+	if e := <-p.events; e.Type != corev1.EventTypeWarning || e.Reason != "PodsUnreachable" || e.InvolvedObject.Name != "n1" || e.Message != want {
+		t.Errorf("%+v", e)
+	}
+	n.unreached(nil)
+	n.unreached(errors.New("a third"))
+	if e := <-p.events; !strings.HasSuffix(e.Message, ": a third") {
+		t.Errorf("%+v", e)
 	}
 }
 

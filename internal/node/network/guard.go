@@ -30,6 +30,7 @@ func (n *Network) guardRules(ctx context.Context) {
 			return
 		case <-n.filters:
 			f.open()
+			f.tellUnreached()
 		case <-again: // the kernel says nothing of a table that goes with its owner
 			f.open()
 		case <-lost:

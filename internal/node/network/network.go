@@ -60,6 +60,7 @@ type Network struct {
 		cidr    netip.Prefix
 		mtu     int
 		blocked string // what others' packet filters drop, for people; "" nothing
+		astray  string // which nodes' pods there is no route to and why, for people; "" none
 	}
 }
 
@@ -226,9 +227,7 @@ func (n *Network) look(ctx context.Context) error {
 		return nil
 	}
 	n.followMTU()
-	if err := applyRoutes(n.h, n.names, cidr, planRoutes(n.cfg.NodeName, n.cfg.Nodes.List(""))); err != nil {
-		n.log.Warn("not all nodes' pods are reachable", "err", err)
-	}
+	n.unreached(applyRoutes(n.h, n.names, cidr, planRoutes(n.cfg.NodeName, n.cfg.Nodes.List(""))))
 	return n.report(ctx, self)
 }
 
