@@ -53,6 +53,7 @@ func run(ctx context.Context, args []string) int {
 		statusCommand(),
 		listCommand(),
 		logsCommand(),
+		doctorCommand(),
 		kubeconfigCommand(),
 		serverCommand(),
 		agentCommand(),

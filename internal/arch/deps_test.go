@@ -111,6 +111,7 @@ var rooms = map[string][]string{
 	"internal/machine/node":    {"internal/machine/...", "internal/component/...", "internal/client/...", "internal/api/...", "internal/config", "internal/daemon", "internal/pki", "internal/node/..."},
 
 	// What a person at the command line asks for.
+	"internal/doctor":   {"internal/config", "internal/machine", "internal/machine/site", "internal/status"},
 	"internal/logs":     {},
 	"internal/settings": {"internal/component/flag", "internal/machine/site"},
 	"internal/status":   {"internal/client/...", "internal/config", "internal/daemon", "internal/machine/hold", "internal/machine/parts", "internal/machine/site", "internal/tty"},
