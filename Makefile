@@ -15,7 +15,7 @@ LDFLAGS := -s -w
 help: ## list the targets
 	@grep -hE '^[a-z0-9]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
 
-build: $(BIN)/containerd $(BIN)/runc $(BIN)/kubectl $(BIN)/pause.tar $(BIN)/sampan-monitor $(BIN)/sampan-keep ## put sampan, containerd, the monitor, runc and kubectl into bin/
+build: $(BIN)/containerd $(BIN)/runc $(BIN)/kubectl $(BIN)/pause.tar $(BIN)/demo.tar $(BIN)/sampan-monitor $(BIN)/sampan-keep ## put sampan, containerd, the monitor, runc and kubectl into bin/
 	go build -tags $(TAGS) -ldflags '$(LDFLAGS) -X sampan.dev/internal/config.Build=$(VERSION)' -o $(BIN)/sampan ./cmd/sampan
 	go build -tags $(TAGS) -ldflags '$(LDFLAGS)' -o $(BIN)/sampan-cni ./cmd/sampan-cni
 
@@ -61,6 +61,12 @@ $(BIN)/pause.tar: tools/pause/pause.c tools/mkimage/main.go
 	@mkdir -p $(BIN)
 	gcc -Os -static -Wall -Werror -s -o $(BIN)/pause tools/pause/pause.c
 	go run ./tools/mkimage -o $@ -tag sampan.dev/pause:1 -entrypoint /pause -file $(BIN)/pause=/pause
+
+# What the README's first Deployment runs, without a registry.
+$(BIN)/demo.tar: tools/demo/demo.c tools/mkimage/main.go
+	@mkdir -p $(BIN)
+	gcc -Os -static -Wall -Wextra -Werror -s -o $(BIN)/demo tools/demo/demo.c
+	go run ./tools/mkimage -o $@ -tag sampan.dev/demo:1 -entrypoint /demo -file $(BIN)/demo=/demo
 
 $(BIN)/sampan-keep: tools/keep/keep.c
 	@mkdir -p $(BIN)

@@ -5,6 +5,8 @@ package e2e
 import (
 	"encoding/json"
 	"fmt"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -44,6 +46,7 @@ func TestFirstHour(t *testing.T) {
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"eventually": eventually,
 			"jsonhas":    jsonhas,
+			"registry":   registry,
 		},
 	})
 }
@@ -60,4 +63,23 @@ func jsonhas(ts *testscript.TestScript, neg bool, args []string) {
 	if has := there && (args[2] == "*" || text == args[2]); has == neg {
 		ts.Fatalf("%s is %v", args[1], value)
 	}
+}
+
+// registry FILE: a registry without images, whose address is $REGISTRY from then on; what it is asked is written to FILE, a line each.
+func registry(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: registry FILE")
+	}
+	f, err := os.Create(ts.MkAbs(args[0]))
+	ts.Check(err)
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		user, password, _ := r.BasicAuth()
+		fmt.Fprintf(f, "%s %s %s:%s\n", r.Method, r.URL.Path, user, password)
+		http.NotFound(w, r)
+	}))
+	ts.Setenv("REGISTRY", strings.TrimPrefix(s.URL, "http://"))
+	ts.Defer(func() {
+		s.Close()
+		f.Close()
+	})
 }

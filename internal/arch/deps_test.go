@@ -104,9 +104,9 @@ var rooms = map[string][]string{
 	"internal/machine/place":   {"internal/config"},
 	"internal/machine/parts":   {"internal/config", "internal/daemon"},
 	"internal/machine/site":    {"internal/config", "internal/pki"},
-	"internal/machine/steps":   {},
-	"internal/machine/hold":    {"internal/machine/place", "internal/config"},
-	"internal/machine/engine":  {"internal/machine/place", "internal/config", "internal/pki", "internal/node/runtime"},
+	"internal/machine/steps":   {"internal/tty"},
+	"internal/machine/hold":    {"internal/machine/place", "internal/machine/steps", "internal/tty", "internal/config"},
+	"internal/machine/engine":  {"internal/machine/place", "internal/config", "internal/pki", "internal/node/runtime", "internal/node/registry"},
 	"internal/machine/further": {"internal/machine/place", "internal/machine/hold", "internal/machine/engine", "internal/config"},
 	"internal/machine/node":    {"internal/machine/...", "internal/component/...", "internal/client/...", "internal/api/...", "internal/config", "internal/daemon", "internal/pki", "internal/node/..."},
 

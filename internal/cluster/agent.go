@@ -55,6 +55,7 @@ func RunAgent(ctx context.Context, cfg suite.Config, log *slog.Logger) error {
 	g := daemon.NewGroup(ctx, log)
 	parts.Tell(g, cfg.Config)
 	show := steps.New(os.Stderr)
+	defer show.End()
 	m := node.Start(g, cfg, paths, log)
 	if s == nil {
 		s, err = node.RemoteSeat(g, cfg.Config, paths, authority, token, log)
@@ -66,6 +67,7 @@ func RunAgent(ctx context.Context, cfg suite.Config, log *slog.Logger) error {
 		return stopped(g, err)
 	}
 	plane.FollowHost(g, m.Follow()...)
+	show.End()
 	g.Settle()
 	log.Info("node is ready")
 	return g.Wait()

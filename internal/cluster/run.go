@@ -46,6 +46,7 @@ func Run(ctx context.Context, cfg suite.Config, show *steps.Steps, log *slog.Log
 	show.Say("sampan %s, Kubernetes %s", config.Build, config.Version)
 	g := daemon.NewGroup(ctx, log)
 	parts.Tell(g, cfg.Config)
+	defer show.End()
 	begun := make(chan error, 1)
 	go func() {
 		err := begin(g, cfg, paths, show, log)
@@ -132,6 +133,7 @@ func finish(cfg config.Config, paths config.Paths, show *steps.Steps) error {
 			}
 		}
 	}
+	show.End()
 	show.Say("ready after %s", steps.Millis(show.Elapsed()))
 	if !cfg.NoMerge {
 		if path, err := machine.MergeKubeconfig(cfg, paths.Kubeconfig); err != nil {

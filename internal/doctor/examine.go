@@ -256,7 +256,7 @@ func openFiles(f *Facts) []Finding {
 
 func leftovers(f *Facts) (out []Finding) {
 	for _, place := range f.Leftovers {
-		out = append(out, warn(place+" is of a cluster that this machine does not know (any more)", "'sampan purge --yes --data-dir DIR' with the directory that it had, if it still runs 'sampan down' first; else remove it"))
+		out = append(out, warn(place+" is of a cluster that this machine does not know (any more)", "'sampan purge --yes --data-dir DIR', with the directory that it has or had; one that an older build started is known when it is started again"))
 	}
 	return orFine(out, "none of other clusters")
 }

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"sampan.dev/internal/config"
+	"sampan.dev/internal/machine/engine"
 	"sampan.dev/internal/node/proxy/nft"
 
 	"golang.org/x/sys/unix"
@@ -29,6 +30,11 @@ func Prerequisites(cfg config.Config) error {
 	} {
 		if _, err := os.Stat(look.path); err != nil {
 			errs = append(errs, fmt.Errorf("a node needs %s: look at %s: %w; %s", look.what, look.path, err, look.then))
+		}
+	}
+	if cfg.RuntimeEndpoint == "" {
+		if err := engine.CheckRegistries(cfg.Paths()); err != nil {
+			errs = append(errs, err)
 		}
 	}
 	if err := mayMount(); err != nil {

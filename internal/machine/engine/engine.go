@@ -30,12 +30,17 @@ func Containerd(paths config.Paths, log *slog.Logger) *runtime.Containerd {
 		PauseTar:    filepath.Join(paths.Bin, "pause.tar"),
 		CNIBinDirs:  []string{paths.Bin, "/opt/cni/bin"},
 		CNIConfDir:  CniConf(paths),
-		CertsDirs:   []string{filepath.Join(paths.Data, "certs.d")},
+		HostsDir:    registryHosts(paths),
 		DropIns:     []string{"/etc/sampan/containerd.d", filepath.Join(paths.Data, "containerd.d")},
 		NetNSDir:    true,
 		KeepRunning: true,
 		Log:         log.With("component", "containerd"),
 	}
+}
+
+// Offers are the images that lie in archives beside sampan and are imported when a pod first asks for them.
+func Offers(paths config.Paths) map[string]string {
+	return map[string]string{"sampan.dev/demo:1": filepath.Join(paths.Bin, "demo.tar")}
 }
 
 const pauseImage = "sampan.dev/pause:1"

@@ -13,6 +13,8 @@ import (
 	"syscall"
 
 	"sampan.dev/internal/config"
+	"sampan.dev/internal/machine/steps"
+	"sampan.dev/internal/tty"
 )
 
 // ReadyMark is the last line that a detached process writes to its steps; everything before it is for the person.
@@ -54,12 +56,14 @@ func Detach(ctx context.Context, cfg config.Config, args []string, out io.Writer
 	}
 	stop := context.AfterFunc(ctx, func() { _ = child.Process.Signal(syscall.SIGTERM) })
 	defer stop()
+	live := tty.NewLive(out, "starting")
+	defer live.End()
 	lines := bufio.NewScanner(r)
 	for lines.Scan() {
 		if lines.Text() == ReadyMark {
 			return child.Process.Release()
 		}
-		fmt.Fprintln(out, lines.Text())
+		live.Print(steps.Dress(live.Palette(), lines.Text()))
 	}
 	err = child.Wait()
 	if ctx.Err() != nil {

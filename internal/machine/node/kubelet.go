@@ -14,6 +14,7 @@ import (
 	"sampan.dev/internal/component/flag"
 	"sampan.dev/internal/daemon"
 	"sampan.dev/internal/machine"
+	"sampan.dev/internal/machine/engine"
 	"sampan.dev/internal/node/credential"
 	"sampan.dev/internal/node/kubelet"
 	"sampan.dev/internal/node/runtime"
@@ -53,6 +54,10 @@ func (m *Machine) runKubelet(ctx context.Context, cfg kubelet.Config, s *Seat, s
 		return err
 	}
 	defer cri.Close()
+	if m.cfg.RuntimeEndpoint == "" {
+		cri.BeforePull = engine.WriteRegistries(m.paths)
+		cri.Offer(m.runtime, engine.Offers(m.paths))
+	}
 	face, health, err := kubeletListeners()
 	if err != nil {
 		return err

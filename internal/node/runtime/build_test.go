@@ -104,8 +104,8 @@ func TestConfigurationIsNotOverwritten(t *testing.T) {
 func TestDropIns(t *testing.T) {
 	dir := t.TempDir()
 	c := &Containerd{Bin: "/none/containerd", Root: t.TempDir(), State: t.TempDir(), Log: slog.New(slog.DiscardHandler),
-		DropIns: []string{filepath.Join(dir, "none"), dir}, CertsDirs: []string{"/data/certs.d"}}
-	if text := c.config(); !strings.Contains(text, `"io.containerd.nri.v1.nri"`) || !strings.Contains(text, `config_path = "/data/certs.d:/etc/containerd/certs.d:/etc/docker/certs.d"`) {
+		DropIns: []string{filepath.Join(dir, "none"), dir}, HostsDir: "/data/registries"}
+	if text := c.config(); !strings.Contains(text, `"io.containerd.nri.v1.nri"`) || !strings.Contains(text, `config_path = "/data/registries"`) {
 		t.Errorf("without files: %s", text)
 	}
 	was := c.fingerprint()
@@ -130,7 +130,7 @@ func TestDropIns(t *testing.T) {
 	if err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
-	for _, want := range []string{"max_concurrent_downloads = 7", "/run/mine.sock", "/etc/containerd/certs.d", c.Root} {
+	for _, want := range []string{"max_concurrent_downloads = 7", "/run/mine.sock", "/data/registries", c.Root} {
 		if !strings.Contains(string(out), want) {
 			t.Errorf("containerd does not read %q:\n%s", want, out)
 		}

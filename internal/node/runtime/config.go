@@ -6,7 +6,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -44,7 +43,7 @@ func (c *Containerd) config() string {
 	p("  [plugins.'io.containerd.cri.v1.images'.pinned_images]")
 	p("    sandbox = %q", c.PauseImage)
 	p("  [plugins.'io.containerd.cri.v1.images'.registry]")
-	p("    config_path = %q", strings.Join(append(slices.Clone(c.CertsDirs), usualCertsDirs...), ":"))
+	p("    config_path = %q", c.HostsDir) // one: of several, pulls by the transfer service read none
 	p("[plugins.'io.containerd.cri.v1.runtime']")
 	p("  restrict_oom_score_adj = %t", !canLowerOOM())
 	p("  disable_apparmor = %t", !hasAppArmor())

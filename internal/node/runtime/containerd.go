@@ -31,7 +31,7 @@ type Containerd struct {
 
 	CNIBinDirs []string
 	CNIConfDir string
-	CertsDirs  []string // folders of registries' hosts (certs.d), before the usual ones
+	HostsDir   string   // folder of registries' hosts (HOST/hosts.toml)
 	DropIns    []string // folders of further configuration files
 	NetNSDir   bool     // keep network namespaces under State instead of /var/run/netns
 

@@ -28,6 +28,12 @@ type CRI struct {
 	rt   cri.RuntimeServiceClient
 	img  cri.ImageServiceClient
 	log  *slog.Logger
+
+	// BeforePull is called before an image is pulled from a registry, and its error is the pull's; nil: nothing is to be done.
+	BeforePull func() error
+
+	endpoint string            // where images are imported, see Offer
+	offers   map[string]string // image: archive
 }
 
 // Dial makes a client of the CRI socket at endpoint ("unix:///run/containerd/containerd.sock", or a bare path). It does

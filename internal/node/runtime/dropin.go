@@ -13,9 +13,6 @@ import (
 	"strings"
 )
 
-// Registries' hosts (mirrors, authorities) are read where containerd's documentation has people put them, at every pull.
-var usualCertsDirs = []string{"/etc/containerd/certs.d", "/etc/docker/certs.d"}
-
 // dropIns are the configuration files of others: what they say goes before what ours does.
 func (c *Containerd) dropIns() []string {
 	var out []string

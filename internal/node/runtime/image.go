@@ -47,6 +47,14 @@ func imageOf(i *cri.Image) Image {
 
 // Pull implements Interface. It has no time limit of its own: the runtime watches the progress of a pull.
 func (c *CRI) Pull(ctx context.Context, ref string, auth *cri.AuthConfig, sandboxCfg *cri.PodSandboxConfig) (string, error) {
+	if id, err := c.offered(ctx, ref); id != "" || err != nil {
+		return id, err
+	}
+	if c.BeforePull != nil {
+		if err := c.BeforePull(); err != nil {
+			return "", err
+		}
+	}
 	r, err := c.img.PullImage(ctx, &cri.PullImageRequest{Image: &cri.ImageSpec{Image: ref}, Auth: auth, SandboxConfig: sandboxCfg})
 	return r.GetImageRef(), err
 }
