@@ -7,6 +7,7 @@ import (
 	"sampan.dev/internal/cluster"
 	"sampan.dev/internal/component/flag"
 	"sampan.dev/internal/component/suite"
+	"sampan.dev/internal/config"
 	"sampan.dev/internal/machine"
 	"sampan.dev/internal/obs"
 
@@ -52,6 +53,8 @@ func agentCommand() *cobra.Command {
 	cmd.Flags().StringVar(&cfg.Kubeconfig, "kubeconfig", "", "file with the API server and the node's credentials, instead of --server and --token")
 	cmd.Flags().StringVar(&cfg.Server, "server", "", "https://ADDRESS:PORT of the API server")
 	token.Flags(cmd.Flags(), &cfg.Config)
+	cmd.Flags().BoolVar(&cfg.Tunnel, "tunnel", false, "keep a connection to the control plane by which it reaches this node; no port of the node need be open")
+	cmd.Flags().StringSliceVar(&cfg.TunnelServers, "tunnel-server", nil, "HOST:PORT of the control plane's tunnel servers (default port "+config.TunnelPort+" of --server)")
 	cmd.Flags().StringVar(&cfg.ClusterCIDR, "cluster-cidr", "10.244.0.0/16", "range of the pods' addresses, as the server has it")
 	cmd.Flags().StringVar(&cfg.ServiceCIDR, "service-cidr", "10.96.0.0/16", "range of the services' addresses, as the server has it")
 	cmd.Flags().StringVar(&cfg.ClusterDomain, "cluster-domain", cfg.ClusterDomain, "DNS domain of the cluster, as the server has it")

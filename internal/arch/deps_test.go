@@ -99,7 +99,7 @@ var rooms = map[string][]string{
 
 	// What makes a machine a node, and joins the planks to a cluster.
 	"internal/cluster":         {"internal/..."},
-	"internal/plane":           {"internal/machine", "internal/machine/steps", "internal/machine/further", "internal/component/...", "internal/client/...", "internal/api/...", "internal/config", "internal/daemon", "internal/pki", "internal/hub/...", "internal/control/...", "internal/node/hostnet", "internal/node/network"}, // network: which range the pods had last
+	"internal/plane":           {"internal/machine", "internal/machine/steps", "internal/machine/further", "internal/component/...", "internal/client/...", "internal/api/...", "internal/config", "internal/daemon", "internal/pki", "internal/hub/...", "internal/control/...", "internal/node/hostnet", "internal/node/network", "internal/tunnel/konnectivity/server"}, // network: which range the pods had last
 	"internal/machine":         {"internal/machine/...", "internal/component/...", "internal/config", "internal/pki", "internal/node/..."},
 	"internal/machine/place":   {"internal/config"},
 	"internal/machine/parts":   {"internal/config", "internal/daemon"},
@@ -108,7 +108,7 @@ var rooms = map[string][]string{
 	"internal/machine/hold":    {"internal/machine/place", "internal/machine/steps", "internal/tty", "internal/config"},
 	"internal/machine/engine":  {"internal/machine/place", "internal/config", "internal/pki", "internal/node/runtime", "internal/node/registry"},
 	"internal/machine/further": {"internal/machine/place", "internal/machine/hold", "internal/machine/engine", "internal/config"},
-	"internal/machine/node":    {"internal/machine/...", "internal/component/...", "internal/client/...", "internal/api/...", "internal/config", "internal/daemon", "internal/pki", "internal/node/..."},
+	"internal/machine/node":    {"internal/machine/...", "internal/component/...", "internal/client/...", "internal/api/...", "internal/config", "internal/daemon", "internal/pki", "internal/node/...", "internal/addr", "internal/tunnel/konnectivity/agent"},
 
 	// What a person at the command line asks for.
 	"internal/doctor":   {"internal/config", "internal/machine", "internal/machine/site", "internal/status"},
@@ -116,6 +116,12 @@ var rooms = map[string][]string{
 	"internal/settings": {"internal/component/flag", "internal/machine/site"},
 	"internal/status":   {"internal/client/...", "internal/config", "internal/daemon", "internal/machine/hold", "internal/machine/parts", "internal/machine/site", "internal/tty"},
 	"internal/tty":      {},
+
+	// Tunnels know bytes and addresses, and nothing of Kubernetes but a token's review.
+	"internal/tunnel/konnectivity/wire":   {},
+	"internal/tunnel/konnectivity/link":   {"internal/tunnel/konnectivity/wire"},
+	"internal/tunnel/konnectivity/agent":  {"internal/tunnel/konnectivity/link", "internal/tunnel/konnectivity/wire"},
+	"internal/tunnel/konnectivity/server": {"internal/tunnel/konnectivity/link", "internal/tunnel/konnectivity/wire"},
 
 	"internal/stream":   {},
 	"internal/addr":     {},

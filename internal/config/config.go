@@ -58,6 +58,14 @@ type Config struct {
 
 	InsecureKubeletTLS bool // the API server believes whoever answers for a kubelet
 
+	// How the control plane reaches nodes: NodeTunnel "" is directly, "konnectivity" through the connections that agents keep to
+	// TunnelListen (ADDR:PORT; "" means port 8132 of the API server's address).
+	NodeTunnel   string
+	TunnelListen string
+	// A node's end of it: it keeps connections to TunnelServers (HOST:PORT; none: port 8132 of Server's host).
+	Tunnel        bool
+	TunnelServers []string
+
 	LogLevel  string
 	LogFormat string
 }
@@ -119,6 +127,9 @@ func (c *Config) Validate() error {
 	if service.Bits() < 12 || service.Bits() > 27 {
 		return fmt.Errorf("--service-cidr %s: want a prefix between /12 and /27", service)
 	}
+	if err := c.tunnels(); err != nil {
+		return err
+	}
 	if c.Nodes < 1 || c.Nodes > 50 {
 		return fmt.Errorf("--nodes %d: want 1 to 50", c.Nodes)
 	}
@@ -141,6 +152,24 @@ func (c *Config) Validate() error {
 	if c.NodeExternalIP != "" {
 		if _, err := netip.ParseAddr(c.NodeExternalIP); err != nil {
 			return fmt.Errorf("--node-external-ip %q: not an IP address", c.NodeExternalIP)
+		}
+	}
+	return nil
+}
+
+// tunnels checks how nodes are reached.
+func (c *Config) tunnels() error {
+	if c.NodeTunnel != "" && c.NodeTunnel != "konnectivity" {
+		return fmt.Errorf("--node-tunnel %q: want \"konnectivity\", or nothing to reach nodes directly", c.NodeTunnel)
+	}
+	if c.TunnelListen != "" {
+		if _, err := netip.ParseAddrPort(c.TunnelListen); err != nil {
+			return fmt.Errorf("--tunnel-listen %q: want ADDR:PORT", c.TunnelListen)
+		}
+	}
+	for _, s := range c.TunnelServers {
+		if _, _, err := net.SplitHostPort(s); err != nil {
+			return fmt.Errorf("--tunnel-server %q: want HOST:PORT", s)
 		}
 	}
 	return nil
@@ -256,4 +285,16 @@ func (c *Config) Node() (string, error) {
 		return "", fmt.Errorf("%s %q: %s", from, name, strings.Join(msgs, "; "))
 	}
 	return name, nil
+}
+
+// TunnelPort is where agents of tunnels connect to, upstream's port for it.
+const TunnelPort = "8132"
+
+// TunnelAt is where the control plane listens for agents.
+func (c *Config) TunnelAt() string {
+	if c.TunnelListen != "" {
+		return c.TunnelListen
+	}
+	host, _, _ := net.SplitHostPort(c.Listen)
+	return net.JoinHostPort(host, TunnelPort)
 }

@@ -41,10 +41,10 @@ func (p *Plane) hubConfig(st *state, listener net.Listener) (hub.Config, error) 
 		},
 		KubeletTLS: p.kubeletTLS(),
 		ByAddress:  p.kubeletCA != nil,
-		Egress: egress.New(egress.Config{
+		Egress: egress.New(p.tunnels.through(egress.Config{
 			Never: []netip.Prefix{services},
-			Own:   func() []netip.AddrPort { return ownListeners(listener, st) },
-		}),
+			Own:   func() []netip.AddrPort { return append(ownListeners(listener, st), p.tunnels.own()...) },
+		})),
 		Local: p.Kubelet.where,
 		Log:   p.log.With("component", "connect"),
 	})

@@ -31,6 +31,7 @@ type Plane struct {
 	audit     audit.Sink     // nil: nothing is recorded
 	kubeletCA *x509.CertPool // nil: the cluster's own
 	Kubelet   localKubelet
+	tunnels   *tunnels // nil: nodes are reached directly
 
 	hub atomic.Pointer[hub.Hub] // nil while there is none
 }

@@ -51,6 +51,9 @@ func Start(g *daemon.Group, cfg suite.Config, paths config.Paths, listener net.L
 	if p.audit, err = cfg.API.Sink(); err != nil {
 		return nil, err
 	}
+	if p.tunnels, err = p.openTunnels(g); err != nil {
+		return nil, err
+	}
 	if err := p.start(g, listener, show); err != nil {
 		return nil, err
 	}

@@ -6,6 +6,7 @@ import (
 
 	"sampan.dev/internal/component"
 	"sampan.dev/internal/component/flag"
+	"sampan.dev/internal/config"
 
 	"github.com/spf13/pflag"
 )
@@ -22,6 +23,8 @@ func (c *Config) ClusterFlags(f *pflag.FlagSet) {
 	f.Var(not{&c.NoScheduler}, "scheduler", "run the scheduler; false where another one is to do it")
 	f.Lookup("scheduler").NoOptDefVal = "true"
 	f.StringVar(&c.Cloud.Provider, "cloud", c.Cloud.Provider, "who makes balancers: local (a Service of type LoadBalancer gets the nodes' addresses) or none (default local; none with --cloud-provider=external)")
+	f.StringVar(&c.NodeTunnel, "node-tunnel", "", "konnectivity: reach nodes and pods only through connections that 'sampan agent --tunnel' keeps; default is directly")
+	f.StringVar(&c.TunnelListen, "tunnel-listen", "", "ADDR:PORT for the agents of --node-tunnel=konnectivity (default port "+config.TunnelPort+" of the API server's address)")
 	f.BoolVar(&c.InsecureKubeletTLS, "insecure-kubelet-tls", false, "do not verify the kubelets' certificates, as a stock API server without --kubelet-certificate-authority")
 	f.Int64Var(&c.EtcdQuota, "quota-backend-bytes", c.EtcdQuota, "bytes that the embedded etcd's database may take (default 8 GiB)")
 	f.BoolVar(&c.DurableLeasesAndEvents, "durable-leases-and-events", false, "do not let events and renewals of leases reach the embedded etcd late; a crash then undoes none of them")

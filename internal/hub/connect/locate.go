@@ -100,7 +100,7 @@ func (c *Connector) dialKubelet(ctx context.Context, network, addr string) (net.
 	if err != nil {
 		return nil, err
 	}
-	return c.cfg.Egress.DialContext(ctx, network, net.JoinHostPort(host, strconv.Itoa(int(kubeletPort(n)))))
+	return c.cfg.Egress.DialNode(ctx, node, network, net.JoinHostPort(host, strconv.Itoa(int(kubeletPort(n)))))
 }
 
 func kubeletPort(n *corev1.Node) int32 {

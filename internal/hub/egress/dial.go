@@ -28,6 +28,8 @@ type Config struct {
 	Resolve func(ctx context.Context, host string) ([]netip.Addr, error)
 	Local   func() []netip.Addr
 	Dial    func(ctx context.Context, network, address string) (net.Conn, error)
+	// DialNode is Dial for an address of a node's, where tunnels tell nodes apart that have the same address. Nil is Dial.
+	DialNode func(ctx context.Context, node, network, address string) (net.Conn, error)
 }
 
 // Dialer makes connections. Its zero value is not usable; see New.
@@ -49,18 +51,33 @@ func New(cfg Config) *Dialer {
 	if cfg.Dial == nil {
 		cfg.Dial = (&net.Dialer{Timeout: 30 * time.Second, KeepAlive: 30 * time.Second}).DialContext
 	}
+	if cfg.DialNode == nil {
+		cfg.DialNode = func(ctx context.Context, _, network, address string) (net.Conn, error) {
+			return cfg.Dial(ctx, network, address)
+		}
+	}
 	return &Dialer{cfg}
 }
 
 // DialContext connects to HOST:PORT, trying each address that a name stands for and that is allowed.
 func (d *Dialer) DialContext(ctx context.Context, network, address string) (net.Conn, error) {
+	return d.first(ctx, address, func(to string) (net.Conn, error) { return d.cfg.Dial(ctx, network, to) })
+}
+
+// DialNode is DialContext for an address of the node.
+func (d *Dialer) DialNode(ctx context.Context, node, network, address string) (net.Conn, error) {
+	return d.first(ctx, address, func(to string) (net.Conn, error) { return d.cfg.DialNode(ctx, node, network, to) })
+}
+
+// first connects to the first address that can be reached of those that HOST:PORT stands for.
+func (d *Dialer) first(ctx context.Context, address string, dial func(to string) (net.Conn, error)) (net.Conn, error) {
 	to, err := d.targets(ctx, address)
 	if err != nil {
 		return nil, err
 	}
 	var errs []error
 	for _, a := range to {
-		c, err := d.cfg.Dial(ctx, network, a.String())
+		c, err := dial(a.String())
 		if err == nil {
 			return c, nil
 		}

@@ -32,7 +32,7 @@ func (m *Machine) startKubelet(g *daemon.Group, s *Seat, name string, services *
 	if err := os.MkdirAll(m.paths.StaticPods, 0o700); err != nil {
 		return err
 	}
-	serving := credential.Serving(m.paths.KubeletRoot, name, name, func() []net.IP { return machine.NodeAddresses(m.cfg.Config) }, func() client.Interface { return s.Door }, cfg.Log)
+	serving := credential.Serving(m.paths.KubeletRoot, name, name, m.servingAddresses, func() client.Interface { return s.Door }, cfg.Log)
 	roots := x509.NewCertPool()
 	roots.AppendCertsFromPEM(s.Authority)
 	serving.Former = roots
@@ -45,6 +45,15 @@ func (m *Machine) startKubelet(g *daemon.Group, s *Seat, name string, services *
 	g.Go("serving certificate", serving.Run)
 	g.Go("kubelet", func(ctx context.Context) error { return m.runKubelet(ctx, cfg, s, serving, roots) })
 	return nil
+}
+
+// servingAddresses are those that the kubelet's certificate is to name. Who reaches the node through its tunnel goes by its name,
+// and the cluster cannot know whether an address behind a router is the node's.
+func (m *Machine) servingAddresses() []net.IP {
+	if m.cfg.Tunnel {
+		return nil
+	}
+	return machine.NodeAddresses(m.cfg.Config)
 }
 
 // runKubelet makes a kubelet with its server and runs them until ctx ends or one fails, which ends the other.

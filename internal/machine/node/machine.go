@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"crypto/tls"
 	"log/slog"
 	"net"
 	"net/http"
@@ -49,6 +50,9 @@ type Seat struct {
 	Door      client.Interface // the kubelet's
 	Proxy     client.Interface // of what makes Services and pod addresses work: it sees all nodes, which a kubelet does not
 	Authority []byte           // PEM; whose client certificates the kubelet's server believes
+	// TLS and Server are how the node's tunnel proves itself and where the control plane is; nil when that is this process.
+	TLS    *tls.Config
+	Server string // https://…
 	// serves tells the hub of this process which port the node's kubelet listens on; nil when the hub is elsewhere.
 	Serves func(node string, port uint16)
 }
@@ -83,6 +87,9 @@ func (m *Machine) StartNode(g *daemon.Group, s *Seat, show *steps.Steps) error {
 	g.Go("notices", func(ctx context.Context) error { return m.notices.run(ctx, s.Door, name, m.log) })
 
 	if err := m.startNetwork(g, s, name, nodes, services, slices); err != nil {
+		return err
+	}
+	if err := m.startTunnel(g, s, name); err != nil {
 		return err
 	}
 	since := time.Now()

@@ -64,7 +64,7 @@ func RemoteSeat(g *daemon.Group, cfg config.Config, paths config.Paths, authorit
 	}
 	door = withCertificate
 	g.Go("client certificate", cred.Run)
-	s := &Seat{Door: door, Authority: authority}
+	s := &Seat{Door: door, Authority: authority, Server: server, TLS: &tls.Config{RootCAs: roots, GetClientCertificate: cred.GetClientCertificate, MinVersion: tls.VersionTLS12}}
 	s.Proxy, err = proxyDoor(door, name, remoteConfig(server, roots, nil, ""), remoteConfig(server, roots, cred.GetClientCertificate, ""), log)
 	return s, err
 }
@@ -105,7 +105,10 @@ func KubeconfigSeat(file, name string, log *slog.Logger) (*Seat, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Seat{Door: door, Authority: c.CAData}
+	s := &Seat{Door: door, Authority: c.CAData, Server: c.Host}
+	if s.TLS, err = rest.TLSConfigFor(c); err != nil {
+		return nil, flag.Usage{Err: fmt.Errorf("--kubeconfig %s: %w", file, err)}
+	}
 	s.Proxy, err = proxyDoor(door, name, rest.AnonymousClientConfig(c), c, log)
 	return s, err
 }
