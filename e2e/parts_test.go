@@ -320,12 +320,19 @@ func (p *parts) swap(t *testing.T, name string, theirs bool) {
 	p.start(t, name)
 }
 
-func (p *parts) tail(name string) string {
+// log is all that a program has written so far; "" of one that was never started.
+func (p *parts) log(name string) string {
 	data, _ := os.ReadFile(p.file(name + ".log"))
+	return string(data)
+}
+
+// tail is the end of a program's log, to be shown with an error.
+func (p *parts) tail(name string) string {
+	data := p.log(name)
 	if len(data) > 3000 {
 		data = data[len(data)-3000:]
 	}
-	return "\n" + name + ":\n" + string(data)
+	return "\n" + name + ":\n" + data
 }
 
 func (p *parts) stop(t *testing.T) {

@@ -1,6 +1,7 @@
 #!/bin/bash
 # swap.sh FOLDER: put upstream's kube-scheduler, kube-controller-manager and kube-proxy in the places of ours and ours in the places
-# of upstream's, one at a time, and print a table of what worked (docs/swap.md). FOLDER holds upstream's binaries of v1.37.1:
+# of upstream's, one at a time, and print a table of what worked (docs/swap.md). It ends with 0 if every row is as that page says, and
+# with 1 if a row fails that should work, or works that should fail. FOLDER holds upstream's binaries of v1.37.1:
 # kube-apiserver, kube-controller-manager, kube-scheduler, kubelet, kube-proxy. They are built from their Go module:
 #
 #   mkdir build && cd build && go mod init build && go get k8s.io/kubernetes@v1.37.1   # with upstream's staging modules required at v0.37.1
@@ -9,7 +10,7 @@
 # Everything runs in a network namespace of its own with one link that leads nowhere, since upstream's proxy writes rules under one
 # name for all. It needs root, and what `make build` makes.
 set -eu
-[ $# -eq 1 ] && [ -x "$1/kube-scheduler" ] || { sed -n '2,7p' "$0" >&2; exit 2; }
+[ $# -eq 1 ] && [ -x "$1/kube-scheduler" ] || { sed -n '2,8p' "$0" >&2; exit 2; }
 stock=$(cd "$1" && pwd)
 cd "$(dirname "$0")/.."
 ns=sampan-swap-$$
