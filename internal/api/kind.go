@@ -151,6 +151,11 @@ type Subresource struct {
 	Default func(body runtime.Object)
 	// Untracked says that of such a body no managed fields are kept: nobody ever sees it again (binding, eviction).
 	Untracked bool
+	// Named says that such a body bears the name in the URL.
+	Named bool
+	// Validate checks such a body, and Refuse makes the error of what it found, as in Kind. Nil accepts every body.
+	Validate func(body Object) field.ErrorList
+	Refuse   func(name string, errs field.ErrorList) error
 
 	// PrepareUpdate copies from old all that this subresource may not change.
 	PrepareUpdate  func(obj, old Object)

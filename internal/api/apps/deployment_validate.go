@@ -116,7 +116,7 @@ func validateDeploymentStatus(d, old *appsv1.Deployment) field.ErrorList {
 	if s.AvailableReplicas > s.ReadyReplicas {
 		errs = append(errs, field.Invalid(path.Child("availableReplicas"), s.AvailableReplicas, "cannot be greater than readyReplicas"))
 	}
-	if deref(s.CollisionCount) < deref(old.Status.CollisionCount) {
+	if now, was := s.CollisionCount, old.Status.CollisionCount; was != nil && (now == nil || *now < *was) {
 		errs = append(errs, field.Invalid(path.Child("collisionCount"), deref(s.CollisionCount), "cannot be decremented"))
 	}
 	return errs

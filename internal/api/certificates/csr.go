@@ -28,7 +28,7 @@ func Requests() *api.Kind {
 
 		PrepareCreate: api.On(func(c *csr) { c.Status = certificatesv1.CertificateSigningRequestStatus{} }),
 		PrepareUpdate: api.OnChange(func(c, old *csr) { c.Spec, c.Status = old.Spec, old.Status }),
-		Validate:      api.Check(func(c *csr) field.ErrorList { return check(c, nil) }),
+		Validate:      api.Check(func(c *csr) field.ErrorList { return append(check(c, nil), checkDecision(c, nil)...) }),
 		ValidateUpdate: api.CheckChange(func(c, old *csr) field.ErrorList {
 			return checkChange(c, old, false, false)
 		}),

@@ -135,25 +135,27 @@ func checkConditions(c, old *csr) field.ErrorList {
 		was = flaws(old)
 	}
 	var errs field.ErrorList
-	var approved, denied bool
 	for i, x := range c.Status.Conditions {
 		at := path.Index(i)
 		if x.Type == "" && !was.empty {
 			errs = append(errs, field.Required(at.Child("type"), ""))
 		}
 		errs = append(errs, checkConditionStatus(x, at.Child("status"))...)
-		approved = approved || x.Type == certificatesv1.CertificateApproved
-		denied = denied || x.Type == certificatesv1.CertificateDenied
-		if decides(x.Type) && approved && denied && !was.both {
-			errs = append(errs, field.Invalid(path,
-				`{conditions[{"type": "Approved"}], conditions[{"type": "Denied"}]}`,
-				"must specify at most one of: `conditions[{\"type\": \"Approved\"}]`, `conditions[{\"type\": \"Denied\"}]`"))
-		}
 		if !was.repeated && indices(c, x.Type)[0] != i {
 			errs = append(errs, field.Duplicate(at.Child("type"), x.Type))
 		}
 	}
 	return errs
+}
+
+// checkDecision refuses a request that is approved and denied, unless old was so already.
+func checkDecision(c, old *csr) field.ErrorList {
+	if !flaws(c).both || old != nil && flaws(old).both {
+		return nil
+	}
+	return field.ErrorList{field.Invalid(field.NewPath("status", "conditions"),
+		`{conditions[{"type": "Approved"}], conditions[{"type": "Denied"}]}`,
+		"must specify at most one of: `conditions[{\"type\": \"Approved\"}]`, `conditions[{\"type\": \"Denied\"}]`")}
 }
 
 func decides(t certificatesv1.RequestConditionType) bool {
@@ -212,7 +214,7 @@ func checkChange(c, old *csr, decide, issue bool) field.ErrorList {
 			errs = append(errs, field.Forbidden(at, "updates may not modify existing certificate content"))
 		}
 	}
-	return errs
+	return append(errs, checkDecision(c, old)...)
 }
 
 func conditions(c *csr, t certificatesv1.RequestConditionType) []certificatesv1.CertificateSigningRequestCondition {

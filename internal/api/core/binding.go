@@ -20,7 +20,7 @@ func Bindings() *api.Kind {
 		New:     func() api.Object { return &corev1.Binding{} },
 		Verbs:   []string{"create"},
 		Virtual: true, Untracked: true,
-		Validate: api.Check(ValidateBinding),
+		Validate: api.Check(validateBinding),
 		Refuse:   refuseBinding,
 	}
 }
@@ -32,17 +32,20 @@ func refuseBinding(_ string, errs field.ErrorList) error {
 	}}
 }
 
-// ValidateBinding checks a binding, of bindings and of pods/binding: it must point at a node.
-func ValidateBinding(b *corev1.Binding) field.ErrorList {
+// validateBinding checks the body of bindings and of pods/binding: it must name a node. What another kind's name may look like is not
+// known, so that the form of the name is checked for nodes only.
+func validateBinding(b *corev1.Binding) field.ErrorList {
 	var errs field.ErrorList
-	if b.Target.Kind != "" && b.Target.Kind != "Node" {
-		errs = append(errs, field.NotSupported(field.NewPath("target", "kind"), b.Target.Kind, []string{"Node", "<empty>"}))
+	target := field.NewPath("target")
+	ofNode := b.Target.Kind == "" || b.Target.Kind == "Node"
+	if !ofNode {
+		errs = append(errs, field.NotSupported(target.Child("kind"), b.Target.Kind, []string{"Node", "<empty>"}))
 	}
-	if b.Target.Name == "" {
-		return append(errs, field.Required(field.NewPath("target", "name"), ""))
+	switch {
+	case b.Target.Name == "":
+		errs = append(errs, field.Required(target.Child("name"), ""))
+	case ofNode:
+		errs = append(errs, valid.NodeName(b.Target.Name, target.Child("name"))...)
 	}
-	if len(errs) > 0 {
-		return errs
-	}
-	return append(errs, valid.NodeName(b.Target.Name, field.NewPath("target", "name"))...)
+	return errs
 }

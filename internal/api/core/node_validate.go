@@ -80,14 +80,14 @@ func declaredFeatures(names []string) field.ErrorList {
 		case !declaredFeature.MatchString(name):
 			errs = append(errs, field.Invalid(path.Index(i), name, fmt.Sprintf("invalid feature name %q: must start with an UpperCamelCase segment, with subsequent segments separated by '/' (e.g., MyFeature or MyFeature/mySubFeature), and contain only alphanumeric characters and slashes", name)))
 		}
-		if i == 0 {
-			continue
+		if i+1 == len(names) {
+			break
 		}
-		switch last := names[i-1]; {
-		case last == name:
-			errs = append(errs, field.Duplicate(path.Index(i), name))
-		case last > name:
-			errs = append(errs, field.Invalid(path.Index(i), name, "list must be sorted alphabetically"))
+		switch next := names[i+1]; {
+		case next == name:
+			errs = append(errs, field.Duplicate(path.Index(i+1), next))
+		case next < name:
+			errs = append(errs, field.Invalid(path.Index(i+1), next, "list must be sorted alphabetically"))
 		}
 	}
 	return errs

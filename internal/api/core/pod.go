@@ -64,7 +64,8 @@ func podSubresources() []api.Subresource {
 		},
 		{
 			Name: "binding", Verbs: []string{"create"}, GVK: v1("Binding"), Untracked: true,
-			New: func() runtime.Object { return &corev1.Binding{} },
+			New:   func() runtime.Object { return &corev1.Binding{} },
+			Named: true, Validate: api.Check(validateBinding), Refuse: refuseBinding,
 		},
 		{
 			Name: "ephemeralcontainers", Verbs: statusVerbs,
@@ -74,7 +75,7 @@ func podSubresources() []api.Subresource {
 		},
 		{
 			Name: "eviction", Verbs: []string{"create"}, GVK: schemaGVK{Group: "policy", Version: "v1", Kind: "Eviction"},
-			New: func() runtime.Object { return &policyv1.Eviction{} }, Untracked: true,
+			New: func() runtime.Object { return &policyv1.Eviction{} }, Untracked: true, Named: true,
 		},
 		{
 			Name: "exec", Verbs: stream, GVK: v1("PodExecOptions"),

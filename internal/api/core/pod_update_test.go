@@ -144,7 +144,7 @@ func TestPodStatus(t *testing.T) {
 		{"addresses", func(p *corev1.Pod) {
 			p.Status.PodIP = "10.0.0.1"
 			p.Status.PodIPs = []corev1.PodIP{{IP: "10.0.0.1"}, {IP: "10.0.0.2"}}
-		}, "status.podIPs: Invalid value: [{\"ip\":\"10.0.0.1\"},{\"ip\":\"10.0.0.2\"}]: may specify no more than one IP for each IP family"},
+		}, "status.podIPs: Invalid value: [{\"IP\":\"10.0.0.1\"},{\"IP\":\"10.0.0.2\"}]: may specify no more than one IP for each IP family"},
 		{"host address", func(p *corev1.Pod) { p.Status.HostIPs = []corev1.HostIP{{IP: "10.0.0.1"}} },
 			`status.hostIPs[0].ip: Invalid value: "10.0.0.1": must be equal to ` + "`hostIP`"},
 		{"observed generation kept", func(p *corev1.Pod) { p.Status.ObservedGeneration = 0 }, ""},

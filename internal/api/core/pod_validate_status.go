@@ -27,6 +27,7 @@ func validatePodStatusUpdate(pod, old *corev1.Pod) field.ErrorList {
 	errs = append(errs, restarted(s.ContainerStatuses, was.ContainerStatuses, old.Spec.Containers, &old.Spec, path.Child("containerStatuses"))...)
 	errs = append(errs, restarted(s.InitContainerStatuses, was.InitContainerStatuses, old.Spec.InitContainers, &old.Spec, path.Child("initContainerStatuses"))...)
 	errs = append(errs, stayedEnded(s.EphemeralContainerStatuses, was.EphemeralContainerStatuses, path.Child("ephemeralContainerStatuses"))...)
+	errs = append(errs, claimStatuses(s.ResourceClaimStatuses, pod.Spec.ResourceClaims, path.Child("resourceClaimStatuses"))...)
 	errs = append(errs, podIPs(pod, old)...)
 	errs = append(errs, hostIPs(pod, old)...)
 	errs = append(errs, containerUsers(s.ContainerStatuses, pod.Spec.OS, path.Child("containerStatuses"))...)
@@ -129,6 +130,24 @@ func shouldRestart(c *corev1.Container, spec *corev1.PodSpec, code int32) bool {
 	return true
 }
 
+// claimStatuses checks that each names a claim of the pod, none twice, and a ResourceClaim whose name has the right form.
+func claimStatuses(list []corev1.PodResourceClaimStatus, claims []corev1.PodResourceClaim, path *field.Path) field.ErrorList {
+	var errs field.ErrorList
+	for i, s := range list {
+		at := path.Index(i)
+		if !slices.ContainsFunc(claims, func(c corev1.PodResourceClaim) bool { return c.Name == s.Name }) {
+			errs = append(errs, field.Invalid(at.Child("name"), s.Name, "must match the name of an entry in `spec.resourceClaims`"))
+		}
+		if slices.ContainsFunc(list[:i], func(o corev1.PodResourceClaimStatus) bool { return o.Name == s.Name }) {
+			errs = append(errs, field.Duplicate(at.Child("name"), s.Name))
+		}
+		if s.ResourceClaimName != nil {
+			errs = append(errs, valid.ResourceClaimName(*s.ResourceClaimName, at.Child("resourceClaimName"))...)
+		}
+	}
+	return errs
+}
+
 func podIPs(pod, old *corev1.Pod) field.ErrorList {
 	path := field.NewPath("status", "podIPs")
 	now, was := make([]string, len(pod.Status.PodIPs)), make([]string, len(old.Status.PodIPs))
@@ -138,10 +157,10 @@ func podIPs(pod, old *corev1.Pod) field.ErrorList {
 	for i, ip := range old.Status.PodIPs {
 		was[i] = ip.IP
 	}
-	errs := addressPair(now, was, pod.Status.PodIPs, path)
+	errs := addressPair(now, was, path)
 	switch {
 	case (pod.Status.PodIP != "") != (len(now) > 0):
-		errs = append(errs, field.Invalid(path, pod.Status.PodIPs, "podIP and podIPs must either both be set or both be unset"))
+		errs = append(errs, field.Invalid(path, shownIPs(now), "podIP and podIPs must either both be set or both be unset"))
 	case len(now) > 0 && pod.Status.PodIP != now[0]:
 		errs = append(errs, field.Invalid(path.Index(0).Child("ip"), now[0], "must be equal to `podIP`"))
 	}
@@ -161,11 +180,20 @@ func hostIPs(pod, old *corev1.Pod) field.ErrorList {
 	if len(now) > 0 && pod.Status.HostIP != now[0] {
 		errs = append(errs, field.Invalid(path.Index(0).Child("ip"), now[0], "must be equal to `hostIP`"))
 	}
-	return append(errs, addressPair(now, was, pod.Status.HostIPs, path)...)
+	return append(errs, addressPair(now, was, path)...)
+}
+
+// shownIPs are addresses as messages show them: upstream's have no JSON names there.
+func shownIPs(ips []string) any {
+	var out []struct{ IP string }
+	for _, ip := range ips {
+		out = append(out, struct{ IP string }{ip})
+	}
+	return out
 }
 
 // addressPair checks a list of at most one address of each family.
-func addressPair(now, was []string, value any, path *field.Path) field.ErrorList {
+func addressPair(now, was []string, path *field.Path) field.ErrorList {
 	var errs field.ErrorList
 	for i, ip := range now {
 		errs = append(errs, valid.IP(ip, was, path.Index(i))...)
@@ -178,7 +206,7 @@ func addressPair(now, was []string, value any, path *field.Path) field.ErrorList
 		errs = append(errs, field.InternalError(path, fmt.Errorf("failed to check for dual stack with error:%v", err)))
 	}
 	if !dual || len(now) > 2 {
-		errs = append(errs, field.Invalid(path, value, "may specify no more than one IP for each IP family"))
+		errs = append(errs, field.Invalid(path, shownIPs(now), "may specify no more than one IP for each IP family"))
 	}
 	return errs
 }

@@ -77,6 +77,11 @@ func NodeName(name string, path *field.Path) field.ErrorList {
 	return messages(path, name, apivalidation.NameIsDNSSubdomain(name, false))
 }
 
+// ResourceClaimName checks the name of a ResourceClaim.
+func ResourceClaimName(name string, path *field.Path) field.ErrorList {
+	return messages(path, name, apivalidation.NameIsDNSSubdomain(name, false))
+}
+
 // ServiceAccountName checks the name of a service account.
 func ServiceAccountName(name string, path *field.Path) field.ErrorList {
 	return messages(path, name, apivalidation.ValidateServiceAccountName(name, false))

@@ -44,6 +44,7 @@ func New(cfg Config) Chain {
 		&certificateSigning{cfg.Authorizer},
 		certificateSubject{},
 		&podTopologyLabels{look},
+		&podResize{look},
 		&escalation{look, cfg.Authorizer, cfg.RBAC},
 		notYet{},
 	}
@@ -99,6 +100,9 @@ type lookup struct{ door client.Reader }
 // find reads one object from the cache as it stands, and up to date when it is not there.
 func find[T api.Object](ctx context.Context, l lookup, res schema.GroupVersionResource, namespace, name string) (T, error) {
 	var zero T
+	if name == "" { // no object has it
+		return zero, apierrors.NewNotFound(res.GroupResource(), name)
+	}
 	ref := client.Ref{Resource: res, Namespace: namespace, Name: name}
 	obj, err := l.door.Get(ctx, ref, metav1.GetOptions{ResourceVersion: "0"})
 	if apierrors.IsNotFound(err) {

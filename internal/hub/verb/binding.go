@@ -16,7 +16,6 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
-	"k8s.io/apimachinery/pkg/util/validation/field"
 )
 
 // bind assigns a pod to a node: pods/binding and the older bindings resource.
@@ -25,49 +24,37 @@ func (e *Engine) bind(ctx context.Context, req *Request, obj runtime.Object, opt
 	if !ok {
 		return nil, apierrors.NewBadRequest(fmt.Sprintf("not a Binding object: %T", obj))
 	}
-	if req.Ref.Name != "" && req.Ref.Name != b.Name {
-		return nil, apierrors.NewBadRequest("name in URL does not match name in Binding object")
-	}
-	if errs := validateBinding(b); len(errs) > 0 {
-		return nil, unknownError(errs.ToAggregate().Error())
-	}
 	t, err := e.target(e.cfg.Catalog.Now().Kinds().Resource(client.Pods))
 	if err != nil {
 		return nil, err
 	}
 	defer t.release()
-	key := t.stored.Key(req.Ref.Namespace, b.Name)
+	key, err := t.key(req.Ref.Namespace, b.Name)
+	if err != nil {
+		return nil, err
+	}
+	dry := meta.DryRun(opts.DryRun)
+	named := namedKey(key, dry)
 	_, _, err = e.change(ctx, t, key, func(old api.Object) (plan, error) {
 		if old == nil {
 			return plan{}, apierrors.NewNotFound(t.kind.GR(), b.Name)
 		}
-		if err := checkPreconditions(t.kind, key, b.Name, b.UID, old); err != nil {
+		if err := checkPreconditions(t.kind, named, b.Name, b.UID, old); err != nil {
 			return plan{}, err
 		}
 		if b.ResourceVersion != "" && b.ResourceVersion != old.GetResourceVersion() {
-			return plan{}, preconditionFailed(t.kind, key, b.Name, "ResourceVersion", b.ResourceVersion, old.GetResourceVersion())
+			return plan{}, preconditionFailed(t.kind, named, b.Name, "ResourceVersion", b.ResourceVersion, old.GetResourceVersion())
 		}
 		pod, err := assigned(old.(*corev1.Pod), b)
 		if err != nil {
 			return plan{}, apierrors.NewConflict(schema.GroupResource{Resource: "pods/binding"}, b.Name, err)
 		}
-		return plan{act: write, obj: pod, dry: meta.DryRun(opts.DryRun), changes: true}, nil
+		return plan{act: write, obj: pod, dry: dry, changes: true}, nil
 	})
 	if err != nil {
 		return nil, err
 	}
 	return &metav1.Status{Status: metav1.StatusSuccess}, nil
-}
-
-func validateBinding(b *corev1.Binding) field.ErrorList {
-	var errs field.ErrorList
-	if b.Target.Kind != "" && b.Target.Kind != "Node" {
-		errs = append(errs, field.NotSupported(field.NewPath("target", "kind"), b.Target.Kind, []string{"Node", "<empty>"}))
-	}
-	if b.Target.Name == "" {
-		errs = append(errs, field.Required(field.NewPath("target", "name"), ""))
-	}
-	return errs
 }
 
 // assigned is pod on the node that b names, or why it cannot be.

@@ -66,8 +66,12 @@ type target struct {
 	cache  *cache.Cache // what is held; nil for a target that is unread
 }
 
-// key is where the store has the object of that name. A name that is no segment of a path is refused: nothing is stored under it.
+// key is where the store has the object of that name. No name, which only a body can ask for, and one that is no segment of a path
+// are refused: nothing is stored under them.
 func (t target) key(namespace, name string) (string, error) {
+	if name == "" {
+		return "", apierrors.NewBadRequest("Name parameter required.")
+	}
 	if msgs := path.IsValidPathSegmentName(name); len(msgs) > 0 {
 		return "", apierrors.NewBadRequest(fmt.Sprintf("Name parameter invalid: %q: %s", name, strings.Join(msgs, ";")))
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strings"
 
 	"sampan.dev/internal/api"
 	"sampan.dev/internal/hub/cache"
@@ -118,6 +119,14 @@ func preconditionFailed(k *api.Kind, key, name, what, want, have string) error {
 	return apierrors.NewConflict(k.GR(), name, fmt.Errorf(
 		"StorageError: invalid object, Code: 4, Key: %s, ResourceVersion: 0, AdditionalErrorMsg: Precondition failed: %s in precondition: %v, %s in object meta: %v",
 		key, what, want, what, have))
+}
+
+// namedKey is how messages about preconditions name a key: upstream's dry run ends before the store adds its prefix.
+func namedKey(key string, dry bool) string {
+	if dry {
+		return strings.TrimPrefix(key, "/registry")
+	}
+	return key
 }
 
 // checkPreconditions compares an update's or binding's preconditions with what is stored; old is nil when nothing is.

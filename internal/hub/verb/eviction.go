@@ -21,9 +21,6 @@ func (e *Engine) evict(ctx context.Context, req *Request, obj runtime.Object, op
 	if !ok {
 		return nil, apierrors.NewBadRequest(fmt.Sprintf("not a Eviction object: %T", obj))
 	}
-	if ev.Name != req.Ref.Name {
-		return nil, apierrors.NewBadRequest("name in URL does not match name in Eviction object")
-	}
 	del := metav1.DeleteOptions{DryRun: opts.DryRun}
 	if ev.DeleteOptions != nil {
 		del = *ev.DeleteOptions.DeepCopy()

@@ -2,6 +2,7 @@ package verb
 
 import (
 	"context"
+	"fmt"
 
 	"sampan.dev/internal/api"
 	"sampan.dev/internal/hub/admit"
@@ -22,7 +23,10 @@ func (e *Engine) handle(ctx context.Context, req *Request, obj runtime.Object, o
 	}
 	name := req.Ref.Name
 	if o, ok := obj.(api.Object); ok {
-		if k.Default != nil && req.Ref.Subresource == "" {
+		if sub == nil {
+			meta.WipeSystemFields(o)
+		}
+		if k.Default != nil && sub == nil {
 			k.Default(o)
 		}
 		untracked := k.Untracked
@@ -51,12 +55,9 @@ func (e *Engine) handle(ctx context.Context, req *Request, obj runtime.Object, o
 	if err := chain.Admit(ctx, attrs); err != nil {
 		return Result{}, err
 	}
-	if o, ok := obj.(api.Object); ok && req.Ref.Subresource == "" && k.Validate != nil {
-		if errs := k.Validate(o); len(errs) > 0 {
-			if k.Refuse != nil {
-				return Result{}, k.Refuse(name, errs)
-			}
-			return Result{}, apierrors.NewInvalid(k.GVK().GroupKind(), name, errs)
+	if o, ok := obj.(api.Object); ok {
+		if err := checkBody(req, sub, o, name); err != nil {
+			return Result{}, err
 		}
 	}
 	if err := chain.Validate(ctx, attrs); err != nil {
@@ -73,4 +74,26 @@ func (e *Engine) handle(ctx context.Context, req *Request, obj runtime.Object, o
 		st.Code = 201
 	}
 	return Made(out), nil
+}
+
+// checkBody validates the body of such a create: sub's where there is one, else the kind's.
+func checkBody(req *Request, sub *api.Subresource, body api.Object, name string) error {
+	gvk, validate, refuse := req.Kind.GVK(), req.Kind.Validate, req.Kind.Refuse
+	if sub != nil {
+		gvk, validate, refuse = sub.GVK, sub.Validate, sub.Refuse
+		if sub.Named && body.GetName() != req.Ref.Name {
+			return apierrors.NewBadRequest(fmt.Sprintf("name in URL does not match name in %s object", gvk.Kind))
+		}
+	}
+	if validate == nil {
+		return nil
+	}
+	errs := validate(body)
+	switch {
+	case len(errs) == 0:
+		return nil
+	case refuse != nil:
+		return refuse(name, errs)
+	}
+	return apierrors.NewInvalid(gvk.GroupKind(), name, errs)
 }

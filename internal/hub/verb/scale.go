@@ -38,10 +38,7 @@ func (e *Engine) updateScale(ctx context.Context, req *Request, sub *api.Subreso
 	if !ok {
 		return Result{}, false, apierrors.NewBadRequest(fmt.Sprintf("wrong object passed to Scale update: %T", obj))
 	}
-	if err := meta.SettleNamespace(req.Kind, req.Ref.Namespace, in); err != nil {
-		return Result{}, false, err
-	}
-	if err := meta.CheckName(req.Kind, req.Ref.Namespace, req.Ref.Name, in); err != nil {
+	if err := settleScale(req, in); err != nil {
 		return Result{}, false, err
 	}
 	return e.writeScale(ctx, req, sub, opts, in.UID, func(old *autoscalingv1.Scale) (*autoscalingv1.Scale, error) {
@@ -64,7 +61,7 @@ func (e *Engine) patchScale(ctx context.Context, req *Request, sub *api.Subresou
 		if !ok {
 			return nil, apierrors.NewInternalError(fmt.Errorf("patched scale is %T", out))
 		}
-		return s, nil
+		return s, settleScale(req, s)
 	})
 }
 
@@ -88,7 +85,7 @@ func (e *Engine) writeScale(ctx context.Context, req *Request, sub *api.Subresou
 		if serr != nil {
 			return nil, serr
 		}
-		if err := checkScale(req, s); err != nil {
+		if err := checkScale(req, s, was); err != nil {
 			return nil, err
 		}
 		obj := old.DeepCopyObject().(api.Object)
@@ -114,13 +111,24 @@ func (e *Engine) writeScale(ctx context.Context, req *Request, sub *api.Subresou
 	return Made(scaleOf(sub.Scale, parent)), created, nil
 }
 
-func checkScale(req *Request, s *autoscalingv1.Scale) error {
-	if s.Name != req.Ref.Name {
-		return apierrors.NewBadRequest(fmt.Sprintf("the name of the object (%s) does not match the name on the URL (%s)", s.Name, req.Ref.Name))
+// settleScale holds a client's scale against the namespace and the name in the URL.
+func settleScale(req *Request, s *autoscalingv1.Scale) error {
+	if err := meta.SettleNamespace(req.Kind, req.Ref.Namespace, s); err != nil {
+		return err
 	}
+	return meta.CheckName(req.Kind, req.Ref.Namespace, req.Ref.Name, s)
+}
+
+// checkScale validates a client's scale, and its UID, if it has one, against the parent's.
+func checkScale(req *Request, s, was *autoscalingv1.Scale) error {
 	if s.Spec.Replicas < 0 {
 		return apierrors.NewInvalid(scaleGVK.GroupKind(), s.Name, field.ErrorList{
 			field.Invalid(field.NewPath("spec", "replicas"), s.Spec.Replicas, "must be greater than or equal to 0")})
+	}
+	if s.UID != "" && s.UID != was.UID {
+		gr := req.Kind.GR()
+		gr.Resource += "/" + req.Ref.Subresource
+		return apierrors.NewConflict(gr, s.Name, fmt.Errorf("Precondition failed: UID in precondition: %v, UID in object meta: %v", s.UID, was.UID))
 	}
 	return nil
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"strconv"
-	"strings"
 
 	"sampan.dev/internal/api"
 	"sampan.dev/internal/hub/admit"
@@ -73,10 +72,7 @@ func (w *writing) run(ctx context.Context) (Result, bool, error) {
 	if err != nil {
 		return Result{}, false, err
 	}
-	named := key // in messages
-	if w.dry {
-		named = strings.TrimPrefix(key, "/registry") // upstream's dry run ends before the store adds its prefix
-	}
+	named := namedKey(key, w.dry)
 	creating := false
 	send := w.req.Warn
 	req := *w.req
