@@ -13,6 +13,9 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 )
 
+// reasonNoRoute is what a cloud's route controller says of a node without routes.
+const reasonNoRoute = "NoRouteCreated"
+
 // report sets the node's NetworkUnavailable condition, unless it is as it should be: False, or True while the packet filter of
 // somebody else drops what pods send or receive.
 func (n *Network) report(ctx context.Context, self *corev1.Node) error {
@@ -25,6 +28,9 @@ func (n *Network) report(ctx context.Context, self *corev1.Node) error {
 		want.Status, want.Reason, want.Message = corev1.ConditionTrue, reasonBlocked, blocked
 	}
 	for _, c := range self.Status.Conditions {
+		if c.Type == want.Type && blocked == "" && c.Reason == reasonNoRoute {
+			return nil // a cloud's route controller says so, and will say when it is no longer so
+		}
 		if c.Type == want.Type && c.Status == want.Status && (want.Status == corev1.ConditionFalse || c.Message == want.Message) {
 			return nil
 		}

@@ -42,7 +42,7 @@ func setConditions(s *corev1.NodeStatus, f facts, now metav1.Time) {
 			set(t, false, no, noText)
 		}
 	}
-	if f.network {
+	if f.network && !withoutRoute(s.Conditions) {
 		set(corev1.NodeNetworkUnavailable, false, "RouteCreated", "Sampan's pod network serves this node")
 	}
 	p := f.pressure
@@ -50,6 +50,13 @@ func setConditions(s *corev1.NodeStatus, f facts, now metav1.Time) {
 	either(p.Disk, corev1.NodeDiskPressure, "KubeletHasDiskPressure", "kubelet has disk pressure", "KubeletHasNoDiskPressure", "kubelet has no disk pressure")
 	either(p.PID, corev1.NodePIDPressure, "KubeletHasInsufficientPID", "kubelet has insufficient PID available", "KubeletHasSufficientPID", "kubelet has sufficient PID available")
 	either(len(f.trouble) == 0, corev1.NodeReady, "KubeletReady", "kubelet is posting ready status", "KubeletNotReady", aggregate(f.trouble))
+}
+
+// withoutRoute reports whether a cloud's route controller says that the node has no route, which it will take back itself.
+func withoutRoute(conditions []corev1.NodeCondition) bool {
+	return slices.ContainsFunc(conditions, func(c corev1.NodeCondition) bool {
+		return c.Type == corev1.NodeNetworkUnavailable && c.Reason == "NoRouteCreated"
+	})
 }
 
 // aggregate joins errors as upstream's utilerrors.NewAggregate words them: "a", or "[a, b]".
