@@ -355,3 +355,182 @@ func TestNoBalancerCostsNothing(t *testing.T) {
 		}
 	})
 }
+
+// machines is a cloud that knows machines and routes.
+type machines struct {
+	mu     sync.Mutex
+	of     map[string]*cloud.InstanceMetadata // by node
+	down   map[string]bool
+	routes []*cloud.Route
+	full   bool // no further route can be made
+	asked  int
+}
+
+func (m *machines) config() control.Config {
+	return control.Config{NodeIPAM: ipam, Cloud: controlcloud.Config{ClusterCIDRs: ipam.ClusterCIDRs, Provider: &cloud.Provider{Name: "sky", Instances: m, Routes: m}}}
+}
+
+func (m *machines) InstanceExists(_ context.Context, n *corev1.Node) (bool, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.asked++
+	return m.of[n.Name] != nil, nil
+}
+
+func (m *machines) InstanceShutdown(_ context.Context, n *corev1.Node) (bool, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.down[n.Name], nil
+}
+
+func (m *machines) InstanceMetadata(_ context.Context, n *corev1.Node) (*cloud.InstanceMetadata, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.of[n.Name] == nil {
+		return nil, cloud.ErrInstanceNotFound
+	}
+	return m.of[n.Name], nil
+}
+
+func (m *machines) ListRoutes(context.Context, string) ([]*cloud.Route, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return slices.Clone(m.routes), nil
+}
+
+func (m *machines) CreateRoute(_ context.Context, _, _ string, r *cloud.Route) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.full {
+		return errors.New("quota exceeded")
+	}
+	m.routes = append(m.routes, r)
+	return nil
+}
+
+func (m *machines) DeleteRoute(_ context.Context, _ string, r *cloud.Route) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.routes = slices.DeleteFunc(m.routes, func(x *cloud.Route) bool { return x.DestinationCIDR == r.DestinationCIDR })
+	return nil
+}
+
+func (m *machines) change(f func()) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	f()
+}
+
+const uninitialized = "node.cloudprovider.kubernetes.io/uninitialized"
+
+// A node waits until its cloud knows it, and then is what that says; its addresses follow the cloud.
+func TestNodeOfACloud(t *testing.T) {
+	m := &machines{of: map[string]*cloud.InstanceMetadata{}, down: map[string]bool{}}
+	inBubble(t, m.config(), func(b *bench) {
+		b.addNode("n0", nil)
+		b.patch(client.Ref{Resource: client.Nodes, Name: "n0"}, map[string]any{"spec": map[string]any{"taints": []corev1.Taint{
+			{Key: uninitialized, Value: "true", Effect: corev1.TaintEffectNoSchedule}}}})
+		b.settle(time.Minute)
+		if !tainted(b.node("n0"), uninitialized, corev1.TaintEffectNoSchedule) {
+			t.Error("initialized without a machine")
+		}
+		m.change(func() {
+			m.of["n0"] = &cloud.InstanceMetadata{ProviderID: "sky://n0", Zone: "z", NodeAddresses: []corev1.NodeAddress{{Type: "ExternalIP", Address: "192.0.2.1"}}}
+		})
+		b.settle(3 * time.Minute) // its backoff has grown
+		n := b.node("n0")
+		if tainted(n, uninitialized, corev1.TaintEffectNoSchedule) || n.Spec.ProviderID != "sky://n0" || n.Labels[corev1.LabelTopologyZone] != "z" || !slices.Contains(n.Status.Addresses, corev1.NodeAddress{Type: "ExternalIP", Address: "192.0.2.1"}) {
+			t.Errorf("%+v %+v", n.Spec, n.Status.Addresses)
+		}
+		m.change(func() { m.of["n0"].NodeAddresses = []corev1.NodeAddress{{Type: "ExternalIP", Address: "192.0.2.2"}} })
+		b.settle(6 * time.Minute)
+		if n = b.node("n0"); !slices.Contains(n.Status.Addresses, corev1.NodeAddress{Type: "ExternalIP", Address: "192.0.2.2"}) {
+			t.Errorf("addresses %v", n.Status.Addresses)
+		}
+		b.settle(5 * time.Second)
+		if got := b.reasons("n0"); !strings.Contains(got, "Synced×1") {
+			t.Errorf("events %q", got)
+		}
+	})
+}
+
+// A node whose machine is shut down is tainted, one whose machine is gone is deleted, and nobody asks about one that is ready.
+func TestMachineGoes(t *testing.T) {
+	m := &machines{of: map[string]*cloud.InstanceMetadata{}, down: map[string]bool{}}
+	const shutdown = "node.cloudprovider.kubernetes.io/shutdown"
+	inBubble(t, m.config(), func(b *bench) {
+		for _, name := range []string{"n0", "n1", "n2", "n3"} {
+			m.of[name] = &cloud.InstanceMetadata{ProviderID: "sky://" + name}
+			b.addNode(name, nil)
+		}
+		b.settle(10 * time.Minute)
+		m.change(func() {
+			if m.asked != 0 {
+				t.Errorf("asked %d times about nodes that are ready", m.asked)
+			}
+			m.down["n0"] = true
+		})
+		b.setSilent(true, "n0")
+		b.settle(time.Minute)
+		if !tainted(b.node("n0"), shutdown, corev1.TaintEffectNoSchedule) {
+			t.Error("no taint")
+		}
+		b.setSilent(false, "n0")
+		b.postStatus(b.node("n0"), corev1.ConditionTrue)
+		b.settle(time.Second)
+		if tainted(b.node("n0"), shutdown, corev1.TaintEffectNoSchedule) {
+			t.Error("the taint stays on a node that is back")
+		}
+		m.change(func() { delete(m.of, "n0") })
+		b.settle(time.Minute)
+		b.node("n0") // is ready, so it is nobody's to delete
+		b.setSilent(true, "n0")
+		b.await("its end", 2*time.Minute, func() bool {
+			_, err := client.Get[*corev1.Node](b.Context(), b.door, client.Nodes, "", "n0")
+			return apierrors.IsNotFound(err)
+		})
+	})
+}
+
+// Each node has a route to its pods, or says that it has none and is not given any.
+func TestRoutesOfNodes(t *testing.T) {
+	m := &machines{of: map[string]*cloud.InstanceMetadata{"n0": {ProviderID: "sky://0"}, "n1": {ProviderID: "sky://1"}}}
+	says := func(n *corev1.Node) string {
+		for _, c := range n.Status.Conditions {
+			if c.Type == corev1.NodeNetworkUnavailable {
+				return string(c.Status) + " " + c.Reason + ": " + c.Message
+			}
+		}
+		return ""
+	}
+	inBubble(t, m.config(), func(b *bench) {
+		b.addNode("n0", nil)
+		b.settle(time.Second)
+		if got := says(b.node("n0")); got != "False RouteCreated: RouteController created a route" {
+			t.Errorf("condition %q", got)
+		}
+		m.change(func() { m.full = true })
+		b.addNode("n1", nil)
+		b.settle(time.Second)
+		if got := says(b.node("n1")); got != "True NoRouteCreated: RouteController failed to create a route" || !tainted(b.node("n1"), corev1.TaintNodeNetworkUnavailable, corev1.TaintEffectNoSchedule) {
+			t.Errorf("condition %q, taints %v", got, b.node("n1").Spec.Taints)
+		}
+		m.change(func() { m.full = false })
+		b.settle(15 * time.Second)
+		if got := says(b.node("n1")); got != "False RouteCreated: RouteController created a route" || tainted(b.node("n1"), corev1.TaintNodeNetworkUnavailable, corev1.TaintEffectNoSchedule) {
+			t.Errorf("condition %q, taints %v", got, b.node("n1").Spec.Taints)
+		}
+		m.change(func() { m.routes = nil }) // by another hand
+		b.settle(15 * time.Second)
+		if routes, _ := m.ListRoutes(b.Context(), ""); len(routes) != 2 {
+			t.Errorf("%d routes", len(routes))
+		}
+		if err := client.Delete(b.Context(), b.door, client.Nodes, "", "n1", ""); err != nil {
+			t.Fatal(err)
+		}
+		b.settle(time.Second)
+		if routes, _ := m.ListRoutes(b.Context(), ""); len(routes) != 1 || string(routes[0].TargetNode) != "n0" {
+			t.Errorf("routes %v", routes)
+		}
+	})
+}

@@ -93,6 +93,17 @@ func (m *Manager) Names() []string {
 	return out
 }
 
+// Chosen are the controllers that the selection leaves to run, each with all names that it goes by, the first being its own.
+func (m *Manager) Chosen() [][]string {
+	var out [][]string
+	for _, d := range m.list() {
+		if enabled(d, m.cfg.Controllers) {
+			out = append(out, []string{d.name, d.alias, d.account})
+		}
+	}
+	return out
+}
+
 // Any reports whether the selection leaves any controller to run.
 func (m *Manager) Any() bool {
 	return slices.ContainsFunc(m.list(), func(d descriptor) bool { return enabled(d, m.cfg.Controllers) })
@@ -128,6 +139,7 @@ func (m *Manager) warnOfUnbuilt() {
 // Run runs the selected controllers until ctx ends.
 func (m *Manager) Run(ctx context.Context) error {
 	m.warnOfUnbuilt()
+	m.cfg.Cloud.Changes = &cloud.Changes{}
 	shared := m.cfg.Doors(api.User{Name: api.UserControllers, Groups: []string{api.GroupAuthenticated}}, m.cfg.UserAgent+"/shared-informers")
 	m.informers = cache.NewSet(shared, m.cfg.Log)
 	collector := m.cfg.Doors(account("generic-garbage-collector"), m.agent("generic-garbage-collector"))
@@ -164,6 +176,9 @@ func (m *Manager) Run(ctx context.Context) error {
 		case start(d):
 			needWorld = needWorld || d.name == "namespace-controller" || d.name == "garbage-collector-controller"
 		}
+	}
+	if p := m.cfg.Cloud.Provider; p != nil && p.Run != nil {
+		group.Go(func() error { return p.Run(ctx, m.cfg.Cloud.Changes.Tell) })
 	}
 	group.Go(func() error { return m.informers.Run(ctx) })
 	if needWorld {

@@ -21,6 +21,7 @@ import (
 	"sampan.dev/internal/api/all"
 	"sampan.dev/internal/client"
 	"sampan.dev/internal/client/cache"
+	"sampan.dev/internal/cloud"
 	"sampan.dev/internal/cloud/local"
 	"sampan.dev/internal/control/gc"
 	"sampan.dev/internal/control/identity"
@@ -62,6 +63,8 @@ func TestControllersReadWhatTheyDeclare(t *testing.T) {
 		t.Fatal(err)
 	}
 	m.cfg.Cloud.Provider = local.New(local.Config{})
+	m.cfg.Cloud.Provider.Instances, m.cfg.Cloud.Provider.Routes = struct{ cloud.InstancesV2 }{}, struct{ cloud.Routes }{}
+	m.cfg.Cloud.ClusterCIDRs = []netip.Prefix{netip.MustParsePrefix("10.128.0.0/9")}
 	for _, d := range m.list() {
 		t.Run(d.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

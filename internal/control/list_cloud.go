@@ -13,6 +13,21 @@ import (
 func (m *Manager) clouds() []descriptor {
 	cfg := &m.cfg
 	return []descriptor{
+		{name: "cloud-node-controller", alias: "cloud-node", account: "node-controller", component: "cloud-node-controller",
+			reads: "nodes", writes: "nodes nodes/status",
+			make: func(env loop.Env) loop.Runner {
+				return cloud.NewNodes(env, cfg.Cloud)
+			}},
+		{name: "cloud-node-lifecycle-controller", alias: "cloud-node-lifecycle", account: "node-controller", component: "cloud-node-lifecycle-controller",
+			reads: "nodes", writes: "nodes",
+			make: func(env loop.Env) loop.Runner {
+				return cloud.NewLifecycle(env, cfg.Cloud)
+			}},
+		{name: "node-route-controller", alias: "route", account: "route-controller", component: "route_controller",
+			reads: "nodes", writes: "nodes/status",
+			make: func(env loop.Env) loop.Runner {
+				return cloud.NewRoutes(env, cfg.Cloud)
+			}},
 		{name: "service-lb-controller", alias: "service", account: "service-controller",
 			reads: "nodes services", writes: "services/status",
 			when: firstBalanced,

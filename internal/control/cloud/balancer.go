@@ -73,6 +73,7 @@ func NewBalancers(env loop.Env, cfg Config) loop.Runner {
 			}
 		},
 	})
+	cfg.Changes.add(c.again)
 	return &loop.Controller{
 		Name: env.Name, Workers: balancersAtOnce, Elastic: true, Queue: c.queue, Log: env.Log, Ledger: c.ledger,
 		Synced: []<-chan struct{}{c.services.Synced(), c.nodes.Synced()}, Reconcile: c.reconcile,
@@ -105,8 +106,22 @@ func (c *balancers) nodeKey(n *corev1.Node) string {
 func (c *balancers) nodesChanged() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	for key, was := range c.mu.done {
+		if was.service != nil { // one that failed looks at the nodes when its time comes
+			c.queue.Add(key)
+		}
+	}
+}
+
+// again has every balancer ensured anew: the cloud is no longer what it was.
+func (c *balancers) again() {
+	c.mu.Lock()
 	for key := range c.mu.done {
-		c.queue.Add(key)
+		c.mu.done[key] = done{}
+	}
+	c.mu.Unlock()
+	for _, svc := range c.services.List("") {
+		c.came(svc)
 	}
 }
 

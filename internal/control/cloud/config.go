@@ -14,6 +14,8 @@ type Config struct {
 
 	ClusterCIDRs []netip.Prefix // ranges whose routes are the route loop's
 
+	Changes *Changes // of the provider; the manager's
+
 	NodeMonitor time.Duration // between two looks for machines that are gone or shut down; 0 means 5 s
 	NodeStatus  time.Duration // between two looks for addresses that changed; 0 means 5 min
 	RouteResync time.Duration // between two looks at the cloud's routes; 0 means 10 s

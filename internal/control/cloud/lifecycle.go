@@ -1,0 +1,123 @@
+package cloud
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"sampan.dev/internal/client"
+	"sampan.dev/internal/client/cache"
+	"sampan.dev/internal/cloud"
+	"sampan.dev/internal/control/loop"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+)
+
+// lifecycle is cloud-node-lifecycle-controller: of nodes that are not ready it asks the cloud whether the machine is gone, and then
+// deletes the node, or shut down, and then taints it. A node that is ready is nobody's to ask about.
+type lifecycle struct {
+	loop.Env
+	cfg    Config
+	cloud  cloud.InstancesV2
+	nodes  *cache.Informer[*corev1.Node]
+	queue  *loop.Queue
+	ledger *loop.Ledger
+	view   loop.View
+}
+
+// NewLifecycle makes the cloud-node-lifecycle-controller; nil when the provider knows no machines.
+func NewLifecycle(env loop.Env, cfg Config) loop.Runner {
+	if cfg.Provider == nil || cfg.Provider.Instances == nil {
+		return nil
+	}
+	c := &lifecycle{Env: env, cfg: cfg, cloud: cfg.Provider.Instances, queue: loop.NewQueue(), ledger: loop.NewLedger()}
+	c.nodes = cache.For[*corev1.Node](env.Informers, client.Nodes, cache.Options{})
+	c.view = loop.ViewOf(c.nodes)
+	c.nodes.Handle(cache.Handler[*corev1.Node]{
+		Add: c.due,
+		Update: func(old, n *corev1.Node) {
+			if isReady(old) != isReady(n) {
+				c.due(n)
+			}
+		},
+	})
+	cfg.Changes.add(func() { enqueueAll(c.nodes, c.queue) })
+	return &loop.Controller{
+		Name: env.Name, Workers: machinesAtOnce, Elastic: true, Queue: c.queue, Log: env.Log, Ledger: c.ledger,
+		Synced: []<-chan struct{}{c.nodes.Synced()}, Reconcile: c.reconcile,
+	}
+}
+
+// due lets a node that is not ready have a period's time: it may have come just now, and its cloud not know it yet.
+func (c *lifecycle) due(n *corev1.Node) {
+	if isReady(n) {
+		c.queue.Add(n.Name)
+		return
+	}
+	c.queue.AddAfter(n.Name, or(c.cfg.NodeMonitor, 5*time.Second))
+}
+
+// reconcile comes again after the monitor period for as long as the node is not ready; an answer that fails waits for that too.
+func (c *lifecycle) reconcile(ctx context.Context, name string) (time.Duration, error) {
+	n, ok := c.nodes.Get("", name)
+	if !ok {
+		c.ledger.Forget(name)
+		return 0, nil
+	}
+	if isReady(n) {
+		if hasTaint(n, taintShutdown) {
+			return 0, c.taint(ctx, n, false)
+		}
+		return 0, nil
+	}
+	again := or(c.cfg.NodeMonitor, 5*time.Second)
+	exists, err := c.cloud.InstanceExists(ctx, n)
+	switch {
+	case err != nil:
+		c.cannot(ctx, "exists", n, err)
+		return again, nil
+	case !exists:
+		c.delete(ctx, n)
+		return again, nil
+	}
+	shutdown, err := c.cloud.InstanceShutdown(ctx, n)
+	switch {
+	case err != nil:
+		c.cannot(ctx, "is shut down", n, err)
+	case shutdown && !hasTaint(n, taintShutdown):
+		return again, c.taint(ctx, n, true)
+	}
+	return again, nil
+}
+
+func (c *lifecycle) cannot(ctx context.Context, what string, n *corev1.Node, err error) {
+	if ctx.Err() == nil {
+		c.Log.Warn("cannot learn whether a machine "+what, "node", n.Name, "err", err)
+	}
+}
+
+func (c *lifecycle) delete(ctx context.Context, n *corev1.Node) {
+	c.Events.EventRef(nodeReference(n), corev1.EventTypeNormal, "DeletingNode",
+		fmt.Sprintf("Deleting node %s because it does not exist in the cloud provider", n.Name))
+	c.Log.Info("machine is gone", "node", n.Name)
+	if err := client.Delete(ctx, c.Door, client.Nodes, "", n.Name, n.UID); err != nil && !apierrors.IsNotFound(err) && ctx.Err() == nil {
+		c.Log.Error("cannot delete a node", "node", n.Name, "err", err)
+		c.Events.EventRef(nodeReference(n), corev1.EventTypeWarning, "DeletingNodeFailed", fmt.Sprintf("Failed deleting node %s: %v", n.Name, err))
+	}
+}
+
+func (c *lifecycle) taint(ctx context.Context, n *corev1.Node, on bool) error {
+	next := n.DeepCopy()
+	next.Spec.Taints = withoutTaint(n.Spec.Taints, taintShutdown)
+	if on {
+		next.Spec.Taints = append(next.Spec.Taints, corev1.Taint{Key: taintShutdown, Effect: corev1.TaintEffectNoSchedule})
+	}
+	out, err := client.Update(ctx, c.Door, client.Nodes, next)
+	if err != nil {
+		return fmt.Errorf("taint of node %s: %w", n.Name, err)
+	}
+	c.ledger.Wrote(n.Name, c.view, out)
+	c.Log.Info("machine is shut down", "node", n.Name, "is", on)
+	return nil
+}
