@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 
 	"sampan.dev/internal/component/apiserver"
+	"sampan.dev/internal/component/cloud"
 	kcm "sampan.dev/internal/component/controllers"
 	"sampan.dev/internal/component/flag"
 	"sampan.dev/internal/component/kubelet"
@@ -37,6 +38,7 @@ var components = []struct {
 }{
 	{"kube-apiserver", "Run the API server alone, with upstream's flags", func() program { return apiserver.New() }},
 	{"kube-controller-manager", "Run the controllers alone, with upstream's flags", func() program { return kcm.New() }},
+	{"cloud-controller-manager", "Run the loops of a cloud alone, with upstream's flags", func() program { return cloud.New() }},
 	{"kube-scheduler", "Run the scheduler alone, with upstream's flags", func() program { return scheduler.New() }},
 	{"kubelet", "Run the kubelet alone, with upstream's flags", func() program { return kubelet.New() }},
 	{"kube-proxy", "Run the proxy alone, with upstream's flags", func() program { return proxy.New() }},

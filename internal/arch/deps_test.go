@@ -85,7 +85,7 @@ var rooms = map[string][]string{
 	"internal/node/":          {"internal/node/...", "internal/client/..."}, // leaves; they never import kubelet, see below
 
 	// A component joins one plank to flags, a kubeconfig and a log; it knows no other plank.
-	"internal/component":             {"internal/component/flag", "internal/client/...", "internal/config", "internal/obs"},
+	"internal/component":             {"internal/component/flag", "internal/client/...", "internal/api", "internal/config", "internal/obs"}, // api: the identities of controllers
 	"internal/component/flag":        {},
 	"internal/component/flag/":       {"internal/component/flag"},
 	"internal/component/face":        {"internal/component", "internal/component/flag", "internal/client/...", "internal/config", "internal/pki"},
@@ -94,7 +94,7 @@ var rooms = map[string][]string{
 	"internal/component/scheduler":   {"internal/component/...", "internal/client/...", "internal/config", "internal/control/scheduler/..."},
 	"internal/component/kubelet":     {"internal/component/...", "internal/client/...", "internal/api/...", "internal/config", "internal/pki", "internal/node/..."},
 	"internal/component/proxy":       {"internal/component/...", "internal/client/...", "internal/config", "internal/node/proxy/..."},
-	"internal/component/cloud":       {"internal/cloud/...", "internal/control/..."},
+	"internal/component/cloud":       {"internal/component/...", "internal/client/...", "internal/api/...", "internal/config", "internal/cloud/...", "internal/control/..."},
 	"internal/component/suite":       {"internal/component/...", "internal/config", "internal/obs", "internal/control", "internal/cloud/..."}, // control: which controllers there are; cloud: which provider is the default
 
 	// What makes a machine a node, and joins the planks to a cluster.

@@ -25,7 +25,7 @@ func (p *Plane) StartControl(g *daemon.Group) error {
 	cfg.Signer.Authority, cfg.Signer.Kubelets = p.Pki.CA, p.Pki.KubeletCA
 	p.serving(&cfg.Serving)
 	p.cfg.Cloud.APIPort = p.Advertise.Load().Port()
-	if cfg.Cloud, err = p.cfg.Cloud.Loops(); err != nil {
+	if cfg.Cloud, err = p.cfg.Cloud.Loops(p.log); err != nil {
 		return flag.Usage{Err: fmt.Errorf("--cloud: %w", err)}
 	}
 	manager, err := control.New(cfg)

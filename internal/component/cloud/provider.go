@@ -2,8 +2,10 @@ package cloud
 
 import (
 	"fmt"
+	"log/slog"
 
 	"sampan.dev/internal/cloud"
+	"sampan.dev/internal/cloud/file"
 	"sampan.dev/internal/cloud/local"
 
 	corev1 "k8s.io/api/core/v1"
@@ -15,21 +17,26 @@ const None = "none"
 // providers are those that this program has. A further one is a line here.
 var providers = []struct {
 	name string
-	make func(c *Config) (*cloud.Provider, error)
+	make func(c *Config, log *slog.Logger) (*cloud.Provider, error)
 }{
-	{local.Name, func(c *Config) (*cloud.Provider, error) {
+	{local.Name, func(c *Config, _ *slog.Logger) (*cloud.Provider, error) {
 		return local.New(local.Config{Reserved: reserved(c.APIPort)}), nil
 	}},
+	{file.Name, func(c *Config, log *slog.Logger) (*cloud.Provider, error) { return file.New(c.File, log) }},
 }
 
 // open makes the provider that the flags name; nil for none.
-func (c *Config) open() (*cloud.Provider, error) {
+func (c *Config) open(log *slog.Logger) (*cloud.Provider, error) {
 	if c.Provider == None {
 		return nil, nil
 	}
 	for _, p := range providers {
 		if p.name == c.Provider {
-			return p.make(c)
+			out, err := p.make(c, log)
+			if err != nil {
+				return nil, fmt.Errorf("could not init cloud provider %q: %w", c.Provider, err)
+			}
+			return out, nil
 		}
 	}
 	return nil, fmt.Errorf("unknown cloud provider %q", c.Provider)

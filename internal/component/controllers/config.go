@@ -20,6 +20,8 @@ type Config struct {
 	Lead    component.Election
 	Face    face.Config
 
+	Migration component.Migration
+
 	Controllers []string // as control.Config has them
 	OwnAccounts bool     // each controller acts as a service account of its own
 

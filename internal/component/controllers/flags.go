@@ -21,7 +21,7 @@ const (
 // Table is every flag of upstream's, and what becomes of it.
 func (c *Config) Table() flag.Table {
 	return flag.Join(
-		c.Contact.Rows("", "20", "30"), c.Lead.Rows("kube-controller-manager", ""), c.Face.Rows(10257, false),
+		c.Contact.Rows("", "20", "30"), c.Lead.Rows("kube-controller-manager", ""), c.Migration.Rows(), c.Face.Rows(10257, false),
 		component.Profiling("", component.NoProfiles), component.Metrics(), component.Versions(), c.Log.Rows(""),
 		c.choice(), c.nodes(), c.signing(), c.concurrency(), c.absent(),
 	)
@@ -36,8 +36,6 @@ func (c *Config) choice() flag.Table {
 		flag.Ignore("min-resync-period", "duration", "12h0m0s", "informers follow watches and need no second look"),
 		flag.Refuse("enable-garbage-collector", "bool", "true", "to run without it, say --controllers=-garbage-collector-controller"),
 		flag.Set("terminated-pod-gc-threshold", flag.Int32(&c.TerminatedPodThreshold), "ended pods that may exist before the oldest are deleted; 0 or less: any number"),
-		flag.Refuse("enable-leader-migration", "bool", "", "leases are not handed to a cloud's controller manager"),
-		flag.Refuse("leader-migration-config", "string", "", "leases are not handed to a cloud's controller manager"),
 		flag.Set("root-ca-file", flag.String(&c.RootCAFile), "authority that is published in every namespace as kube-root-ca.crt"),
 		flag.Ignore("service-account-private-key-file", "string", "", "the API server signs tokens; tokens in Secrets are not made"),
 		flag.Ignore("legacy-service-account-token-clean-up-period", "duration", "8760h0m0s", "tokens in Secrets are not made"),

@@ -6,11 +6,8 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
-	"strings"
 
-	"sampan.dev/internal/api"
 	"sampan.dev/internal/api/all"
-	"sampan.dev/internal/client"
 	"sampan.dev/internal/client/remote"
 	"sampan.dev/internal/component"
 	"sampan.dev/internal/component/face"
@@ -120,32 +117,19 @@ func (c *Config) Run(ctx context.Context, log *slog.Logger) error {
 		return err
 	}
 	cfg.Kinds = all.Kinds()
-	if cfg.Doors, err = remote.Factory(rc); err != nil {
+	if cfg.Doors, err = component.Doors(rc, own, c.OwnAccounts, log); err != nil {
 		return err
 	}
-	if c.OwnAccounts {
-		accounts, err := remote.Accounts(rc, own, log)
-		if err != nil {
-			return err
-		}
-		plain := cfg.Doors
-		cfg.Doors = func(u api.User, agent string) client.Interface {
-			if account, ok := strings.CutPrefix(u.Name, "system:serviceaccount:kube-system:"); ok {
-				return accounts("kube-system", account, agent)
-			}
-			return plain(u, agent)
-		}
-	}
-	manager, err := control.New(cfg)
+	run, err := Managed(name, cfg, c.Lead, c.Migration, own)
 	if err != nil {
-		return flag.Usage{Err: fmt.Errorf("--controllers: %w", err)}
+		return flag.Usage{Err: err}
 	}
 	log.Info("controllers start", "version", config.Version, "server", rc.Host)
 	server := face.Server{Config: c.Face, Name: name, Contact: c.Contact, Log: log,
 		Checks:  map[string]func() error{"ping": func() error { return nil }},
 		Configz: func() (string, any) { return "kubecontrollermanager.config.k8s.io", c.configz() },
 	}
-	return component.Beside(ctx, func(ctx context.Context) error { return c.Lead.Lead(ctx, own, log, manager.Run) }, server.Run)
+	return component.Beside(ctx, run, server.Run)
 }
 
 // configz shows what was chosen, with the names of KubeControllerManagerConfiguration.

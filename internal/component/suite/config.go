@@ -63,7 +63,7 @@ func (c *Config) Check() error {
 	if err != nil {
 		return flag.Usage{Err: err}
 	}
-	if manager.Cloud, err = c.Cloud.Loops(); err != nil {
+	if manager.Cloud, err = c.Cloud.Loops(slog.New(slog.DiscardHandler)); err != nil {
 		return flag.Usage{Err: fmt.Errorf("--cloud: %w", err)}
 	}
 	if _, err := control.New(manager); err != nil {
@@ -80,7 +80,7 @@ func (c *Config) Check() error {
 
 // complete gives each program what it shares with the others.
 func (c *Config) complete() error {
-	for _, file := range []*string{&c.API.AuditLog, &c.API.AuthenticationFile, &c.API.KubeletCA, &c.API.EtcdCA, &c.API.EtcdCert, &c.API.EtcdKey} {
+	for _, file := range []*string{&c.Cloud.File, &c.API.AuditLog, &c.API.AuthenticationFile, &c.API.KubeletCA, &c.API.EtcdCA, &c.API.EtcdCert, &c.API.EtcdKey} {
 		if *file == "" {
 			continue
 		}
@@ -97,11 +97,15 @@ func (c *Config) complete() error {
 	c.Kubelet.RootDir, c.Kubelet.PodLogs, c.Kubelet.StaticPods, c.Kubelet.CgroupRoot = paths.KubeletRoot, paths.PodLogs, paths.StaticPods, paths.CgroupRoot
 	c.Kubelet.ClusterDNS, c.Kubelet.Domain = []string{c.DNSIP().String()}, c.ClusterDomain
 	c.Kubelet.NodeIP = c.NodeIP
+	c.Cloud.ClusterCIDRs, c.Cloud.AllocateCIDRs = []netip.Prefix{pods}, true
 	if c.Cloud.Provider == "" {
 		c.Cloud.Provider = local.Name
 		if c.Kubelet.CloudProvider != "" {
 			c.Cloud.Provider = cloud.None // the node waits for a program elsewhere, which has the loops
 		}
+	}
+	if c.Cloud.Provider != local.Name && c.Cloud.Provider != cloud.None {
+		c.Kubelet.CloudProvider = "external" // what the node is comes from the loops of this cloud
 	}
 	if usual := kubelet.New(); c.Kubelet.StatusEvery != usual.StatusEvery {
 		c.Kubelet.ReportEvery = c.Kubelet.StatusEvery // who wants it more or less often means both, as upstream's file does

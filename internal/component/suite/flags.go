@@ -22,7 +22,8 @@ func (c *Config) ClusterFlags(f *pflag.FlagSet) {
 	f.BoolVar(&c.NoNode, "no-node", false, "control plane only; needs no root")
 	f.Var(not{&c.NoScheduler}, "scheduler", "run the scheduler; false where another one is to do it")
 	f.Lookup("scheduler").NoOptDefVal = "true"
-	f.StringVar(&c.Cloud.Provider, "cloud", c.Cloud.Provider, "who makes balancers: local (a Service of type LoadBalancer gets the nodes' addresses) or none (default local; none with --cloud-provider=external)")
+	f.StringVar(&c.Cloud.Provider, "cloud", c.Cloud.Provider, "the cloud: local (a Service of type LoadBalancer gets the nodes' addresses), file (as --cloud-config declares it) or none (default local; none with --cloud-provider=external)")
+	f.StringVar(&c.Cloud.File, "cloud-config", "", "configuration of the cloud (file)")
 	f.StringVar(&c.NodeTunnel, "node-tunnel", "", "konnectivity: reach nodes and pods only through connections that 'sampan agent --tunnel' keeps; default is directly")
 	f.StringVar(&c.TunnelListen, "tunnel-listen", "", "ADDR:PORT for the agents of --node-tunnel=konnectivity (default port "+config.TunnelPort+" of the API server's address)")
 	f.BoolVar(&c.InsecureKubeletTLS, "insecure-kubelet-tls", false, "do not verify the kubelets' certificates, as a stock API server without --kubelet-certificate-authority")
