@@ -121,7 +121,7 @@ func TestVirtualSilence(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				v := &virtual{T: t, hub: newHub(t), rt: runtime.NewFake()}
 				line := &line{Interface: v.hub.Door(api.Node("n1"), "kubelet")}
-				k, err := New(Config{NodeName: "n1", Runtime: v.rt, Door: line, Log: slog.New(slog.DiscardHandler), Hollow: true, Register: true, ContainerLogs: "-"})
+				k, err := New(Config{NodeName: "n1", Runtime: v.rt, Door: line, Log: slog.New(slog.DiscardHandler), Machine: hollow{}, NoCgroups: true, Register: true, ContainerLogs: "-"})
 				if err != nil {
 					t.Fatal(err)
 				}

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
-	"path/filepath"
 	"time"
 
 	"sampan.dev/internal/api"
@@ -63,8 +62,8 @@ type Config struct {
 	CgroupRoot   string // below the cgroup mount, "/" by default; kubepods is made in it
 	CgroupDriver string // "cgroupfs" or "systemd"
 	NoCgroups    bool   // make no pod cgroups (hollow nodes, unprivileged trials)
-	// Hollow leaves out everything that touches the machine: files, mounts, cgroups, probes of the host.
-	Hollow bool
+	// Machine makes directories, volumes and log files for pods: this machine (a podhost.Machine) when nil.
+	Machine Machine
 
 	SystemReserved, KubeReserved corev1.ResourceList
 	EvictionHard                 map[string]string
@@ -129,15 +128,4 @@ func def[T comparable](p *T, v T) {
 	if *p == zero {
 		*p = v
 	}
-}
-
-// Directories of a pod below RootDir, upstream's layout: CSI drivers and log shippers hard-code them.
-func (c *Config) podsDir() string             { return filepath.Join(c.RootDir, "pods") }
-func (c *Config) podDir(uid string) string    { return filepath.Join(c.RootDir, "pods", uid) }
-func (c *Config) hostsFile(uid string) string { return filepath.Join(c.podDir(uid), "etc-hosts") }
-func (c *Config) containerDir(uid, name string) string {
-	return filepath.Join(c.podDir(uid), "containers", name)
-}
-func (c *Config) logDir(pod *corev1.Pod) string {
-	return filepath.Join(c.LogDir, pod.Namespace+"_"+pod.Name+"_"+string(pod.UID))
 }

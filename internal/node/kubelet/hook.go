@@ -15,10 +15,10 @@ import (
 )
 
 // hook runs a lifecycle hook. The error is what the API shows of a failed postStart.
-func (k *Kubelet) hook(ctx context.Context, pod *corev1.Pod, c *corev1.Container, id string, h *corev1.LifecycleHandler, ips []string) error {
+func (b *base) hook(ctx context.Context, pod *corev1.Pod, c *corev1.Container, id string, h *corev1.LifecycleHandler, ips []string) error {
 	switch {
 	case h.Exec != nil:
-		out, errOut, code, err := k.rt.ExecSync(ctx, id, h.Exec.Command, 0)
+		out, errOut, code, err := b.rt.ExecSync(ctx, id, h.Exec.Command, 0)
 		if err == nil && code != 0 {
 			err = fmt.Errorf("command '%s' exited with %d: %s", strings.Join(h.Exec.Command, " "), code, errOut)
 		}
@@ -27,7 +27,7 @@ func (k *Kubelet) hook(ctx context.Context, pod *corev1.Pod, c *corev1.Container
 		}
 		return nil
 	case h.HTTPGet != nil:
-		if err := k.httpHook(ctx, pod, c, h.HTTPGet, ips); err != nil {
+		if err := b.httpHook(ctx, pod, c, h.HTTPGet, ips); err != nil {
 			return fmt.Errorf("HTTP lifecycle hook (%s) for Container %q in Pod %q failed - error: %v", h.HTTPGet.Path, c.Name, pods.Describe(pod), err)
 		}
 		return nil
@@ -44,7 +44,7 @@ func (k *Kubelet) hook(ctx context.Context, pod *corev1.Pod, c *corev1.Container
 	return fmt.Errorf("Cannot run handler: invalid handler: %v", h)
 }
 
-func (k *Kubelet) httpHook(ctx context.Context, pod *corev1.Pod, c *corev1.Container, a *corev1.HTTPGetAction, ips []string) error {
+func (b *base) httpHook(ctx context.Context, pod *corev1.Pod, c *corev1.Container, a *corev1.HTTPGetAction, ips []string) error {
 	if a.Host == "" && len(ips) == 0 {
 		return fmt.Errorf("failed to find networking container")
 	}
@@ -58,7 +58,7 @@ func (k *Kubelet) httpHook(ctx context.Context, pod *corev1.Pod, c *corev1.Conta
 		req.URL.Scheme = "http"
 		req.Header.Del("Authorization")
 		if res, err = probe.Client(0).Do(req); err == nil {
-			k.events.Pod(pod, "", corev1.EventTypeWarning, "LifecycleHTTPFallback", "request to HTTPS lifecycle hook %s got HTTP response, retry with HTTP succeeded", req.URL.Host)
+			b.events.Pod(pod, "", corev1.EventTypeWarning, "LifecycleHTTPFallback", "request to HTTPS lifecycle hook %s got HTTP response, retry with HTTP succeeded", req.URL.Host)
 		}
 	}
 	if err != nil {

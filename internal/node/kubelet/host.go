@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"sampan.dev/internal/api/pods"
+	"sampan.dev/internal/node/podspec"
 	"sampan.dev/internal/node/runtime"
 	"sampan.dev/internal/node/serve"
 	"sampan.dev/internal/node/stats"
@@ -24,15 +25,10 @@ var _ serve.Host = hostRun{}
 
 // Pods implements serve.Host.
 func (k *Kubelet) Pods() []*corev1.Pod {
-	k.mu.Lock()
-	list := make([]*worker, 0, len(k.mu.workers))
-	for _, w := range k.mu.workers {
-		list = append(list, w)
-	}
-	k.mu.Unlock()
+	list := k.roster.all()
 	out := make([]*corev1.Pod, len(list))
-	for i, w := range list {
-		out[i] = w.current()
+	for i, rec := range list {
+		out[i] = rec.current()
 	}
 	slices.SortFunc(out, func(a, b *corev1.Pod) int {
 		return cmp.Or(cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Name, b.Name), cmp.Compare(a.UID, b.UID))
@@ -253,7 +249,7 @@ func (k *Kubelet) Summary(ctx context.Context, onlyCPUAndMemory bool) (*statsv1.
 		if len(ps.Containers) == 0 {
 			continue
 		}
-		if u, ok := k.cgroups.Usage(cgroupPod(pod)); ok {
+		if u, ok := k.cgroups.Usage(podspec.Cgroup(pod)); ok {
 			ps.CPU, ps.Memory = stats.CPU(u, k.rates.Rate(string(pod.UID), u.At, u.CPU)), stats.Memory(u, u.Limit)
 			ps.ProcessStats = &statsv1.ProcessStats{ProcessCount: &u.Pids}
 		}

@@ -3,20 +3,20 @@ package kubelet
 import (
 	"context"
 	"fmt"
-	"os"
-	"path/filepath"
 	"sync"
 	"time"
 
 	"sampan.dev/internal/api/pods"
+	"sampan.dev/internal/api/unbuilt"
 	"sampan.dev/internal/client"
 	"sampan.dev/internal/client/cache"
+	"sampan.dev/internal/node/admit"
 	"sampan.dev/internal/node/cgroup"
 	"sampan.dev/internal/node/event"
-	"sampan.dev/internal/node/evict"
 	"sampan.dev/internal/node/health"
 	"sampan.dev/internal/node/image"
 	"sampan.dev/internal/node/object"
+	"sampan.dev/internal/node/podhost"
 	"sampan.dev/internal/node/podspec"
 	"sampan.dev/internal/node/podstatus"
 	"sampan.dev/internal/node/register"
@@ -31,30 +31,11 @@ import (
 
 // Kubelet runs the pods of one node.
 type Kubelet struct {
-	cfg     Config
-	rt      runtime.Interface
-	events  *event.Recorder
-	writer  *podstatus.Writer
-	objects *object.Reader
-	volumes *volume.Manager
-	cgroups *cgroup.Manager
-	images  *image.Puller
-	static  *source.Static
-	began   time.Time
-	wg      sync.WaitGroup // workers
-
-	pods   *cache.Informer[*corev1.Pod] // nil without a door
-	node   *register.Node
-	health *health.Runtime
-
-	rates     *stats.Rates
-	pressures *evict.Watcher // nil for hollow nodes
-
-	mu struct {
-		sync.Mutex
-		workers map[types.UID]*worker
-		adopted bool // what an earlier run left has workers
-	}
+	*base
+	roster *roster
+	pods   *cache.Informer[*corev1.Pod] // nil without a hub
+	rates  *stats.Rates
+	wg     sync.WaitGroup // workers
 }
 
 // New makes a kubelet; it does nothing until Run.
@@ -63,50 +44,50 @@ func New(cfg Config) (*Kubelet, error) {
 		return nil, err
 	}
 	cfg.Log = cfg.Log.With("node", cfg.NodeName)
-	if !cfg.Hollow {
-		if err := os.MkdirAll(cfg.RootDir, 0o750); err != nil {
-			return nil, fmt.Errorf("kubelet: %w", err)
-		}
-		root, err := filepath.EvalSymlinks(cfg.RootDir) // mountinfo names real paths
-		if err != nil {
-			return nil, fmt.Errorf("kubelet: %w", err)
-		}
-		cfg.RootDir = root
-	}
-	k := &Kubelet{cfg: cfg, rt: cfg.Runtime, began: time.Now(), rates: stats.NewRates()}
+	b := &base{cfg: cfg, rt: cfg.Runtime, machine: cfg.Machine, began: time.Now()}
+	b.paths = podhost.Paths{Root: cfg.RootDir, Logs: cfg.LogDir, Links: cfg.ContainerLogs}
+	k := &Kubelet{base: b, roster: newRoster(), rates: stats.NewRates()}
 	k.events = event.New(cfg.Door, cfg.NodeName, cfg.Log)
 	if cfg.Door != nil {
 		k.pods = cache.New[*corev1.Pod](cfg.Door, client.Pods, cache.Options{FieldSelector: "spec.nodeName=" + cfg.NodeName}, cfg.Log)
 	}
 	k.writer = podstatus.New(cfg.Door, cfg.Log)
-	k.objects = object.New(cfg.Door, cfg.Log, k.wake)
+	k.objects = object.New(cfg.Door, cfg.Log, k.roster.wake)
 	k.images = image.New(k.rt, k.objects.Secret, k.events)
-	k.cgroups = cgroup.New("/sys/fs/cgroup", cfg.CgroupRoot, cfg.CgroupDriver, cfg.NoCgroups || cfg.Hollow)
-	k.volumes = volume.New(cfg.podsDir(), volume.Sources{
-		ConfigMap: k.objects.ConfigMap, Secret: k.objects.Secret, Token: k.objects.Token,
-		Field: func(pod *corev1.Pod, path string) (string, error) {
-			return podspec.FieldValue(pod, path, pods.IPs(pod), k.node.IPs())
-		},
-		Resource:   k.volumeResource,
-		MemorySize: k.memoryVolumeSize,
-	})
-	if !cfg.Hollow {
-		var err error
-		if k.pressures, err = evict.New(cfg.EvictionHard, cfg.RootDir); err != nil {
+	k.cgroups = cgroup.New("/sys/fs/cgroup", cfg.CgroupRoot, cfg.CgroupDriver, cfg.NoCgroups)
+	k.health = health.New(k.rt, k.roster.wakeAll)
+	var err error
+	if k.machine == nil {
+		if k.machine, err = podhost.New(k.machineConfig()); err != nil {
 			return nil, fmt.Errorf("kubelet: %w", err)
 		}
 	}
-	k.health = health.New(k.rt, k.wakeAll)
-	var err error
 	if k.node, err = register.New(k.nodeConfig()); err != nil {
 		return nil, fmt.Errorf("kubelet: %w", err)
 	}
-	k.mu.workers = map[types.UID]*worker{}
 	k.static = source.New(source.Config{
 		Path: cfg.StaticPods, URL: cfg.ManifestURL, Node: cfg.NodeName, Kind: cfg.PodKind, Since: k.began, Log: cfg.Log,
 		Upsert: k.upsert, Gone: k.goneFromFile,
-	}, source.Showing{Hub: cfg.Door, Node: k.node.InHub, Writer: k.writer, Wake: k.wake, Log: cfg.Log})
+	}, source.Showing{Hub: cfg.Door, Node: k.node.InHub, Writer: k.writer, Wake: k.roster.wake, Log: cfg.Log})
 	return k, nil
+}
+
+// machineConfig describes the machine that pods run on.
+func (k *Kubelet) machineConfig() podhost.Config {
+	c := &k.cfg
+	return podhost.Config{
+		Paths: k.paths, ClusterDomain: c.ClusterDomain, PodPids: c.PodPids, EvictionHard: c.EvictionHard,
+		LogMaxSize: c.LogMaxSize, LogMaxFiles: c.LogMaxFiles, Log: c.Log,
+		Runtime: k.rt, Cgroups: k.cgroups, Objects: k.objects,
+		Volumes: volume.Sources{
+			ConfigMap: k.objects.ConfigMap, Secret: k.objects.Secret, Token: k.objects.Token,
+			Field: func(pod *corev1.Pod, path string) (string, error) {
+				return podspec.FieldValue(pod, path, pods.IPs(pod), k.node.IPs())
+			},
+			Resource:   k.volumeResource,
+			MemorySize: k.memoryVolumeSize,
+		},
+	}
 }
 
 // nodeConfig describes the node to the room that registers it.
@@ -120,16 +101,8 @@ func (k *Kubelet) nodeConfig() register.Config {
 			SystemReserved: c.SystemReserved, KubeReserved: c.KubeReserved, EvictionHard: c.EvictionHard},
 		StatusEvery: c.StatusEvery, ReportEvery: c.ReportEvery, LeaseDuration: c.LeaseDuration,
 		Hub: c.Door, Runtime: k.rt, Health: k.health, Events: k.events, Log: c.Log,
-		Pressure: k.pressure, AddressChanged: k.wakeAll /* pods say it too */, PodChanged: k.wake,
+		Pressure: k.machine.Pressure, AddressChanged: k.roster.wakeAll /* pods say it too */, PodChanged: k.roster.wake,
 	}
-}
-
-// pressure is what the machine is short of.
-func (k *Kubelet) pressure() evict.Pressure {
-	if k.pressures == nil {
-		return evict.Pressure{}
-	}
-	return k.pressures.Look(time.Now())
 }
 
 // Run runs the node until ctx ends. It leaves containers running.
@@ -166,7 +139,7 @@ func (k *Kubelet) Run(ctx context.Context) error {
 		start(k.static.Run)
 	}
 	start(func(ctx context.Context) { k.rt.Events(ctx, k.fromRuntime) })
-	start(k.housekeep)
+	start(k.machine.Run)
 	if k.pods != nil {
 		select {
 		case <-ctx.Done():
@@ -184,31 +157,61 @@ func (k *Kubelet) Run(ctx context.Context) error {
 	return nil
 }
 
+// adopt takes care of what an earlier run left: pods of the runtime that nobody wants any more are stopped, and
+// directories and control groups of pods that are gone are removed. Until then a pod that nobody has named yet is no orphan.
+func (k *Kubelet) adopt(ctx context.Context) {
+	list, err := k.rt.List(ctx)
+	for err != nil {
+		k.cfg.Log.Warn("runtime not listed, looking for orphans later", "error", err)
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(5 * time.Second):
+		}
+		list, err = k.rt.List(ctx)
+	}
+	kept := map[types.UID]bool{}
+	for _, p := range list {
+		kept[p.UID] = true
+		if k.roster.get(p.UID) == nil {
+			k.cfg.Log.Info("stopping a pod that is gone from the hub", "pod", p.Namespace+"/"+p.Name, "uid", p.UID)
+			k.orphan(ctx, p)
+		}
+	}
+	k.roster.setAdopted()
+	k.machine.Sweep(func(uid types.UID) bool { return kept[uid] || k.roster.get(uid) != nil })
+}
+
+// orphan runs a worker for a pod of which only the runtime knows, to end it.
+func (k *Kubelet) orphan(ctx context.Context, p *runtime.Pod) {
+	pod := &corev1.Pod{}
+	pod.Name, pod.Namespace, pod.UID = p.Name, p.Namespace, p.UID
+	for i := range p.Containers {
+		c := &p.Containers[i]
+		pod.Spec.TerminationGracePeriodSeconds = c.Grace
+		if pods.FindContainer(pod.Spec.Containers, c.Name) == nil {
+			spec := corev1.Container{Name: c.Name, Image: c.Image, Ports: c.Ports, TerminationMessagePath: c.TerminationPath}
+			if c.PreStop != nil {
+				spec.Lifecycle = &corev1.Lifecycle{PreStop: c.PreStop}
+			}
+			pod.Spec.Containers = append(pod.Spec.Containers, spec)
+		}
+	}
+	rec, _, fresh := k.roster.add(pod)
+	if !fresh {
+		return
+	}
+	rec.update(pod, true)
+	k.work(ctx, rec)
+}
+
 // fromRuntime takes an event of the runtime.
 func (k *Kubelet) fromRuntime(e runtime.Event) {
 	if e.UID == "" {
-		k.wakeAll()
+		k.roster.wakeAll()
 		return
 	}
-	k.wake(e.UID)
-}
-
-// wake makes a pod's worker look again.
-func (k *Kubelet) wake(uid types.UID) {
-	k.mu.Lock()
-	w := k.mu.workers[uid]
-	k.mu.Unlock()
-	if w != nil {
-		w.poke()
-	}
-}
-
-func (k *Kubelet) wakeAll() {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	for _, w := range k.mu.workers {
-		w.poke()
-	}
+	k.roster.wake(e.UID)
 }
 
 // HostChanged makes the kubelet look again at the host's addresses.
@@ -229,59 +232,54 @@ func (k *Kubelet) goneFromHub(ctx context.Context, pod *corev1.Pod) {
 		k.static.Mirrors().Gone(pod)
 		return
 	}
-	k.mu.Lock()
-	w := k.mu.workers[pod.UID]
-	k.mu.Unlock()
-	if w != nil {
-		w.update(pod, true)
+	if rec := k.roster.get(pod.UID); rec != nil {
+		rec.update(pod, true)
 	}
 }
 
 // goneFromFile ends a static pod whose manifest is gone.
 func (k *Kubelet) goneFromFile(uid types.UID) {
-	k.mu.Lock()
-	w := k.mu.workers[uid]
-	k.mu.Unlock()
-	if w != nil {
-		w.update(w.current(), true)
+	if rec := k.roster.get(uid); rec != nil {
+		rec.update(rec.current(), true)
 	}
 }
 
 // upsert hands a pod to its worker, which is made for a new pod.
 func (k *Kubelet) upsert(ctx context.Context, pod *corev1.Pod) {
-	k.mu.Lock()
-	w := k.mu.workers[pod.UID]
-	if w == nil {
-		w = newWorker(k, pod)
-		others := make([]*corev1.Pod, 0, len(k.mu.workers))
-		for _, o := range k.mu.workers {
-			if p, active := o.active(); active {
-				others = append(others, p)
-			}
-		}
-		k.mu.workers[pod.UID] = w
-		k.wg.Add(1)
-		k.mu.Unlock()
-		// A pod that runs already was admitted by an earlier run of ours.
-		if pod.DeletionTimestamp == nil && (pod.Status.Phase == corev1.PodPending || pod.Status.Phase == "") {
-			if r := k.admit(pod, others); r != nil {
-				w.reject(r)
-			}
-		}
-		go func() {
-			defer k.wg.Done()
-			w.run(ctx)
-		}()
+	rec, others, fresh := k.roster.add(pod)
+	if !fresh {
+		rec.update(pod, false)
 		return
 	}
-	k.mu.Unlock()
-	w.update(pod, false)
+	// A pod that runs already was admitted by an earlier run of ours.
+	if pod.DeletionTimestamp == nil && (pod.Status.Phase == corev1.PodPending || pod.Status.Phase == "") {
+		if why := k.admit(pod, others); why != nil {
+			rec.reject(why)
+		}
+	}
+	k.work(ctx, rec)
 }
 
-// drop forgets a worker that has ended.
-func (k *Kubelet) drop(uid types.UID) {
-	k.mu.Lock()
-	delete(k.mu.workers, uid)
-	k.mu.Unlock()
-	k.writer.Forget(uid)
+// work runs the worker of a pod.
+func (k *Kubelet) work(ctx context.Context, rec *record) {
+	k.wg.Go(func() { newWorker(k.base, k.roster, rec).run(ctx) })
+}
+
+// admit checks whether the node takes a pod beside the others, and records why not.
+func (k *Kubelet) admit(pod *corev1.Pod, others []*corev1.Pod) *admit.Rejection {
+	why := admit.Fits(pod, others, k.node.Current())
+	if why == nil {
+		why = admit.Sysctls(pod, k.cfg.AllowedUnsafeSysctls)
+	}
+	if why == nil {
+		why = admit.Unbuilt(pod, func(what string) {
+			k.events.Pod(pod, "", corev1.EventTypeWarning, unbuilt.Reason, "%s", what)
+		})
+	}
+	if why == nil {
+		return nil
+	}
+	k.cfg.Log.Info("pod rejected", "pod", pods.Describe(pod), "reason", why.Reason, "message", why.Message)
+	k.events.Pod(pod, "", corev1.EventTypeWarning, why.Reason, "%s", why.Message)
+	return &admit.Rejection{Reason: why.Reason, Message: "Pod was rejected: " + why.Message}
 }

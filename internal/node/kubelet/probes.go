@@ -21,8 +21,9 @@ import (
 // probes runs the probes of one pod: for every running container its startup probe, and after that has succeeded (or
 // without one) its liveness and readiness probes.
 type probes struct {
-	w  *worker
-	wg sync.WaitGroup
+	base *base
+	pod  *record
+	wg   sync.WaitGroup
 
 	mu struct {
 		sync.Mutex
@@ -31,8 +32,8 @@ type probes struct {
 	}
 }
 
-func newProbes(w *worker) *probes {
-	p := &probes{w: w}
+func newProbes(b *base, pod *record) *probes {
+	p := &probes{base: b, pod: pod}
 	p.mu.running = map[string]map[probe.Kind]context.CancelFunc{}
 	p.mu.results = map[probe.Kind]map[string]probe.Result{probe.Liveness: {}, probe.Readiness: {}, probe.Startup: {}}
 	return p
@@ -65,7 +66,7 @@ func (p *probes) sync(pod *corev1.Pod, obs *runtime.Pod, st stage, replaced map[
 			giving := c.State == runtime.Exited && replaced[c.ID] && p.mu.running[c.ID] != nil
 			if spec != nil && (c.State == runtime.Running || giving) {
 				live[c.ID] = true
-				p.fitLocked(pod, spec, c, cmp.Or(append(obs.IPs(), hostIP(pod, p.w.k)...)...), st == terminating || giving)
+				p.fitLocked(pod, spec, c, cmp.Or(append(obs.IPs(), hostIP(pod, p.base)...)...), st == terminating || giving)
 			}
 		}
 	}
@@ -82,9 +83,9 @@ func (p *probes) sync(pod *corev1.Pod, obs *runtime.Pod, st stage, replaced map[
 	}
 }
 
-func hostIP(pod *corev1.Pod, k *Kubelet) []string {
+func hostIP(pod *corev1.Pod, b *base) []string {
 	if pod.Spec.HostNetwork {
-		return k.node.IPs()
+		return b.node.IPs()
 	}
 	return nil
 }
@@ -128,14 +129,13 @@ func (p *probes) fitLocked(pod *corev1.Pod, spec *corev1.Container, c *runtime.C
 // seedLocked sets what counts before the first probe: not ready, not started. A container that ran before this process did
 // keeps what the hub was told of it, so that a restart of ours does not make it unready.
 func (p *probes) seedLocked(spec *corev1.Container, c *runtime.Container) {
-	before := c.StartedAt.Before(p.w.k.began)
+	before := c.StartedAt.Before(p.base.began)
 	var was *corev1.ContainerStatus
 	if before {
-		p.w.mu.Lock()
-		if was = pods.FindStatus(p.w.mu.status.ContainerStatuses, c.Name); was == nil {
-			was = pods.FindStatus(p.w.mu.status.InitContainerStatuses, c.Name)
+		s := p.pod.current().Status
+		if was = pods.FindStatus(s.ContainerStatuses, c.Name); was == nil {
+			was = pods.FindStatus(s.InitContainerStatuses, c.Name)
 		}
-		p.w.mu.Unlock()
 		if was != nil && pods.BareID(was.ContainerID) != c.ID {
 			was = nil
 		}
@@ -149,11 +149,11 @@ func (p *probes) seedLocked(spec *corev1.Container, c *runtime.Container) {
 }
 
 func (p *probes) worker(pod *corev1.Pod, spec *corev1.Container, c *runtime.Container, ip string, kind probe.Kind, pr *corev1.Probe) *probe.Worker {
-	k, id := p.w.k, c.ID
+	b, id := p.base, c.ID
 	return &probe.Worker{
-		Kind: kind, Probe: pr, Started: c.StartedAt, Late: c.StartedAt.Before(k.began),
+		Kind: kind, Probe: pr, Started: c.StartedAt, Late: c.StartedAt.Before(b.began),
 		Target: probe.Target{Container: spec, PodIP: ip, Exec: func(ctx context.Context, cmd []string, timeout time.Duration) ([]byte, int32, error) {
-			out, errOut, code, err := k.rt.ExecSync(ctx, id, cmd, timeout)
+			out, errOut, code, err := b.rt.ExecSync(ctx, id, cmd, timeout)
 			if status.Code(err) == codes.DeadlineExceeded {
 				err = timedOut{fmt.Sprintf("command timed out: %q timed out after %s", strings.Join(cmd, " "), timeout)}
 			}
@@ -167,11 +167,11 @@ func (p *probes) worker(pod *corev1.Pod, spec *corev1.Container, c *runtime.Cont
 			}
 			p.mu.Unlock()
 			if !known || was != r {
-				p.w.poke()
+				p.pod.poke()
 			}
 		},
 		Event: func(reason, message string) {
-			k.events.Pod(pod, c.Name, corev1.EventTypeWarning, reason, "%s", message)
+			b.events.Pod(pod, c.Name, corev1.EventTypeWarning, reason, "%s", message)
 		},
 	}
 }

@@ -25,6 +25,7 @@ import (
 	"sampan.dev/internal/hub"
 	"sampan.dev/internal/hub/store/memory"
 	"sampan.dev/internal/node/cgroup"
+	"sampan.dev/internal/node/podhost"
 	"sampan.dev/internal/node/runtime"
 	"sampan.dev/internal/node/volume"
 	"sampan.dev/internal/pki"
@@ -211,6 +212,8 @@ func newHub(t *testing.T) *hub.Hub {
 	return h
 }
 
+func (r *real) paths() podhost.Paths { return podhost.Paths{Logs: r.cfg.LogDir} }
+
 func (r *real) start(t *testing.T) {
 	k, err := New(r.cfg)
 	if err != nil {
@@ -280,7 +283,7 @@ func phase(want corev1.PodPhase) func(*corev1.Pod) bool {
 
 func (r *real) log(t *testing.T, p *corev1.Pod, c string) string {
 	t.Helper()
-	b, err := os.ReadFile(filepath.Join(r.cfg.logDir(p), c, "0.log"))
+	b, err := os.ReadFile(filepath.Join(r.paths().PodLogs(p), c, "0.log"))
 	if err != nil {
 		t.Error(err)
 	}
@@ -351,7 +354,7 @@ func TestRealVolumesAndEnvironment(t *testing.T) {
 	}
 	begin := time.Now()
 	for {
-		b, err := os.ReadFile(filepath.Join(r.cfg.podDir(string(p.UID)), "volumes/kubernetes.io~configmap/cm/k"))
+		b, err := os.ReadFile(filepath.Join(filepath.Join(r.cfg.RootDir, "pods", string(p.UID)), "volumes/kubernetes.io~configmap/cm/k"))
 		if string(b) == "two" {
 			break
 		}
@@ -367,7 +370,7 @@ func TestRealVolumesAndEnvironment(t *testing.T) {
 	}
 	r.wait(t, "v", "gone", func(p *corev1.Pod) bool { return p == nil })
 	for begin := time.Now(); ; time.Sleep(time.Millisecond) { // it goes after the pod has: nothing tells when
-		_, err := os.Stat(r.cfg.podDir(string(p.UID)))
+		_, err := os.Stat(filepath.Join(r.cfg.RootDir, "pods", string(p.UID)))
 		if os.IsNotExist(err) {
 			break
 		}

@@ -30,7 +30,7 @@ func TestVirtualSilenceInACluster(t *testing.T) {
 				other := &sim.Node{Name: "other", Door: c.Hub.Door(api.Node("other"), "kubelet"), Log: c.Log}
 				c.Go(t, "other", other.Run)
 				line := &line{Interface: c.Hub.Door(api.Node("n1"), "kubelet")}
-				k, err := New(Config{NodeName: "n1", Runtime: runtime.NewFake(), Door: line, Log: slog.New(slog.DiscardHandler), Hollow: true, Register: true, ContainerLogs: "-"})
+				k, err := New(Config{NodeName: "n1", Runtime: runtime.NewFake(), Door: line, Log: slog.New(slog.DiscardHandler), Machine: hollow{}, NoCgroups: true, Register: true, ContainerLogs: "-"})
 				if err != nil {
 					t.Fatal(err)
 				}

@@ -81,7 +81,7 @@ func (m *manifests) set(t *testing.T, pods map[string]string) {
 func startStatic(t *testing.T, h *hub.Hub, rt *runtime.Fake, m *manifests) (k *Kubelet, stop func()) {
 	t.Helper()
 	k, err := New(Config{NodeName: "n1", Runtime: rt, Door: h.Door(api.Node("n1"), "kubelet"), Log: slog.New(slog.DiscardHandler),
-		Hollow: true, Register: true, ContainerLogs: "-", StaticPods: m.dir, ManifestURL: m.url})
+		Machine: hollow{}, NoCgroups: true, Register: true, ContainerLogs: "-", StaticPods: m.dir, ManifestURL: m.url})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -176,9 +176,7 @@ func TestStaticSourceThatDoesNotAnswer(t *testing.T) {
 	k, _ := startStatic(t, h, rt, m)
 	<-k.pods.Synced()
 	mirrors, removing := k.static.Mirrors().Count()
-	k.mu.Lock()
-	adopted := k.mu.adopted
-	k.mu.Unlock()
+	adopted := k.roster.adopted()
 	if got := state(t, h, rt); got != "a-n1 x; 1 run" || mirrors != 1 || removing != 0 || adopted {
 		t.Errorf("%s; %d mirrors, %d being removed, adopted: %v", got, mirrors, removing, adopted)
 	}

@@ -44,7 +44,7 @@ func inVirtualTimeAt(t *testing.T, ips []net.IP, fn func(v *virtual)) {
 		v := &virtual{T: t, hub: newHub(t), rt: runtime.NewFake()}
 		v.door = &hanging{Interface: v.hub.Door(api.Node("n1"), "kubelet")}
 		k, err := New(Config{NodeName: "n1", NodeIPs: ips, Runtime: v.rt, Door: v.door, Log: slog.New(slog.DiscardHandler),
-			Hollow: true, Register: true, ResolvConf: "", ContainerLogs: "-"})
+			Machine: hollow{}, NoCgroups: true, Register: true, ResolvConf: "", ContainerLogs: "-"})
 		if err != nil {
 			t.Fatal(err)
 		}

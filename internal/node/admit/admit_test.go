@@ -1,4 +1,4 @@
-package kubelet
+package admit
 
 import (
 	"testing"
@@ -38,19 +38,19 @@ func TestAdmission(t *testing.T) {
 		{"os", with("", func(p *corev1.Pod) { p.Spec.OS = &corev1.PodOS{Name: "windows"} }), "PodOSNotSupported: Failed to admit pod as the OS field doesn't match node OS"},
 	} {
 		got := ""
-		if r := admission(c.pod, others, node); r != nil {
-			got = r.reason + ": " + r.message
+		if r := Fits(c.pod, others, node); r != nil {
+			got = r.Reason + ": " + r.Message
 		}
 		if got != c.want {
 			t.Errorf("%s:\n got %s\nwant %s", c.name, got, c.want)
 		}
 	}
 	node.Spec.Taints = []corev1.Taint{{Key: "k", Effect: corev1.TaintEffectNoExecute}}
-	if r := admission(with("", nil), nil, node); r == nil || r.reason != "TaintToleration" {
+	if r := Fits(with("", nil), nil, node); r == nil || r.Reason != "TaintToleration" {
 		t.Errorf("%+v", r)
 	}
 	ok := with("", func(p *corev1.Pod) { p.Spec.Tolerations = []corev1.Toleration{{Operator: corev1.TolerationOpExists}} })
-	if r := admission(ok, nil, node); r != nil {
+	if r := Fits(ok, nil, node); r != nil {
 		t.Errorf("%+v", r)
 	}
 }

@@ -1,4 +1,4 @@
-package kubelet
+package admit
 
 import (
 	"cmp"
@@ -15,57 +15,26 @@ import (
 	"k8s.io/component-helpers/scheduling/corev1/nodeaffinity"
 )
 
-// admit checks whether the node takes a pod beside the others, and records why not.
-func (k *Kubelet) admit(pod *corev1.Pod, others []*corev1.Pod) *rejection {
-	node := k.node.Current()
-	r := admission(pod, others, node)
-	if r == nil {
-		r = k.admitSysctls(pod)
-	}
-	if r == nil {
-		r = k.admitUnbuilt(pod)
-	}
-	if r == nil {
-		return nil
-	}
-	k.cfg.Log.Info("pod rejected", "pod", pods.Describe(pod), "reason", r.reason, "message", r.message)
-	k.events.Pod(pod, "", corev1.EventTypeWarning, r.reason, "%s", r.message)
-	return &rejection{r.reason, "Pod was rejected: " + r.message}
-}
+// Rejection is why a node does not run a pod.
+type Rejection struct{ Reason, Message string }
 
-// admitUnbuilt refuses a pod that would be less isolated than it asks to be, and tells of everything else that this kubelet
-// does not act upon.
-func (k *Kubelet) admitUnbuilt(pod *corev1.Pod) *rejection {
-	var refused []string
-	for _, f := range unbuilt.ForActor(&pod.Spec, unbuilt.Kubelet) {
-		if f.Gap.Refused {
-			refused = append(refused, f.String())
-			continue
-		}
-		k.events.Pod(pod, "", corev1.EventTypeWarning, unbuilt.Reason, "%s", f)
-	}
-	if refused == nil {
-		return nil
-	}
-	return &rejection{"PodFeatureUnsupported", strings.Join(refused, "; ")}
-}
-
-// admission is the node's own check of a pod that was bound to it, in upstream's order and words.
-func admission(pod *corev1.Pod, others []*corev1.Pod, node *corev1.Node) *rejection {
+// Fits is the node's own check of a pod that was bound to it, in upstream's order and words (pkg/kubelet/lifecycle/predicate.go).
+// others are the pods that count against the node's resources. nil: the node takes it.
+func Fits(pod *corev1.Pod, others []*corev1.Pod, node *corev1.Node) *Rejection {
 	if os, ok := pod.Labels[corev1.LabelOSStable]; ok && os != node.Labels[corev1.LabelOSStable] {
-		return &rejection{"PodOSSelectorNodeLabelDoesNotMatch", "Failed to admit pod as the `kubernetes.io/os` label doesn't match node label"}
+		return &Rejection{"PodOSSelectorNodeLabelDoesNotMatch", "Failed to admit pod as the `kubernetes.io/os` label doesn't match node label"}
 	}
 	if pod.Spec.OS != nil && pod.Spec.OS.Name != corev1.Linux {
-		return &rejection{"PodOSNotSupported", "Failed to admit pod as the OS field doesn't match node OS"}
+		return &Rejection{"PodOSNotSupported", "Failed to admit pod as the OS field doesn't match node OS"}
 	}
 	if r := fits(pod, others, node.Status.Allocatable); r != nil {
 		return r
 	}
 	if ok, err := nodeaffinity.GetRequiredNodeAffinity(pod).Match(node); err != nil || !ok {
-		return &rejection{"NodeAffinity", "Predicate NodeAffinity failed: node(s) didn't match Pod's node affinity/selector"}
+		return &Rejection{"NodeAffinity", "Predicate NodeAffinity failed: node(s) didn't match Pod's node affinity/selector"}
 	}
 	if portsTaken(pod, others) {
-		return &rejection{"NodePorts", "Predicate NodePorts failed: node(s) didn't have free ports for the requested pod ports"}
+		return &Rejection{"NodePorts", "Predicate NodePorts failed: node(s) didn't have free ports for the requested pod ports"}
 	}
 	if pods.IsStatic(pod) {
 		return nil
@@ -76,7 +45,7 @@ func admission(pod *corev1.Pod, others []*corev1.Pod, node *corev1.Node) *reject
 			continue
 		}
 		if !slices.ContainsFunc(pod.Spec.Tolerations, func(tol corev1.Toleration) bool { return tolerates(&tol, t) }) {
-			return &rejection{"TaintToleration", "Predicate TaintToleration failed: node(s) had taints that the pod didn't tolerate"}
+			return &Rejection{"TaintToleration", "Predicate TaintToleration failed: node(s) had taints that the pod didn't tolerate"}
 		}
 	}
 	return nil
@@ -97,9 +66,9 @@ func tolerates(tol *corev1.Toleration, t *corev1.Taint) bool {
 
 // fits checks resources. Extended resources that the node does not have are passed over, as upstream does: they may belong
 // to the cluster rather than to nodes.
-func fits(pod *corev1.Pod, others []*corev1.Pod, allocatable corev1.ResourceList) *rejection {
+func fits(pod *corev1.Pod, others []*corev1.Pod, allocatable corev1.ResourceList) *Rejection {
 	if max := allocatable.Pods().Value(); int64(len(others))+1 > max && !allocatable.Pods().IsZero() {
-		return &rejection{"OutOfpods", fmt.Sprintf("Node didn't have enough resource: pods, requested: 1, used: %d, capacity: %d", len(others), max)}
+		return &Rejection{"OutOfpods", fmt.Sprintf("Node didn't have enough resource: pods, requested: 1, used: %d, capacity: %d", len(others), max)}
 	}
 	value := func(name corev1.ResourceName, list corev1.ResourceList) int64 {
 		q := list[name]
@@ -139,7 +108,7 @@ func fits(pod *corev1.Pod, others []*corev1.Pod, allocatable corev1.ResourceList
 			used += value(name, resource.PodRequests(o, resource.PodResourcesOptions{UseStatusResources: true}))
 		}
 		if ask > have-used {
-			return &rejection{"OutOf" + string(name), fmt.Sprintf("Node didn't have enough resource: %s, requested: %d, used: %d, capacity: %d", name, ask, used, have)}
+			return &Rejection{"OutOf" + string(name), fmt.Sprintf("Node didn't have enough resource: %s, requested: %d, used: %d, capacity: %d", name, ask, used, have)}
 		}
 	}
 	return nil
@@ -180,20 +149,22 @@ var safeSysctls = []string{"kernel.shm_rmid_forced", "net.ipv4.ip_local_port_ran
 	"net.ipv4.ip_unprivileged_port_start", "net.ipv4.ip_local_reserved_ports", "net.ipv4.tcp_keepalive_time", "net.ipv4.tcp_fin_timeout",
 	"net.ipv4.tcp_keepalive_intvl", "net.ipv4.tcp_keepalive_probes", "net.ipv4.tcp_rmem", "net.ipv4.tcp_wmem"}
 
-func (k *Kubelet) admitSysctls(pod *corev1.Pod) *rejection {
+// Sysctls refuses a pod that sets a kernel parameter that is neither safe nor allowed on the node by --allowed-unsafe-sysctls, or
+// one of a namespace that it shares with the host.
+func Sysctls(pod *corev1.Pod, unsafe []string) *Rejection {
 	if pod.Spec.SecurityContext == nil {
 		return nil
 	}
 	for _, s := range pod.Spec.SecurityContext.Sysctls {
 		name := podspec.SysctlName(s.Name)
-		if !sysctlAllowed(name, k.cfg.AllowedUnsafeSysctls) {
-			return &rejection{"SysctlForbidden", fmt.Sprintf("forbidden sysctl: %q not allowlisted", s.Name)}
+		if !sysctlAllowed(name, unsafe) {
+			return &Rejection{"SysctlForbidden", fmt.Sprintf("forbidden sysctl: %q not allowlisted", s.Name)}
 		}
 		if strings.HasPrefix(name, "net.") && pod.Spec.HostNetwork {
-			return &rejection{"SysctlForbidden", fmt.Sprintf("forbidden sysctl: %q not allowed with host net enabled", s.Name)}
+			return &Rejection{"SysctlForbidden", fmt.Sprintf("forbidden sysctl: %q not allowed with host net enabled", s.Name)}
 		}
 		if (strings.HasPrefix(name, "kernel.shm") || strings.HasPrefix(name, "kernel.msg") || name == "kernel.sem" || strings.HasPrefix(name, "fs.mqueue.")) && pod.Spec.HostIPC {
-			return &rejection{"SysctlForbidden", fmt.Sprintf("forbidden sysctl: %q not allowed with host ipc enabled", s.Name)}
+			return &Rejection{"SysctlForbidden", fmt.Sprintf("forbidden sysctl: %q not allowed with host ipc enabled", s.Name)}
 		}
 	}
 	return nil
@@ -207,4 +178,21 @@ func sysctlAllowed(name string, unsafe []string) bool {
 		prefix, wild := strings.CutSuffix(p, "*")
 		return p == name || wild && strings.HasPrefix(name, prefix)
 	})
+}
+
+// Unbuilt refuses a pod that would be less isolated than it asks to be, and calls tell with everything else that this kubelet does
+// not act upon.
+func Unbuilt(pod *corev1.Pod, tell func(what string)) *Rejection {
+	var refused []string
+	for _, f := range unbuilt.ForActor(&pod.Spec, unbuilt.Kubelet) {
+		if f.Gap.Refused {
+			refused = append(refused, f.String())
+			continue
+		}
+		tell(f.String())
+	}
+	if refused == nil {
+		return nil
+	}
+	return &Rejection{"PodFeatureUnsupported", strings.Join(refused, "; ")}
 }

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"sampan.dev/internal/api/pods"
+	"sampan.dev/internal/node/podspec"
 	"sampan.dev/internal/node/podstate"
 	"sampan.dev/internal/node/runtime"
 
@@ -14,7 +15,7 @@ import (
 
 // killAll stops every container of the pod, sidecars after the main containers and each after those behind it, and then
 // the sandboxes. grace overrides what the pod says. It reports whether all is stopped.
-func (w *worker) killAll(ctx context.Context, pod *corev1.Pod, obs *runtime.Pod, grace *int64) bool {
+func (o *operation) killAll(ctx context.Context, pod *corev1.Pod, obs *runtime.Pod, grace *int64) bool {
 	var wg sync.WaitGroup
 	var mu sync.Mutex
 	ok := true
@@ -25,10 +26,10 @@ func (w *worker) killAll(ctx context.Context, pod *corev1.Pod, obs *runtime.Pod,
 			continue
 		}
 		wg.Go(func() {
-			err := w.kill(ctx, pod, podstate.Kill{Id: c.ID, Name: c.Name, Message: "Stopping container " + c.Name}, grace, order)
+			err := o.kill(ctx, pod, podstate.Kill{Id: c.ID, Name: c.Name, Message: "Stopping container " + c.Name}, grace, order)
 			if err != nil {
 				if ctx.Err() == nil {
-					w.k.cfg.Log.Warn("container not stopped", "pod", pods.Describe(pod), "container", c.Name, "error", err)
+					o.cfg.Log.Warn("container not stopped", "pod", pods.Describe(pod), "container", c.Name, "error", err)
 				}
 				mu.Lock()
 				ok = false
@@ -41,43 +42,43 @@ func (w *worker) killAll(ctx context.Context, pod *corev1.Pod, obs *runtime.Pod,
 		return false
 	}
 	for _, s := range obs.Sandboxes {
-		if err := w.k.rt.StopSandbox(ctx, s.ID); err != nil {
+		if err := o.rt.StopSandbox(ctx, s.ID); err != nil {
 			if ctx.Err() == nil {
-				w.k.cfg.Log.Warn("sandbox not stopped", "pod", pods.Describe(pod), "error", err)
+				o.cfg.Log.Warn("sandbox not stopped", "pod", pods.Describe(pod), "error", err)
 			}
 			ok = false
 		}
 	}
-	return ok && w.killRest(pod)
+	return ok && o.killRest(pod)
 }
 
 // killRest kills what still runs in the pod's control group although the runtime has stopped all it knows of: a container whose
 // monitor was killed with it unseen. Its successor must not find it on the same volumes and ports, and nobody else a volume
 // that is still written. It reports whether nothing is left.
-func (w *worker) killRest(pod *corev1.Pod) bool {
-	found, left := w.k.cgroups.Kill(cgroupPod(pod))
+func (o *operation) killRest(pod *corev1.Pod) bool {
+	found, left := o.cgroups.Kill(podspec.Cgroup(pod))
 	if found > 0 {
-		w.k.cfg.Log.Warn("killed processes of a pod that the runtime did not know", "pod", pods.Describe(pod), "processes", found, "left", left)
+		o.cfg.Log.Warn("killed processes of a pod that the runtime did not know", "pod", pods.Describe(pod), "processes", found, "left", left)
 	}
 	return left == 0
 }
 
 // kill stops one container: its preStop hook, its turn, the stop signal, and after the grace SIGKILL. A grace period never
 // is shorter than two seconds in the end, as upstream has it.
-func (w *worker) kill(ctx context.Context, pod *corev1.Pod, kl podstate.Kill, override *int64, order *order) error {
+func (o *operation) kill(ctx context.Context, pod *corev1.Pod, kl podstate.Kill, override *int64, order *order) error {
 	const least = 2
 	c := pods.Container(pod, kl.Name)
 	grace := killGrace(pod, c, kl.Why)
 	if override != nil {
 		grace = *override
 	}
-	w.k.events.Pod(pod, kl.Name, corev1.EventTypeNormal, "Killing", "%s", kl.Message)
-	if c != nil && c.Lifecycle != nil && c.Lifecycle.PreStop != nil && grace > 0 && !w.ranPreStop(kl.Id) {
+	o.events.Pod(pod, kl.Name, corev1.EventTypeNormal, "Killing", "%s", kl.Message)
+	if c != nil && c.Lifecycle != nil && c.Lifecycle.PreStop != nil && grace > 0 && !o.ranPreStop(kl.Id) {
 		begin := time.Now()
 		hctx, cancel := context.WithTimeout(ctx, time.Duration(grace)*time.Second)
-		if err := w.k.hook(hctx, pod, c, kl.Id, c.Lifecycle.PreStop, pods.IPs(w.current())); err != nil && hctx.Err() == nil {
-			w.k.cfg.Log.Info("preStop hook failed", "pod", pods.Describe(pod), "container", kl.Name, "error", err)
-			w.k.events.Pod(pod, kl.Name, corev1.EventTypeWarning, "FailedPreStopHook", "PreStopHook failed")
+		if err := o.hook(hctx, pod, c, kl.Id, c.Lifecycle.PreStop, pods.IPs(o.current())); err != nil && hctx.Err() == nil {
+			o.cfg.Log.Info("preStop hook failed", "pod", pods.Describe(pod), "container", kl.Name, "error", err)
+			o.events.Pod(pod, kl.Name, corev1.EventTypeWarning, "FailedPreStopHook", "PreStopHook failed")
 		}
 		cancel()
 		grace -= int64(time.Since(begin) / time.Second)
@@ -87,7 +88,7 @@ func (w *worker) kill(ctx context.Context, pod *corev1.Pod, kl podstate.Kill, ov
 		order.wait(ctx, kl.Name, time.Duration(grace)*time.Second)
 		grace -= int64(time.Since(begin) / time.Second)
 	}
-	if err := w.k.rt.StopContainer(ctx, kl.Id, max(least, grace)); err != nil {
+	if err := o.rt.StopContainer(ctx, kl.Id, max(least, grace)); err != nil {
 		return err
 	}
 	if order != nil {
@@ -97,11 +98,11 @@ func (w *worker) kill(ctx context.Context, pod *corev1.Pod, kl podstate.Kill, ov
 }
 
 // ranPreStop reports whether the hook of that container was run before, and marks it.
-func (w *worker) ranPreStop(id string) bool {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	was := w.preStop[id]
-	w.preStop[id] = true
+func (o *operation) ranPreStop(id string) bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	was := o.preStop[id]
+	o.preStop[id] = true
 	return was
 }
 
@@ -155,14 +156,14 @@ func newOrder(pod *corev1.Pod, obs *runtime.Pod) *order {
 }
 
 // wait returns when all that has to be gone before name is gone, or after limit.
-func (o *order) wait(ctx context.Context, name string, limit time.Duration) {
-	if len(o.before[name]) == 0 {
+func (r *order) wait(ctx context.Context, name string, limit time.Duration) {
+	if len(r.before[name]) == 0 {
 		return
 	}
 	t := time.NewTimer(limit)
 	defer t.Stop()
-	for _, other := range o.before[name] {
-		ch := o.gone[other]
+	for _, other := range r.before[name] {
+		ch := r.gone[other]
 		if ch == nil {
 			continue
 		}
@@ -176,8 +177,17 @@ func (o *order) wait(ctx context.Context, name string, limit time.Duration) {
 	}
 }
 
-func (o *order) done(name string) {
-	if ch := o.gone[name]; ch != nil {
-		o.once[name].Do(func() { close(ch) })
+func (r *order) done(name string) {
+	if ch := r.gone[name]; ch != nil {
+		r.once[name].Do(func() { close(ch) })
+	}
+}
+
+// purgeInit removes the runs of init containers before they all run again in a new sandbox.
+func (o *operation) purgeInit(ctx context.Context, pod *corev1.Pod, obs *runtime.Pod) {
+	for i := range obs.Containers {
+		if c := &obs.Containers[i]; pods.FindContainer(pod.Spec.InitContainers, c.Name) != nil {
+			_ = o.removeContainer(ctx, pod, c)
+		}
 	}
 }

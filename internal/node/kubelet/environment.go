@@ -9,23 +9,22 @@ import (
 	"strings"
 
 	"sampan.dev/internal/api/pods"
-	"sampan.dev/internal/node/cgroup"
 	"sampan.dev/internal/node/podspec"
+	"sampan.dev/internal/node/volume"
 
 	corev1 "k8s.io/api/core/v1"
-	resourcehelper "k8s.io/component-helpers/resource"
 	cri "k8s.io/cri-api/pkg/apis/runtime/v1"
 )
 
 // environment gathers the sources of a container's environment and computes it.
-func (k *Kubelet) environment(ctx context.Context, w *worker, pod *corev1.Pod, c *corev1.Container, ips []string) ([]*cri.KeyValue, error) {
+func (b *base) environment(ctx context.Context, mounts map[string]volume.Mounted, pod *corev1.Pod, c *corev1.Container, ips []string) ([]*cri.KeyValue, error) {
 	src := podspec.EnvSources{
-		Pod: pod, PodIPs: ips, HostIPs: k.node.IPs(), Allocatable: k.node.Allocatable(),
-		ConfigMap: func(name string) (*corev1.ConfigMap, error) { return k.objects.ConfigMap(ctx, pod.Namespace, name) },
-		Secret:    func(name string) (*corev1.Secret, error) { return k.objects.Secret(ctx, pod.Namespace, name) },
-		File:      func(ref *corev1.FileKeySelector) (string, bool, error) { return w.envFile(ref) },
+		Pod: pod, PodIPs: ips, HostIPs: b.node.IPs(), Allocatable: b.node.Allocatable(),
+		ConfigMap: func(name string) (*corev1.ConfigMap, error) { return b.objects.ConfigMap(ctx, pod.Namespace, name) },
+		Secret:    func(name string) (*corev1.Secret, error) { return b.objects.Secret(ctx, pod.Namespace, name) },
+		File:      func(ref *corev1.FileKeySelector) (string, bool, error) { return envFile(mounts, ref) },
 	}
-	if s := k.cfg.Services; s != nil {
+	if s := b.cfg.Services; s != nil {
 		select {
 		case <-s.Synced():
 		default:
@@ -46,8 +45,8 @@ func (k *Kubelet) environment(ctx context.Context, w *worker, pod *corev1.Pod, c
 }
 
 // envFile reads a variable out of an env file in a volume of the pod (KEY='value' lines).
-func (w *worker) envFile(ref *corev1.FileKeySelector) (string, bool, error) {
-	vol, ok := w.mounts[ref.VolumeName]
+func envFile(mounts map[string]volume.Mounted, ref *corev1.FileKeySelector) (string, bool, error) {
+	vol, ok := mounts[ref.VolumeName]
 	if !ok {
 		return "", false, fmt.Errorf("cannot find the volume %q referenced by FileKeyRef", ref.VolumeName)
 	}
@@ -56,11 +55,11 @@ func (w *worker) envFile(ref *corev1.FileKeySelector) (string, bool, error) {
 		return "", false, fmt.Errorf("failed to get host path for volume %q: %w", ref.VolumeName, err)
 	}
 	defer root.Close()
-	b, err := root.ReadFile(filepath.Clean(ref.Path))
+	text, err := root.ReadFile(filepath.Clean(ref.Path))
 	if err != nil {
 		return "", false, errors.New("couldn't parse env file")
 	}
-	for _, line := range strings.Split(string(b), "\n") {
+	for _, line := range strings.Split(string(text), "\n") {
 		key, value, ok := strings.Cut(line, "=")
 		if ok && key == ref.Key {
 			value = strings.TrimSpace(value)
@@ -73,45 +72,24 @@ func (w *worker) envFile(ref *corev1.FileKeySelector) (string, bool, error) {
 	return "", false, nil
 }
 
-// volumeResource is resourceValue for a downward API volume, which always names the container.
-func (k *Kubelet) volumeResource(pod *corev1.Pod, ref *corev1.ResourceFieldSelector) (string, error) {
+// volumeResource is podspec.ResourceValue for a downward API volume, which always names the container.
+func (b *base) volumeResource(pod *corev1.Pod, ref *corev1.ResourceFieldSelector) (string, error) {
 	c := pods.Container(pod, ref.ContainerName)
 	if c == nil {
 		return "", fmt.Errorf("container %s not found", ref.ContainerName)
 	}
-	return podspec.ResourceValue(ref, c, k.node.Allocatable())
+	return podspec.ResourceValue(ref, c, b.node.Allocatable())
 }
 
 // memoryVolumeSize limits a memory-backed emptyDir: to its own limit, to what the pod may use, to what the node has.
-func (k *Kubelet) memoryVolumeSize(pod *corev1.Pod, v *corev1.EmptyDirVolumeSource) int64 {
-	alloc := k.node.Allocatable()
+func (b *base) memoryVolumeSize(pod *corev1.Pod, v *corev1.EmptyDirVolumeSource) int64 {
+	alloc := b.node.Allocatable()
 	size := alloc.Memory().Value()
-	if p := cgroupPod(pod); p.MemoryLimit > 0 && p.MemoryLimit < size {
+	if p := podspec.Cgroup(pod); p.MemoryLimit > 0 && p.MemoryLimit < size {
 		size = p.MemoryLimit
 	}
 	if v.SizeLimit != nil && v.SizeLimit.Value() > 0 && v.SizeLimit.Value() < size {
 		size = v.SizeLimit.Value()
 	}
 	return size
-}
-
-func withPids(p cgroup.Pod, limit int64) cgroup.Pod {
-	p.Pids = limit
-	return p
-}
-
-// balance sets the CPU share of the burstable class by what its pods ask for.
-func (k *Kubelet) balance() {
-	var sum int64
-	k.mu.Lock()
-	for _, w := range k.mu.workers {
-		if pod, active := w.active(); active && pods.QoS(pod) == corev1.PodQOSBurstable {
-			req := resourcehelper.PodRequests(pod, resourcehelper.PodResourcesOptions{})
-			sum += req.Cpu().MilliValue()
-		}
-	}
-	k.mu.Unlock()
-	if err := k.cgroups.Balance(sum); err != nil {
-		k.cfg.Log.Debug("burstable share not set", "error", err)
-	}
 }

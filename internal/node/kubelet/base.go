@@ -1,0 +1,43 @@
+package kubelet
+
+import (
+	"context"
+	"time"
+
+	"sampan.dev/internal/node/cgroup"
+	"sampan.dev/internal/node/event"
+	"sampan.dev/internal/node/health"
+	"sampan.dev/internal/node/image"
+	"sampan.dev/internal/node/object"
+	"sampan.dev/internal/node/podhost"
+	"sampan.dev/internal/node/podstatus"
+	"sampan.dev/internal/node/register"
+	"sampan.dev/internal/node/runtime"
+	"sampan.dev/internal/node/source"
+
+	corev1 "k8s.io/api/core/v1"
+)
+
+// base is what all pods of a node share: the rooms beside this one. New fills it and nothing changes it afterwards; every goroutine
+// may use it.
+type base struct {
+	cfg     Config
+	rt      runtime.Interface
+	events  *event.Recorder
+	writer  *podstatus.Writer
+	objects *object.Reader
+	cgroups *cgroup.Manager
+	images  *image.Puller
+	machine Machine
+	paths   podhost.Paths
+	node    *register.Node
+	health  *health.Runtime
+	static  *source.Static
+	began   time.Time
+}
+
+// removeContainer removes a dead container with its logs.
+func (b *base) removeContainer(ctx context.Context, pod *corev1.Pod, c *runtime.Container) error {
+	b.machine.DropLogs(pod, c)
+	return b.rt.RemoveContainer(ctx, c.ID)
+}

@@ -1,0 +1,146 @@
+package kubelet
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"sampan.dev/internal/api/pods"
+	"sampan.dev/internal/node/admit"
+	"sampan.dev/internal/node/podstate"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
+)
+
+// stage is how far a pod has come in its life on this node; the comment of worker says what each means.
+type stage uint8
+
+const (
+	syncing     stage = iota // the pod is to run
+	terminating              // its containers are being stopped
+	terminated               // none of them runs; its volumes and control groups are removed
+	finished                 // only logs and dead containers are left; the hub may let the pod go
+)
+
+// record is what everybody may know of one pod, and the inbox of its worker. Every goroutine may call its methods: they take the
+// lock and never wait for the pod.
+//
+// Invariant: stage only grows; once gone or rejected is set, it stays so.
+type record struct {
+	uid   types.UID
+	wakes chan struct{} // of one element: the worker is to look again
+
+	mu struct {
+		sync.Mutex
+		pod      *corev1.Pod
+		gone     bool             // its source has it no longer
+		rejected *admit.Rejection // the node does not take it, or evicts it
+		status   *corev1.PodStatus
+		wait     map[string]podstate.Waiting // why containers cannot be started, by their name
+		stage    stage
+		cancelOp context.CancelFunc // of the operation under way
+		opGrace  int64              // the grace that a termination under way was begun with
+	}
+}
+
+func newRecord(pod *corev1.Pod) *record {
+	r := &record{uid: pod.UID, wakes: make(chan struct{}, 1)}
+	r.mu.pod = pod
+	r.mu.status = pod.Status.DeepCopy()
+	r.mu.wait = map[string]podstate.Waiting{}
+	return r
+}
+
+// poke makes the worker look again.
+func (r *record) poke() {
+	select {
+	case r.wakes <- struct{}{}:
+	default:
+	}
+}
+
+// update hands over a newer state of the pod. A deletion cuts short what is being done for running it, and a shorter
+// grace period cuts short a termination.
+func (r *record) update(pod *corev1.Pod, gone bool) {
+	r.mu.Lock()
+	if gone && pod.ResourceVersion == "" {
+		pod = r.mu.pod
+	}
+	r.mu.pod = pod
+	r.mu.gone = r.mu.gone || gone
+	ends := pod.DeletionTimestamp != nil || r.mu.gone
+	if r.mu.cancelOp != nil && ends && (r.mu.stage == syncing || r.mu.stage == terminating && r.graceLocked() < r.mu.opGrace) {
+		r.mu.cancelOp()
+	}
+	r.mu.Unlock()
+	r.poke()
+}
+
+// reject ends the pod, which the node does not take or evicts.
+func (r *record) reject(why *admit.Rejection) {
+	r.mu.Lock()
+	r.mu.rejected = why
+	if r.mu.cancelOp != nil && r.mu.stage == syncing {
+		r.mu.cancelOp()
+	}
+	r.mu.Unlock()
+	r.poke()
+}
+
+// active returns the pod and whether it still counts against the node's resources.
+func (r *record) active() (*corev1.Pod, bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	p := r.mu.status.Phase
+	return r.mu.pod, r.mu.stage <= terminating && r.mu.rejected == nil && p != corev1.PodSucceeded && p != corev1.PodFailed
+}
+
+// current returns the pod with the newest status that is known.
+func (r *record) current() *corev1.Pod {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	pod := *r.mu.pod
+	pod.Status = *r.mu.status
+	return &pod
+}
+
+// failing reports why a container cannot be started; a reason of "" clears it.
+func (r *record) failing(name, reason, message string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if reason == "" {
+		delete(r.mu.wait, name)
+		return
+	}
+	r.mu.wait[name] = podstate.Waiting{Reason: reason, Message: message}
+}
+
+func (r *record) setStage(s stage) {
+	r.mu.Lock()
+	r.mu.stage = s
+	r.mu.Unlock()
+}
+
+// graceLocked is how long the containers of a terminating pod are given, in seconds.
+func (r *record) graceLocked() int64 {
+	pod := r.mu.pod
+	switch {
+	case r.mu.gone && !pods.IsStatic(pod):
+		return 1 // it was deleted by force, or while no kubelet ran: nobody waits for it
+	case pod.DeletionGracePeriodSeconds != nil:
+		return max(1, *pod.DeletionGracePeriodSeconds)
+	case pod.Spec.TerminationGracePeriodSeconds != nil:
+		return max(1, *pod.Spec.TerminationGracePeriodSeconds)
+	}
+	return 30
+}
+
+// deadlineLocked returns when a pod has been active for too long.
+func (r *record) deadlineLocked(pod *corev1.Pod) (time.Time, bool) {
+	start := r.mu.status.StartTime
+	if pod.Spec.ActiveDeadlineSeconds == nil || start.IsZero() {
+		return time.Time{}, false
+	}
+	return start.Add(time.Duration(*pod.Spec.ActiveDeadlineSeconds) * time.Second), true
+}
