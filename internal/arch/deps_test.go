@@ -71,7 +71,7 @@ var rooms = map[string][]string{
 	"internal/node/podstatus": {"internal/api/pods", "internal/client", "internal/node/podstate"},
 	"internal/node/hardware":  {},
 	"internal/node/topology":  {"internal/node/hardware"},
-	"internal/node/object":    {"internal/api", "internal/client/...", "internal/node/volume"}, // which objects a pod's volumes show
+	"internal/node/object":    {"internal/api", "internal/client/...", "internal/node/volume"},        // which objects a pod's volumes show
 	"internal/node/admit":     {"internal/api/pods", "internal/api/unbuilt", "internal/node/podspec"}, // podspec: how kernel parameters are named
 	"internal/node/podhost":   {"internal/api/pods", "internal/node/cgroup", "internal/node/evict", "internal/node/object", "internal/node/podspec", "internal/node/runtime", "internal/node/volume"},
 	"internal/node/event":     {"internal/api/pods", "internal/client/..."},
