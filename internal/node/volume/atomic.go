@@ -20,11 +20,16 @@ const (
 	newLink  = "..data_tmp"
 )
 
-// show writes a payload into the directory of a volume, on a tmpfs of its own when memory is set, and gives it to the
+// dir is where the volume lives, by upstream's plugin names.
+func (m mounting) dir(plugin string) string {
+	return filepath.Join(m.pods, string(m.pod.UID), "volumes", "kubernetes.io~"+plugin, m.volume.Name)
+}
+
+// show writes a payload into the directory of the volume, on a tmpfs of its own when memory is set, and gives it to the
 // pod's fsGroup. The first path elements in the volume are links to ..data/…, and ..data is a link to the directory with
 // the current files, so that readers see all of an update or nothing of it.
-func (m *Manager) show(pod *corev1.Pod, plugin, name string, memory bool, p payload) (Mounted, error) {
-	dir := m.dir(pod, plugin, name)
+func (m mounting) show(plugin string, memory bool, p payload) (Mounted, error) {
+	dir := m.dir(plugin)
 	if err := os.MkdirAll(dir, 0o777); err != nil {
 		return Mounted{}, err
 	}
@@ -36,7 +41,7 @@ func (m *Manager) show(pod *corev1.Pod, plugin, name string, memory bool, p payl
 	if err := os.Chmod(dir, 0o777); err != nil {
 		return Mounted{}, err
 	}
-	gid := fsGroup(pod)
+	gid := fsGroup(m.pod)
 	if err := write(dir, p, gid); err != nil {
 		return Mounted{}, err
 	}

@@ -94,7 +94,7 @@ func TestConfigMapVolume(t *testing.T) {
 		}
 	}
 	check("a -rw-r--r-- 1; b -rw-r--r-- 2; c -rw-r--r-- 3")
-	dir := m.dir(p, "configmap", "v")
+	dir := mounting{pods: m.pods, pod: p, volume: &p.Spec.Volumes[0]}.dir("configmap")
 	before, _ := os.Readlink(filepath.Join(dir, dataLink))
 	check("a -rw-r--r-- 1; b -rw-r--r-- 2; c -rw-r--r-- 3")
 	if after, _ := os.Readlink(filepath.Join(dir, dataLink)); after != before {

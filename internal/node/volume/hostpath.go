@@ -1,6 +1,7 @@
 package volume
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -9,41 +10,13 @@ import (
 	corev1 "k8s.io/api/core/v1"
 )
 
-func (m *Manager) emptyDir(pod *corev1.Pod, v *corev1.Volume) (Mounted, error) {
-	dir := m.dir(pod, "empty-dir", v.Name)
-	_, err := os.Stat(dir)
-	fresh := errors.Is(err, fs.ErrNotExist)
-	if err := os.MkdirAll(dir, 0o777); err != nil {
-		return Mounted{}, err
-	}
-	switch v.EmptyDir.Medium {
-	case corev1.StorageMediumDefault:
-	case corev1.StorageMediumMemory:
-		size := int64(0)
-		if m.src.MemorySize != nil {
-			size = m.src.MemorySize(pod, v.EmptyDir)
-		}
-		if !isMountPoint(dir) {
-			fresh = true
-		}
-		if err := ensureTmpfs(dir, size); err != nil {
-			return Mounted{}, err
-		}
-	default:
-		return Mounted{}, fmt.Errorf("unknown storage medium %q", v.EmptyDir.Medium)
-	}
-	if !fresh { // a container may have changed the mode, and may
-		return Mounted{Path: dir}, nil
-	}
-	if err := os.Chmod(dir, 0o777); err != nil {
-		return Mounted{}, err
-	}
-	if gid := fsGroup(pod); gid != nil {
-		if err := own(dir, *gid, false); err != nil {
-			return Mounted{}, err
-		}
-	}
-	return Mounted{Path: dir}, nil
+// hostPath is a file or directory of the machine, which stays when the pod goes.
+type hostPath struct{ alone }
+
+func (hostPath) handles(v *corev1.Volume) bool { return v.HostPath != nil }
+
+func (hostPath) mount(_ context.Context, m mounting) (Mounted, error) {
+	return Mounted{Path: m.volume.HostPath.Path}, checkHostPath(m.volume.HostPath)
 }
 
 // checkHostPath verifies or makes what the type of a hostPath asks for.
