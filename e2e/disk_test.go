@@ -69,7 +69,7 @@ func newDisk(t *testing.T, c *cluster) *disk {
 	}
 	d.loop = strings.TrimSpace(string(out))
 	t.Cleanup(func() { run(t, "losetup", "--detach", d.loop) })
-	run(t, "mount", "-o", "errors=remount-ro,discard", d.loop, d.at)
+	run(t, "mount", "-o", "errors=remount-ro", d.loop, d.at)
 	t.Cleanup(func() {
 		if out, err := c.sampan("down", "--data-dir", c.dir); err != nil {
 			t.Errorf("down: %v\n%s", err, out)
@@ -100,7 +100,8 @@ func fill(t *testing.T, dir string) (free func()) {
 	return func() { _ = os.Remove(path) }
 }
 
-// TestDiskFaults lets the disk below the database fill up, become read-only and fail. Writes are refused then and nothing that
+// TestDiskFaults lets the disk below the database become read-only, fail and fill up, in this order: what was once full has all its
+// blocks in the tmpfs, and does not fail any more. Writes are refused then and nothing that
 // was acknowledged is lost; reads, the node, Services and DNS go on in the same process.
 func TestDiskFaults(t *testing.T) {
 	c := newCluster(t)
@@ -123,8 +124,6 @@ func TestDiskFaults(t *testing.T) {
 		again   func(t *testing.T) // when a write has been taken; nil: that passes
 		removes bool               // deletions are carried out meanwhile
 	}{
-		// A store that failed for want of room gives some back when it is opened again.
-		{"full", func(t *testing.T) func() { return fill(t, d.at) }, func(t *testing.T) { fill(t, d.at) }, true},
 		{"read-only", func(t *testing.T) func() {
 			// What ext4 does with errors=remount-ro when it finds a fault in its own data.
 			write(t, filepath.Join("/sys/fs/ext4", filepath.Base(d.loop), "trigger_fs_error"), "1")
@@ -134,6 +133,8 @@ func TestDiskFaults(t *testing.T) {
 			free := fill(t, d.below)
 			return func() { free(); d.mend(t, c) }
 		}, nil, false},
+		// A store that failed for want of room gives some back when it is opened again.
+		{"full", func(t *testing.T) func() { return fill(t, d.at) }, func(t *testing.T) { fill(t, d.at) }, true},
 	} {
 		t.Run(fault.name, func(t *testing.T) {
 			pid, asked := c.pid(t), c.ask(t)
@@ -177,7 +178,7 @@ func (d *disk) mend(t *testing.T, c *cluster) {
 	if out, err := exec.Command("e2fsck", "-p", d.loop).CombinedOutput(); err != nil && exitCode(err) != 1 {
 		t.Fatalf("e2fsck: %v\n%s", err, out)
 	}
-	run(t, "mount", "-o", "errors=remount-ro,discard", d.loop, d.at)
+	run(t, "mount", "-o", "errors=remount-ro", d.loop, d.at)
 	c.up(t)
 }
 

@@ -342,10 +342,10 @@ func TestShortenedInNoOrder(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.mu.file, s.mu.behind = f, []byte(sumMagic)
-	s.wrote("/registry/things/kept", []byte("kept"), 2, false)
-	s.wrote("/registry/things/deleted", nil, 4, false)
-	s.wrote("/registry/things/deleted", []byte("short"), 3, false)
-	s.wrote("/registry/things/other", []byte("other"), 9, false)
+	s.wrote("/registry/things/kept", []byte("kept"), 2, false, false)
+	s.wrote("/registry/things/deleted", nil, 4, false, false)
+	s.wrote("/registry/things/deleted", []byte("short"), 3, false, false)
+	s.wrote("/registry/things/other", []byte("other"), 9, false, false)
 	s.mu.Lock()
 	s.shortenLocked(8)
 	s.mu.Unlock()
@@ -358,6 +358,65 @@ func TestShortenedInNoOrder(t *testing.T) {
 	slices.Sort(missed)
 	if want := []string{"/registry/things/kept", "/registry/things/other"}; !slices.Equal(missed, want) {
 		t.Errorf("a scan that comes by nothing misses %v, want %v", missed, want)
+	}
+}
+
+// TestSomeOfOneRevision writes several keys in one transaction, ends before all of them have been noted, and another time before
+// all of them have been scanned by a store that knows nothing: all are what they are.
+func TestSomeOfOneRevision(t *testing.T) {
+	dir := t.TempDir()
+	s := embedded(t, EmbeddedConfig{Dir: dir})
+	writes := []store.Write{}
+	for i := range 10 {
+		writes = append(writes, store.Write{Key: fmt.Sprintf("/registry/things/%d", i), Value: []byte{'a' + byte(i)}})
+	}
+	if err := s.Apply(t.Context(), writes); err != nil {
+		t.Fatal(err)
+	}
+	files := copyFiles(t, dir)
+	s.Close()
+	var lost bool
+	for _, c := range []struct {
+		name string
+		sums func([]byte) []byte
+	}{
+		{"all noted", func(b []byte) []byte { return b }},
+		{"some noted", func(b []byte) []byte {
+			at := bytes.LastIndex(b, []byte("/registry/things/4"))
+			lost = at > 0
+			return b[:at+len("/registry/things/4")]
+		}},
+		{"nothing noted", func([]byte) []byte { return nil }},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			dir := t.TempDir()
+			putFiles(t, dir, files)
+			path := filepath.Join(dir, "etcd/sums")
+			if b := c.sums(files["etcd/sums"]); b == nil {
+				os.Remove(path)
+			} else if err := os.WriteFile(path, b, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			for range 2 {
+				s := embedded(t, EmbeddedConfig{Dir: dir})
+				for _, prefix := range []string{"/registry/things/3", "/registry/things/"} { // one of them first
+					if _, err := s.Scan(t.Context(), prefix, func(kvs []store.KV) error {
+						for _, kv := range kvs {
+							if kv.Err != nil {
+								t.Error(kv.Err)
+							}
+						}
+						return nil
+					}); err != nil {
+						t.Fatal(err)
+					}
+				}
+				s.Close()
+			}
+		})
+	}
+	if !lost {
+		t.Error("the file of the checksums does not have the keys in order")
 	}
 }
 

@@ -75,7 +75,7 @@ func (s *Store) wrote(revision int64, writes ...store.Write) {
 		return
 	}
 	for _, w := range writes {
-		s.keeper.sums.wrote(w.Key, w.Value, revision, w.TTLSeconds > 0)
+		s.keeper.sums.wrote(w.Key, w.Value, revision, w.TTLSeconds > 0, len(writes) > 1)
 		s.newest.wrote(w.Key, revision)
 	}
 }

@@ -54,11 +54,13 @@ type lostKey struct {
 	stale bool
 }
 
-// sum is the checksum of one value. Several that one transaction wrote share a revision.
+// sum is the checksum of one value. Several that one transaction wrote share a revision; some says that there may be others of
+// this revision which are not known, since only some of them were noted or scanned when everything ended.
 type sum struct {
-	rev int64
-	key uint64 // hash
-	sum uint32
+	rev  int64
+	key  uint64 // hash
+	sum  uint32
+	some bool
 }
 
 // Kinds of record.
@@ -69,6 +71,8 @@ const (
 	sumUnknown             // something has been written, not known what
 	sumEnd                 // rev is the newest at a clean stop
 	sumPoint               // rev was the newest when the log had come to the index that stands in the place of the key
+
+	sumSome byte = 1 << 4 // is added to a put of which there may be others at the same revision
 )
 
 // point is how far the log of the member had come when the database was at a revision. Each entry of the log makes one revision
@@ -145,11 +149,13 @@ func byRevision(a, b sum) int { return cmp.Compare(a.rev, b.rev) }
 
 // take applies one record of the file.
 func (s *sums) take(kind byte, key string, rev int64, crc uint32) {
+	some := kind&sumSome != 0
+	kind &^= sumSome
 	s.mu.until = max(s.mu.until, rev)
 	s.mu.ended = kind == sumEnd
 	switch kind {
 	case sumPut, sumPutTTL:
-		s.mu.recs = append(s.mu.recs, sum{rev, hashOf(key), crc})
+		s.mu.recs = append(s.mu.recs, sum{rev, hashOf(key), crc, some})
 		of := s.mu.waiting[kindOf(key)]
 		if of == nil {
 			of = map[string]int64{}
@@ -206,19 +212,23 @@ func record(to []byte, kind byte, key string, rev int64, crc uint32) []byte {
 	return to
 }
 
-// wrote notes what was written to key at rev; value is nil when it was deleted.
-func (s *sums) wrote(key string, value []byte, rev int64, ttl bool) {
+// wrote notes what was written to key at rev; value is nil when it was deleted. some says that the transaction wrote other keys
+// as well.
+func (s *sums) wrote(key string, value []byte, rev int64, ttl, some bool) {
 	kind, crc := sumDelete, uint32(0)
 	if value != nil {
 		kind, crc = sumPut, sumOf(key, value)
 		if ttl {
 			kind = sumPutTTL
 		}
+		if some {
+			kind |= sumSome
+		}
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if value != nil {
-		s.addLocked(sum{rev, hashOf(key), crc})
+		s.addLocked(sum{rev, hashOf(key), crc, some})
 	}
 	s.mu.until = max(s.mu.until, rev)
 	s.settleLocked(key)
@@ -259,19 +269,31 @@ func (s *sums) appendLocked(b []byte) {
 
 // check says whether value is what was written to key at rev. It is nil for what is not known.
 func (s *sums) check(key string, value []byte, rev int64) (err error, known bool) {
+	err, known, _ = s.checkSome(key, value, rev)
+	return err, known
+}
+
+// checkSome is check, and says whether there may be other keys of that revision.
+func (s *sums) checkSome(key string, value []byte, rev int64) (err error, known, some bool) {
 	crc := sumOf(key, value)
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	i, found := slices.BinarySearchFunc(s.mu.recs, rev, func(r sum, rev int64) int { return cmp.Compare(r.rev, rev) })
 	if !found {
-		return nil, false
+		return nil, false, true
 	}
+	hash, others := hashOf(key), true
 	for ; i < len(s.mu.recs) && s.mu.recs[i].rev == rev; i++ {
-		if s.mu.recs[i].sum == crc {
-			return nil, true
+		r := s.mu.recs[i]
+		if r.sum == crc {
+			return nil, true, r.some
 		}
+		others = others && r.some && r.key != hash
 	}
-	return damaged(key, rev, "its checksum is not that of what was written"), true
+	if others {
+		return nil, false, true
+	}
+	return damaged(key, rev, "its checksum is not that of what was written"), true, false
 }
 
 // current says why rev, which is not known of, cannot be the newest revision of key in a database that is at revision now.

@@ -99,16 +99,20 @@ func (s *sums) pass(kvs []store.KV) {
 	n := 0
 	for i := range kvs {
 		kv := &kvs[i]
-		known := true
+		known, some := true, false
 		if kv.Err == nil {
-			if kv.Err, known = s.check(kv.Key, kv.Value, kv.Revision); kv.Err != nil {
+			if kv.Err, known, some = s.checkSome(kv.Key, kv.Value, kv.Revision); kv.Err != nil {
 				kv.Value = nil
 			}
 			kv.Unchecked = !known
 		}
 		if s.learning() && kv.Err == nil || !known {
 			n++
-			fresh = record(fresh, sumPut, kv.Key, kv.Revision, sumOf(kv.Key, kv.Value))
+			kind := sumPut
+			if some {
+				kind |= sumSome
+			}
+			fresh = record(fresh, kind, kv.Key, kv.Revision, sumOf(kv.Key, kv.Value))
 		}
 	}
 	s.mu.Lock()
@@ -132,7 +136,7 @@ func (s *sums) pass(kvs []store.KV) {
 		}
 		s.settleLocked(kv.Key)
 		if kv.Unchecked && kv.Err == nil {
-			s.addLocked(sum{kv.Revision, hashOf(kv.Key), sumOf(kv.Key, kv.Value)})
+			s.addLocked(sum{kv.Revision, hashOf(kv.Key), sumOf(kv.Key, kv.Value), true})
 		}
 	}
 	if n > 0 {

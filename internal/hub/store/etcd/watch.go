@@ -3,6 +3,7 @@ package etcd
 import (
 	"context"
 	"fmt"
+	"runtime"
 
 	"sampan.dev/internal/hub/store"
 
@@ -77,6 +78,7 @@ func (s *Store) watch(ctx context.Context, ses *session, prefix string, after *i
 		if len(events) == 0 {
 			continue
 		}
+		ses.await(events[len(events)-1].Revision)
 		if err := fn(events); err != nil {
 			return err
 		}
@@ -87,6 +89,20 @@ func (s *Store) watch(ctx context.Context, ses *session, prefix string, after *i
 		return nil
 	}
 	return fmt.Errorf("watch %s: %w: the stream ended", prefix, store.ErrUnready)
+}
+
+// await returns when reads see revision. The member notifies watchers a moment before that: whoever has seen an event and reads
+// then would not find what the event told.
+func (ses *session) await(revision int64) {
+	if ses.member == nil {
+		return // those reads ask a quorum
+	}
+	for {
+		if at, ok := ses.member.revision(); !ok || at >= revision {
+			return
+		}
+		runtime.Gosched()
+	}
 }
 
 func (s *Store) events(r *clientv3.WatchResponse) []store.Event {
