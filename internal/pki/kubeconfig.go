@@ -6,6 +6,7 @@ import (
 	"crypto/x509"
 	"fmt"
 	"os"
+	"path/filepath"
 	"slices"
 	"time"
 
@@ -116,7 +117,34 @@ func (s *Store) goodKubeconfig(path string, id Identity, server string) bool {
 	if cl.Server != server || !bytes.Equal(cl.CertificateAuthorityData, s.CA.PEM()) {
 		return false
 	}
-	pair, err := tls.X509KeyPair(auth.ClientCertificateData, auth.ClientKeyData)
+	return s.goodClient(auth.ClientCertificateData, auth.ClientKeyData, id)
+}
+
+// EnsureClient writes a client certificate of id and its key to path (0600), in one PEM file as kubelets keep theirs, unless a good
+// one is there: same authority, same subject, and more than a third of its life left.
+func (s *Store) EnsureClient(path string, id Identity) error {
+	if data, err := os.ReadFile(path); err == nil && s.goodClient(data, data, id) {
+		return nil
+	}
+	cert, err := s.CA.Issue(Request{CommonName: id.User, Organization: id.Groups, Client: true})
+	if err != nil {
+		return err
+	}
+	certPEM, keyPEM, err := NewPair(cert).PEM()
+	if err == nil {
+		err = os.MkdirAll(filepath.Dir(path), 0o700)
+	}
+	if err == nil {
+		err = WriteFile(path, append(certPEM, keyPEM...), 0o600)
+	}
+	if err != nil {
+		return fmt.Errorf("client certificate of %s: %w", id.User, err)
+	}
+	return nil
+}
+
+func (s *Store) goodClient(cert, key []byte, id Identity) bool {
+	pair, err := tls.X509KeyPair(cert, key)
 	if err != nil {
 		return false
 	}

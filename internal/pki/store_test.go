@@ -210,6 +210,43 @@ func TestKubeconfig(t *testing.T) {
 	}
 }
 
+// A client certificate is kept while it is good, and made anew for another subject and another authority.
+func TestEnsureClient(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "pki", "client.pem")
+	ensure := func(s *Store, node string) string {
+		t.Helper()
+		if err := s.EnsureClient(path, KubeletIdentity(node)); err != nil {
+			t.Fatal(err)
+		}
+		data, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		pair, err := tls.X509KeyPair(data, data)
+		if err != nil || pair.Leaf.Subject.CommonName != "system:node:"+node || pair.Leaf.CheckSignatureFrom(s.CA.Cert) != nil {
+			t.Fatalf("%s: %v %v", node, pair.Leaf.Subject, err)
+		}
+		return string(data)
+	}
+	s, err := Open(testConfig(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	first := ensure(s, "n1")
+	if ensure(s, "n1") != first {
+		t.Error("a good certificate was replaced")
+	}
+	ensure(s, "n2")
+	other, err := Open(testConfig(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ensure(other, "n2")
+	if info, err := os.Stat(path); err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("%v %v", info.Mode(), err)
+	}
+}
+
 func TestBootstrapToken(t *testing.T) {
 	tok := NewBootstrapToken()
 	if back, err := ParseBootstrapToken(tok.String()); err != nil || back != tok {
