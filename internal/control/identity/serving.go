@@ -15,7 +15,7 @@ import (
 )
 
 // ServingPolicy says which names and addresses no kubelet's serving certificate carries, whoever asks, and what is known of
-// the node that runs in this very process.
+// the node that runs on this very machine.
 type ServingPolicy struct {
 	// Hub is the hub's own serving certificate: what it names is nobody else's. Nil: nothing is known of it.
 	Hub func() *x509.Certificate
@@ -27,6 +27,9 @@ type ServingPolicy struct {
 	// is none.
 	Local    string
 	LocalIPs func() []net.IP
+	// Beside says that Local runs in another process of this machine. Its certificate shows who it is, as any node's does, and the
+	// connection that it comes from here: from a loopback address or from one of LocalIPs.
+	Beside bool
 }
 
 // served is what is known of the node that asks, none of it by the node's own word.
@@ -53,7 +56,7 @@ func servedBy(node *corev1.Node, c *csr) served {
 // its client certificate and an address by the connection that the request came over. What the Node object says of addresses
 // proves nothing: the node writes it.
 func (p *ServingPolicy) refuse(s served, req *x509.CertificateRequest) string {
-	local := s.source == "" && p.Local != "" && s.node == p.Local
+	local := p.Local != "" && s.node == p.Local && p.here(s.source)
 	for _, name := range req.DNSNames {
 		if name != s.node && !slices.Contains(s.granted, name) {
 			return "the node has no name " + name
@@ -78,6 +81,15 @@ func (p *ServingPolicy) refuse(s served, req *x509.CertificateRequest) string {
 		}
 	}
 	return ""
+}
+
+// here tells whether a request that came from source was made where the node Local is.
+func (p *ServingPolicy) here(source string) bool {
+	if !p.Beside {
+		return source == ""
+	}
+	ip := net.ParseIP(source)
+	return ip != nil && (ip.IsLoopback() || p.LocalIPs != nil && slices.ContainsFunc(p.LocalIPs(), ip.Equal))
 }
 
 // reserved says why no node may be called name, or "".

@@ -62,6 +62,33 @@ func TestWhatANodeProves(t *testing.T) {
 	}
 }
 
+// A node in another process of the hub's machine proves by its connection that it is there; what it may have is the same.
+func TestWhatANodeBesideProves(t *testing.T) {
+	p := policy()
+	p.Beside = true
+	for _, c := range []struct {
+		node, source string
+		names        []string
+		ips          []net.IP
+		ok           bool
+	}{
+		{"boat", "127.0.0.1", []string{"boat"}, []net.IP{v4("192.0.2.1")}, true},
+		{"boat", "::1", []string{"boat"}, []net.IP{v4("192.0.2.1")}, true},
+		{"boat", "192.0.2.1", []string{"boat"}, []net.IP{v4("192.0.2.1")}, true},
+		{"boat", "127.0.0.1", []string{"boat"}, []net.IP{v4("127.0.0.1")}, false},
+		{"boat", "127.0.0.1", []string{"boat", "kubernetes"}, nil, false},
+		{"boat", "127.0.0.1", []string{"boat"}, []net.IP{v4("192.0.2.9")}, false},
+		{"boat", "192.0.2.7", []string{"boat"}, nil, false},
+		{"boat", "unknown", []string{"boat"}, nil, false},
+		{"boat", "", []string{"boat"}, nil, false},
+		{"n1", "127.0.0.1", []string{"n1"}, []net.IP{v4("192.0.2.1")}, false},
+	} {
+		if why := p.refuse(ask(c.node, c.source, ""), request(c.names, c.ips)); (why == "") != c.ok {
+			t.Errorf("%s from %q: %v %v: %q", c.node, c.source, c.names, c.ips, why)
+		}
+	}
+}
+
 func ask(node, source, granted string) served {
 	c := &csr{}
 	if source != "" {
