@@ -131,13 +131,12 @@ func (c *cluster) down(t *testing.T) {
 }
 
 // kill ends the cluster's process as a crash would and waits until it is gone.
-func (c *cluster) kill(t *testing.T) {
+func (c *cluster) kill(t *testing.T) { t.Helper(); c.killHolder(t, "sampan.pid") }
+
+// killHolder does so to the process that a file of the data directory names.
+func (c *cluster) killHolder(t *testing.T, file string) {
 	t.Helper()
-	data, err := os.ReadFile(filepath.Join(c.dir, "sampan.pid"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	pid, err := strconv.Atoi(strings.TrimSpace(string(data)))
+	pid, err := strconv.Atoi(c.holder(t, file))
 	if err != nil {
 		t.Fatal(err)
 	}

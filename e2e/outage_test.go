@@ -22,9 +22,9 @@ const outage = 45 * time.Second
 
 var nodeLeases = schema.GroupVersionResource{Group: "coordination.k8s.io", Version: "v1", Resource: "leases"}
 
-// TestOutage stops the control plane and leaves a node alone with fifty pods. What runs on the node goes on: pods reach the
-// Service by its name, a container that ends is started again, one that fails its probe is too. When the control plane is back,
-// nothing has been evicted and the node reports.
+// TestOutage stops the control plane and leaves a node alone with fifty pods: one on another machine, and one that `up --separate` runs
+// beside it in a process of its own. What runs on the node goes on: pods reach the Service by its name, a container that ends is
+// started again, one that fails its probe is too. When the control plane is back, nothing has been evicted and the node reports.
 func TestOutage(t *testing.T) {
 	away := outage
 	if text := os.Getenv("SAMPAN_E2E_OUTAGE"); text != "" {
@@ -33,7 +33,28 @@ func TestOutage(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	server, _, door := joined(t)
+	t.Run("agent", func(t *testing.T) {
+		server, _, door := joined(t)
+		survive(t, server, door, "joined", away, func() { server.down(t) }, func() { server.up(t) })
+	})
+	t.Run("separate", func(t *testing.T) {
+		c := start(t, "--separate")
+		_, door := c.door(t)
+		name := strings.TrimPrefix(strings.TrimSpace(c.kubectl(t, "get", "nodes", "-o", "name")), "node/")
+		node := c.nodePID(t)
+		survive(t, c, door, name, away, func() {
+			if out, err := c.sampan("down", "--server", "--data-dir", c.dir); err != nil {
+				t.Fatalf("down --server: %v\n%s", err, out)
+			}
+		}, func() { c.up(t) })
+		if now := c.nodePID(t); now != node {
+			t.Errorf("the node was process %s and is %s", node, now)
+		}
+	})
+}
+
+// survive rolls out fifty pods on the only node, stops the control plane for a while and looks what has become of them.
+func survive(t *testing.T, server *cluster, door dynamic.Interface, node string, away time.Duration, stop, start func()) {
 	server.kubectlIn(t, outageManifest, "apply", "-f", "-")
 	server.kubectl(t, "-n", "outage", "rollout", "status", "deployment/web", "--timeout=180s")
 	server.kubectl(t, "-n", "outage", "wait", "pod/asker", "pod/mortal", "pod/probed", "--for=condition=Ready", "--timeout=60s")
@@ -42,14 +63,14 @@ func TestOutage(t *testing.T) {
 		t.Fatalf("%d pods", len(before))
 	}
 
-	server.down(t)
+	stop()
 	gone := time.Now()
 	time.Sleep(away) // the outage itself
 	back := time.Now()
-	server.up(t)
+	start()
 
-	renewed := renewedAfter(t, door, back)
-	server.kubectl(t, "wait", "node/joined", "--for=condition=Ready", "--timeout=60s")
+	renewed := renewedAfter(t, door, node, back)
+	server.kubectl(t, "wait", "node/"+node, "--for=condition=Ready", "--timeout=60s")
 	asks := strings.Fields(server.kubectl(t, "-n", "outage", "exec", "asker", "--", "cat", "/data/asked"))
 	failed := strings.Fields(server.kubectl(t, "-n", "outage", "exec", "asker", "--", "cat", "/data/failed"))
 	during := within(t, asks, gone, back)
@@ -72,11 +93,11 @@ func TestOutage(t *testing.T) {
 	if after := podUIDs(t, door); !slices.Equal(before, after) {
 		t.Errorf("the pods were\n%v and are\n%v", before, after)
 	}
-	node, err := door.Resource(nodes).Get(t.Context(), "joined", metav1.GetOptions{})
+	object, err := door.Resource(nodes).Get(t.Context(), node, metav1.GetOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if taints, _, _ := unstructured.NestedSlice(node.Object, "spec", "taints"); len(taints) > 0 {
+	if taints, _, _ := unstructured.NestedSlice(object.Object, "spec", "taints"); len(taints) > 0 {
 		t.Errorf("taints: %v", taints)
 	}
 }
@@ -99,10 +120,10 @@ func podUIDs(t *testing.T, door dynamic.Interface) []string {
 }
 
 // renewedAfter waits until the node's lease has been renewed after start and returns how long after that it was.
-func renewedAfter(t *testing.T, door dynamic.Interface, start time.Time) (took time.Duration) {
+func renewedAfter(t *testing.T, door dynamic.Interface, node string, start time.Time) (took time.Duration) {
 	t.Helper()
 	until(t, 2*time.Minute, "lease of the node", func() error {
-		l, err := door.Resource(nodeLeases).Namespace("kube-node-lease").Get(t.Context(), "joined", metav1.GetOptions{})
+		l, err := door.Resource(nodeLeases).Namespace("kube-node-lease").Get(t.Context(), node, metav1.GetOptions{})
 		if err != nil {
 			return err
 		}

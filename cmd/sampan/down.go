@@ -14,6 +14,7 @@ import (
 
 func downCommand() *cobra.Command {
 	cfg := config.Default()
+	server := false
 	cmd := &cobra.Command{
 		Use:   "down",
 		Short: "Stop a cluster and remove what it made on this machine, but not its data",
@@ -21,6 +22,9 @@ func downCommand() *cobra.Command {
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := machine.Settle(&cfg); err != nil {
 				return err
+			}
+			if server {
+				return machine.StopServer(cmd.Context(), cfg)
 			}
 			log, err := obs.NewLogger(cmd.ErrOrStderr(), "warn", "text")
 			if err != nil {
@@ -30,6 +34,7 @@ func downCommand() *cobra.Command {
 		},
 	}
 	cluster.PlaceFlags(cmd.Flags(), &cfg)
+	cmd.Flags().BoolVar(&server, "server", false, "stop the control plane alone of a cluster that runs with --separate; its node goes on, and 'up' brings it back")
 	return cmd
 }
 

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"time"
 
@@ -27,7 +28,7 @@ func logsCommand() *cobra.Command {
 		Use:   "logs [part]",
 		Short: "Show the log of the cluster, or what one part of it said",
 		Long: "Show the log of the cluster, or what one part of it said: hub, scheduler, kubelet, network, dns, …, a controller\n" +
-			"('deployment'), all of them ('controllers'), containerd, or a further node of `up --nodes` by its number.",
+			"('deployment'), all of them ('controllers'), containerd, the node of an `up --separate` ('node'), or a further node of `up --nodes` by its number.",
 		Example: "  sampan logs -f\n  sampan logs kubelet --since 10m\n  sampan logs controllers",
 		Args:    cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -66,6 +67,11 @@ func showLog(cmd *cobra.Command, dir string, q logs.Query) error {
 	switch {
 	case q.Part == "containerd":
 		file, q = filepath.Join(dir, "containerd", "containerd.log"), logs.Query{Follow: q.Follow, Since: q.Since}
+	case s.NodePID != 0 && slices.Contains(nodeParts, q.Part):
+		file = s.NodeLog
+		if q.Part == "node" {
+			q.Part = ""
+		}
 	case number == nil:
 		file, q.Part = filepath.Join(dir, "nodes", q.Part, "sampan.log"), ""
 	case s.PID != 0 && s.Log == "":
@@ -85,6 +91,9 @@ func showLog(cmd *cobra.Command, dir string, q logs.Query) error {
 	}
 	return err
 }
+
+// nodeParts are what a node that is a process of its own logs about, and "node" for all of it.
+var nodeParts = []string{"node", "kubelet", "network", "proxy", "dns", "runtime", "credential"}
 
 // sinceTime is the time that --since means.
 func sinceTime(since string, now time.Time) (time.Time, error) {

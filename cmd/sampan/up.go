@@ -1,6 +1,8 @@
 package main
 
 import (
+	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
@@ -16,20 +18,30 @@ import (
 	"sampan.dev/internal/obs"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 )
 
 // upCommand is what a newcomer runs: everything on this machine.
 func upCommand() *cobra.Command {
 	cfg := suite.New()
+	onlyNode := ""
 	cmd := &cobra.Command{
 		Use:   "up",
 		Short: "Start a cluster on this machine: control plane and node",
 		Args:  cluster.NoArgs,
-		RunE:  func(cmd *cobra.Command, _ []string) error { return startCluster(cmd, cfg, true) },
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if onlyNode != "" {
+				return runNode(cmd, cfg)
+			}
+			return startCluster(cmd, cfg, true)
+		},
 	}
 	serverFlagsOn(cmd, &cfg)
 	cmd.Flags().IntVar(&cfg.Nodes, "nodes", cfg.Nodes, "nodes to run; each beyond the first in a network namespace of its own")
 	cmd.Flags().BoolVar(&cfg.Detach, "detach", false, "return once the cluster is ready and leave it running")
+	cmd.Flags().BoolVar(&cfg.Separate, "separate", false, "run the node in a process of its own: kubelet, proxy and DNS go on while the control plane is away")
+	cmd.Flags().StringVar(&onlyNode, onlyNodeFlag, "", "be that process, with settings of this hash")
+	_ = cmd.Flags().MarkHidden(onlyNodeFlag) // for ourselves
 	cmd.Flags().BoolVar(&cfg.NoMerge, "no-merge", false, "leave the caller's kubeconfig alone")
 	return cmd
 }
@@ -58,7 +70,23 @@ func serverFlagsOn(cmd *cobra.Command, cfg *suite.Config) {
 	cluster.LogFlags(cmd.Flags(), &cfg.Config)
 }
 
-func startCluster(cmd *cobra.Command, cfg suite.Config, show bool) error {
+// onlyNodeFlag makes `up` the node's process of a cluster with --separate; all other flags are the cluster's. Its value changes with
+// theirs, also where those come from a file or the environment, so that a node of other settings is known by its arguments.
+const onlyNodeFlag = "only-node"
+
+// onlyNode are the arguments that make this command the node's process.
+func onlyNode(cmd *cobra.Command) []string {
+	h := sha256.New()
+	cmd.Flags().VisitAll(func(f *pflag.Flag) {
+		if f.Name != onlyNodeFlag && f.Name != "detach" {
+			fmt.Fprintf(h, "%s=%s\x00", f.Name, f.Value)
+		}
+	})
+	return append(withoutDetach(os.Args[1:]), fmt.Sprintf("--%s=%x", onlyNodeFlag, h.Sum(nil)[:8]))
+}
+
+// settle completes what the command line says and finds out whether this machine can do it.
+func settle(cfg *suite.Config) error {
 	if err := machine.SettleRanges(&cfg.Config); err != nil {
 		return err
 	}
@@ -68,7 +96,11 @@ func startCluster(cmd *cobra.Command, cfg suite.Config, show bool) error {
 	if err := mayRun(cfg.Config); err != nil {
 		return err
 	}
-	if err := machine.Prerequisites(cfg.Config); err != nil {
+	return machine.Prerequisites(cfg.Config)
+}
+
+func startCluster(cmd *cobra.Command, cfg suite.Config, show bool) error {
+	if err := settle(&cfg); err != nil {
 		return err
 	}
 	back := hold.InBackground()
@@ -78,14 +110,60 @@ func startCluster(cmd *cobra.Command, cfg suite.Config, show bool) error {
 			return err
 		}
 	}
-	if cfg.Detach && !back.Yes() { // a file or the environment says it to the detached process too
-		// Found out here, the answer does not come with the log of the cluster that runs.
-		if pid, err := hold.Holder(cfg.Paths()); err == nil && pid != 0 {
-			return hold.Held(cfg.Paths(), pid)
-		}
-		return hold.Detach(cmd.Context(), cfg.Config, withoutDetach(os.Args[1:]), cmd.OutOrStdout())
+	if (cfg.Detach || cfg.Separate) && !back.Yes() { // a file or the environment says it to the process there too
+		return runThere(cmd, cfg)
 	}
 	return runHere(cmd, cfg, show, back)
+}
+
+// runThere runs the cluster in the background. With --separate it waits there until it is told to stop, unless --detach says otherwise:
+// a server that is to come back by itself needs a keeper.
+func runThere(cmd *cobra.Command, cfg suite.Config) error {
+	paths, args := cfg.Paths(), withoutDetach(os.Args[1:])
+	// Found out here, the answer does not come with the log of the cluster that runs.
+	if pid, err := hold.Holder(paths); err == nil && pid != 0 {
+		return hold.Held(paths, pid)
+	}
+	before, err := hold.Holder(paths.Apart())
+	if err != nil {
+		return err
+	}
+	if cfg.Detach {
+		err = hold.Detach(cmd.Context(), paths, args, cmd.OutOrStdout())
+	} else {
+		err = hold.Attend(cmd.Context(), paths, args, cmd.OutOrStdout())
+	}
+	if err != nil && before == 0 { // the node that was started for a cluster which did not come up
+		err = errors.Join(err, hold.StopKept(context.WithoutCancel(cmd.Context()), paths.Apart()))
+	}
+	return err
+}
+
+// runNode runs the node of a cluster whose control plane is another process, until it is told to stop.
+func runNode(cmd *cobra.Command, cfg suite.Config) error {
+	if err := settle(&cfg); err != nil {
+		return err
+	}
+	back := hold.InBackground()
+	if err := os.Chdir("/"); err != nil {
+		return err
+	}
+	paths := cfg.Paths().Apart()
+	f, err := openLog(paths, true)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	log, err := obs.NewLogger(f, cfg.LogLevel, cfg.LogFormat)
+	if err != nil {
+		return flag.Usage{Err: err}
+	}
+	back.Note(log)
+	err = cluster.RunNode(cmd.Context(), cfg, log, func() { hold.SayUp(paths) })
+	if err != nil {
+		log.Error("stopped", "error", err)
+	}
+	return err
 }
 
 // runHere runs the cluster in this process until it is told to stop.
@@ -98,6 +176,11 @@ func runHere(cmd *cobra.Command, cfg suite.Config, show bool, back hold.Backgrou
 	case show && !back.Yes():
 		out = cmd.OutOrStdout()
 	}
+	beside := hold.Beside{Paths: cfg.Paths().Apart(), Args: onlyNode(cmd)}
+	var err error
+	if beside.Dir, err = os.Getwd(); err != nil {
+		return err
+	}
 	if back.Yes() {
 		// Every path is absolute by now; the folder it was started in is not to be held.
 		if err := os.Chdir("/"); err != nil {
@@ -107,7 +190,7 @@ func runHere(cmd *cobra.Command, cfg suite.Config, show bool, back hold.Backgrou
 	logTo := cmd.ErrOrStderr()
 	if show {
 		// The terminal is for the steps, if there is one at all.
-		f, err := openLog(cfg.Config, back.Yes())
+		f, err := openLog(cfg.Paths(), back.Yes())
 		if err != nil {
 			return err
 		}
@@ -118,10 +201,8 @@ func runHere(cmd *cobra.Command, cfg suite.Config, show bool, back hold.Backgrou
 	if err != nil {
 		return flag.Usage{Err: err}
 	}
-	if back.Restarts != "" {
-		log.Warn("started again after the server had died", "ended", back.Ended, "restarts", back.Restarts)
-	}
-	err = cluster.Run(cmd.Context(), cfg, steps.New(out), log, func() {
+	back.Note(log)
+	err = cluster.Run(cmd.Context(), cfg, beside, steps.New(out), log, func() {
 		hold.SayUp(cfg.Paths())
 		if back.Steps != nil {
 			fmt.Fprintln(back.Steps, hold.ReadyMark)
@@ -155,8 +236,7 @@ func withoutDetach(args []string) []string {
 
 // openLog opens the log file; std makes it the place of what is written to standard output and error too, as what a dying
 // process says.
-func openLog(cfg config.Config, std bool) (*obs.File, error) {
-	paths := cfg.Paths()
+func openLog(paths config.Paths, std bool) (*obs.File, error) {
 	if err := os.MkdirAll(paths.Data, 0o700); err != nil {
 		return nil, err
 	}

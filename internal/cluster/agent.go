@@ -23,43 +23,50 @@ import (
 	"sampan.dev/internal/plane"
 )
 
+// RunAgent runs a node of a cluster elsewhere until ctx ends.
 func RunAgent(ctx context.Context, cfg suite.Config, log *slog.Logger) error {
 	paths := cfg.Paths()
+	return runNode(ctx, cfg, paths, log, func() {}, func() (join, error) {
+		if cfg.Kubeconfig != "" {
+			name, err := cfg.Node()
+			if err != nil {
+				return nil, err
+			}
+			s, err := node.KubeconfigSeat(cfg.Kubeconfig, name, log)
+			return func(*daemon.Group, config.Config) (*node.Seat, error) { return s, nil }, err
+		}
+		authority, token, err := believe(ctx, cfg.Config, paths)
+		return func(g *daemon.Group, cfg config.Config) (*node.Seat, error) {
+			return node.RemoteSeat(g, cfg, paths, authority, token, log)
+		}, err
+	})
+}
+
+// join gives a node its place in a cluster.
+type join func(g *daemon.Group, cfg config.Config) (*node.Seat, error)
+
+// runNode runs a node that reaches its API server over the network, until ctx ends, and calls ready once the node is. trust finds
+// out whom to believe, and is called before anything is made but the claim.
+func runNode(ctx context.Context, cfg suite.Config, paths config.Paths, log *slog.Logger, ready func(), trust func() (join, error)) error {
 	claim, err := hold.Claim(paths)
 	if err != nil {
 		return err
 	}
 	defer claim.Release()
-	var authority []byte
-	var token string
-	var s *node.Seat
-	if cfg.Kubeconfig != "" {
-		if name, nameErr := cfg.Node(); nameErr != nil {
-			err = nameErr
-		} else {
-			s, err = node.KubeconfigSeat(cfg.Kubeconfig, name, log)
-		}
-	} else {
-		authority, token, err = believe(ctx, cfg.Config, paths)
-	}
+	take, err := trust()
 	if err != nil {
 		return err
 	}
-	if err := machine.KeepNodeName(&cfg.Config, log); err != nil {
-		return err
-	}
-	if err := errors.Join(machine.TellRanges(cfg.Config), site.Keep(cfg.Config)); err != nil {
+	if err := errors.Join(machine.KeepNodeName(&cfg.Config, log), machine.TellRanges(cfg.Config), site.Keep(cfg.Config)); err != nil {
 		return err
 	}
 	memlimit.Apply()
 	g := daemon.NewGroup(ctx, log)
-	parts.Tell(g, cfg.Config)
+	parts.Tell(g, cfg.Config, paths)
 	show := steps.New(os.Stderr)
 	defer show.End()
 	m := node.Start(g, cfg, paths, log)
-	if s == nil {
-		s, err = node.RemoteSeat(g, cfg.Config, paths, authority, token, log)
-	}
+	s, err := take(g, cfg.Config)
 	if err == nil {
 		err = m.StartNode(g, s, show)
 	}
@@ -70,6 +77,7 @@ func RunAgent(ctx context.Context, cfg suite.Config, log *slog.Logger) error {
 	show.End()
 	g.Settle()
 	log.Info("node is ready")
+	ready()
 	return g.Wait()
 }
 

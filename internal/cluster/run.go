@@ -29,14 +29,20 @@ func nodeSeat(p *plane.Plane, cfg config.Config) *node.Seat {
 		Proxy: p.Door(api.User{Name: api.UserProxy, Groups: []string{api.GroupAuthenticated}}, "kube-proxy/"+config.Version)}
 }
 
-// Run runs everything until ctx ends or a part fails, and calls ready once, when the cluster can be used.
-func Run(ctx context.Context, cfg suite.Config, show *steps.Steps, log *slog.Logger, ready func()) error {
+// Run runs everything until ctx ends or a part fails, and calls ready once, when the cluster can be used. beside is how the node is
+// started as a process of its own where that is asked for.
+func Run(ctx context.Context, cfg suite.Config, beside hold.Beside, show *steps.Steps, log *slog.Logger, ready func()) error {
 	paths := cfg.Paths()
 	claim, err := hold.Claim(paths)
 	if err != nil {
 		return err
 	}
 	defer claim.Release()
+	if !cfg.Separate {
+		if err := hold.StopKept(ctx, paths.Apart()); err != nil { // of an earlier start with --separate
+			return err
+		}
+	}
 	if err := machine.KeepNodeName(&cfg.Config, log); err != nil {
 		return err
 	}
@@ -45,11 +51,11 @@ func Run(ctx context.Context, cfg suite.Config, show *steps.Steps, log *slog.Log
 	}
 	show.Say("sampan %s, Kubernetes %s", config.Build, config.Version)
 	g := daemon.NewGroup(ctx, log)
-	parts.Tell(g, cfg.Config)
+	parts.Tell(g, cfg.Config, paths)
 	defer show.End()
 	begun := make(chan error, 1)
 	go func() {
-		err := begin(g, cfg, paths, show, log)
+		err := begin(g, cfg, beside, paths, show, log)
 		if err == nil {
 			g.Settle()
 			ready()
@@ -78,7 +84,7 @@ func stopped(g *daemon.Group, err error) error {
 }
 
 // begin starts the parts in their order and returns when the cluster is ready.
-func begin(g *daemon.Group, cfg suite.Config, paths config.Paths, show *steps.Steps, log *slog.Logger) error {
+func begin(g *daemon.Group, cfg suite.Config, beside hold.Beside, paths config.Paths, show *steps.Steps, log *slog.Logger) error {
 	var m *node.Machine
 	if cfg.Nodes > 1 && cfg.NodeIP == "" {
 		cfg.NodeIP = further.NodeAddr(cfg.Config, 1).String() // where the further nodes reach it
@@ -88,30 +94,46 @@ func begin(g *daemon.Group, cfg suite.Config, paths config.Paths, show *steps.St
 	if err != nil {
 		return err // before anything runs that would have to be taken down again
 	}
-	if !cfg.NoNode {
+	if !cfg.NoNode && !cfg.Separate {
 		// The runtime takes the longest to come up and needs nobody.
 		m = node.Start(g, cfg, paths, log)
 	}
-	p, err := plane.Start(g, cfg, paths, listener, show, log)
+	p, err := plane.Open(g, cfg, paths, listener, show, log)
 	if err != nil {
+		return err
+	}
+	var other *apart
+	if cfg.Separate {
+		if other, err = nodeApart(g, cfg, beside, p); err != nil {
+			return err
+		}
+	}
+	if err := p.Start(g, listener, show); err != nil {
 		return err
 	}
 	if err := p.StartControl(g); err != nil {
 		return err
 	}
-	if m != nil {
-		if err := m.StartNode(g, nodeSeat(p, cfg.Config), show); err != nil {
-			return err
+	switch {
+	case m != nil:
+		err = m.StartNode(g, nodeSeat(p, cfg.Config), show)
+		if err == nil {
+			err = p.Reach(listener, m.Network.Gateway())
 		}
-		if err := p.Reach(listener, m.Network.Gateway()); err != nil {
-			return err
+	case other != nil:
+		err = other.ready(g, cfg, p, show, log)
+		if err == nil {
+			err = p.ReachSaved(listener)
 		}
-		if err := p.LabelControlPlane(g.Context()); err != nil {
-			return err
-		}
-		if err := startFurtherNodes(g, cfg.Config, p, show, log); err != nil {
-			return err
-		}
+	}
+	if err == nil && !cfg.NoNode {
+		err = p.LabelControlPlane(g.Context())
+	}
+	if err == nil && m != nil {
+		err = startFurtherNodes(g, cfg.Config, p, show, log)
+	}
+	if err != nil {
+		return err
 	}
 	plane.FollowHost(g, append(m.Follow(), p.HostChanged)...)
 	return finish(cfg.Config, paths, show)

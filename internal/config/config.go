@@ -33,6 +33,7 @@ type Config struct {
 	KubeconfigOut string // "" means only below DataDir
 	NoNode        bool
 	Nodes         int
+	Separate      bool   // the node is a process of its own, which outlives the control plane's
 	NodeName      string // "" means the host's name
 	NodeIP        string // "" means the address of the default route's link
 	ClusterCIDR   string // must be set; cmd/sampan knows what to set it to
@@ -149,6 +150,9 @@ func (c *Config) Validate() error {
 			return fmt.Errorf("--tls-san %q: neither an IP address nor a DNS name", san)
 		}
 	}
+	if err := c.validateSeparate(port); err != nil {
+		return err
+	}
 	if c.NodeExternalIP != "" {
 		if _, err := netip.ParseAddr(c.NodeExternalIP); err != nil {
 			return fmt.Errorf("--node-external-ip %q: not an IP address", c.NodeExternalIP)
@@ -171,6 +175,21 @@ func (c *Config) tunnels() error {
 		if _, _, err := net.SplitHostPort(s); err != nil {
 			return fmt.Errorf("--tunnel-server %q: want HOST:PORT", s)
 		}
+	}
+	return nil
+}
+
+// validateSeparate refuses what a node in a process of its own could not do.
+func (c *Config) validateSeparate(port string) error {
+	switch {
+	case !c.Separate:
+		return nil
+	case c.NoNode:
+		return fmt.Errorf("--separate: with --no-node there is no node to run apart")
+	case c.Nodes > 1:
+		return fmt.Errorf("--separate: with --nodes %d the further nodes would end with the control plane; one node can be run apart", c.Nodes)
+	case port == "0":
+		return fmt.Errorf("--separate: --listen %s: want a port that stays, where the node finds the API server again", c.Listen)
 	}
 	return nil
 }
@@ -203,7 +222,14 @@ type Paths struct {
 	PKI        string
 	Kubeconfig string // the administrator's
 	Log        string // sampan's own log when detached
-	Bin        string // the folder sampan itself is in, with containerd, runc and kubectl beside it
+
+	// The files by which processes of this data directory are known. A node that is a process of its own has others, see [Paths.Apart].
+	Claim  string // locked by the process that runs here; its number
+	Keeper string // locked by the process that starts that one again when it dies; see tools/keep
+	Ready  string // the number of the process that has come up
+	Parts  string // how the parts of the process are; see internal/machine/parts
+
+	Bin string // the folder sampan itself is in, with containerd, runc and kubectl beside it
 
 	KubeletRoot   string
 	PodLogs       string
@@ -220,6 +246,8 @@ func (c *Config) Paths() Paths {
 		PKI:        filepath.Join(c.DataDir, "pki"),
 		Kubeconfig: filepath.Join(c.DataDir, "admin.kubeconfig"),
 		Log:        filepath.Join(c.DataDir, "sampan.log"),
+		Claim:      filepath.Join(c.DataDir, "sampan.pid"),
+		Keeper:     filepath.Join(c.DataDir, "sampan.keeper"),
 		Bin:        binDir(),
 
 		KubeletRoot:   "/var/lib/kubelet",
@@ -241,6 +269,16 @@ func (c *Config) Paths() Paths {
 	if c.StaticPodPath != "" {
 		p.StaticPods = c.StaticPodPath
 	}
+	p.Ready, p.Parts = filepath.Join(p.Run, "ready"), filepath.Join(p.Run, "parts.json")
+	return p
+}
+
+// Apart are the same places for the node of a cluster with --separate: its process has a log and a claim of its own beside those of the
+// control plane's.
+func (p Paths) Apart() Paths {
+	p.Log = filepath.Join(p.Data, "node.log")
+	p.Claim, p.Keeper, p.Ready = filepath.Join(p.Data, "node.pid"), filepath.Join(p.Data, "node.keeper"), filepath.Join(p.Run, "node.ready")
+	p.Parts = filepath.Join(p.Run, "node-parts.json")
 	return p
 }
 

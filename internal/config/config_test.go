@@ -18,6 +18,10 @@ func TestValidateNamesTheFlag(t *testing.T) {
 		{"host bits", func(c *Config) { c.ClusterCIDR = "10.244.0.1/16" }, "did you mean 10.244.0.0/16"},
 		{"overlap", func(c *Config) { c.ServiceCIDR = "10.244.1.0/24" }, "overlap"},
 		{"tiny services", func(c *Config) { c.ServiceCIDR = "10.96.0.0/30" }, "between /12 and /27"},
+		{"apart", func(c *Config) { c.Separate = true }, ""},
+		{"nothing to run apart", func(c *Config) { c.Separate, c.NoNode = true, true }, "--separate: with --no-node"},
+		{"several nodes apart", func(c *Config) { c.Separate, c.Nodes = true, 2 }, "--separate: with --nodes 2"},
+		{"apart on any port", func(c *Config) { c.Separate, c.Listen = true, "0.0.0.0:0" }, "--separate: --listen 0.0.0.0:0"},
 		{"no nodes", func(c *Config) { c.Nodes = 0 }, "--nodes"},
 		{"nodes and none", func(c *Config) { c.Nodes, c.NoNode = 2, true }, "--nodes 2 and --no-node"},
 		{"a node's name", func(c *Config) { c.NodeName = "Rack-1.example" }, ""},
@@ -46,6 +50,12 @@ func TestClustersSideBySideShareNoPath(t *testing.T) {
 	for _, pair := range [][2]string{{pa.Run, pb.Run}, {pa.KubeletRoot, pb.KubeletRoot}, {pa.PodLogs, pb.PodLogs}, {pa.CgroupRoot, pb.CgroupRoot}, {pa.PKI, pb.PKI}} {
 		if pair[0] == pair[1] {
 			t.Errorf("both clusters use %s", pair[0])
+		}
+	}
+	apart := pa.Apart()
+	for _, pair := range [][2]string{{pa.Claim, apart.Claim}, {pa.Keeper, apart.Keeper}, {pa.Ready, apart.Ready}, {pa.Parts, apart.Parts}, {pa.Log, apart.Log}} {
+		if pair[0] == pair[1] {
+			t.Errorf("both processes of a cluster use %s", pair[0])
 		}
 	}
 	if a.Instance() != "" || len(b.Instance()) != 8 {

@@ -28,17 +28,27 @@ func Ours(cfg config.Config) error {
 	if err != nil {
 		return err
 	}
-	if _, err := os.Stat(hold.ClaimFile(cfg.Paths())); err != nil {
-		return fmt.Errorf("%s does not look like a data directory of sampan (no %s); nothing erased", cfg.DataDir, filepath.Base(hold.ClaimFile(cfg.Paths())))
+	if _, err := os.Stat(cfg.Paths().Claim); err != nil {
+		return fmt.Errorf("%s does not look like a data directory of sampan (no %s); nothing erased", cfg.DataDir, filepath.Base(cfg.Paths().Claim))
 	}
 	return nil
 }
 
-// Down stops the process that holds the data directory, then its containers and the runtime, and takes away every mount,
+// StopServer stops the control plane of a cluster with --separate and leaves its node running.
+func StopServer(ctx context.Context, cfg config.Config) error {
+	paths := cfg.Paths()
+	if pid, err := hold.Holder(paths.Apart()); err != nil || pid == 0 {
+		return errors.Join(fmt.Errorf("no node of the cluster in %s runs in a process of its own (up --separate); nothing stopped", cfg.DataDir), err)
+	}
+	return hold.StopKept(ctx, paths)
+}
+
+// Down stops the processes that hold the data directory, then its containers and the runtime, and takes away every mount,
 // link, table, route and cgroup that they had. Each part is done even when another failed; running it twice is fine.
 func Down(ctx context.Context, cfg config.Config, log *slog.Logger) error {
 	paths := cfg.Paths()
-	if err := hold.StopKept(ctx, paths); err != nil {
+	// In this order: a server would start its node again.
+	if err := errors.Join(hold.StopKept(ctx, paths), hold.StopKept(ctx, paths.Apart())); err != nil {
 		return err
 	}
 	var errs []error

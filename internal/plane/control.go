@@ -49,6 +49,6 @@ func (p *Plane) serving(s *identity.ServingPolicy) {
 	s.Hub, s.Domain = func() *x509.Certificate { return p.Pki.APIServer.Certificate().Leaf }, p.cfg.ClusterDomain
 	if !p.cfg.NoNode {
 		s.Local, _ = p.cfg.Node() // checked when the keys were opened
-		s.LocalIPs = func() []net.IP { return machine.NodeAddresses(p.cfg.Config) }
+		s.LocalIPs, s.Beside = func() []net.IP { return machine.NodeAddresses(p.cfg.Config) }, p.cfg.Separate
 	}
 }

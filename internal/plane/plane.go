@@ -17,8 +17,8 @@ import (
 // Plane is the running control plane, as far as the other parts of the process need it. Its hub and the store below may fail
 // and be made anew; those who talk to it hold doors, which lead to the one that is there.
 //
-// [Start] owns all fields but hub, Advertise and Kubelet: they are set before the hub is started and not changed afterwards. The part
-// that runs the hub owns hub; Advertise changes when the host's address does, and moved tells the hub so.
+// [Open] sets the fields, before anything runs; afterwards they are read only, but for three: the part that runs the hub owns hub,
+// Advertise follows the host's address (and moved tells the hub so), and a kubelet in this process says where it serves.
 type Plane struct {
 	cfg       suite.Config
 	kinds     *api.Kinds

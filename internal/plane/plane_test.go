@@ -40,7 +40,10 @@ func controlPlane(t *testing.T) (*daemon.Group, *Plane, net.Listener) {
 	if err := cfg.Check(); err != nil {
 		t.Fatal(err)
 	}
-	p, err := Start(g, cfg, cfg.Paths(), l, &steps.Steps{}, log)
+	p, err := Open(g, cfg, cfg.Paths(), l, &steps.Steps{}, log)
+	if err == nil {
+		err = p.Start(g, l, &steps.Steps{})
+	}
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -93,6 +93,11 @@ func (p *Plane) Reach(listener net.Listener, gateway netip.Addr) error {
 	return p.move(gateway)
 }
 
+// ReachSaved is Reach for a node that is a process of its own and keeps its range in the data directory.
+func (p *Plane) ReachSaved(listener net.Listener) error {
+	return p.Reach(listener, podGateway(p.cfg.Config))
+}
+
 // move gives the API server another address.
 func (p *Plane) move(to netip.Addr) error {
 	names, ips := apiNames(p.cfg.Config, to.AsSlice())
@@ -161,13 +166,22 @@ func nonAddresses(list []string) []string {
 	return out
 }
 
-// LocalAddress is where a program on this machine reaches the API server.
-func LocalAddress(cfg config.Config, port int) string {
-	host, _, _ := net.SplitHostPort(cfg.Listen)
+// LocalAddress is where a program on this machine reaches what listens on ADDR:PORT; the port is a number, or the name of one.
+func LocalAddress(listen string) string {
+	host, port, _ := net.SplitHostPort(listen)
+	if n, err := net.LookupPort("tcp", port); err == nil {
+		port = fmt.Sprint(n)
+	}
 	if ip := net.ParseIP(host); ip == nil || ip.IsUnspecified() {
 		host = "127.0.0.1"
 	}
-	return net.JoinHostPort(host, fmt.Sprint(port))
+	return net.JoinHostPort(host, port)
+}
+
+// LocalURL is where a program on this machine reaches the API server.
+func (p *Plane) LocalURL() string {
+	host, _, _ := net.SplitHostPort(p.cfg.Listen)
+	return "https://" + LocalAddress(net.JoinHostPort(host, fmt.Sprint(p.Advertise.Load().Port()))) // --listen may leave the port open
 }
 
 // FollowHost calls parts, one after the other, whenever the machine's own network has changed.

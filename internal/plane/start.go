@@ -23,11 +23,8 @@ import (
 // startGC is the garbage collector's target while the API server starts, in percent of what is in use.
 const startGC = 400
 
-// Start opens keys and state and starts the API server on listener; it is ready when Start returns.
-func Start(g *daemon.Group, cfg suite.Config, paths config.Paths, listener net.Listener, show *steps.Steps, log *slog.Logger) (*Plane, error) {
-	// Most of what a start allocates stays, and the rest is soon garbage: to look for it at every doubling of the heap would be
-	// a quarter of the work of reading a large state.
-	defer debug.SetGCPercent(debug.SetGCPercent(startGC))
+// Open opens the keys of a control plane whose API server is to answer on listener.
+func Open(g *daemon.Group, cfg suite.Config, paths config.Paths, listener net.Listener, show *steps.Steps, log *slog.Logger) (*Plane, error) {
 	since := time.Now()
 	ip, err := advertised(cfg.Config)
 	if err != nil {
@@ -41,8 +38,7 @@ func Start(g *daemon.Group, cfg suite.Config, paths config.Paths, listener net.L
 
 	p := &Plane{cfg: cfg, kinds: all.Kinds(), Pki: keys, log: log, moved: make(chan netip.AddrPort, 1)}
 	addr, _ := netip.AddrFromSlice(ip)
-	port := listener.Addr().(*net.TCPAddr).Port
-	at := netip.AddrPortFrom(addr.Unmap(), uint16(port))
+	at := netip.AddrPortFrom(addr.Unmap(), listener.Addr().(*net.TCPAddr).AddrPort().Port())
 	p.Advertise.Store(&at)
 	p.parts = hub.Check{Name: "parts", Told: true, Check: g.Check}
 	if p.kubeletCA, err = cfg.API.Kubelets(); err != nil {
@@ -54,11 +50,19 @@ func Start(g *daemon.Group, cfg suite.Config, paths config.Paths, listener net.L
 	if p.tunnels, err = p.openTunnels(g); err != nil {
 		return nil, err
 	}
+	return p, nil
+}
+
+// Start opens the state and starts the API server on listener; it is ready when Start returns.
+func (p *Plane) Start(g *daemon.Group, listener net.Listener, show *steps.Steps) error {
+	// Most of what a start allocates stays, and the rest is soon garbage: to look for it at every doubling of the heap would be
+	// a quarter of the work of reading a large state.
+	defer debug.SetGCPercent(debug.SetGCPercent(startGC))
 	if err := p.start(g, listener, show); err != nil {
-		return nil, err
+		return err
 	}
-	g.Go("keys", keys.Run)
-	return p, keys.EnsureKubeconfig(paths.Kubeconfig, pki.SuperAdmin, "https://"+LocalAddress(cfg.Config, port), machine.ContextName(cfg.Config))
+	g.Go("keys", p.Pki.Run)
+	return p.Pki.EnsureKubeconfig(p.cfg.Paths().Kubeconfig, pki.SuperAdmin, p.LocalURL(), machine.ContextName(p.cfg.Config))
 }
 
 // start runs the hub as a part of g and returns when it is ready. The first hub takes listener; one that follows it takes

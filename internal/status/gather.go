@@ -30,7 +30,11 @@ func Gather(ctx context.Context, dir string) (*Status, error) {
 	if len(s.Parts) == 0 && s.Health == healthy {
 		s.State = Running // of an older build, which writes no such file
 	}
-	s.Ports = named(listening("/proc", s.PID), s.names(dir))
+	ports := listening("/proc", s.PID)
+	if s.NodePID != 0 {
+		ports = append(ports, listening("/proc", s.NodePID)...)
+	}
+	s.Ports = named(ports, s.names(dir))
 	s.judge()
 	return s, nil
 }
@@ -39,7 +43,7 @@ func Gather(ctx context.Context, dir string) (*Status, error) {
 func Brief(dir string) (*Status, error) {
 	paths := pathsOf(dir)
 	s := &Status{Name: site.Usual().Name(dir), DataDir: dir, State: Absent}
-	if _, err := os.Stat(hold.ClaimFile(paths)); errors.Is(err, fs.ErrNotExist) {
+	if _, err := os.Stat(paths.Claim); errors.Is(err, fs.ErrNotExist) {
 		return s, nil
 	} else if errors.Is(err, fs.ErrPermission) {
 		s.State = Unknown
@@ -51,8 +55,14 @@ func Brief(dir string) (*Status, error) {
 		s.State = Unknown
 		return s, fmt.Errorf("look who has %s: %w", dir, err)
 	}
+	if s.NodePID, err = hold.Holder(paths.Apart()); err == nil && s.NodePID != 0 {
+		s.NodeLog = paths.Apart().Log
+	}
 	if pid == 0 {
 		s.Server = serverOf(paths.Kubeconfig)
+		if s.NodePID != 0 {
+			s.Problems = append(s.Problems, fmt.Sprintf("its node goes on as process %d; 'sampan up' with the same flags brings the control plane back, 'sampan down' ends both", s.NodePID))
+		}
 		return s, nil
 	}
 	s.State, s.PID = Starting, pid
@@ -63,6 +73,9 @@ func Brief(dir string) (*Status, error) {
 		return s, nil
 	}
 	s.tell(f)
+	if s.NodePID != 0 {
+		s.tellNode(paths.Apart())
+	}
 	if s.Server == "" {
 		s.Server = serverOf(paths.Kubeconfig)
 	}
@@ -74,6 +87,19 @@ func (s *Status) tell(f parts.File) {
 	s.Version, s.Kubernetes, s.Server, s.Pods, s.Services, s.Parts = f.Build, f.Kubernetes, f.Server, f.Pods, f.Services, f.Parts
 	if f.Ready {
 		s.State = Running
+	}
+}
+
+// tellNode takes over what a node that is a process of its own says of itself.
+func (s *Status) tellNode(paths config.Paths) {
+	f, err := parts.Read(paths, s.NodePID)
+	if err != nil {
+		s.Problems = append(s.Problems, fmt.Sprintf("process %d does not say how the node's parts are: %v", s.NodePID, err))
+		return
+	}
+	s.Parts = append(s.Parts, f.Parts...)
+	if !f.Ready {
+		s.State = Starting
 	}
 }
 

@@ -24,6 +24,7 @@ type Status struct {
 	PID     int        `json:"pid,omitempty"`
 	Command string     `json:"command,omitempty"` // the subcommand that it runs: "up", "server", "agent"
 	Since   *time.Time `json:"since,omitempty"`   // when the process was started
+	NodePID int        `json:"nodePID,omitempty"` // of the node, where that is a process of its own
 
 	Version    string `json:"version,omitempty"`    // the build that runs, which may be older than the one that asks
 	Kubernetes string `json:"kubernetes,omitempty"` // the version that it implements
@@ -33,6 +34,8 @@ type Status struct {
 	Services   string `json:"serviceCIDR,omitempty"`
 	Kubeconfig string `json:"kubeconfig,omitempty"`
 	Log        string `json:"log,omitempty"` // a file; "" when it is whoever started the process that has it
+
+	NodeLog string `json:"nodeLog,omitempty"`
 
 	Parts    []daemon.State `json:"parts,omitempty"`
 	Nodes    []Node         `json:"nodes,omitempty"`

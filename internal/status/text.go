@@ -75,9 +75,13 @@ func (s *Status) head(out *strings.Builder, p tty.Palette, now time.Time) {
 	if log == "" && s.PID != 0 {
 		log = "standard error of the process; under systemd: journalctl -u sampan"
 	}
+	node := ""
+	if s.NodePID != 0 {
+		node = fmt.Sprintf("process %d, its log is %s", s.NodePID, s.NodeLog)
+	}
 	for _, row := range [][2]string{
 		{"version", version}, {"API server", health}, {"pods", s.Pods}, {"services", s.Services},
-		{"data", s.DataDir}, {"kubeconfig", s.Kubeconfig}, {"log", log},
+		{"data", s.DataDir}, {"kubeconfig", s.Kubeconfig}, {"log", log}, {"node", node},
 	} {
 		if row[1] != "" {
 			fmt.Fprintf(out, "  %-12s %s\n", row[0], row[1])

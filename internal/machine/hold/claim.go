@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"syscall"
@@ -23,7 +22,7 @@ func Claim(paths config.Paths) (*claim, error) {
 	if err := os.MkdirAll(paths.Data, 0o700); err != nil {
 		return nil, fmt.Errorf("make %s: %w", paths.Data, err)
 	}
-	f, err := os.OpenFile(ClaimFile(paths), os.O_CREATE|os.O_RDWR, 0o600)
+	f, err := os.OpenFile(paths.Claim, os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("claim %s: %w", paths.Data, err)
 	}
@@ -58,12 +57,10 @@ func Held(paths config.Paths, pid int) error {
 
 func (c *claim) Release() { c.file.Close() }
 
-func ClaimFile(paths config.Paths) string { return filepath.Join(paths.Data, "sampan.pid") }
-
 // Holder returns the process that holds the data directory, or 0. It asks the lock, not the number in the file, so that a
 // number left by a dead process is never taken for another process that has it now.
 func Holder(paths config.Paths) (int, error) {
-	f, err := os.Open(ClaimFile(paths))
+	f, err := os.Open(paths.Claim)
 	if errors.Is(err, os.ErrNotExist) {
 		return 0, nil
 	}
@@ -78,7 +75,7 @@ func Holder(paths config.Paths) (int, error) {
 }
 
 func claimPID(paths config.Paths) int {
-	data, err := os.ReadFile(ClaimFile(paths))
+	data, err := os.ReadFile(paths.Claim)
 	if err != nil {
 		return 0
 	}

@@ -6,8 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -26,24 +28,58 @@ const stepsFD = 3
 // Detach starts this program again with args in a session of its own, its log in a file, shows its steps until it says
 // that it is ready, and leaves it running, with a keeper that starts it again when it dies. When it ends before it is ready,
 // its last log lines become the error.
-func Detach(ctx context.Context, cfg config.Config, args []string, out io.Writer) error {
-	paths := cfg.Paths()
+func Detach(ctx context.Context, paths config.Paths, args []string, out io.Writer) error {
+	child, err := background(ctx, paths, args, out)
+	if err != nil {
+		return err
+	}
+	return child.Process.Release()
+}
+
+// Attend does what Detach does and stays: until the server has ended for good, or until ctx ends or the terminal is gone, when it ends
+// the server and the node that is a process of its own.
+func Attend(ctx context.Context, paths config.Paths, args []string, out io.Writer) error {
+	ctx, stop := signal.NotifyContext(ctx, syscall.SIGHUP)
+	defer stop()
+	child, err := background(ctx, paths, args, out)
+	if err != nil {
+		return err
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- child.Wait() }()
+	select {
+	case err := <-ended:
+		return err
+	case <-ctx.Done():
+	}
+	ctx = context.WithoutCancel(ctx)
+	err = errors.Join(StopKept(ctx, paths), StopKept(ctx, paths.Apart()))
+	<-ended
+	return err
+}
+
+// background starts the program and returns once that has said that it is ready.
+func background(ctx context.Context, paths config.Paths, args []string, out io.Writer) (*exec.Cmd, error) {
 	if err := os.MkdirAll(paths.Data, 0o700); err != nil {
-		return fmt.Errorf("data directory: %w", err)
+		return nil, fmt.Errorf("data directory: %w", err)
 	}
 	log, err := os.OpenFile(paths.Log, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
 	if err != nil {
-		return fmt.Errorf("log file: %w", err)
+		return nil, fmt.Errorf("log file: %w", err)
 	}
 	defer log.Close()
 	r, w, err := os.Pipe()
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer r.Close()
-	child, err := detached(paths, args)
+	dir, err := os.Getwd()
 	if err != nil {
-		return err
+		return nil, err
+	}
+	child, err := kept(paths, dir, args)
+	if err != nil {
+		return nil, err
 	}
 	child.Env = append(os.Environ(), "SAMPAN_DETACHED=1")
 	child.Stdout, child.Stderr = log, log
@@ -52,7 +88,7 @@ func Detach(ctx context.Context, cfg config.Config, args []string, out io.Writer
 	err = child.Start()
 	w.Close()
 	if err != nil {
-		return fmt.Errorf("start %s: %w", filepath.Base(child.Path), err)
+		return nil, fmt.Errorf("start %s: %w", filepath.Base(child.Path), err)
 	}
 	stop := context.AfterFunc(ctx, func() { _ = child.Process.Signal(syscall.SIGTERM) })
 	defer stop()
@@ -61,15 +97,15 @@ func Detach(ctx context.Context, cfg config.Config, args []string, out io.Writer
 	lines := bufio.NewScanner(r)
 	for lines.Scan() {
 		if lines.Text() == ReadyMark {
-			return child.Process.Release()
+			return child, nil
 		}
 		live.Print(steps.Dress(live.Palette(), lines.Text()))
 	}
 	err = child.Wait()
 	if ctx.Err() != nil {
-		return ctx.Err()
+		return nil, ctx.Err()
 	}
-	return fmt.Errorf("the cluster did not come up (%w); the end of %s:\n%s", orEnded(err), paths.Log, tail(paths.Log, 12))
+	return nil, fmt.Errorf("the cluster did not come up (%w); the end of %s:\n%s", orEnded(err), paths.Log, tail(paths.Log, 12))
 }
 
 func orEnded(err error) error {
@@ -79,13 +115,10 @@ func orEnded(err error) error {
 	return err
 }
 
-// detached is the command that runs this program in the background: by its keeper, or alone where that is not installed.
-func detached(paths config.Paths, args []string) (*exec.Cmd, error) {
+// kept is the command that runs this program in the background, started in a folder: by its keeper, or alone where that is not
+// installed.
+func kept(paths config.Paths, dir string, args []string) (*exec.Cmd, error) {
 	exe, err := os.Executable()
-	if err != nil {
-		return nil, err
-	}
-	dir, err := os.Getwd()
 	if err != nil {
 		return nil, err
 	}
@@ -93,7 +126,7 @@ func detached(paths config.Paths, args []string) (*exec.Cmd, error) {
 	if _, err := os.Stat(keeper); err != nil {
 		return exec.Command(exe, args...), nil
 	}
-	return exec.Command(keeper, append([]string{keeperFile(paths), readyFile(paths), paths.Log, dir, exe}, args...)...), nil
+	return exec.Command(keeper, append([]string{paths.Keeper, paths.Ready, paths.Log, dir, exe}, args...)...), nil
 }
 
 // Background says how this process was put there: not at all, by detach, in whose terminal the steps are shown, or by the
@@ -118,6 +151,13 @@ func InBackground() Background {
 }
 
 func (b Background) Yes() bool { return b.Steps != nil || b.Restarts != "" }
+
+// Note logs that an earlier process has died.
+func (b Background) Note(log *slog.Logger) {
+	if b.Restarts != "" {
+		log.Warn("started again after the server had died", "ended", b.Ended, "restarts", b.Restarts)
+	}
+}
 
 // tail returns the last n lines of a file, as far as they are in its last 16 KiB.
 func tail(path string, n int) string {

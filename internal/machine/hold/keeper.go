@@ -26,7 +26,7 @@ func StopHolder(ctx context.Context, paths config.Paths) error {
 	if err := syscall.Kill(pid, syscall.SIGTERM); err != nil && !errors.Is(err, syscall.ESRCH) {
 		return fmt.Errorf("stop process %d: %w", pid, err)
 	}
-	return awaitFreed(ctx, ClaimFile(paths), 20*time.Second, func() {
+	return awaitFreed(ctx, paths.Claim, 20*time.Second, func() {
 		if now, _ := Holder(paths); now == pid {
 			_ = syscall.Kill(pid, syscall.SIGKILL)
 		}
@@ -42,11 +42,6 @@ type keeper struct {
 	args     []string // of the child, without the program
 }
 
-func keeperFile(paths config.Paths) string { return filepath.Join(paths.Data, "sampan.keeper") }
-
-// readyFile holds the number of the process that has come up.
-func readyFile(paths config.Paths) string { return filepath.Join(paths.Run, "ready") }
-
 func keeperProgram(paths config.Paths) string { return filepath.Join(paths.Bin, "sampan-keep") }
 
 // keeperArgs is what the program takes before the command that it keeps running.
@@ -54,7 +49,7 @@ const keeperArgs = 4
 
 // findKeeper returns the keeper of the data directory, nil when there is none.
 func findKeeper(paths config.Paths) (*keeper, error) {
-	f, err := os.Open(keeperFile(paths))
+	f, err := os.Open(paths.Keeper)
 	if errors.Is(err, os.ErrNotExist) {
 		return nil, nil
 	}
@@ -84,13 +79,13 @@ func findKeeper(paths config.Paths) (*keeper, error) {
 
 // isUp reports whether the process has come up and said so.
 func isUp(paths config.Paths, pid int) bool {
-	data, err := os.ReadFile(readyFile(paths))
+	data, err := os.ReadFile(paths.Ready)
 	return err == nil && pid != 0 && string(bytes.TrimSpace(data)) == strconv.Itoa(pid)
 }
 
 // SayUp leaves word for isUp.
 func SayUp(paths config.Paths) {
-	_ = os.WriteFile(readyFile(paths), []byte(strconv.Itoa(os.Getpid())), 0o600) // without it a dead server is not started again
+	_ = os.WriteFile(paths.Ready, []byte(strconv.Itoa(os.Getpid())), 0o600) // without it a dead server is not started again
 }
 
 // MakeWay is for a start that finds the keeper of an earlier one. A server that has died and was brought back is as good as the
@@ -145,7 +140,7 @@ func StopKept(ctx context.Context, paths config.Paths) error {
 	}
 	// It may just have started one that held nothing yet.
 	killed := false
-	err = awaitFreed(ctx, keeperFile(paths), 10*time.Second, func() {
+	err = awaitFreed(ctx, paths.Keeper, 10*time.Second, func() {
 		killed = true
 		if now, err := findKeeper(paths); err == nil && now != nil && now.pid == k.pid {
 			_ = syscall.Kill(k.pid, syscall.SIGKILL)

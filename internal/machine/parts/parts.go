@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
-	"path/filepath"
 	"sync"
 
 	"sampan.dev/internal/config"
@@ -25,13 +24,9 @@ type File struct {
 	Parts      []daemon.State `json:"parts"`
 }
 
-// Path is where a process of a data directory says it.
-func Path(paths config.Paths) string { return filepath.Join(paths.Run, "parts.json") }
-
-// Tell writes the file now and whenever a part of g changes. It is called before g has parts. What cannot be written is not told:
+// Tell writes the file of paths now and whenever a part of g changes. It is called before g has parts. What cannot be written is not told:
 // nothing of the cluster depends on it.
-func Tell(g *daemon.Group, cfg config.Config) {
-	path := Path(cfg.Paths())
+func Tell(g *daemon.Group, cfg config.Config, paths config.Paths) {
 	f := File{PID: os.Getpid(), Build: config.Build, Kubernetes: config.Version, Pods: cfg.ClusterCIDR, Services: cfg.ServiceCIDR, Server: cfg.Server}
 	if !cfg.NoNode {
 		f.Node, _ = cfg.Node()
@@ -45,7 +40,7 @@ func Tell(g *daemon.Group, cfg config.Config) {
 		defer one.Unlock()
 		now := f
 		now.Ready, now.Parts = g.Settled(), g.States()
-		_ = now.write(path)
+		_ = now.write(paths.Parts)
 	}
 	g.OnChange(write)
 	write()
@@ -65,16 +60,16 @@ func (f File) write(path string) error {
 
 // Read returns what the process pid says of itself.
 func Read(paths config.Paths, pid int) (File, error) {
-	data, err := os.ReadFile(Path(paths))
+	data, err := os.ReadFile(paths.Parts)
 	if err != nil {
 		return File{}, err
 	}
 	var f File
 	if err := json.Unmarshal(data, &f); err != nil {
-		return File{}, fmt.Errorf("read %s: %w", Path(paths), err)
+		return File{}, fmt.Errorf("read %s: %w", paths.Parts, err)
 	}
 	if f.PID != pid {
-		return File{}, fmt.Errorf("%s is of process %d, not of %d", Path(paths), f.PID, pid)
+		return File{}, fmt.Errorf("%s is of process %d, not of %d", paths.Parts, f.PID, pid)
 	}
 	return f, nil
 }

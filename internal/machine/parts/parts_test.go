@@ -22,7 +22,7 @@ func TestTellAndRead(t *testing.T) {
 		defer os.RemoveAll(paths.Run)
 		ctx, cancel := context.WithCancel(t.Context())
 		g := daemon.NewGroup(ctx, slog.New(slog.DiscardHandler))
-		Tell(g, cfg)
+		Tell(g, cfg, paths)
 		f, err := Read(paths, os.Getpid())
 		if err != nil || f.Ready || len(f.Parts) != 0 || f.Node != "n" || f.Listen != "0.0.0.0:1" {
 			t.Errorf("before any part: %+v, %v", f, err)
