@@ -12,6 +12,7 @@ import (
 	"sampan.dev/internal/hub"
 	"sampan.dev/internal/hub/audit"
 	"sampan.dev/internal/pki"
+	"sampan.dev/internal/tunnel/konnectivity/server"
 )
 
 // Plane is the running control plane, as far as the other parts of the process need it. Its hub and the store below may fail
@@ -53,4 +54,12 @@ func (l *localKubelet) where() (string, netip.AddrPort) {
 		return p.node, p.at
 	}
 	return "", netip.AddrPort{}
+}
+
+// tunnels is how the hub reaches nodes where it is not to connect to them. Nil is directly.
+type tunnels struct {
+	server *server.Server
+	stands func(node string) (pods, own []netip.Prefix)
+	local  func() (string, netip.AddrPort)
+	at     netip.AddrPort
 }

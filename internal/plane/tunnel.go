@@ -23,14 +23,6 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// tunnels is how the hub reaches nodes where it is not to connect to them. Nil is directly.
-type tunnels struct {
-	server *server.Server
-	stands func(node string) (pods, own []netip.Prefix)
-	local  func() (string, netip.AddrPort)
-	at     netip.AddrPort
-}
-
 // Whose tokens make an agent, as upstream's manifests have it. Nodes' agents show the node's certificate instead.
 const (
 	agentAccount  = "konnectivity-agent"
