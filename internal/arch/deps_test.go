@@ -65,26 +65,34 @@ var rooms = map[string][]string{
 	"internal/control/scheduler":        {"internal/control/scheduler/...", "internal/client/...", "internal/api/..."},
 	"internal/control/scheduler/plugin": {"internal/api/..."},
 
-	"internal/node/kubelet":   {"internal/node/...", "internal/client/...", "internal/api/..."},
-	"internal/node/podstate":  {"internal/api/pods", "internal/node/probe", "internal/node/runtime"}, // the types of what they observe
-	"internal/node/podspec":   {"internal/api/pods", "internal/node/probe", "internal/node/cgroup"},  // expansion of variables; shares and quotas
-	"internal/node/podstatus": {"internal/api/pods", "internal/client", "internal/node/podstate"},
-	"internal/node/hardware":  {},
-	"internal/node/topology":  {"internal/node/hardware"},
-	"internal/node/object":    {"internal/api", "internal/client/...", "internal/node/volume"},        // which objects a pod's volumes show
-	"internal/node/admit":     {"internal/api/pods", "internal/api/unbuilt", "internal/node/podspec"}, // podspec: how kernel parameters are named
-	"internal/node/podhost":   {"internal/api/pods", "internal/node/cgroup", "internal/node/evict", "internal/node/object", "internal/node/podspec", "internal/node/runtime", "internal/node/volume"},
-	"internal/node/event":     {"internal/api/pods", "internal/client/..."},
-	"internal/node/image":     {"internal/node/event", "internal/node/runtime"},
-	"internal/node/source":    {"internal/api/...", "internal/client/...", "internal/node/podstatus"},
-	"internal/node/register":  {"internal/api/pods", "internal/client/...", "internal/node/event", "internal/node/evict", "internal/node/health", "internal/node/runtime"},
-	"internal/node/serve":     {"internal/client/...", "internal/stream"},
-	"internal/node/proxy":     {"internal/node/proxy/...", "internal/node/nft", "internal/client/..."}, // nft: one vocabulary of packet filter rules for both
-	"internal/node/network":   {"internal/client/...", "internal/node/nft", "internal/node/firewall"},
-	"internal/node/firewall":  {"internal/node/nft"},
-	"internal/node/nft":       {},
-	"internal/node/dns":       {"internal/client/..."},
-	"internal/node/":          {"internal/node/...", "internal/client/..."}, // leaves; they never import kubelet, see below
+	"internal/node/kubelet":      {"internal/node/...", "internal/client/...", "internal/api/..."},
+	"internal/node/podstate":     {"internal/api/pods", "internal/node/probe", "internal/node/runtime"}, // the types of what they observe
+	"internal/node/podspec":      {"internal/api/pods", "internal/node/probe", "internal/node/cgroup"},  // expansion of variables; shares and quotas
+	"internal/node/podstatus":    {"internal/api/pods", "internal/client", "internal/node/podstate"},
+	"internal/node/hardware":     {},
+	"internal/node/checkpoint":   {},
+	"internal/node/socket":       {},
+	"internal/node/topology":     {"internal/node/hardware"},
+	"internal/node/cpus":         {"internal/api/pods", "internal/node/checkpoint", "internal/node/hardware", "internal/node/topology"},
+	"internal/node/memorymap":    {"internal/api/pods", "internal/node/checkpoint", "internal/node/hardware", "internal/node/topology"},
+	"internal/node/devices":      {"internal/api/pods", "internal/node/checkpoint", "internal/node/socket", "internal/node/topology"},
+	"internal/node/devices/":     {},
+	"internal/node/podresources": {"internal/api/pods", "internal/node/devices", "internal/node/memorymap"}, // what containers have of each
+	"internal/node/placement":    {"internal/node/cpus", "internal/node/devices", "internal/node/hardware", "internal/node/memorymap", "internal/node/podresources", "internal/node/runtime", "internal/node/socket", "internal/node/topology"},
+	"internal/node/object":       {"internal/api", "internal/client/...", "internal/node/volume"},        // which objects a pod's volumes show
+	"internal/node/admit":        {"internal/api/pods", "internal/api/unbuilt", "internal/node/podspec"}, // podspec: how kernel parameters are named
+	"internal/node/podhost":      {"internal/api/pods", "internal/node/cgroup", "internal/node/evict", "internal/node/object", "internal/node/podspec", "internal/node/runtime", "internal/node/volume"},
+	"internal/node/event":        {"internal/api/pods", "internal/client/..."},
+	"internal/node/image":        {"internal/node/event", "internal/node/runtime"},
+	"internal/node/source":       {"internal/api/...", "internal/client/...", "internal/node/podstatus"},
+	"internal/node/register":     {"internal/api/pods", "internal/client/...", "internal/node/event", "internal/node/evict", "internal/node/health", "internal/node/runtime"},
+	"internal/node/serve":        {"internal/client/...", "internal/stream"},
+	"internal/node/proxy":        {"internal/node/proxy/...", "internal/node/nft", "internal/client/..."}, // nft: one vocabulary of packet filter rules for both
+	"internal/node/network":      {"internal/client/...", "internal/node/nft", "internal/node/firewall"},
+	"internal/node/firewall":     {"internal/node/nft"},
+	"internal/node/nft":          {},
+	"internal/node/dns":          {"internal/client/..."},
+	"internal/node/":             {"internal/node/...", "internal/client/..."}, // leaves; they never import kubelet, see below
 
 	// A component joins one plank to flags, a kubeconfig and a log; it knows no other plank.
 	"internal/component":             {"internal/component/flag", "internal/client/...", "internal/api", "internal/config", "internal/obs"}, // api: the identities of controllers

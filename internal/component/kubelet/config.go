@@ -7,6 +7,10 @@ import (
 	"time"
 
 	"sampan.dev/internal/component"
+	"sampan.dev/internal/node/cpus"
+	"sampan.dev/internal/node/memorymap"
+	"sampan.dev/internal/node/placement"
+	"sampan.dev/internal/node/topology"
 
 	"github.com/spf13/pflag"
 	corev1 "k8s.io/api/core/v1"
@@ -42,6 +46,10 @@ type Config struct {
 
 	SystemReserved, KubeReserved, EvictionHard map[string]string
 
+	// Placement says who gets which CPUs, memory and devices. Features are those gates that change it.
+	Placement placement.Settings
+	Features  map[string]string
+
 	StatusEvery, ReportEvery, SyncEvery time.Duration
 	LeaseSeconds                        int32
 
@@ -65,6 +73,8 @@ func New() *Config {
 		MaxPods: 110, PodPids: -1, LogMaxSize: "10Mi", LogMaxFiles: 5, Register: true, Serve: true,
 		Address: net.IPv4zero, Port: 10250, HealthAddress: net.IPv4(127, 0, 0, 1), HealthPort: 10248,
 		StatusEvery: 10 * time.Second, ReportEvery: 5 * time.Minute, SyncEvery: time.Minute, LeaseSeconds: 40,
+		Placement: placement.Settings{TopologyPolicy: topology.None, TopologyScope: topology.ContainerScope, CPUPolicy: cpus.None, CPUEvery: 10 * time.Second,
+			MemoryPolicy: memorymap.None},
 	}
 }
 

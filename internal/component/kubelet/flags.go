@@ -8,7 +8,6 @@ import (
 // Reasons that several settings share.
 const (
 	reviews    = "every request is authenticated and authorized, by certificates and the API server's reviews"
-	noCPUs     = "containers are not pinned to CPUs, memory or devices yet"
 	noPull     = "images are pulled as pods ask, one at a time for each image"
 	noGC       = "images are removed when the disk is nearly full, by thresholds of sampan's own"
 	noSoft     = "soft thresholds of eviction are not built yet"
@@ -25,7 +24,7 @@ const (
 // Table is every flag and every field of the file, and what becomes of it.
 func (c *Config) Table() flag.Table {
 	return flag.Join(c.node(), component.Limits("int32", "50", "100", "kubeAPIQPS", "kubeAPIBurst"), component.Pair(&c.CertFile, &c.KeyFile),
-		c.server(), c.runtime(), c.limits(), pods(), images(), machine(), component.OnNode(), c.Log.Rows("logging"))
+		c.server(), c.runtime(), c.limits(), c.placement(), pods(), images(), machine(), c.onNode(), c.Log.Rows("logging"))
 }
 
 func (c *Config) node() flag.Table {
@@ -147,15 +146,6 @@ func (p pids) Set(s string) error { return parseNumber(s, p.to) }
 
 func pods() flag.Table {
 	return flag.Table{
-		flag.Refuse("cpu-manager-policy", "string", `"none"`, noCPUs).At("cpuManagerPolicy"),
-		flag.Refuse("cpu-manager-policy-options", "mapStringString", "", noCPUs).At("cpuManagerPolicyOptions"),
-		flag.Ignore("cpu-manager-reconcile-period", "duration", "10s", noCPUs).At("cpuManagerReconcilePeriod"),
-		flag.Refuse("memory-manager-policy", "string", `"None"`, noCPUs).At("memoryManagerPolicy"),
-		flag.Refuse("topology-manager-policy", "string", `"none"`, noCPUs).At("topologyManagerPolicy"),
-		flag.Refuse("topology-manager-policy-options", "mapStringString", "", noCPUs).At("topologyManagerPolicyOptions"),
-		flag.Ignore("topology-manager-scope", "string", `"container"`, noCPUs).At("topologyManagerScope"),
-		flag.Refuse("reserved-cpus", "string", "", noCPUs).At("reservedSystemCPUs"),
-		flag.Refuse("reserved-memory", "memory", "", noCPUs).At("reservedMemory"),
 		flag.Refuse("cpu-cfs-quota", "bool", "true", "limits of CPU are kept").At("cpuCFSQuota"),
 		flag.Refuse("cpu-cfs-quota-period", "duration", "100ms", "limits of CPU are kept per tenth of a second").At("cpuCFSQuotaPeriod"),
 		flag.Ignore("", "float", "", "memory.high is not set").At("memoryThrottlingFactor"),

@@ -73,6 +73,9 @@ func (c *Config) Kubelet(name string) (out kubelet.Config, err error) {
 		return out, err
 	}
 	out.SystemReserved, out.KubeReserved, out.EvictionHard = reserves.System, reserves.Kube, reserves.EvictionHard
+	if out.Placement, err = c.placed(); err != nil {
+		return out, err
+	}
 	size, err := resource.ParseQuantity(c.LogMaxSize)
 	if err != nil || size.Value() <= 0 {
 		return out, fmt.Errorf("--container-log-max-size %q: want a positive quantity", c.LogMaxSize)

@@ -56,7 +56,8 @@ func (c *Config) NodeFlags(f *pflag.FlagSet) {
 		Says("node-status-update-frequency", "how often the node's status is looked at and, if it was given, posted; else every 5m while nothing changes").
 		Says("eviction-hard", "thresholds of the node's pressure (default those of the stock kubelet: memory.available<100Mi,nodefs.available<10%,…)").
 		Only("node-labels", "register-with-taints", "register-node", "cloud-provider", "node-status-update-frequency", "system-reserved", "kube-reserved",
-			"eviction-hard", "max-pods", "manifest-url").
+			"eviction-hard", "max-pods", "manifest-url", "cpu-manager-policy", "cpu-manager-policy-options", "cpu-manager-reconcile-period",
+			"memory-manager-policy", "topology-manager-policy", "topology-manager-policy-options", "topology-manager-scope", "reserved-cpus", "reserved-memory").
 		AddTo(f)
 }
 

@@ -42,6 +42,10 @@ func TestCheckNamesTheFlag(t *testing.T) {
 		{"--eviction-hard=memory.available<1Gi", ""},
 		{"--eviction-hard=nonesuch<1Gi", "--eviction-hard"},
 		{"--system-reserved=gpu=1", "--system-reserved"},
+		{"--topology-manager-policy=close", "--topology-manager-policy"},
+		{"--cpu-manager-policy=static --cpu-manager-policy-options=align-by-socket=true", "Alpha-level Options not enabled"},
+		{"--cpu-manager-policy-options=full-pcpus-only=true", "received unsupported options"},
+		{"--reserved-memory=0:cpu=1", `unknown type: "cpu"`},
 		{"--insecure-port=8080", "HTTPS only"},
 	} {
 		cfg, fs := upFlags(t)

@@ -9,6 +9,7 @@ import (
 	"sampan.dev/internal/node/health"
 	"sampan.dev/internal/node/image"
 	"sampan.dev/internal/node/object"
+	"sampan.dev/internal/node/placement"
 	"sampan.dev/internal/node/podhost"
 	"sampan.dev/internal/node/podstatus"
 	"sampan.dev/internal/node/register"
@@ -33,6 +34,7 @@ type base struct {
 	node    *register.Node
 	health  *health.Runtime
 	static  *source.Static
+	place   *placement.Placement // nil where the machine is not this one
 	began   time.Time
 }
 

@@ -3,14 +3,17 @@ package kubelet
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"net"
+	"os"
 	"time"
 
 	"sampan.dev/internal/api"
 	"sampan.dev/internal/client"
 	"sampan.dev/internal/client/cache"
 	"sampan.dev/internal/node/evict"
+	"sampan.dev/internal/node/placement"
 	"sampan.dev/internal/node/runtime"
 
 	corev1 "k8s.io/api/core/v1"
@@ -65,6 +68,10 @@ type Config struct {
 	// Machine makes directories, volumes and log files for pods: this machine (a podhost.Machine) when nil.
 	Machine Machine
 
+	// Placement says who gets which CPUs, memory and devices. Hardware is where the machine's /proc and /sys are, "/" by default.
+	Placement placement.Settings
+	Hardware  fs.FS
+
 	SystemReserved, KubeReserved corev1.ResourceList
 	EvictionHard                 map[string]string
 	Capacity                     corev1.ResourceList // overrides what the machine has (hollow nodes)
@@ -102,6 +109,10 @@ func (c *Config) fill() error {
 	def(&c.LogMaxFiles, 5)
 	def(&c.Port, 10250)
 	def(&c.Version, "v1.37.1")
+	if c.Hardware == nil {
+		c.Hardware = os.DirFS("/")
+	}
+	c.SystemReserved, c.KubeReserved = c.Placement.Reserve(c.SystemReserved, c.KubeReserved)
 	if c.EvictionHard == nil {
 		c.EvictionHard = evict.Defaults
 	}

@@ -93,6 +93,11 @@ func (b *base) containerConfig(ctx context.Context, volumes map[string]volume.Mo
 	if c.Lifecycle != nil {
 		cfg.StopSignal = runtime.StopSignal(c.Lifecycle.StopSignal)
 	}
+	if b.place != nil {
+		if err := b.place.Prepare(ctx, pod, c, cfg); err != nil {
+			return nil, err
+		}
+	}
 	return cfg, b.machine.MakeLogs(pod, c.Name)
 }
 

@@ -16,6 +16,7 @@ import (
 	"sampan.dev/internal/node/health"
 	"sampan.dev/internal/node/image"
 	"sampan.dev/internal/node/object"
+	"sampan.dev/internal/node/placement"
 	"sampan.dev/internal/node/podhost"
 	"sampan.dev/internal/node/podspec"
 	"sampan.dev/internal/node/podstatus"
@@ -65,6 +66,11 @@ func New(cfg Config) (*Kubelet, error) {
 	if k.node, err = register.New(k.nodeConfig()); err != nil {
 		return nil, fmt.Errorf("kubelet: %w", err)
 	}
+	if cfg.Machine == nil {
+		if k.place, err = placement.New(k.placementConfig()); err != nil {
+			return nil, fmt.Errorf("kubelet: %w", err)
+		}
+	}
 	k.static = source.New(source.Config{
 		Path: cfg.StaticPods, URL: cfg.ManifestURL, Node: cfg.NodeName, Kind: cfg.PodKind, Since: k.began, Log: cfg.Log,
 		Upsert: k.upsert, Gone: k.goneFromFile,
@@ -77,6 +83,7 @@ func (k *Kubelet) machineConfig() podhost.Config {
 	c := &k.cfg
 	return podhost.Config{
 		Paths: k.paths, ClusterDomain: c.ClusterDomain, PodPids: c.PodPids, EvictionHard: c.EvictionHard,
+		OwnCPUs:    func(uid types.UID) bool { return k.place != nil && k.place.OwnCPUs(uid) },
 		LogMaxSize: c.LogMaxSize, LogMaxFiles: c.LogMaxFiles, Log: c.Log,
 		Runtime: k.rt, Cgroups: k.cgroups, Objects: k.objects,
 		Volumes: volume.Sources{
@@ -101,7 +108,7 @@ func (k *Kubelet) nodeConfig() register.Config {
 			SystemReserved: c.SystemReserved, KubeReserved: c.KubeReserved, EvictionHard: c.EvictionHard},
 		StatusEvery: c.StatusEvery, ReportEvery: c.ReportEvery, LeaseDuration: c.LeaseDuration,
 		Hub: c.Door, Runtime: k.rt, Health: k.health, Events: k.events, Log: c.Log,
-		Pressure: k.machine.Pressure, AddressChanged: k.roster.wakeAll /* pods say it too */, PodChanged: k.roster.wake,
+		Devices: k.devices, Pressure: k.machine.Pressure, AddressChanged: k.roster.wakeAll /* pods say it too */, PodChanged: k.roster.wake,
 	}
 }
 
@@ -140,6 +147,9 @@ func (k *Kubelet) Run(ctx context.Context) error {
 	}
 	start(func(ctx context.Context) { k.rt.Events(ctx, k.fromRuntime) })
 	start(k.machine.Run)
+	if k.place != nil {
+		start(k.place.Run)
+	}
 	if k.pods != nil {
 		select {
 		case <-ctx.Done():
@@ -179,6 +189,9 @@ func (k *Kubelet) adopt(ctx context.Context) {
 		}
 	}
 	k.roster.setAdopted()
+	if k.place != nil {
+		k.place.Keep(func(uid types.UID) bool { return k.roster.get(uid) != nil })
+	}
 	k.machine.Sweep(func(uid types.UID) bool { return kept[uid] || k.roster.get(uid) != nil })
 }
 
@@ -253,7 +266,7 @@ func (k *Kubelet) upsert(ctx context.Context, pod *corev1.Pod) {
 	}
 	// A pod that runs already was admitted by an earlier run of ours.
 	if pod.DeletionTimestamp == nil && (pod.Status.Phase == corev1.PodPending || pod.Status.Phase == "") {
-		if why := k.admit(pod, others); why != nil {
+		if why := k.admit(ctx, pod, others); why != nil {
 			rec.reject(why)
 		}
 	}
@@ -265,9 +278,12 @@ func (k *Kubelet) work(ctx context.Context, rec *record) {
 	k.wg.Go(func() { newWorker(k.base, k.roster, rec).run(ctx) })
 }
 
-// admit checks whether the node takes a pod beside the others, and records why not.
-func (k *Kubelet) admit(pod *corev1.Pod, others []*corev1.Pod) *admit.Rejection {
-	why := admit.Fits(pod, others, k.node.Current())
+// admit checks whether the node takes a pod beside the others, gives it what its containers ask for, and records why not.
+func (k *Kubelet) admit(ctx context.Context, pod *corev1.Pod, others []*corev1.Pod) *admit.Rejection {
+	why := k.admitPlaced(ctx, pod)
+	if why == nil {
+		why = admit.Fits(pod, others, k.withRoom(pod, k.node.Current()))
+	}
 	if why == nil {
 		why = admit.Sysctls(pod, k.cfg.AllowedUnsafeSysctls)
 	}
@@ -279,6 +295,7 @@ func (k *Kubelet) admit(pod *corev1.Pod, others []*corev1.Pod) *admit.Rejection 
 	if why == nil {
 		return nil
 	}
+	k.release(pod.UID)
 	k.cfg.Log.Info("pod rejected", "pod", pods.Describe(pod), "reason", why.Reason, "message", why.Message)
 	k.events.Pod(pod, "", corev1.EventTypeWarning, why.Reason, "%s", why.Message)
 	return &admit.Rejection{Reason: why.Reason, Message: "Pod was rejected: " + why.Message}

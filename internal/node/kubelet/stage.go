@@ -118,6 +118,7 @@ func (w *worker) dismantle(ctx context.Context, pod *corev1.Pod, obs *runtime.Po
 			w.failed()
 			return
 		}
+		w.release(w.uid)
 		w.roster.balance(w.cgroups, w.cfg.Log)
 		w.failures = 0
 		w.setStage(finished)

@@ -80,6 +80,9 @@ func (w *worker) publish(ctx context.Context, pod *corev1.Pod, obs *runtime.Pod,
 	f := podstate.Facts{Pod: pod, Obs: obs, Terminal: terminal, HostIPs: w.node.IPs(), RuntimeName: w.health.Name(), Rro: w.health.RecursiveReadOnly()}
 	f.Readiness, f.Startup = w.probes.results()
 	f.Replaced = w.replaced
+	if w.place != nil {
+		f.Devices = func(container string) []corev1.ResourceStatus { return w.place.Status(pod.UID, container) }
+	}
 	w.mu.Lock()
 	old := w.mu.status
 	f.Old, f.Wait = old, w.mu.wait

@@ -24,11 +24,13 @@ import (
 type Config struct {
 	Paths
 	ClusterDomain string
-	PodPids       int64             // of a pod's control group; -1: no limit
-	EvictionHard  map[string]string // thresholds of Pressure
-	LogMaxSize    int64             // a larger log file is rotated
-	LogMaxFiles   int               // of a container, the current one among them
-	Log           *slog.Logger
+	PodPids       int64 // of a pod's control group; -1: no limit
+	// OwnCPUs reports whether any container of a pod has CPUs to itself; nil: none has. Such a pod has no limit of CPU.
+	OwnCPUs      func(uid types.UID) bool
+	EvictionHard map[string]string // thresholds of Pressure
+	LogMaxSize   int64             // a larger log file is rotated
+	LogMaxFiles  int               // of a container, the current one among them
+	Log          *slog.Logger
 
 	Runtime runtime.Interface
 	Cgroups *cgroup.Manager
@@ -77,6 +79,9 @@ func (f *Failure) Unwrap() error { return f.Err }
 func (m *Machine) Prepare(ctx context.Context, pod *corev1.Pod) (map[string]volume.Mounted, error) {
 	group := podspec.Cgroup(pod)
 	group.Pids = m.cfg.PodPids
+	if m.cfg.OwnCPUs != nil && m.cfg.OwnCPUs(pod.UID) {
+		group.CPULimitMilli = 0 // it cannot use more than its CPUs
+	}
 	if err := m.cfg.Cgroups.Ensure(group); err != nil {
 		return nil, &Failure{"FailedCreatePodContainer", fmt.Errorf("unable to ensure pod container exists: %w", err)}
 	}

@@ -54,7 +54,7 @@ var observed = map[reflect.Type]map[string]string{
 		"Resources":                "the runtime, where it says what it enforces; else what the container was made with",
 		"VolumeMounts":             "the spec, as the runtime knows no volumes; read-only recursion, what the runtime can do",
 		"User":                     "the runtime",
-		"AllocatedResourcesStatus": "never set: there are no devices",
+		"AllocatedResourcesStatus": "the device manager, which says what a container has and how well it is",
 		"StopSignal":               "never set: its gate is off by default",
 	},
 	reflect.TypeFor[corev1.NodeStatus](): {

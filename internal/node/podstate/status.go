@@ -28,7 +28,9 @@ type Facts struct {
 	Readiness, Startup map[string]probe.Result
 	// Replaced are the ids of containers that are being stopped so that their next run starts at once. Such a run shows as it
 	// last did until the next one is there: upstream's kubelet stops and starts in one sync and tells nothing in between.
-	Replaced    map[string]bool
+	Replaced map[string]bool
+	// Devices is the health of the devices that a container has; nil where nobody has any.
+	Devices     func(container string) []corev1.ResourceStatus
 	Terminal    bool // nothing of the pod runs any more, and nothing will
 	HostIPs     []string
 	RuntimeName string
@@ -54,6 +56,11 @@ func Status(f Facts) corev1.PodStatus {
 	}
 	s.InitContainerStatuses = f.containers(pod.Spec.InitContainers, f.Old.InitContainerStatuses, true)
 	s.ContainerStatuses = f.containers(pod.Spec.Containers, f.Old.ContainerStatuses, false)
+	if f.Devices != nil {
+		for i := range s.ContainerStatuses {
+			s.ContainerStatuses[i].AllocatedResourcesStatus = f.Devices(s.ContainerStatuses[i].Name)
+		}
+	}
 	var eph []corev1.Container
 	for i := range pod.Spec.EphemeralContainers {
 		eph = append(eph, corev1.Container(pod.Spec.EphemeralContainers[i].EphemeralContainerCommon))

@@ -66,6 +66,20 @@ func (n *Node) Capacity() corev1.ResourceList { return n.capacity }
 // Allocatable is what pods may use in sum.
 func (n *Node) Allocatable() corev1.ResourceList { return n.cfg.Resources.allocatable(n.capacity) }
 
+// Reserved is what is kept from pods in sum.
+func (n *Node) Reserved() corev1.ResourceList {
+	out, _ := n.cfg.Resources.reserved(n.capacity) // New has seen errors
+	return out
+}
+
+// Look makes the node's status be looked at: what devices there are may have changed.
+func (n *Node) Look() {
+	select {
+	case n.kick <- struct{}{}:
+	default:
+	}
+}
+
 // InHub is the node as the hub has it. The object is frozen.
 func (n *Node) InHub() (*corev1.Node, bool) {
 	if n.known == nil {
@@ -137,17 +151,11 @@ func (n *Node) loop(ctx context.Context) {
 
 // watch has the loop look when somebody changes what it writes, and tells of cordons.
 func (n *Node) watch() {
-	poke := func() {
-		select {
-		case n.kick <- struct{}{}:
-		default:
-		}
-	}
 	n.known.Handle(cache.Handler[*corev1.Node]{
-		Add: func(*corev1.Node) { poke() },
+		Add: func(*corev1.Node) { n.Look() },
 		Update: func(old, now *corev1.Node) {
 			if now.Spec.PodCIDR != old.Spec.PodCIDR || now.UID != old.UID || !maps.Equal(now.Labels, old.Labels) || statusDiffers(&old.Status, &now.Status) {
-				poke()
+				n.Look()
 			}
 			switch {
 			case now.Spec.Unschedulable == old.Spec.Unschedulable:
@@ -273,7 +281,7 @@ func (n *Node) fill(ctx context.Context, s *corev1.NodeStatus) {
 	if n.cfg.CloudProvider == "" || len(s.Addresses) == 0 {
 		s.Addresses = n.addresses()
 	}
-	s.Capacity, s.Allocatable = n.capacity.DeepCopy(), n.Allocatable()
+	n.fillResources(s)
 	s.DaemonEndpoints.KubeletEndpoint.Port = n.cfg.Port
 	version := s.NodeInfo.ContainerRuntimeVersion
 	s.NodeInfo = n.info()
@@ -296,6 +304,15 @@ func (n *Node) fill(ctx context.Context, s *corev1.NodeStatus) {
 	}
 	now := time.Now()
 	setConditions(s, facts{network: n.cfg.OwnNetwork, pressure: n.cfg.Pressure(), trouble: n.cfg.Health.Errors(now)}, metav1.NewTime(now).Rfc3339Copy())
+}
+
+// fillResources sets capacity and what of it pods may use.
+func (n *Node) fillResources(s *corev1.NodeStatus) {
+	var d devices
+	if n.cfg.Devices != nil {
+		d.capacity, d.allocatable, d.gone = n.cfg.Devices()
+	}
+	s.Capacity, s.Allocatable = withDevices(n.capacity, n.Allocatable(), s.Capacity, d)
 }
 
 func (n *Node) addresses() []corev1.NodeAddress {

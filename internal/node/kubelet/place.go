@@ -1,0 +1,69 @@
+package kubelet
+
+import (
+	"context"
+
+	"sampan.dev/internal/node/admit"
+	"sampan.dev/internal/node/placement"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
+)
+
+// placementConfig describes the node to the room that gives out CPUs, memory and devices.
+func (k *Kubelet) placementConfig() placement.Config {
+	return placement.Config{
+		Settings: k.cfg.Placement, Dir: k.cfg.RootDir, Machine: k.cfg.Hardware, Reserved: k.node.Reserved(), Runtime: k.rt, Log: k.cfg.Log,
+		Pods: func() (out []*corev1.Pod) {
+			for _, rec := range k.roster.all() {
+				if pod, active := rec.active(); active {
+					out = append(out, pod)
+				}
+			}
+			return out
+		},
+		Changed: func(pods []types.UID) {
+			k.node.Look()
+			for _, uid := range pods {
+				k.roster.wake(uid)
+			}
+		},
+	}
+}
+
+// devices is what device plugins add to the node.
+func (k *Kubelet) devices() (capacity, allocatable corev1.ResourceList, gone []string) {
+	if k.place == nil {
+		return nil, nil, nil
+	}
+	return k.place.Capacity()
+}
+
+// admitPlaced gives a pod's containers their CPUs, memory and devices, before anything else is checked, as upstream does: a pod that lies
+// apart is refused for that, even where it would not fit at all.
+func (k *Kubelet) admitPlaced(ctx context.Context, pod *corev1.Pod) *admit.Rejection {
+	if k.place == nil {
+		return nil
+	}
+	if reason, message := k.place.Admit(ctx, pod); reason != "" {
+		return &admit.Rejection{Reason: reason, Message: message}
+	}
+	return nil
+}
+
+// withRoom is the node with at least what has been given out, for a pod that has been placed.
+func (k *Kubelet) withRoom(pod *corev1.Pod, node *corev1.Node) *corev1.Node {
+	if k.place == nil {
+		return node
+	}
+	roomy := *node
+	roomy.Status.Allocatable = k.place.Room(pod.UID, node.Status.Allocatable)
+	return &roomy
+}
+
+// release takes back what a pod was given.
+func (b *base) release(uid types.UID) {
+	if b.place != nil {
+		b.place.Release(uid)
+	}
+}
