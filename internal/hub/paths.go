@@ -14,7 +14,7 @@ import (
 func (h *Hub) ServePath(w http.ResponseWriter, r *http.Request) (known bool, err error) {
 	p := r.URL.Path
 	trimmed := strings.TrimSuffix(p, "/")
-	if r.Method != http.MethodGet && p != "/apis" && (trimmed == "/version" || h.docs.Get().Has(trimmed) || strings.HasPrefix(p, "/.well-known/") || strings.HasPrefix(p, "/openid/")) {
+	if r.Method != http.MethodGet && trimmed != "/apis" && (trimmed == "/version" || h.docs.Get().Has(trimmed) || strings.HasPrefix(p, "/.well-known/") || strings.HasPrefix(p, "/openid/")) {
 		return false, wire.NoSuchMethod(r.Method) // the others do not look at the method
 	}
 	switch {

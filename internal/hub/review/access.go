@@ -12,6 +12,8 @@ import (
 	authorizationv1 "k8s.io/api/authorization/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/fields"
+	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime"
 )
 
@@ -54,7 +56,7 @@ func (z *access) self(ctx context.Context, req *verb.Request, obj runtime.Object
 
 func (z *access) decide(ctx context.Context, user api.User, res *authorizationv1.ResourceAttributes, path *authorizationv1.NonResourceAttributes) authorizationv1.SubjectAccessReviewStatus {
 	a := authz.Attributes{User: user}
-	var selErr error
+	var ignored []string
 	switch {
 	case res != nil:
 		a.Verb, a.Group, a.Version, a.Resource, a.Subresource = res.Verb, res.Group, res.Version, res.Resource, res.Subresource
@@ -62,35 +64,42 @@ func (z *access) decide(ctx context.Context, user api.User, res *authorizationv1
 		if a.Version == "" {
 			a.Version = "*"
 		}
-		a.FieldSelector, selErr = fieldSelector(res.FieldSelector)
-		if res.LabelSelector != nil {
-			a.LabelSelector = res.LabelSelector.RawSelector
-			if s, err := metav1.LabelSelectorAsSelector(&metav1.LabelSelector{MatchExpressions: res.LabelSelector.Requirements}); err == nil && len(res.LabelSelector.Requirements) > 0 {
-				a.LabelSelector = s.String()
-			}
-		}
+		var fieldErr, labelErr error
+		a.FieldSelector, fieldErr = fieldSelector(res.FieldSelector)
+		a.LabelSelector, labelErr = labelSelector(res.LabelSelector)
+		ignored = append(ignoredSelector("fieldSelector", a.FieldSelector, fieldErr), ignoredSelector("labelSelector", a.LabelSelector, labelErr)...)
 	case path != nil:
 		a.Verb, a.Path = path.Verb, path.Path
 	}
 	d, reason, err := z.authz.Authorize(ctx, a)
 	st := authorizationv1.SubjectAccessReviewStatus{Allowed: d == authz.Allow, Denied: d == authz.Deny, Reason: reason}
-	switch {
-	case err != nil:
-		st.EvaluationError = err.Error()
-	case selErr != nil && a.FieldSelector != "":
-		st.EvaluationError = "spec.resourceAttributes.fieldSelector partially ignored due to parse error"
-	case selErr != nil:
-		st.EvaluationError = "spec.resourceAttributes.fieldSelector ignored due to parse error"
+	if err != nil {
+		ignored = append([]string{err.Error()}, ignored...)
 	}
+	st.EvaluationError = strings.Join(ignored, "; ")
 	return st
+}
+
+// ignoredSelector says in upstream's words what of a selector that does not parse was left out; used is what was not.
+func ignoredSelector(name, used string, err error) []string {
+	switch {
+	case err == nil:
+		return nil
+	case used != "":
+		return []string{"spec.resourceAttributes." + name + " partially ignored due to parse error"}
+	}
+	return []string{"spec.resourceAttributes." + name + " ignored due to parse error"}
 }
 
 // fieldSelector writes requirements in the form that a query has. Those that cannot be are left out, which only asks for
 // more than was meant.
 func fieldSelector(s *authorizationv1.FieldSelectorAttributes) (string, error) {
-	if s == nil || len(s.Requirements) == 0 {
-		if s == nil {
-			return "", nil
+	if s == nil {
+		return "", nil
+	}
+	if len(s.Requirements) == 0 {
+		if _, err := fields.ParseSelector(s.RawSelector); err != nil {
+			return "", err
 		}
 		return s.RawSelector, nil
 	}
@@ -107,6 +116,30 @@ func fieldSelector(s *authorizationv1.FieldSelectorAttributes) (string, error) {
 			first = fmt.Errorf("fieldSelectors do not yet support multiple values")
 		default:
 			first = fmt.Errorf("fieldSelectors do not yet support %v", r.Operator)
+		}
+	}
+	return strings.Join(terms, ","), first
+}
+
+// labelSelector does the same for labels.
+func labelSelector(s *authorizationv1.LabelSelectorAttributes) (string, error) {
+	if s == nil {
+		return "", nil
+	}
+	if len(s.Requirements) == 0 {
+		if _, err := labels.Parse(s.RawSelector); err != nil {
+			return "", err
+		}
+		return s.RawSelector, nil
+	}
+	var terms []string
+	var first error
+	for _, r := range s.Requirements {
+		sel, err := metav1.LabelSelectorAsSelector(&metav1.LabelSelector{MatchExpressions: []metav1.LabelSelectorRequirement{r}})
+		if err == nil {
+			terms = append(terms, sel.String())
+		} else if first == nil {
+			first = err
 		}
 	}
 	return strings.Join(terms, ","), first

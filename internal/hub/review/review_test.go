@@ -50,6 +50,25 @@ func TestAccessReviews(t *testing.T) {
 	if err != nil || !r.Status.Allowed {
 		t.Errorf("%v %v", r, err)
 	}
+	for _, c := range []struct {
+		name   string
+		fields *authorizationv1.FieldSelectorAttributes
+		labels *authorizationv1.LabelSelectorAttributes
+		want   string
+	}{
+		{"fine", &authorizationv1.FieldSelectorAttributes{RawSelector: "a=b"}, &authorizationv1.LabelSelectorAttributes{RawSelector: "a in (b)"}, ""},
+		{"raw fields", &authorizationv1.FieldSelectorAttributes{RawSelector: "x"}, nil, "spec.resourceAttributes.fieldSelector ignored due to parse error"},
+		{"one of two", nil, &authorizationv1.LabelSelectorAttributes{Requirements: []metav1.LabelSelectorRequirement{{Key: "a", Operator: "X"}, {Key: "b", Operator: "Exists"}}},
+			"spec.resourceAttributes.labelSelector partially ignored due to parse error"},
+		{"both", &authorizationv1.FieldSelectorAttributes{Requirements: []metav1.FieldSelectorRequirement{{Key: "a", Operator: "Exists"}}}, &authorizationv1.LabelSelectorAttributes{RawSelector: "("},
+			"spec.resourceAttributes.fieldSelector ignored due to parse error; spec.resourceAttributes.labelSelector ignored due to parse error"},
+	} {
+		asked := &authorizationv1.ResourceAttributes{Verb: "list", Resource: "pods", FieldSelector: c.fields, LabelSelector: c.labels}
+		s, err := ask(ctx, h.Root, "selfsubjectaccessreviews", zGroup, "", &authorizationv1.SelfSubjectAccessReview{Spec: authorizationv1.SelfSubjectAccessReviewSpec{ResourceAttributes: asked}})
+		if err != nil || !s.Status.Allowed || s.Status.EvaluationError != c.want {
+			t.Errorf("%s: %+v %v, want %q", c.name, s, err, c.want)
+		}
+	}
 	rules, err := ask(ctx, h.As(sched), "selfsubjectrulesreviews", zGroup, "", &authorizationv1.SelfSubjectRulesReview{Spec: authorizationv1.SelfSubjectRulesReviewSpec{Namespace: "default"}})
 	if err != nil || len(rules.Status.ResourceRules) < 10 || len(rules.Status.NonResourceRules) == 0 || rules.Status.Incomplete {
 		t.Errorf("%v %v", rules, err)
