@@ -38,9 +38,10 @@ func (r *run) armed() (time.Time, error) {
 }
 
 // readyz waits until the server says that it is ready. It asks as nobody and believes any certificate, because on an empty disk
-// there are no keys yet.
+// there are no keys yet. It speaks HTTP/1.1: over HTTP/2 an API server ends the connection of a client that is nobody after every
+// answer, and the handshakes of such a client would be what is timed.
 func (r *run) readyz() error {
-	hc := &http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, ForceAttemptHTTP2: true}}
+	hc := &http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}}
 	defer hc.CloseIdleConnections()
 	return r.until(3*time.Millisecond, func() bool {
 		resp, err := hc.Get("https://" + r.address + "/readyz")
