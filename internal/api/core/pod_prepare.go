@@ -1,6 +1,8 @@
 package core
 
 import (
+	"sampan.dev/internal/api/pods"
+
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -22,7 +24,7 @@ func preparePodCreate(pod *corev1.Pod) {
 	mergeLabelKeys(pod)
 	appArmorFromAnnotations(pod)
 	defaultPodResources(&pod.Spec)
-	pod.Status.QOSClass = PodQOS(pod)
+	pod.Status.QOSClass = pods.EarnedQoS(pod)
 }
 
 func preparePodUpdate(pod, old *corev1.Pod) {

@@ -8,47 +8,6 @@ import (
 	"k8s.io/component-helpers/resource"
 )
 
-// PodQOS returns the quality of service class that a pod's resources earn it: BestEffort if nothing asks for cpu or
-// memory, Guaranteed if everything has limits for both and requests equal to them, Burstable otherwise.
-func PodQOS(pod *corev1.Pod) corev1.PodQOSClass {
-	if pod.Spec.Resources != nil && resource.IsPodLevelResourcesSet(pod) {
-		return requirementsQOS(pod.Spec.Resources)
-	}
-	class := corev1.PodQOSClass("")
-	for _, list := range [][]corev1.Container{pod.Spec.InitContainers, pod.Spec.Containers} {
-		for i := range list {
-			class = joinQOS(class, requirementsQOS(&list[i].Resources))
-		}
-	}
-	if class == "" {
-		return corev1.PodQOSBestEffort
-	}
-	return class
-}
-
-func joinQOS(a, b corev1.PodQOSClass) corev1.PodQOSClass {
-	if a == "" || a == b {
-		return b
-	}
-	return corev1.PodQOSBurstable
-}
-
-func requirementsQOS(r *corev1.ResourceRequirements) corev1.PodQOSClass {
-	class := corev1.PodQOSClass("")
-	for _, name := range []corev1.ResourceName{corev1.ResourceCPU, corev1.ResourceMemory} {
-		request, limit := r.Requests[name], r.Limits[name]
-		switch {
-		case !request.Equal(limit):
-			return corev1.PodQOSBurstable
-		case request.IsZero():
-			class = joinQOS(class, corev1.PodQOSBestEffort)
-		default:
-			class = joinQOS(class, corev1.PodQOSGuaranteed)
-		}
-	}
-	return class
-}
-
 // defaultPodResources completes partly given resources of the pod as a whole from those of its containers. It runs when
 // the pod is prepared, not when it is defaulted, so that containers which admission put in are counted.
 func defaultPodResources(spec *corev1.PodSpec) {

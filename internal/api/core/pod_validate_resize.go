@@ -23,9 +23,9 @@ func validateResize(pod, old *corev1.Pod) field.ErrorList {
 	path := field.NewPath("spec")
 	class := old.Status.QOSClass
 	if class == "" {
-		class = PodQOS(old)
+		class = pods.EarnedQoS(old)
 	}
-	if class != PodQOS(pod) {
+	if class != pods.EarnedQoS(pod) {
 		errs = append(errs, field.Invalid(path, pod.Status.QOSClass, "Pod QOS Class may not change as a result of resizing"))
 	}
 	if !nodeResizes(old) {

@@ -95,55 +95,7 @@ func Describe(pod *corev1.Pod) string {
 	return pod.Name + "_" + pod.Namespace + "(" + string(pod.UID) + ")"
 }
 
-// QoS computes the quality of service class of a pod.
-func QoS(pod *corev1.Pod) corev1.PodQOSClass {
-	if pod.Status.QOSClass != "" {
-		return pod.Status.QOSClass
-	}
-	requests, limits := corev1.ResourceList{}, corev1.ResourceList{}
-	guaranteed := true
-	account := func(r corev1.ResourceRequirements) {
-		found := 0
-		for _, name := range []corev1.ResourceName{corev1.ResourceCPU, corev1.ResourceMemory} {
-			if q, ok := r.Requests[name]; ok && !q.IsZero() {
-				AddQuantity(requests, name, q)
-			}
-			if q, ok := r.Limits[name]; ok && !q.IsZero() {
-				AddQuantity(limits, name, q)
-				found++
-			}
-		}
-		if found < 2 {
-			guaranteed = false
-		}
-	}
-	if r := pod.Spec.Resources; r != nil && (len(r.Requests) > 0 || len(r.Limits) > 0) {
-		account(*r)
-	} else {
-		for i := range pod.Spec.Containers {
-			account(pod.Spec.Containers[i].Resources)
-		}
-		for i := range pod.Spec.InitContainers {
-			account(pod.Spec.InitContainers[i].Resources)
-		}
-	}
-	if len(requests) == 0 && len(limits) == 0 {
-		return corev1.PodQOSBestEffort
-	}
-	if guaranteed && len(requests) == len(limits) {
-		same := true
-		for name, l := range limits {
-			if r, ok := requests[name]; !ok || r.Cmp(l) != 0 {
-				same = false
-			}
-		}
-		if same {
-			return corev1.PodQOSGuaranteed
-		}
-	}
-	return corev1.PodQOSBurstable
-}
-
+// AddQuantity adds q to the quantity of that name.
 func AddQuantity(list corev1.ResourceList, name corev1.ResourceName, q resource.Quantity) {
 	sum := list[name]
 	sum.Add(q)
