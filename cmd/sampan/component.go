@@ -12,6 +12,7 @@ import (
 	"sampan.dev/internal/component/cloud"
 	kcm "sampan.dev/internal/component/controllers"
 	"sampan.dev/internal/component/flag"
+	"sampan.dev/internal/component/konnectivity"
 	"sampan.dev/internal/component/kubelet"
 	"sampan.dev/internal/component/proxy"
 	"sampan.dev/internal/component/scheduler"
@@ -41,6 +42,8 @@ var components = []struct {
 	{"cloud-controller-manager", "Run the loops of a cloud alone, with upstream's flags", func() program { return cloud.New() }},
 	{"kube-scheduler", "Run the scheduler alone, with upstream's flags", func() program { return scheduler.New() }},
 	{"kubelet", "Run the kubelet alone, with upstream's flags", func() program { return kubelet.New() }},
+	{"konnectivity-server", "Run Konnectivity's server alone, with the flags of upstream's proxy-server", func() program { return konnectivity.NewServer() }},
+	{"konnectivity-agent", "Run Konnectivity's agent alone, with the flags of upstream's proxy-agent", func() program { return konnectivity.NewAgent() }},
 	{"kube-proxy", "Run the proxy alone, with upstream's flags", func() program { return proxy.New() }},
 }
 

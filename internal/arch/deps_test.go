@@ -95,21 +95,22 @@ var rooms = map[string][]string{
 	"internal/node/":             {"internal/node/...", "internal/client/..."}, // leaves; they never import kubelet, see below
 
 	// A component joins one plank to flags, a kubeconfig and a log; it knows no other plank.
-	"internal/component":             {"internal/component/flag", "internal/client/...", "internal/api", "internal/config", "internal/obs"}, // api: the identities of controllers
-	"internal/component/flag":        {},
-	"internal/component/flag/":       {"internal/component/flag"},
-	"internal/component/face":        {"internal/component", "internal/component/flag", "internal/client/...", "internal/config", "internal/pki"},
-	"internal/component/apiserver":   {"internal/component/...", "internal/client/...", "internal/api/...", "internal/config", "internal/pki", "internal/obs", "internal/memlimit", "internal/hub/...", "internal/node/hostnet"}, // hostnet: which address others reach it at
-	"internal/component/controllers": {"internal/component/...", "internal/client/...", "internal/api/...", "internal/config", "internal/pki", "internal/control/..."},
-	"internal/component/scheduler":   {"internal/component/...", "internal/client/...", "internal/config", "internal/control/scheduler/..."},
-	"internal/component/kubelet":     {"internal/component/...", "internal/client/...", "internal/api/...", "internal/config", "internal/pki", "internal/node/..."},
-	"internal/component/proxy":       {"internal/component/...", "internal/client/...", "internal/config", "internal/node/proxy/..."},
-	"internal/component/cloud":       {"internal/component/...", "internal/client/...", "internal/api/...", "internal/config", "internal/cloud/...", "internal/control/..."},
-	"internal/component/suite":       {"internal/component/...", "internal/config", "internal/obs", "internal/control", "internal/cloud/..."}, // control: which controllers there are; cloud: which provider is the default
+	"internal/component":              {"internal/component/flag", "internal/client/...", "internal/api", "internal/config", "internal/obs"}, // api: the identities of controllers
+	"internal/component/flag":         {},
+	"internal/component/flag/":        {"internal/component/flag"},
+	"internal/component/face":         {"internal/component", "internal/component/flag", "internal/client/...", "internal/config", "internal/pki"},
+	"internal/component/apiserver":    {"internal/component/...", "internal/client/...", "internal/api/...", "internal/config", "internal/pki", "internal/obs", "internal/memlimit", "internal/hub/...", "internal/node/hostnet", "internal/tunnel/konnectivity/selector", "internal/tunnel/konnectivity/link"}, // hostnet: which address others reach it at
+	"internal/component/controllers":  {"internal/component/...", "internal/client/...", "internal/api/...", "internal/config", "internal/pki", "internal/control/..."},
+	"internal/component/scheduler":    {"internal/component/...", "internal/client/...", "internal/config", "internal/control/scheduler/..."},
+	"internal/component/kubelet":      {"internal/component/...", "internal/client/...", "internal/api/...", "internal/config", "internal/pki", "internal/node/..."},
+	"internal/component/proxy":        {"internal/component/...", "internal/client/...", "internal/config", "internal/node/proxy/..."},
+	"internal/component/konnectivity": {"internal/component", "internal/component/flag", "internal/client/...", "internal/tunnel/konnectivity/..."},
+	"internal/component/cloud":        {"internal/component/...", "internal/client/...", "internal/api/...", "internal/config", "internal/cloud/...", "internal/control/..."},
+	"internal/component/suite":        {"internal/component/...", "internal/config", "internal/obs", "internal/control", "internal/cloud/...", "internal/tunnel/konnectivity/selector"}, // control: which controllers there are; cloud: which provider is the default
 
 	// What makes a machine a node, and joins the planks to a cluster.
 	"internal/cluster":         {"internal/..."},
-	"internal/plane":           {"internal/machine", "internal/machine/steps", "internal/machine/further", "internal/component/...", "internal/client/...", "internal/api/...", "internal/config", "internal/daemon", "internal/pki", "internal/hub/...", "internal/control/...", "internal/node/hostnet", "internal/node/network", "internal/tunnel/konnectivity/server"}, // network: which range the pods had last
+	"internal/plane":           {"internal/machine", "internal/machine/steps", "internal/machine/further", "internal/component/...", "internal/client/...", "internal/api/...", "internal/config", "internal/daemon", "internal/pki", "internal/hub/...", "internal/control/...", "internal/node/hostnet", "internal/node/network", "internal/tunnel/konnectivity/server", "internal/tunnel/konnectivity/selector"}, // network: which range the pods had last
 	"internal/machine":         {"internal/machine/...", "internal/component/...", "internal/config", "internal/pki", "internal/node/..."},
 	"internal/machine/place":   {"internal/config"},
 	"internal/machine/parts":   {"internal/config", "internal/daemon"},
@@ -128,10 +129,11 @@ var rooms = map[string][]string{
 	"internal/tty":      {},
 
 	// Tunnels know bytes and addresses, and nothing of Kubernetes but a token's review.
-	"internal/tunnel/konnectivity/wire":   {},
-	"internal/tunnel/konnectivity/link":   {"internal/tunnel/konnectivity/wire"},
-	"internal/tunnel/konnectivity/agent":  {"internal/tunnel/konnectivity/link", "internal/tunnel/konnectivity/wire"},
-	"internal/tunnel/konnectivity/server": {"internal/tunnel/konnectivity/link", "internal/tunnel/konnectivity/wire"},
+	"internal/tunnel/konnectivity/wire":     {},
+	"internal/tunnel/konnectivity/link":     {"internal/tunnel/konnectivity/wire"},
+	"internal/tunnel/konnectivity/agent":    {"internal/tunnel/konnectivity/link", "internal/tunnel/konnectivity/wire"},
+	"internal/tunnel/konnectivity/server":   {"internal/tunnel/konnectivity/link", "internal/tunnel/konnectivity/wire"},
+	"internal/tunnel/konnectivity/selector": {"internal/tunnel/konnectivity/link", "internal/tunnel/konnectivity/wire"},
 
 	"internal/stream":   {},
 	"internal/addr":     {},

@@ -13,6 +13,7 @@ import (
 	"sampan.dev/internal/hub/connect"
 	"sampan.dev/internal/hub/egress"
 	"sampan.dev/internal/pki"
+	"sampan.dev/internal/tunnel/konnectivity/selector"
 )
 
 // hubConfig is what a hub is made of: the settings, the keys, and the store and listener that it has while it runs.
@@ -35,6 +36,10 @@ func (p *Plane) hubConfig(st *state, listener net.Listener) (hub.Config, error) 
 	c.IssuerURL = "https://kubernetes.default.svc." + p.cfg.ClusterDomain
 	c.SigningKey, c.VerifyKeys = p.Pki.SAKey, p.Pki.SAPublic
 
+	through, err := p.cfg.API.Egress()
+	if err != nil {
+		return c, err
+	}
 	c.Connect = connect.New(connect.Config{
 		Door: func() client.Reader {
 			return p.Door(api.User{Name: api.UserAPIServer, Groups: []string{api.GroupMasters, api.GroupAuthenticated}}, "kube-apiserver/"+config.Version)
@@ -43,6 +48,7 @@ func (p *Plane) hubConfig(st *state, listener net.Listener) (hub.Config, error) 
 		ByAddress:  p.kubeletCA != nil,
 		Egress: egress.New(p.tunnels.through(egress.Config{
 			Never: []netip.Prefix{services},
+			Dial:  through[selector.Cluster],
 			Own:   func() []netip.AddrPort { return append(ownListeners(listener, st), p.tunnels.own()...) },
 		})),
 		Local: p.Kubelet.where,

@@ -43,6 +43,7 @@ type Config struct {
 	NodePorts               [2]int
 	KubeletCert, KubeletKey string
 	KubeletCA               string
+	EgressFile              string // an EgressSelectorConfiguration
 }
 
 // New returns upstream's defaults.

@@ -48,7 +48,7 @@ func (c *Config) serving() flag.Table {
 		flag.Ignore("shutdown-send-retry-after", "bool", "", shutdown),
 		flag.Ignore("shutdown-watch-termination-grace-period", "duration", "", shutdown),
 		flag.Refuse("tracing-config-file", "string", "", "traces are not written yet"),
-		flag.Refuse("egress-selector-config-file", "string", "", "nodes are reached without a proxy"),
+		flag.Set("egress-selector-config-file", flag.String(&c.EgressFile), "EgressSelectorConfiguration (file): the proxies through which nodes and etcd are reached"),
 		flag.Ignore("runtime-config", "mapStringString", "", "all that is built is served"),
 		flag.Ignore("runtime-config-emulation-forward-compatible", "bool", "", "this version stands in for no other"),
 		flag.Ignore("emulation-forward-compatible", "bool", "", "this version stands in for no other"),

@@ -30,6 +30,8 @@ import (
 	"sampan.dev/internal/node/hostnet"
 	"sampan.dev/internal/obs"
 	"sampan.dev/internal/pki"
+	"sampan.dev/internal/tunnel/konnectivity/link"
+	"sampan.dev/internal/tunnel/konnectivity/selector"
 )
 
 // Run serves until ctx ends.
@@ -99,7 +101,12 @@ func (c *Config) Sink() (audit.Sink, error) {
 
 // Store opens the etcd that the settings name.
 func (c *Config) Store(ctx context.Context, log *slog.Logger) (*etcd.Store, error) {
-	return etcd.External(ctx, etcd.ExternalConfig{Servers: c.EtcdServers, CAFile: c.EtcdCA, CertFile: c.EtcdCert, KeyFile: c.EtcdKey, Prefix: c.Root, Log: log})
+	egress, err := c.Egress()
+	if err != nil {
+		return nil, err
+	}
+	return etcd.External(ctx, etcd.ExternalConfig{Servers: c.EtcdServers, CAFile: c.EtcdCA, CertFile: c.EtcdCert, KeyFile: c.EtcdKey, Prefix: c.Root,
+		Dial: egress[selector.Etcd], Log: log})
 }
 
 // hub is what the hub of a process of its own is made of, but for what is open while it runs. Errors are of the settings.
@@ -249,11 +256,32 @@ func (everything) Authorize(context.Context, authz.Attributes) (authz.Decision, 
 	return authz.Allow, "", nil
 }
 
+// Egress is what makes connections for each of the purposes for which --egress-selector-config-file names a proxy.
+func (c *Config) Egress() (map[string]link.DialFunc, error) {
+	if c.EgressFile == "" {
+		return nil, nil
+	}
+	conf, err := selector.Read(c.EgressFile)
+	if err != nil {
+		return nil, fmt.Errorf("--egress-selector-config-file: %w", err)
+	}
+	out, err := conf.Dialers()
+	if err != nil {
+		return nil, fmt.Errorf("--egress-selector-config-file: %w", err)
+	}
+	return out, nil
+}
+
 // connector reaches kubelets, pods and services for exec, logs and proxying.
 func (c *Config) connector(door func() client.Reader, l net.Listener, log *slog.Logger) (*connect.Connector, error) {
+	through, err := c.Egress()
+	if err != nil {
+		return nil, err
+	}
 	cfg := connect.Config{Door: door, ByAddress: true, Log: log.With("component", "connect"), KubeletTLS: &tls.Config{MinVersion: tls.VersionTLS12},
 		Egress: egress.New(egress.Config{
 			Never: c.ServiceRange,
+			Dial:  through[selector.Cluster],
 			Own:   func() []netip.AddrPort { return []netip.AddrPort{l.Addr().(*net.TCPAddr).AddrPort()} },
 		})}
 	if c.KubeletCert != "" {

@@ -18,6 +18,7 @@ import (
 	"sampan.dev/internal/config"
 	"sampan.dev/internal/control"
 	"sampan.dev/internal/obs"
+	"sampan.dev/internal/tunnel/konnectivity/selector"
 )
 
 // Config is a cluster, or a node of one: where it is on this machine, and the settings of the programs that it is made of. The
@@ -72,6 +73,13 @@ func (c *Config) Check() error {
 	if _, err := c.API.Hub(); err != nil {
 		return flag.Usage{Err: err}
 	}
+	egress, err := c.API.Egress()
+	if err == nil && c.NodeTunnel != "" && egress[selector.Cluster] != nil {
+		err = fmt.Errorf("--node-tunnel and the selection %q of --egress-selector-config-file both say how nodes are reached", selector.Cluster)
+	}
+	if err != nil {
+		return flag.Usage{Err: err}
+	}
 	if _, err := c.Kubelet.Kubelet(c.NodeName); err != nil {
 		return flag.Usage{Err: err}
 	}
@@ -80,7 +88,7 @@ func (c *Config) Check() error {
 
 // complete gives each program what it shares with the others.
 func (c *Config) complete() error {
-	for _, file := range []*string{&c.Cloud.File, &c.API.AuditLog, &c.API.AuthenticationFile, &c.API.KubeletCA, &c.API.EtcdCA, &c.API.EtcdCert, &c.API.EtcdKey} {
+	for _, file := range []*string{&c.Cloud.File, &c.API.AuditLog, &c.API.AuthenticationFile, &c.API.EgressFile, &c.API.KubeletCA, &c.API.EtcdCA, &c.API.EtcdCert, &c.API.EtcdKey} {
 		if *file == "" {
 			continue
 		}

@@ -33,7 +33,8 @@ func (c *Config) ClusterFlags(f *pflag.FlagSet) {
 		Says("etcd-servers", "URLs of an etcd cluster to use instead of the embedded member").
 		Says("kubelet-certificate-authority", "authority (PEM file) of the kubelets' certificates instead of the cluster's own").
 		Only("anonymous-auth", "authentication-config", "kubelet-certificate-authority", "etcd-servers", "etcd-cafile", "etcd-certfile", "etcd-keyfile",
-			"etcd-prefix", "max-requests-inflight", "max-mutating-requests-inflight", "enable-admission-plugins", "disable-admission-plugins", "audit-log-path").
+			"etcd-prefix", "max-requests-inflight", "max-mutating-requests-inflight", "enable-admission-plugins", "disable-admission-plugins", "audit-log-path",
+			"egress-selector-config-file").
 		AddTo(f)
 	c.Controllers.Table().
 		Says("controllers", "controllers to run: '*', 'name', '-name', comma separated; '-*' for none of them, where another controller manager is to do it").

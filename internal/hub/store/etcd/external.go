@@ -5,6 +5,8 @@ import (
 	"crypto/tls"
 	"fmt"
 	"log/slog"
+	"net"
+	"net/url"
 	"strings"
 	"sync"
 	"time"
@@ -14,6 +16,7 @@ import (
 
 	"go.etcd.io/etcd/client/pkg/v3/transport"
 	clientv3 "go.etcd.io/etcd/client/v3"
+	"google.golang.org/grpc"
 )
 
 // ExternalConfig names a cluster elsewhere, as the flags --etcd-servers, --etcd-cafile, --etcd-certfile, --etcd-keyfile and
@@ -24,7 +27,9 @@ type ExternalConfig struct {
 	CertFile string
 	KeyFile  string
 	Prefix   string // empty means /registry
-	Log      *slog.Logger
+	// Dial connects to the servers. Nil is the network's.
+	Dial func(ctx context.Context, network, address string) (net.Conn, error)
+	Log  *slog.Logger
 }
 
 // dialIn bounds the first contact.
@@ -40,7 +45,17 @@ func External(ctx context.Context, cfg ExternalConfig) (*Store, error) {
 			return nil, fmt.Errorf("etcd client certificates: %w", err)
 		}
 	}
+	var options []grpc.DialOption
+	if cfg.Dial != nil {
+		options = append(options, grpc.WithContextDialer(func(ctx context.Context, address string) (net.Conn, error) {
+			if u, err := url.Parse(address); err == nil && u.Host != "" {
+				address = u.Host
+			}
+			return cfg.Dial(ctx, "tcp", address)
+		}))
+	}
 	c, err := clientv3.New(clientv3.Config{
+		DialOptions:          options,
 		Endpoints:            cfg.Servers,
 		TLS:                  conf,
 		DialTimeout:          dialIn,

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"strconv"
 	"sync"
@@ -100,11 +101,19 @@ func (l *Link) Run() error {
 		}
 	}
 	l.end(err)
+	if errors.Is(err, io.EOF) { // in order: what has come goes on to where it was sent
+		late := time.AfterFunc(drainTimeout, cancel)
+		l.wg.Wait()
+		late.Stop()
+	}
 	cancel()
 	stop()
 	l.wg.Wait()
 	return err
 }
+
+// Finish says that this end sends no more, after all that it has to send. The far end then ends the link.
+func (l *Link) Finish() { l.later(nil) }
 
 // take does what a packet says.
 func (l *Link) take(p *wire.Packet) {
@@ -217,10 +226,16 @@ func (l *Link) Len() int {
 	return len(l.mu.conns) + len(l.mu.asked) + len(l.mu.making)
 }
 
-// send sends one packet and waits until the stream has taken it.
+// send sends one packet, or for nil the end, and waits until the stream has taken it.
 func (l *Link) send(p *wire.Packet) error {
 	l.sending <- struct{}{}
 	defer func() { <-l.sending }()
+	if p == nil {
+		if s, ok := l.stream.(interface{ CloseSend() error }); ok {
+			return s.CloseSend()
+		}
+		return nil
+	}
 	if err := l.stream.SendMsg(p); err != nil {
 		return fmt.Errorf("%w: %w", ErrEnded, err)
 	}
