@@ -110,7 +110,7 @@ var rooms = map[string][]string{
 
 	// What makes a machine a node, and joins the planks to a cluster.
 	"internal/cluster":         {"internal/..."},
-	"internal/plane":           {"internal/machine", "internal/machine/steps", "internal/machine/further", "internal/component/...", "internal/client/...", "internal/api/...", "internal/config", "internal/daemon", "internal/pki", "internal/hub/...", "internal/control/...", "internal/node/hostnet", "internal/node/network", "internal/tunnel/konnectivity/server", "internal/tunnel/konnectivity/selector"}, // network: which range the pods had last
+	"internal/plane":           {"internal/machine", "internal/machine/steps", "internal/machine/further", "internal/component/...", "internal/client/...", "internal/api/...", "internal/config", "internal/daemon", "internal/pki", "internal/hub/...", "internal/control/...", "internal/node/hostnet", "internal/node/network", "internal/tunnel/konnectivity/server", "internal/tunnel/konnectivity/selector", "internal/tunnel/ssh"}, // network: which range the pods had last
 	"internal/machine":         {"internal/machine/...", "internal/component/...", "internal/config", "internal/pki", "internal/node/..."},
 	"internal/machine/place":   {"internal/config"},
 	"internal/machine/parts":   {"internal/config", "internal/daemon"},
@@ -129,6 +129,7 @@ var rooms = map[string][]string{
 	"internal/tty":      {},
 
 	// Tunnels know bytes and addresses, and nothing of Kubernetes but a token's review.
+	"internal/tunnel/ssh":                   {},
 	"internal/tunnel/konnectivity/wire":     {},
 	"internal/tunnel/konnectivity/link":     {"internal/tunnel/konnectivity/wire"},
 	"internal/tunnel/konnectivity/agent":    {"internal/tunnel/konnectivity/link", "internal/tunnel/konnectivity/wire"},

@@ -60,9 +60,11 @@ type Config struct {
 	InsecureKubeletTLS bool // the API server believes whoever answers for a kubelet
 
 	// How the control plane reaches nodes: NodeTunnel "" is directly, "konnectivity" through the connections that agents keep to
-	// TunnelListen (ADDR:PORT; "" means port 8132 of the API server's address).
+	// TunnelListen (ADDR:PORT; "" means port 8132 of the API server's address), "ssh" by logging in to them as SSHUser.
 	NodeTunnel   string
 	TunnelListen string
+	SSHUser      string
+	SSHKeyFile   string
 	// A node's end of it: it keeps connections to TunnelServers (HOST:PORT; none: port 8132 of Server's host).
 	Tunnel        bool
 	TunnelServers []string
@@ -90,7 +92,7 @@ func (c *Config) Validate() error {
 		return fmt.Errorf("--data-dir %q: %w", c.DataDir, err)
 	}
 	c.DataDir = abs
-	for _, file := range []*string{&c.KubeconfigOut, &c.StaticPodPath, &c.Kubeconfig} {
+	for _, file := range []*string{&c.KubeconfigOut, &c.StaticPodPath, &c.Kubeconfig, &c.SSHKeyFile} {
 		if *file == "" {
 			continue
 		}
@@ -163,8 +165,17 @@ func (c *Config) Validate() error {
 
 // tunnels checks how nodes are reached.
 func (c *Config) tunnels() error {
-	if c.NodeTunnel != "" && c.NodeTunnel != "konnectivity" {
-		return fmt.Errorf("--node-tunnel %q: want \"konnectivity\", or nothing to reach nodes directly", c.NodeTunnel)
+	switch c.NodeTunnel {
+	case "", "konnectivity":
+		if c.SSHUser != "" || c.SSHKeyFile != "" {
+			return fmt.Errorf("--ssh-user and --ssh-keyfile are for --node-tunnel=ssh")
+		}
+	case "ssh":
+		if c.SSHUser == "" || c.SSHKeyFile == "" {
+			return fmt.Errorf("--node-tunnel=ssh needs --ssh-user and --ssh-keyfile")
+		}
+	default:
+		return fmt.Errorf("--node-tunnel %q: want \"konnectivity\" or \"ssh\", or nothing to reach nodes directly", c.NodeTunnel)
 	}
 	if c.TunnelListen != "" {
 		if _, err := netip.ParseAddrPort(c.TunnelListen); err != nil {

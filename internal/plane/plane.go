@@ -1,8 +1,10 @@
 package plane
 
 import (
+	"context"
 	"crypto/x509"
 	"log/slog"
+	"net"
 	"net/netip"
 	"sync/atomic"
 
@@ -12,7 +14,6 @@ import (
 	"sampan.dev/internal/hub"
 	"sampan.dev/internal/hub/audit"
 	"sampan.dev/internal/pki"
-	"sampan.dev/internal/tunnel/konnectivity/server"
 )
 
 // Plane is the running control plane, as far as the other parts of the process need it. Its hub and the store below may fail
@@ -58,8 +59,8 @@ func (l *localKubelet) where() (string, netip.AddrPort) {
 
 // tunnels is how the hub reaches nodes where it is not to connect to them. Nil is directly.
 type tunnels struct {
-	server *server.Server
+	dial   func(ctx context.Context, node, network, address string) (net.Conn, error)
 	stands func(node string) (pods, own []netip.Prefix)
 	local  func() (string, netip.AddrPort)
-	at     netip.AddrPort
+	at     []netip.AddrPort // where agents connect to
 }

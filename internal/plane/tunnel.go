@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"fmt"
 	"net"
 	"net/netip"
 	"slices"
@@ -11,11 +12,13 @@ import (
 
 	"sampan.dev/internal/api"
 	"sampan.dev/internal/client"
+	"sampan.dev/internal/component/flag"
 	"sampan.dev/internal/config"
 	"sampan.dev/internal/daemon"
 	"sampan.dev/internal/hub/egress"
 	"sampan.dev/internal/pki"
 	"sampan.dev/internal/tunnel/konnectivity/server"
+	"sampan.dev/internal/tunnel/ssh"
 
 	"google.golang.org/grpc/credentials"
 	authenticationv1 "k8s.io/api/authentication/v1"
@@ -32,22 +35,31 @@ const (
 // keepalive is how often a silent agent is asked whether it is there.
 const keepalive = 30 * time.Second
 
-// openTunnels listens for agents, if nodes are to be reached through them.
+// openTunnels makes what nodes are reached through, if they are not to be reached directly.
 func (p *Plane) openTunnels(g *daemon.Group) (*tunnels, error) {
 	if p.cfg.NodeTunnel == "" {
 		return nil, nil
 	}
+	reader := p.Door(api.User{Name: api.UserAPIServer, Groups: []string{api.GroupMasters, api.GroupAuthenticated}}, "tunnels/"+config.Version)
+	t := &tunnels{local: p.Kubelet.where, stands: func(node string) (pods, own []netip.Prefix) { return stands(reader, node) }}
+	if p.cfg.NodeTunnel == "ssh" {
+		return t, p.openSSH(g, reader, t)
+	}
+	return t, p.openKonnectivity(g, reader, t)
+}
+
+// openKonnectivity listens for agents.
+func (p *Plane) openKonnectivity(g *daemon.Group, reader client.Interface, t *tunnels) error {
 	l, err := net.Listen("tcp", p.cfg.TunnelAt())
 	if err != nil {
-		return nil, err
+		return fmt.Errorf("--tunnel-listen: %w", err)
 	}
-	reader := p.Door(api.User{Name: api.UserAPIServer, Groups: []string{api.GroupMasters, api.GroupAuthenticated}}, "konnectivity-server/"+config.Version)
 	name, _ := p.cfg.Node() // checked when the keys were opened
-	t := &tunnels{local: p.Kubelet.where, at: l.Addr().(*net.TCPAddr).AddrPort(), stands: func(node string) (pods, own []netip.Prefix) { return stands(reader, node) }}
+	t.at = []netip.AddrPort{l.Addr().(*net.TCPAddr).AddrPort()}
 	accounts := &server.Accounts{Namespace: metav1.NamespaceSystem, Name: agentAccount, Audience: agentAudience, Review: func(ctx context.Context, r *authenticationv1.TokenReview) (*authenticationv1.TokenReview, error) {
 		return client.Create(ctx, reader, client.TokenReviews, r)
 	}}
-	t.server = server.New(server.Config{
+	srv := server.New(server.Config{
 		ID: name, Count: 1, Stands: t.stands, Log: p.log.With("component", "konnectivity"),
 		Authenticate: func(ctx context.Context, certs []*x509.Certificate, token string) (server.Identity, error) {
 			if node := server.NodeOf(certs); node != "" {
@@ -60,13 +72,43 @@ func (p *Plane) openTunnels(g *daemon.Group) (*tunnels, error) {
 		on := l
 		if l = nil; on == nil { // started again
 			var err error
-			if on, err = net.Listen("tcp", t.at.String()); err != nil {
+			if on, err = net.Listen("tcp", t.at[0].String()); err != nil {
 				return err
 			}
 		}
-		return t.server.ServeAgents(ctx, on, credentials.NewTLS(p.agentsTLS()), keepalive)
+		return srv.ServeAgents(ctx, on, credentials.NewTLS(p.agentsTLS()), keepalive)
 	})
-	return t, nil
+	t.dial = srv.DialNode
+	return nil
+}
+
+// hostKeyAnnotation is where a node's SSH host keys are pinned, in the form of authorized_keys.
+const hostKeyAnnotation = "sampan.dev/ssh-host-keys"
+
+// openSSH reads the key to log in to nodes with. Connections are made when somebody asks for something of a node.
+func (p *Plane) openSSH(g *daemon.Group, reader client.Reader, t *tunnels) error {
+	key, err := ssh.ReadKey(p.cfg.SSHKeyFile)
+	if err != nil {
+		return flag.Usage{Err: fmt.Errorf("--ssh-keyfile: %w", err)}
+	}
+	logins := ssh.New(ssh.Config{User: p.cfg.SSHUser, Key: key, Log: p.log.With("component", "ssh"), Nodes: func(ctx context.Context) ([]ssh.Node, error) {
+		all, err := client.ListAll[*corev1.Node](ctx, reader, client.Nodes, "", metav1.ListOptions{})
+		var out []ssh.Node
+		for _, n := range all {
+			pods, own := standsFor(n)
+			if len(own) > 0 {
+				out = append(out, ssh.Node{Name: n.Name, Address: own[0].Addr().String(), HostKey: n.Annotations[hostKeyAnnotation], Pods: pods, Own: own})
+			}
+		}
+		return out, err
+	}})
+	t.dial = logins.DialNode
+	g.Go("ssh tunnels", func(ctx context.Context) error {
+		<-ctx.Done()
+		logins.Close()
+		return nil
+	})
+	return nil
 }
 
 // agentsTLS shows agents the API server's certificate and believes the cluster's.
@@ -85,6 +127,10 @@ func stands(door client.Reader, node string) (pods, own []netip.Prefix) {
 	if err != nil {
 		return nil, nil
 	}
+	return standsFor(n)
+}
+
+func standsFor(n *corev1.Node) (pods, own []netip.Prefix) {
 	for _, r := range append([]string{n.Spec.PodCIDR}, n.Spec.PodCIDRs...) {
 		if p, err := netip.ParsePrefix(r); err == nil {
 			pods = append(pods, p)
@@ -108,7 +154,7 @@ func (t *tunnels) through(cfg egress.Config) egress.Config {
 		if t.here(address) {
 			return direct.DialContext(ctx, network, address)
 		}
-		return t.server.DialNode(ctx, node, network, address)
+		return t.dial(ctx, node, network, address)
 	}
 	cfg.Dial = func(ctx context.Context, network, address string) (net.Conn, error) {
 		return cfg.DialNode(ctx, "", network, address)
@@ -132,5 +178,5 @@ func (t *tunnels) own() []netip.AddrPort {
 	if t == nil {
 		return nil
 	}
-	return []netip.AddrPort{t.at}
+	return t.at
 }

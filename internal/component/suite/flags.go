@@ -24,7 +24,9 @@ func (c *Config) ClusterFlags(f *pflag.FlagSet) {
 	f.Lookup("scheduler").NoOptDefVal = "true"
 	f.StringVar(&c.Cloud.Provider, "cloud", c.Cloud.Provider, "the cloud: local (a Service of type LoadBalancer gets the nodes' addresses), file (as --cloud-config declares it) or none (default local; none with --cloud-provider=external)")
 	f.StringVar(&c.Cloud.File, "cloud-config", "", "configuration of the cloud (file)")
-	f.StringVar(&c.NodeTunnel, "node-tunnel", "", "konnectivity: reach nodes and pods only through connections that 'sampan agent --tunnel' keeps; default is directly")
+	f.StringVar(&c.NodeTunnel, "node-tunnel", "", "konnectivity: reach nodes and pods only through connections that 'sampan agent --tunnel' keeps; ssh: by logging in to nodes; default is directly")
+	f.StringVar(&c.SSHUser, "ssh-user", "", "whom --node-tunnel=ssh logs in as")
+	f.StringVar(&c.SSHKeyFile, "ssh-keyfile", "", "private key (file) that it logs in with")
 	f.StringVar(&c.TunnelListen, "tunnel-listen", "", "ADDR:PORT for the agents of --node-tunnel=konnectivity (default port "+config.TunnelPort+" of the API server's address)")
 	f.BoolVar(&c.InsecureKubeletTLS, "insecure-kubelet-tls", false, "do not verify the kubelets' certificates, as a stock API server without --kubelet-certificate-authority")
 	f.Int64Var(&c.EtcdQuota, "quota-backend-bytes", c.EtcdQuota, "bytes that the embedded etcd's database may take (default 8 GiB)")
