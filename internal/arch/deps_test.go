@@ -54,8 +54,9 @@ var rooms = map[string][]string{
 	"internal/hub/connect":   {"internal/client/...", "internal/hub/egress", "internal/hub/verb", "internal/stream"},
 	"internal/hub/egress":    {"internal/addr"},
 
-	"internal/cloud":  {},
-	"internal/cloud/": {"internal/cloud"},
+	"internal/cloud":      {},
+	"internal/cloud/":     {"internal/cloud"},
+	"internal/cloud/plug": {"internal/cloud/..."},
 
 	"internal/control":                  {"internal/control/...", "internal/client/...", "internal/api/..."},
 	"internal/control/loop":             {"internal/client/...", "internal/api"},

@@ -39,7 +39,7 @@ func (c *Config) loops() flag.Table {
 
 func (c *Config) cloud() flag.Table {
 	return flag.Table{
-		flag.Set("cloud-provider", flag.String(&c.Provider), "the cloud: file, or local (balancers only)"),
+		flag.Set("cloud-provider", flag.String(&c.Provider), "the cloud: file, grpc (a program of its own), or local (balancers only)"),
 		flag.Set("cloud-config", flag.String(&c.File), "configuration of the cloud (file)"),
 		flag.Set("cluster-name", flag.String(&c.ClusterName), "what the cloud calls this cluster"),
 		flag.Set("cluster-cidr", flag.Prefixes(&c.ClusterCIDRs), "range of the pods' addresses, one for each family"),

@@ -7,6 +7,7 @@ import (
 	"sampan.dev/internal/cloud"
 	"sampan.dev/internal/cloud/file"
 	"sampan.dev/internal/cloud/local"
+	"sampan.dev/internal/cloud/plug"
 
 	corev1 "k8s.io/api/core/v1"
 )
@@ -22,6 +23,7 @@ var providers = []struct {
 	{local.Name, func(c *Config, _ *slog.Logger) (*cloud.Provider, error) {
 		return local.New(local.Config{Reserved: reserved(c.APIPort)}), nil
 	}},
+	{plug.Name, func(c *Config, _ *slog.Logger) (*cloud.Provider, error) { return plug.New(c.File, c.ClusterName) }},
 	{file.Name, func(c *Config, log *slog.Logger) (*cloud.Provider, error) { return file.New(c.File, log) }},
 }
 
