@@ -46,6 +46,29 @@ func TestLeftovers(t *testing.T) {
 	run(t, "test", "!", "-e", c.dir)
 }
 
+// TestSeparateLeavesNothing does so with a node that is a process of its own, and kills both processes before they are to be purged.
+func TestSeparateLeavesNothing(t *testing.T) {
+	c := newCluster(t, "--separate")
+	before := machine(t, c)
+	t.Logf("%s", c.up(t))
+	c.images(t)
+	c.kubectl(t, "create", "deployment", "web", "--image=sampan.dev/busybox:1", "--", "sleep", "1000000")
+	c.kubectl(t, "rollout", "status", "deployment/web", "--timeout=60s")
+	c.down(t)
+	same(t, "down", before, machine(t, c))
+
+	c.up(t)
+	c.kubectl(t, "rollout", "status", "deployment/web", "--timeout=60s")
+	c.kill(t)
+	c.killHolder(t, "node.pid")
+	c.killRuntime(t)
+	if out, err := c.sampan("purge", "--yes", "--data-dir", c.dir); err != nil {
+		t.Fatalf("purge: %v\n%s", err, out)
+	}
+	same(t, "a crash of both and purge", before, machine(t, c))
+	run(t, "test", "!", "-e", c.dir)
+}
+
 // killRuntime kills the first node's containerd; its containers live on.
 func (c *cluster) killRuntime(t *testing.T) {
 	t.Helper()
