@@ -1,5 +1,5 @@
 # sampan: `make up` builds what is needed and starts a cluster, `make test` passes the tests.
-# Ten targets at most; `make help` lists them.
+# `make help` lists the targets.
 
 SHELL   := /bin/bash
 BIN     := $(CURDIR)/bin
@@ -8,9 +8,17 @@ TAGS    := grpcnotrace
 export GOTOOLCHAIN := local
 export GOFLAGS     := -buildvcs=false -trimpath
 export CGO_ENABLED := 0
+
+# ARCH builds for another architecture, with a C compiler and libseccomp for it: make build ARCH=arm64 GCC=aarch64-linux-gnu-gcc
+HOSTARCH := $(shell go env GOHOSTARCH)
+ARCH     := $(HOSTARCH)
+GCC      := gcc
+export GOARCH := $(ARCH)
+export CC     := $(GCC)
+MKIMAGE  := GOARCH=$(HOSTARCH) go run ./tools/mkimage -arch $(ARCH)
 LDFLAGS := -s -w
 
-.PHONY: build up test race lint e2e conformance bench fmt help
+.PHONY: build install dist up test race lint e2e conformance bench fmt help
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -44,7 +52,7 @@ $(BIN)/sampan-monitor: shim/go.mod $(wildcard shim/*.go shim/launch/*.c)
 	@mkdir -p $(BIN)
 	@.ci/install
 	CGO_ENABLED=1 go -C shim build -tags '$(SHIM_TAGS)' -ldflags "$(LDFLAGS) -extldflags -static" -o $@ .
-	gcc -Os -static -Wall -Werror -s -o $(BIN)/sampan-shim shim/launch/launch.c
+	$(GCC) -Os -static -Wall -Werror -s -o $(BIN)/sampan-shim shim/launch/launch.c
 
 $(BIN)/kubectl: tools/kubectl/go.mod tools/kubectl/main.go
 	@mkdir -p $(BIN)
@@ -59,18 +67,25 @@ $(BIN)/etcd: tools/etcd/go.mod
 
 $(BIN)/pause.tar: tools/pause/pause.c tools/mkimage/main.go
 	@mkdir -p $(BIN)
-	gcc -Os -static -Wall -Werror -s -o $(BIN)/pause tools/pause/pause.c
-	go run ./tools/mkimage -o $@ -tag sampan.dev/pause:1 -entrypoint /pause -file $(BIN)/pause=/pause
+	$(GCC) -Os -static -Wall -Werror -s -o $(BIN)/pause tools/pause/pause.c
+	$(MKIMAGE) -o $@ -tag sampan.dev/pause:1 -entrypoint /pause -file $(BIN)/pause=/pause
 
 # What the README's first Deployment runs, without a registry.
 $(BIN)/demo.tar: tools/demo/demo.c tools/mkimage/main.go
 	@mkdir -p $(BIN)
-	gcc -Os -static -Wall -Wextra -Werror -s -o $(BIN)/demo tools/demo/demo.c
-	go run ./tools/mkimage -o $@ -tag sampan.dev/demo:1 -entrypoint /demo -file $(BIN)/demo=/demo
+	$(GCC) -Os -static -Wall -Wextra -Werror -s -o $(BIN)/demo tools/demo/demo.c
+	$(MKIMAGE) -o $@ -tag sampan.dev/demo:1 -entrypoint /demo -file $(BIN)/demo=/demo
 
 $(BIN)/sampan-keep: tools/keep/keep.c
 	@mkdir -p $(BIN)
-	gcc -Os -static -Wall -Werror -s -o $@ $<
+	$(GCC) -Os -static -Wall -Werror -s -o $@ $<
+
+# DESTDIR=DIR makes a tree for a package; PREFIX is /usr/local unless said otherwise.
+install: build ## install what build makes on this machine, with a unit for systemd (sampan uninstall takes it away)
+	$(BIN)/sampan install $(if $(PREFIX),--prefix $(PREFIX)) $(if $(DESTDIR),--root $(DESTDIR))
+
+dist: ## release archives for amd64 and arm64 in dist/, with their contents and checksums: ARCHES="amd64 arm64"
+	VERSION=$(VERSION) .ci/dist $(or $(ARCHES),amd64 arm64)
 
 up: build ## build what is needed and start a cluster on this machine
 	$(BIN)/sampan up --detach

@@ -63,6 +63,8 @@ func run(ctx context.Context, args []string) int {
 		imageCommand(),
 		etcdCommand(),
 		kubectlCommand(),
+		installCommand(),
+		uninstallCommand(),
 		versionCommand(),
 	)
 	root.AddCommand(componentCommands()...)

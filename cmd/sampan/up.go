@@ -15,6 +15,7 @@ import (
 	"sampan.dev/internal/machine"
 	"sampan.dev/internal/machine/hold"
 	"sampan.dev/internal/machine/steps"
+	"sampan.dev/internal/machine/supervisor"
 	"sampan.dev/internal/obs"
 
 	"github.com/spf13/cobra"
@@ -103,6 +104,7 @@ func startCluster(cmd *cobra.Command, cfg suite.Config, show bool) error {
 	if err := settle(&cfg); err != nil {
 		return err
 	}
+	supervisor.Begin()
 	back := hold.InBackground()
 	if !back.Yes() {
 		running, err := hold.MakeWay(cmd.Context(), cfg.Paths(), withoutDetach(os.Args[1:]), cmd.OutOrStdout())
@@ -204,6 +206,7 @@ func runHere(cmd *cobra.Command, cfg suite.Config, show bool, back hold.Backgrou
 	back.Note(log)
 	err = cluster.Run(cmd.Context(), cfg, beside, steps.New(out), log, func() {
 		hold.SayUp(cfg.Paths())
+		supervisor.Ready(cmd.Context())
 		if back.Steps != nil {
 			fmt.Fprintln(back.Steps, hold.ReadyMark)
 		}

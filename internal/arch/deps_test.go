@@ -122,6 +122,10 @@ var rooms = map[string][]string{
 	"internal/machine/further": {"internal/machine/place", "internal/machine/hold", "internal/machine/engine", "internal/config"},
 	"internal/machine/node":    {"internal/machine/...", "internal/component/...", "internal/client/...", "internal/api/...", "internal/config", "internal/daemon", "internal/pki", "internal/node/...", "internal/addr", "internal/tunnel/konnectivity/agent"},
 
+	// How it gets onto a machine, and who started it there.
+	"internal/machine/install":    {},
+	"internal/machine/supervisor": {},
+
 	// What a person at the command line asks for.
 	"internal/doctor":   {"internal/config", "internal/machine", "internal/machine/site", "internal/status"},
 	"internal/logs":     {},

@@ -18,6 +18,7 @@ import (
 	"sampan.dev/internal/machine/parts"
 	"sampan.dev/internal/machine/site"
 	"sampan.dev/internal/machine/steps"
+	"sampan.dev/internal/machine/supervisor"
 	"sampan.dev/internal/memlimit"
 	"sampan.dev/internal/pki"
 	"sampan.dev/internal/plane"
@@ -26,7 +27,8 @@ import (
 // RunAgent runs a node of a cluster elsewhere until ctx ends.
 func RunAgent(ctx context.Context, cfg suite.Config, log *slog.Logger) error {
 	paths := cfg.Paths()
-	return runNode(ctx, cfg, paths, log, func() {}, func() (join, error) {
+	supervisor.Begin()
+	return runNode(ctx, cfg, paths, log, func() { supervisor.Ready(ctx) }, func() (join, error) {
 		if cfg.Kubeconfig != "" {
 			name, err := cfg.Node()
 			if err != nil {

@@ -33,6 +33,7 @@ func main() {
 	tag := flag.String("tag", "", "full image name")
 	entrypoint := flag.String("entrypoint", "", "entrypoint, words separated by spaces")
 	cmd := flag.String("cmd", "", "command, words separated by spaces")
+	arch := flag.String("arch", runtime.GOARCH, "architecture of what is in it, by Go's name")
 	dir := flag.String("dir", "", "directory whose content is the root file system")
 	flag.Var(&files, "file", "SOURCE=/DEST, an executable to add; may be repeated")
 	flag.Parse()
@@ -40,19 +41,19 @@ func main() {
 		flag.Usage()
 		os.Exit(2)
 	}
-	if err := build(*out, *tag, strings.Fields(*entrypoint), strings.Fields(*cmd), *dir, files); err != nil {
+	if err := build(*out, *tag, *arch, strings.Fields(*entrypoint), strings.Fields(*cmd), *dir, files); err != nil {
 		fmt.Fprintln(os.Stderr, "mkimage:", err)
 		os.Exit(1)
 	}
 }
 
-func build(out, tag string, entrypoint, cmd []string, dir string, files []string) error {
+func build(out, tag, arch string, entrypoint, cmd []string, dir string, files []string) error {
 	layer, err := makeLayer(dir, files)
 	if err != nil {
 		return err
 	}
 	config := encode(map[string]any{
-		"architecture": runtime.GOARCH,
+		"architecture": arch,
 		"os":           "linux",
 		"config": map[string]any{
 			"Env":        []string{"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"},
