@@ -54,6 +54,7 @@ func run(ctx context.Context, args []string) int {
 		listCommand(),
 		logsCommand(),
 		doctorCommand(),
+		controllersCommand(),
 		kubeconfigCommand(),
 		serverCommand(),
 		agentCommand(),

@@ -61,6 +61,11 @@ type Manager struct {
 	cfg       Config
 	informers *cache.Set
 	world     *gc.World
+
+	mu struct {
+		sync.Mutex
+		running map[string]loop.Runner // by name; for those who ask how they are
+	}
 }
 
 // New makes a manager. It returns an error when Controllers names one that does not exist.
@@ -157,7 +162,9 @@ func (m *Manager) Run(ctx context.Context) error {
 			return false
 		}
 		recorders.Go(func() error { return env.Events.Run(recording) })
+		ended := m.runs(d.name, controller)
 		group.Go(func() error {
+			defer ended()
 			if err := controller.Run(ctx); err != nil {
 				return fmt.Errorf("%s: %w", d.name, err)
 			}

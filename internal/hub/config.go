@@ -83,6 +83,9 @@ type Config struct {
 	// Handlers and Hooks join those of the hub.
 	Handlers map[string]verb.Handler
 
+	// Debug serves further paths below /debug/, to whom authorization lets: "/debug/controllers" of whoever runs beside the hub.
+	Debug map[string]http.Handler
+
 	// Checks are asked, beside the hub's own, by /readyz and /livez.
 	Checks []Check
 }

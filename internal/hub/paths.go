@@ -34,6 +34,9 @@ func (h *Hub) ServePath(w http.ResponseWriter, r *http.Request) (known bool, err
 		return true, h.metrics.Serve(w, r)
 	case p == "/.well-known/openid-configuration", p == "/openid/v1/jwks":
 		return true, h.wellKnown(w, r)
+	case h.cfg.Debug[trimmed] != nil:
+		h.cfg.Debug[trimmed].ServeHTTP(w, r)
+		return true, nil
 	case strings.HasPrefix(p, "/debug/pprof"):
 		return true, health.Profile(w, r)
 	case p == "/", p == "/index.html":

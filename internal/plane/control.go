@@ -32,6 +32,7 @@ func (p *Plane) StartControl(g *daemon.Group) error {
 	if err != nil {
 		return flag.Usage{Err: err}
 	}
+	p.manager.Store(manager)
 	if manager.Any() {
 		g.Go("controllers", p.leading(api.UserControllers, "kube-controller-manager", manager.Run))
 	}

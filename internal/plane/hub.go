@@ -4,6 +4,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"net"
+	"net/http"
 	"net/netip"
 
 	"sampan.dev/internal/api"
@@ -25,6 +26,7 @@ func (p *Plane) hubConfig(st *state, listener net.Listener) (hub.Config, error) 
 	services := netip.MustParsePrefix(p.cfg.ServiceCIDR)
 	c.Kinds, c.Leases, c.Audit = p.kinds, &p.leases, p.audit
 	c.Store, c.Apart, c.Checks = st.main, st.apart, append(st.checks, p.parts)
+	c.Debug = map[string]http.Handler{"/debug/controllers": http.HandlerFunc(p.serveControllers)}
 	c.Log, c.Listener = p.log.With("component", "hub"), listener
 	c.Advertise, c.Moved, c.ServiceCIDR, c.DNS = *p.Advertise.Load(), p.moved, services, true
 
@@ -96,4 +98,14 @@ func withAuthority(base *tls.Config, authority *x509.Certificate) *tls.Config {
 		return &chain, nil
 	}
 	return c
+}
+
+// serveControllers says how the controllers of this process are.
+func (p *Plane) serveControllers(w http.ResponseWriter, r *http.Request) {
+	m := p.manager.Load()
+	if m == nil {
+		http.Error(w, "no controllers run in this process", http.StatusNotFound)
+		return
+	}
+	m.ServeHTTP(w, r)
 }

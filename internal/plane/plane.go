@@ -11,6 +11,7 @@ import (
 	"sampan.dev/internal/api"
 	"sampan.dev/internal/client/lease"
 	"sampan.dev/internal/component/suite"
+	"sampan.dev/internal/control"
 	"sampan.dev/internal/hub"
 	"sampan.dev/internal/hub/audit"
 	"sampan.dev/internal/pki"
@@ -26,9 +27,10 @@ type Plane struct {
 	kinds     *api.Kinds
 	Pki       *pki.Store
 	log       *slog.Logger
-	Advertise atomic.Pointer[netip.AddrPort] // where it is reached
-	moved     chan netip.AddrPort            // the same, when that changes
-	parts     hub.Check                      // how the other parts of the process are
+	Advertise atomic.Pointer[netip.AddrPort]  // where it is reached
+	moved     chan netip.AddrPort             // the same, when that changes
+	manager   atomic.Pointer[control.Manager] // nil until the controllers are made
+	parts     hub.Check                       // how the other parts of the process are
 	leases    lease.Audience
 	audit     audit.Sink     // nil: nothing is recorded
 	kubeletCA *x509.CertPool // nil: the cluster's own

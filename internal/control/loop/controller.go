@@ -8,6 +8,7 @@ import (
 	"runtime/debug"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"sampan.dev/internal/api"
@@ -59,6 +60,8 @@ type Controller struct {
 	// Reconcile brings the world of key nearer to what it should be. It is not called twice at once for a key. An error
 	// makes it come again after a backoff, requeue > 0 after that time.
 	Reconcile func(ctx context.Context, key string) (requeue time.Duration, err error)
+
+	last atomic.Pointer[failure] // the last look that failed; nil if none did
 }
 
 const restMost = 250 * time.Millisecond
@@ -140,6 +143,7 @@ func (c *Controller) step(ctx context.Context, key string) {
 	case ctx.Err() != nil:
 	case err != nil:
 		n := c.Queue.Retry(key)
+		c.last.Store(&failure{key, err, time.Now()})
 		c.Log.Log(ctx, level(err, n), "reconcile failed", "key", key, "failures", n, "err", err)
 	default:
 		c.Queue.Forget(key)
@@ -231,6 +235,20 @@ func (a All) Run(ctx context.Context) error {
 		group.Go(func() error { return r.Run(ctx) })
 	}
 	return group.Wait()
+}
+
+// Then runs First, and the Runner when that has ended without an error.
+type Then struct {
+	First func(ctx context.Context) error
+	Runner
+}
+
+// Run implements Runner.
+func (t Then) Run(ctx context.Context) error {
+	if err := t.First(ctx); err != nil {
+		return err
+	}
+	return t.Runner.Run(ctx)
 }
 
 // Func is a Runner made of a function.

@@ -57,12 +57,7 @@ func NewIPAM(env loop.Env, cfg IPAMConfig) loop.Runner {
 		Name: env.Name, Workers: 4, Queue: c.queue, Log: env.Log, Ledger: c.ledger,
 		Synced: []<-chan struct{}{c.nodes.Synced()}, Reconcile: c.reconcile,
 	}
-	return loop.Func(func(ctx context.Context) error {
-		if err := c.start(ctx); err != nil {
-			return err
-		}
-		return controller.Run(ctx)
-	})
+	return loop.Then{First: c.start, Runner: controller}
 }
 
 // start divides the ranges and learns what is taken, before anything is given away.
