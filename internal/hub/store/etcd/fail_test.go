@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -208,6 +209,60 @@ func (w *watcher) compare(t *testing.T, s *Store) {
 	for key := range w.model {
 		t.Errorf("the watcher has %s, the store not", key)
 	}
+}
+
+// TestFailedMemberHoldsNoFiles looks at the descriptors of this process after a member has failed and was closed: one that is left
+// would keep the file system from being unmounted.
+func TestFailedMemberHoldsNoFiles(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		fail func(t *testing.T, ses *session, dir string)
+	}{
+		{"told", func(_ *testing.T, ses *session, _ string) { ses.member.fate.fail(errors.New("input/output error")) }},
+		{"of the log", func(t *testing.T, ses *session, dir string) {
+			spoil(t, dir, func(p string) bool { return strings.HasSuffix(p, ".wal") })
+			_, _ = ses.c.Put(t.Context(), "k", "v")
+		}},
+		{"of the database", func(t *testing.T, ses *session, dir string) {
+			spoil(t, dir, func(p string) bool { return strings.HasSuffix(p, "/db") })
+			_, _ = ses.c.Put(t.Context(), "k", "v")
+		}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			dir, err := filepath.EvalSymlinks(t.TempDir())
+			if err != nil {
+				t.Fatal(err)
+			}
+			ses, err := openMember(t.Context(), dir, EmbeddedConfig{}, walSegment, slog.New(slog.DiscardHandler))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if len(openBelow(t, dir)) == 0 {
+				t.Fatal("a member that runs has no files")
+			}
+			c.fail(t, ses, dir)
+			<-ses.member.fate.failed
+			_ = ses.member.close()
+			if left := openBelow(t, dir); len(left) > 0 {
+				t.Errorf("left open: %q", left)
+			}
+		})
+	}
+}
+
+// openBelow returns what this process has open below dir.
+func openBelow(t *testing.T, dir string) (paths []string) {
+	t.Helper()
+	entries, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range entries {
+		if path, err := os.Readlink("/proc/self/fd/" + e.Name()); err == nil && strings.HasPrefix(path, dir+"/") {
+			paths = append(paths, path)
+		}
+	}
+	return paths
 }
 
 // TestReadsGoOn looks at a store whose member has failed and cannot be opened: what was read before is still true, and a

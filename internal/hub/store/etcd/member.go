@@ -111,6 +111,7 @@ func openMember(ctx context.Context, dir string, cfg EmbeddedConfig, segment int
 	}
 	if err := m.start(ctx, dir, cfg); err != nil {
 		m.fate.fail(err) // should part of it still run
+		dropFiles(dir)
 		return nil, err
 	}
 	if cfg.Listen != "" {
@@ -303,7 +304,7 @@ func (m *member) close() error {
 	return nil
 }
 
-// stop ends the server's goroutines. It waits for those of one that has failed for a while only.
+// stop ends the server's goroutines. It waits for those of one that has failed for a while only, and lets go of its files.
 func (m *member) stop() {
 	stopped := make(chan struct{})
 	go func() {
@@ -312,12 +313,14 @@ func (m *member) stop() {
 	}()
 	select {
 	case <-stopped:
-		return
 	case <-m.fate.failed:
+		select {
+		case <-stopped:
+		case <-time.After(stopIn):
+			m.log.Warn("a failed member does not stop and is left behind")
+		}
 	}
-	select {
-	case <-stopped:
-	case <-time.After(stopIn):
-		m.log.Warn("a failed member does not stop and is left behind")
+	if m.fate.err() != nil {
+		dropFiles(m.srv.Cfg.DataDir)
 	}
 }
