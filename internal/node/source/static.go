@@ -83,14 +83,16 @@ func (s *Static) Begin(ctx context.Context) {
 
 // Run follows the sources until ctx ends: the folder by inotify, the URL by asking it every 20 s.
 func (s *Static) Run(ctx context.Context) {
-	var both sync.WaitGroup
-	defer both.Wait()
+	if s.cfg.URL == "" {
+		s.runFolder(ctx)
+		return
+	}
+	var folder sync.WaitGroup
+	defer folder.Wait()
 	if s.cfg.Path != "" {
-		both.Go(func() { s.runFolder(ctx) })
+		folder.Go(func() { s.runFolder(ctx) })
 	}
-	if s.cfg.URL != "" {
-		s.runURL(ctx)
-	}
+	s.runURL(ctx)
 }
 
 func (s *Static) runFolder(ctx context.Context) {

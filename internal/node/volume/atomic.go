@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
-	corev1 "k8s.io/api/core/v1"
 )
 
 // Names that the atomic writer keeps in a volume.
@@ -19,11 +18,6 @@ const (
 	dataLink = "..data"
 	newLink  = "..data_tmp"
 )
-
-// dir is where the volume lives, by upstream's plugin names.
-func (m mounting) dir(plugin string) string {
-	return filepath.Join(m.pods, string(m.pod.UID), "volumes", "kubernetes.io~"+plugin, m.volume.Name)
-}
 
 // show writes a payload into the directory of the volume, on a tmpfs of its own when memory is set, and gives it to the
 // pod's fsGroup. The first path elements in the volume are links to ..data/…, and ..data is a link to the directory with
@@ -51,13 +45,6 @@ func (m mounting) show(plugin string, memory bool, p payload) (Mounted, error) {
 		}
 	}
 	return Mounted{Path: dir, ReadOnly: true}, nil
-}
-
-func fsGroup(pod *corev1.Pod) *int64 {
-	if sc := pod.Spec.SecurityContext; sc != nil {
-		return sc.FSGroup
-	}
-	return nil
 }
 
 // write makes dir show p. It does nothing when dir shows it already.

@@ -30,17 +30,3 @@ var plugins = []plugin{
 	projected{},
 	image{},
 }
-
-// mounting is one call of a plugin: a volume of a pod, and what it is made with.
-type mounting struct {
-	pod    *corev1.Pod
-	volume *corev1.Volume
-	src    Sources
-	tokens *tokens
-	pods   string // <root>/pods
-}
-
-// alone is for the volumes that show no objects.
-type alone struct{}
-
-func (alone) shows(*corev1.Volume, func(string), func(string)) {}

@@ -6,30 +6,9 @@ import (
 	"fmt"
 	"time"
 
-	authv1 "k8s.io/api/authentication/v1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
 )
-
-// Sources is where the contents of volumes come from.
-type Sources struct {
-	ConfigMap func(ctx context.Context, namespace, name string) (*corev1.ConfigMap, error)
-	Secret    func(ctx context.Context, namespace, name string) (*corev1.Secret, error)
-	Token     TokenSource
-	Field     func(pod *corev1.Pod, path string) (string, error)
-	Resource  func(pod *corev1.Pod, ref *corev1.ResourceFieldSelector) (string, error)
-	// MemorySize is the limit of a memory-backed emptyDir in bytes, 0 for the kernel's default (half of the memory).
-	MemorySize func(pod *corev1.Pod, v *corev1.EmptyDirVolumeSource) int64
-}
-
-// TokenSource asks the hub for a token of a pod's service account.
-type TokenSource func(ctx context.Context, pod *corev1.Pod, req *authv1.TokenRequest) (*authv1.TokenRequest, error)
-
-// Mounted is a volume that is present.
-type Mounted struct {
-	Path     string // on the host
-	ReadOnly bool   // containers may not write to it, whatever they ask for
-}
 
 // Manager makes and removes volumes.
 type Manager struct {
