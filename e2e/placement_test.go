@@ -51,7 +51,7 @@ func (c *cluster) cpus(t *testing.T, pod string) cpuset.CPUSet {
 // TestPlacement: a container has CPUs to itself while it lives, across a restart of the kubelet; others are moved away from them and back. A
 // device plugin's devices are the node's, a pod's and told by the pod resources API.
 func TestPlacement(t *testing.T) {
-	c := start(t, "--cpu-manager-policy=static", "--kube-reserved=cpu=1", "--topology-manager-policy=single-numa-node", "--cpu-manager-reconcile-period=1s")
+	c := start(t, "--cpu-manager-policy=static", "--kube-reserved=cpu=500m", "--topology-manager-policy=single-numa-node", "--cpu-manager-reconcile-period=1s")
 	c.kubectlIn(t, placedPod("shares", "100m", ""), "apply", "-f", "-")
 	c.kubectl(t, "wait", "pod/shares", "--for=condition=Ready", "--timeout=90s")
 	all := c.cpus(t, "shares")
@@ -108,7 +108,7 @@ func (c *cluster) dongles(t *testing.T) {
 	})
 	c.kubectlIn(t, placedPod("plugged", "100m", "example.com/dongle: 1"), "apply", "-f", "-")
 	c.kubectl(t, "wait", "pod/plugged", "--for=condition=Ready", "--timeout=90s")
-	if got := c.kubectl(t, "exec", "plugged", "--", "printenv", "DEVICES"); strings.TrimSpace(got) != "[one]" {
+	if got := c.kubectl(t, "exec", "plugged", "--", "sh", "-c", "echo $DEVICES"); strings.TrimSpace(got) != "[one]" {
 		t.Errorf("the container's variable is %q", got)
 	}
 	if got := c.kubectl(t, "get", "pod", "plugged", "-o", "jsonpath={.status.containerStatuses[0].allocatedResourcesStatus}"); got != `[{"name":"example.com/dongle","resources":[{"health":"Healthy","resourceID":"one"}]}]` {
