@@ -19,6 +19,9 @@ type Provider struct {
 	// ClusterID reports whether the cloud can tell this cluster from others. Nil means that it need not.
 	ClusterID func() bool
 
+	// Initialize, where it is not nil, is called once before the loops start; what it starts ends with stop.
+	Initialize func(stop <-chan struct{})
+
 	// Begin is called once before anything else is asked of the provider, with what it may look at; nil is fine. Run, where it
 	// is not nil, is what the provider does on its own accord until ctx ends; it calls changed when something in the cloud is
 	// no longer as it was, so that the loops need not wait for their next look.

@@ -145,6 +145,9 @@ func (m *Manager) warnOfUnbuilt() {
 func (m *Manager) Run(ctx context.Context) error {
 	m.warnOfUnbuilt()
 	m.cfg.Cloud.Changes = &cloud.Changes{}
+	if p := m.cfg.Cloud.Provider; p != nil && p.Initialize != nil {
+		p.Initialize(ctx.Done())
+	}
 	shared := m.cfg.Doors(api.User{Name: api.UserControllers, Groups: []string{api.GroupAuthenticated}}, m.cfg.UserAgent+"/shared-informers")
 	m.informers = cache.NewSet(shared, m.cfg.Log)
 	collector := m.cfg.Doors(account("generic-garbage-collector"), m.agent("generic-garbage-collector"))
