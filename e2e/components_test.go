@@ -25,10 +25,11 @@ var canRun = []string{
 	"node-ipam-controller", "node-lifecycle-controller", "taint-eviction-controller", "clusterrole-aggregation-controller", "root-ca-certificate-publisher-controller",
 }
 
-// TestComponents runs the scripts on five processes of our one binary that know each other by upstream's flags, files,
+// TestComponents runs the scripts on six processes of our one binary that know each other by upstream's flags, files,
 // kubeconfigs and certificates alone.
 func TestComponents(t *testing.T) {
 	p := newParts(t, "")
+	p.start(t, "cloud-controller-manager")
 	t.Run("ports", func(t *testing.T) { p.faces(t) })
 	params := testscript.Params{
 		Setup: p.setup,
@@ -44,7 +45,7 @@ func TestComponents(t *testing.T) {
 	})
 	t.Run("restart", func(t *testing.T) {
 		// Each is ended and started again while the others run.
-		for _, name := range []string{"kube-apiserver", "kube-scheduler", "kube-controller-manager", "kubelet", "kube-proxy"} {
+		for _, name := range []string{"kube-apiserver", "kube-scheduler", "kube-controller-manager", "cloud-controller-manager", "kubelet", "kube-proxy"} {
 			p.swap(t, name, false)
 		}
 		if err := p.works(t, "again"); err != nil {

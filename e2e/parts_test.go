@@ -72,7 +72,7 @@ func newParts(t *testing.T, stock string, theirs ...string) *parts {
 		t.Fatal(err)
 	}
 	p.keys(t)
-	for _, name := range []string{"kube-apiserver", "kube-controller-manager", "kube-scheduler", "kubelet", "kube-proxy"} {
+	for _, name := range []string{"kube-apiserver", "kube-controller-manager", "cloud-controller-manager", "kube-scheduler", "kubelet", "kube-proxy"} {
 		// Our binary is any of them when a link of that name leads to it.
 		if err := os.Symlink(filepath.Join(c.bin, "sampan"), p.file("links/"+name)); err != nil {
 			t.Fatal(err)
@@ -238,6 +238,8 @@ func (p *parts) flags(name string) []string {
 		return append(secure(), "--root-ca-file", key("ca.crt"), "--service-account-private-key-file", key("sa.key"), "--cluster-signing-cert-file", key("ca.crt"), "--cluster-signing-key-file", key("ca.key"),
 			"--use-service-account-credentials=true", "--allocate-node-cidrs=true", "--cluster-cidr", p.pods.String(), "--service-cluster-ip-range", p.services.String(), "--leader-elect=true",
 			"--controllers", p.controllers())
+	case "cloud-controller-manager":
+		return []string{"--kubeconfig", p.file("admin.kubeconfig"), "--cloud-provider", "local", "--secure-port", "0"}
 	case "kube-scheduler":
 		return append([]string{"--config", p.file("scheduler.yaml")}, secure()[2:]...)
 	case "kubelet":
@@ -337,13 +339,13 @@ func (p *parts) tail(name string) string {
 
 func (p *parts) stop(t *testing.T) {
 	if t.Failed() {
-		for _, name := range []string{"kube-apiserver", "kube-controller-manager", "kube-scheduler", "kubelet", "kube-proxy"} {
+		for _, name := range []string{"kube-apiserver", "kube-controller-manager", "cloud-controller-manager", "kube-scheduler", "kubelet", "kube-proxy"} {
 			keep := "/tmp/" + filepath.Base(p.dir) + "-" + name + ".log"
 			_ = exec.Command("cp", p.file(name+".log"), keep).Run()
 			t.Logf("the log of %s is kept in %s", name, keep)
 		}
 	}
-	for _, name := range []string{"kube-proxy", "kubelet", "kube-scheduler", "kube-controller-manager", "kube-apiserver", "etcd"} {
+	for _, name := range []string{"kube-proxy", "kubelet", "kube-scheduler", "cloud-controller-manager", "kube-controller-manager", "kube-apiserver", "etcd"} {
 		p.end(t, name)
 	}
 	if p.beside != nil {
