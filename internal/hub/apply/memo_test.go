@@ -43,6 +43,9 @@ func TestCreatesThatAreAlike(t *testing.T) {
 }
 
 func TestCreatesThatAreAlikeCostLittle(t *testing.T) {
+	if raceEnabled {
+		t.Skip("the race detector allocates")
+	}
 	make := func() *appsv1.Deployment {
 		d := base(t)
 		d.UID, d.ManagedFields = "", nil

@@ -342,10 +342,10 @@ func TestShortenedInNoOrder(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.mu.file, s.mu.behind = f, []byte(sumMagic)
-	s.wrote("/registry/things/kept", []byte("kept"), 2, false, false)
-	s.wrote("/registry/things/deleted", nil, 4, false, false)
-	s.wrote("/registry/things/deleted", []byte("short"), 3, false, false)
-	s.wrote("/registry/things/other", []byte("other"), 9, false, false)
+	s.wrote(2, store.Write{Key: "/registry/things/kept", Value: []byte("kept")})
+	s.wrote(4, store.Write{Key: "/registry/things/deleted", Value: nil})
+	s.wrote(3, store.Write{Key: "/registry/things/deleted", Value: []byte("short")})
+	s.wrote(9, store.Write{Key: "/registry/things/other", Value: []byte("other")})
 	s.mu.Lock()
 	s.shortenLocked(8)
 	s.mu.Unlock()
@@ -359,6 +359,43 @@ func TestShortenedInNoOrder(t *testing.T) {
 	if want := []string{"/registry/things/kept", "/registry/things/other"}; !slices.Equal(missed, want) {
 		t.Errorf("a scan that comes by nothing misses %v, want %v", missed, want)
 	}
+}
+
+// TestKeyOfOneRevision asks for a key that is not one of those which a transaction wrote, as one with a flipped bit is: where all
+// of them are known it is damaged, also after a start and after the file has been shortened.
+func TestKeyOfOneRevision(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "sums")
+	s := openSums(path, quiet())
+	f, err := os.Create(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.mu.file, s.mu.behind = f, []byte(sumMagic)
+	value := []byte("value")
+	s.wrote(7, store.Write{Key: "/registry/a", Value: value}, store.Write{Key: "/registry/b"}, store.Write{Key: "/registry/c", Value: value})
+	s.wrote(8, store.Write{Key: "/registry/c", Value: value})
+	look := func(when string) {
+		t.Helper()
+		if err, known := s.check("/registry/a", value, 7); err != nil || !known {
+			t.Errorf("%s: what was written is %v, known: %v", when, err, known)
+		}
+		if err, _ := s.check("/regi3try/a", value, 7); err == nil {
+			t.Errorf("%s: a key that nobody wrote is taken", when)
+		}
+	}
+	look("at once")
+	s.close(point{})
+	s = openSums(path, quiet())
+	look("after a start")
+	if s.mu.file, err = os.OpenFile(path, os.O_APPEND|os.O_WRONLY, 0); err != nil {
+		t.Fatal(err)
+	}
+	s.mu.Lock()
+	s.shortenLocked(8) // the last put of revision 7 goes
+	s.mu.Unlock()
+	s.close(point{})
+	s = openSums(path, quiet())
+	look("shortened")
 }
 
 // TestSomeOfOneRevision writes several keys in one transaction, ends before all of them have been noted, and another time before

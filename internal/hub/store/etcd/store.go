@@ -74,8 +74,8 @@ func (s *Store) wrote(revision int64, writes ...store.Write) {
 	if s.keeper == nil {
 		return
 	}
+	s.keeper.sums.wrote(revision, writes...)
 	for _, w := range writes {
-		s.keeper.sums.wrote(w.Key, w.Value, revision, w.TTLSeconds > 0, len(writes) > 1)
 		s.newest.wrote(w.Key, revision)
 	}
 }

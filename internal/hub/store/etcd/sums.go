@@ -55,7 +55,8 @@ type lostKey struct {
 }
 
 // sum is the checksum of one value. Several that one transaction wrote share a revision; some says that there may be others of
-// this revision which are not known, since only some of them were noted or scanned when everything ended.
+// this revision which are not known, since only some of them were noted or scanned when everything ended. Either all that are
+// known of a revision say so, or none.
 type sum struct {
 	rev  int64
 	key  uint64 // hash
@@ -72,7 +73,9 @@ const (
 	sumEnd                 // rev is the newest at a clean stop
 	sumPoint               // rev was the newest when the log had come to the index that stands in the place of the key
 
-	sumSome byte = 1 << 4 // is added to a put of which there may be others at the same revision
+	// sumSome is added to a put that is not the last of its revision in the file, or when others may not be known: where the last
+	// follows, all are there.
+	sumSome byte = 1 << 4
 )
 
 // point is how far the log of the member had come when the database was at a revision. Each entry of the log makes one revision
@@ -142,7 +145,21 @@ func (s *sums) parse(data []byte) error {
 	if !slices.IsSortedFunc(s.mu.recs, byRevision) {
 		slices.SortStableFunc(s.mu.recs, byRevision)
 	}
+	s.wholeRevisions()
 	return nil
+}
+
+// wholeRevisions finds the revisions of which the last put is there.
+func (s *sums) wholeRevisions() {
+	for from := 0; from < len(s.mu.recs); {
+		to, whole := from, false
+		for ; to < len(s.mu.recs) && s.mu.recs[to].rev == s.mu.recs[from].rev; to++ {
+			whole = whole || !s.mu.recs[to].some
+		}
+		for ; from < to; from++ {
+			s.mu.recs[from].some = !whole
+		}
+	}
 }
 
 func byRevision(a, b sum) int { return cmp.Compare(a.rev, b.rev) }
@@ -212,27 +229,33 @@ func record(to []byte, kind byte, key string, rev int64, crc uint32) []byte {
 	return to
 }
 
-// wrote notes what was written to key at rev; value is nil when it was deleted. some says that the transaction wrote other keys
-// as well.
-func (s *sums) wrote(key string, value []byte, rev int64, ttl, some bool) {
-	kind, crc := sumDelete, uint32(0)
-	if value != nil {
-		kind, crc = sumPut, sumOf(key, value)
-		if ttl {
-			kind = sumPutTTL
-		}
-		if some {
-			kind |= sumSome
-		}
+// wrote notes what one transaction wrote at rev.
+func (s *sums) wrote(rev int64, writes ...store.Write) {
+	last := len(writes) - 1 // put
+	for last >= 0 && writes[last].Value == nil {
+		last--
 	}
+	var noted []byte
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if value != nil {
-		s.addLocked(sum{rev, hashOf(key), crc, some})
+	for i, w := range writes {
+		kind, crc := sumDelete, uint32(0)
+		if w.Value != nil {
+			kind, crc = sumPut, sumOf(w.Key, w.Value)
+			if w.TTLSeconds > 0 {
+				kind = sumPutTTL
+			}
+			if i < last {
+				kind |= sumSome
+			}
+			s.addLocked(sum{rev, hashOf(w.Key), crc, false})
+		}
+		s.settleLocked(w.Key)
+		noted = record(noted, kind, w.Key, rev, crc)
 	}
 	s.mu.until = max(s.mu.until, rev)
-	s.settleLocked(key)
-	s.appendLocked(record(nil, kind, key, rev, crc))
+	s.mu.written += len(writes) - 1
+	s.appendLocked(noted)
 }
 
 // addLocked keeps the order; most are the newest.
@@ -273,7 +296,7 @@ func (s *sums) check(key string, value []byte, rev int64) (err error, known bool
 	return err, known
 }
 
-// checkSome is check, and says whether there may be other keys of that revision.
+// checkSome is check, and says whether there are other keys of that revision, or may be.
 func (s *sums) checkSome(key string, value []byte, rev int64) (err error, known, some bool) {
 	crc := sumOf(key, value)
 	s.mu.RLock()
@@ -283,10 +306,11 @@ func (s *sums) checkSome(key string, value []byte, rev int64) (err error, known,
 		return nil, false, true
 	}
 	hash, others := hashOf(key), true
+	several := i+1 < len(s.mu.recs) && s.mu.recs[i+1].rev == rev
 	for ; i < len(s.mu.recs) && s.mu.recs[i].rev == rev; i++ {
 		r := s.mu.recs[i]
 		if r.sum == crc {
-			return nil, true, r.some
+			return nil, true, r.some || several
 		}
 		others = others && r.some && r.key != hash
 	}

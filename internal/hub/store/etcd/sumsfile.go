@@ -204,6 +204,7 @@ func (s *sums) shortenLocked(compacted int64) {
 		rev int64
 		at  int
 	}
+	whole := map[int64]bool{}    // revisions of which the last put is there
 	newest := map[string]place{} // of the record of a key with the highest revision; writers note them in no order
 	each := func(fn func(at int, kind byte, key string, rev int64)) {
 		for at := len(sumMagic); at+sumHead <= len(data); {
@@ -219,6 +220,9 @@ func (s *sums) shortenLocked(compacted int64) {
 		if kind != sumPoint && rev >= newest[key].rev {
 			newest[key] = place{rev, at}
 		}
+		if kind == sumPut || kind == sumPutTTL {
+			whole[rev] = true
+		}
 	})
 	out, n := []byte(sumMagic), 0
 	each(func(at int, kind byte, key string, rev int64) {
@@ -226,7 +230,10 @@ func (s *sums) shortenLocked(compacted int64) {
 			return // points as well: one newer than the compaction follows
 		}
 		n++
-		out = append(out, data[at:at+sumHead+len(key)]...)
+		if whole[rev] {
+			kind &^= sumSome // the last put may not stay
+		}
+		out = record(out, kind, key, rev, binary.LittleEndian.Uint32(data[at+15:]))
 	})
 	tmp := s.path + ".new"
 	if os.WriteFile(tmp, out, 0o600) != nil || os.Rename(tmp, s.path) != nil {
