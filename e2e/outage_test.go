@@ -33,11 +33,14 @@ func TestOutage(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	// Both wait most of the time.
 	t.Run("agent", func(t *testing.T) {
+		t.Parallel()
 		server, _, door := joined(t)
 		survive(t, server, door, "joined", away, func() { server.down(t) }, func() { server.up(t) })
 	})
 	t.Run("separate", func(t *testing.T) {
+		t.Parallel()
 		c := start(t, "--separate")
 		_, door := c.door(t)
 		name := strings.TrimPrefix(strings.TrimSpace(c.kubectl(t, "get", "nodes", "-o", "name")), "node/")

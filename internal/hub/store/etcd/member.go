@@ -104,7 +104,7 @@ func openMember(ctx context.Context, dir string, cfg EmbeddedConfig, segment int
 		seizeFiles(dir)
 		end()
 	})
-	wal.SegmentSizeBytes = segment // for the file that is made beforehand; see start
+	setSegment(segment) // for the file that is made beforehand; see start
 	if err := sound.Check(dir, log); err != nil {
 		end()
 		return nil, err
@@ -122,6 +122,14 @@ func openMember(ctx context.Context, dir string, cfg EmbeddedConfig, segment int
 	}
 	m.c = v3client.New(m.srv)
 	return newSession(m.c, m, over), nil
+}
+
+// setSegment sets the size of the files of the log, in bytes, for the whole process, which members that run read: it is written
+// only where it changes.
+func setSegment(bytes int64) {
+	if wal.SegmentSizeBytes != bytes {
+		wal.SegmentSizeBytes = bytes
+	}
 }
 
 // start has etcd read its files in a goroutine of its own, which does not come back when etcd finds one that it cannot read.
@@ -149,7 +157,7 @@ func (m *member) start(ctx context.Context, dir string, cfg EmbeddedConfig) erro
 		return m.fate.why
 	}
 	// From here on it says when a file of the log is full.
-	wal.SegmentSizeBytes = walSegment
+	setSegment(walSegment)
 	tick(m.srv, firstTick, m.log)
 	m.srv.Cfg.TickMs = idleTickMs
 	m.srv.Start()
