@@ -29,7 +29,7 @@ func agentCommand() *cobra.Command {
 			if os.Geteuid() != 0 {
 				return errors.New("a node needs root: namespaces, mounts, cgroups and packet filters are made for its pods")
 			}
-			if err := machine.Prerequisites(cfg.Config); err != nil {
+			if err := machine.Prerequisites(cfg.Config, cfg.Proxy.Mode); err != nil {
 				return err
 			}
 			log, err := obs.NewLogger(cmd.ErrOrStderr(), cfg.LogLevel, cfg.LogFormat)

@@ -97,7 +97,7 @@ func settle(cfg *suite.Config) error {
 	if err := mayRun(cfg.Config); err != nil {
 		return err
 	}
-	return machine.Prerequisites(cfg.Config)
+	return machine.Prerequisites(cfg.Config, cfg.Proxy.Mode)
 }
 
 func startCluster(cmd *cobra.Command, cfg suite.Config, show bool) error {

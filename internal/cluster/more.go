@@ -20,8 +20,8 @@ import (
 	corev1 "k8s.io/api/core/v1"
 )
 
-// startFurtherNodes starts the nodes beyond the first and waits until they are Ready.
-func startFurtherNodes(g *daemon.Group, cfg config.Config, p *plane.Plane, show *steps.Steps, log *slog.Logger) error {
+// startFurtherNodes starts the nodes beyond the first, whose proxies work as proxyMode says, and waits until they are Ready.
+func startFurtherNodes(g *daemon.Group, cfg config.Config, proxyMode string, p *plane.Plane, show *steps.Steps, log *slog.Logger) error {
 	if cfg.Nodes < 2 {
 		return nil
 	}
@@ -50,6 +50,7 @@ func startFurtherNodes(g *daemon.Group, cfg config.Config, p *plane.Plane, show 
 			"--server", fmt.Sprintf("https://%s", netip.AddrPortFrom(further.NodeAddr(cfg, 1), p.Advertise.Load().Port())),
 			"--cluster-cidr", cfg.ClusterCIDR, "--service-cidr", cfg.ServiceCIDR, "--cluster-domain", cfg.ClusterDomain,
 			"--log-level", cfg.LogLevel,
+			"--proxy-mode", proxyMode,
 		}
 		g.Go(name, func(ctx context.Context) error {
 			return n.Run(ctx, args, JoinToken{p.Pki.CA.Hash(), token}.String(), log)

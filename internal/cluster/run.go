@@ -130,7 +130,7 @@ func begin(g *daemon.Group, cfg suite.Config, beside hold.Beside, paths config.P
 		err = p.LabelControlPlane(g.Context())
 	}
 	if err == nil && m != nil {
-		err = startFurtherNodes(g, cfg.Config, p, show, log)
+		err = startFurtherNodes(g, cfg.Config, cfg.Proxy.Mode, p, show, log)
 	}
 	if err != nil {
 		return err

@@ -60,6 +60,7 @@ func TestFindings(t *testing.T) {
 		{"clock", func(f *Facts) { f.Now = time.Unix(0, 0) }, Fail, "1970-01-01", "timedatectl"},
 		{"clock", func(f *Facts) { f.Synchronised = false }, Warn, "nothing keeps the clock right", "chrony"},
 		{"forwarding", func(f *Facts) { f.Forwarding, f.Running = "0", true }, Fail, "ip_forward was turned off", "sysctl -w"},
+		{"firewall", func(f *Facts) { f.NoFilter = errors.New("operation not supported") }, Warn, "forwarded in userspace: operation not supported", "modprobe nf_tables"},
 		{"firewall", func(f *Facts) { f.DropChains = []string{"ip filter FORWARD"} }, Warn, "ip filter FORWARD", "PacketFilterOpened"},
 		{"ranges", func(f *Facts) { f.Others["link eth1"] = netip.MustParsePrefix("10.96.5.0/24") }, Fail, "--service-cidr 10.96.0.0/16 has addresses of link eth1", "--service-cidr"},
 		{"inotify", func(f *Facts) { f.InotifyInstances = 64 }, Warn, "max_user_instances is 64", "sysctl -w"},

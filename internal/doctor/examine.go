@@ -98,7 +98,7 @@ func prerequisites(f *Facts) (out []Finding) {
 		}
 		out = append(out, fail(what, mend))
 	}
-	return orFine(out, "programs, capabilities, namespaces and nf_tables are there")
+	return orFine(out, "programs, capabilities and namespaces are there")
 }
 
 func kernel(f *Facts) []Finding {
@@ -217,6 +217,9 @@ func forwarding(f *Facts) []Finding {
 }
 
 func firewall(f *Facts) (out []Finding) {
+	if f.NoFilter != nil && !f.NoNode {
+		out = append(out, warn("nf_tables cannot be used, so Services are forwarded in userspace: "+f.NoFilter.Error(), "'modprobe nf_tables'"))
+	}
 	for _, chain := range f.DropChains {
 		out = append(out, warn("chain "+chain+" of another packet filter drops by default", "nothing to do: a running node puts accepting rules into it and tells with the events PacketFilterOpened or PacketFilterBlocks of the Node"))
 	}

@@ -31,6 +31,7 @@ type Facts struct {
 
 	Forwarding string // of net.ipv4.ip_forward
 
+	NoFilter   error    // why nf_tables cannot be used; nil where they can
 	DropChains []string // base chains of others that drop by default: "ip filter FORWARD"
 
 	Pods, Services netip.Prefix            // of the cluster

@@ -31,7 +31,7 @@ func Look(ctx context.Context, cfg config.Config) *Facts {
 			}
 		}
 	}
-	if err := machine.Prerequisites(cfg); err != nil {
+	if err := machine.Prerequisites(cfg, ""); err != nil {
 		f.Missing = []error{err}
 		if several, ok := err.(interface{ Unwrap() []error }); ok {
 			f.Missing = several.Unwrap()
@@ -44,7 +44,7 @@ func Look(ctx context.Context, cfg config.Config) *Facts {
 	f.ports()
 	f.disk(cfg.DataDir)
 	f.limits()
-	f.DropChains = dropChains()
+	f.NoFilter, f.DropChains = machine.NoPacketFilter(), dropChains()
 	f.Others = others(cfg)
 	f.Leftovers = strangers(cfg)
 	return f

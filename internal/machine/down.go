@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"sampan.dev/internal/component/proxy"
 	"sampan.dev/internal/config"
 	"sampan.dev/internal/machine/engine"
 	"sampan.dev/internal/machine/further"
@@ -16,7 +17,6 @@ import (
 	"sampan.dev/internal/machine/place"
 	"sampan.dev/internal/machine/site"
 	"sampan.dev/internal/node/network"
-	"sampan.dev/internal/node/proxy/nft"
 )
 
 // Ours refuses to erase a directory that no sampan has ever claimed.
@@ -63,7 +63,7 @@ func Down(ctx context.Context, cfg config.Config, log *slog.Logger) error {
 		errs = append(errs, engine.LeaveForeign(ctx, paths, log))
 		errs = append(errs, engine.Take(ctx, cfg, log))
 		errs = append(errs, network.Cleanup(cfg.Instance()))
-		errs = append(errs, nft.Cleanup(cfg.Instance()))
+		errs = append(errs, proxy.Cleanup(cfg.Instance()))
 	}
 	errs = append(errs, place.RemoveRunDir(paths.Run))
 	return errors.Join(errs...)

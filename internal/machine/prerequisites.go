@@ -15,8 +15,8 @@ import (
 )
 
 // Prerequisites finds out whether this machine has what a node needs, before anything is made or started. It names all that is
-// missing at once.
-func Prerequisites(cfg config.Config) error {
+// missing at once. Without nf_tables Services are forwarded in userspace, unless the proxy's mode is to be nftables.
+func Prerequisites(cfg config.Config, proxyMode string) error {
 	if cfg.NoNode {
 		return nil
 	}
@@ -40,11 +40,16 @@ func Prerequisites(cfg config.Config) error {
 	if err := mayMount(); err != nil {
 		errs = append(errs, err)
 	}
-	if err := nft.Supported(); err != nil {
-		errs = append(errs, fmt.Errorf("service rules need nf_tables: make a table: %w; 'modprobe nf_tables', and CAP_NET_ADMIN where this is a container", err))
+	if proxyMode == "nftables" {
+		if err := nft.Supported(); err != nil {
+			errs = append(errs, fmt.Errorf("--proxy-mode=nftables needs nf_tables: make a table: %w; 'modprobe nf_tables', and CAP_NET_ADMIN where this is a container; or leave the flag out", err))
+		}
 	}
 	return errors.Join(errs...)
 }
+
+// NoPacketFilter says why Services would be forwarded in userspace here: nf_tables cannot be used. It is nil where they can.
+func NoPacketFilter() error { return nft.Supported() }
 
 // Programs looks for those that belong beside sampan.
 func Programs(cfg config.Config) []error {

@@ -28,6 +28,8 @@ type Config struct {
 	Cleanup     bool
 	// Instance tells the tables of this proxy from those of others on the machine: "", or eight hexadecimal digits.
 	Instance string
+	// Tell reports as an event what people have to know of this node's proxy. It does not block; nil is nobody.
+	Tell func(reason, message string)
 }
 
 // New returns upstream's defaults.
@@ -61,7 +63,7 @@ func (c *Config) Table() flag.Table {
 		flag.Set("metrics-bind-address", flag.Typed("ipport", &c.Metrics), "ADDR:PORT of /metrics; empty: none").At("metricsBindAddress"),
 		flag.Set("bind-address-hard-fail", flag.Bool(&c.HardFail), "end when an address cannot be served on").At("bindAddressHardFail"),
 		flag.Set("cluster-cidr", flag.Prefixes(&c.ClusterCIDR), "ranges of the pods; what comes from elsewhere to a service is masqueraded").At("clusterCIDR"),
-		flag.Set("proxy-mode", flag.OneOf("ProxyMode", &c.Mode, "", "nftables", "iptables", "ipvs"), "nftables, which iptables and ipvs stand for too: the log says so").At("mode"),
+		flag.Set("proxy-mode", flag.OneOf("ProxyMode", &c.Mode, modes...), "nftables, which iptables and ipvs stand for too (the log says so), or userspace: without a packet filter; default is nftables, and userspace where nf_tables cannot be used").At("mode"),
 		flag.Set("cleanup", flag.Bool(&c.Cleanup), "take the rules away and end"),
 		flag.Refuse("init-only", "bool", "", "nothing of the machine needs preparing"),
 		flag.Refuse("write-config-to", "string", "", "the defaults are in the documentation"),

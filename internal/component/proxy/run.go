@@ -18,7 +18,7 @@ import (
 	"sampan.dev/internal/component"
 	"sampan.dev/internal/config"
 	"sampan.dev/internal/node/proxy"
-	"sampan.dev/internal/node/proxy/nft"
+	"sampan.dev/internal/node/proxy/userspace"
 
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
@@ -44,20 +44,14 @@ func (c *Config) Proxy(view View, log *slog.Logger) *proxy.Proxy {
 			v6 = append(v6, p)
 		}
 	}
-	cfg.V4 = nft.New(nft.Config{Instance: c.Instance, Pods: v4, Log: log})
-	if len(v6) > 0 {
-		cfg.V6 = nft.New(nft.Config{Instance: c.Instance, V6: true, Pods: v6, Log: log})
-	}
+	cfg.V4, cfg.V6 = c.appliers(v4, v6, log)
 	return proxy.New(cfg)
 }
 
 // Run keeps the rules until ctx ends.
 func (c *Config) Run(ctx context.Context, log *slog.Logger) error {
 	if c.Cleanup {
-		return nft.Cleanup(c.Instance)
-	}
-	if c.Mode != "" && c.Mode != "nftables" {
-		log.Warn("the rules are nftables maps whatever the mode is called", "mode", c.Mode)
+		return Cleanup(c.Instance)
 	}
 	if c.NodeName == "" {
 		host, err := os.Hostname()
@@ -77,6 +71,8 @@ func (c *Config) Run(ctx context.Context, log *slog.Logger) error {
 	}
 	log.Info("proxy starts", "version", config.Version, "server", rc.Host, "node", c.NodeName)
 	set := cache.NewSet(door, log)
+	events := newEvents(door, c.NodeName, log)
+	c.Tell = events.tell
 	p := c.Proxy(View{
 		Nodes:    cache.For[*corev1.Node](set, client.Nodes, cache.Options{FieldSelector: "metadata.name=" + c.NodeName}),
 		Services: cache.For[*corev1.Service](set, client.Services, cache.Options{LabelSelector: "!service.kubernetes.io/service-proxy-name"}),
@@ -86,9 +82,13 @@ func (c *Config) Run(ctx context.Context, log *slog.Logger) error {
 	if host, port, err := net.SplitHostPort(health); err == nil && host == "0.0.0.0" && !c.Bind.IsUnspecified() {
 		health = net.JoinHostPort(c.Bind.String(), port)
 	}
-	return component.Beside(ctx, p.Run, set.Run,
+	loops := []func(context.Context) error{set.Run,
 		func(ctx context.Context) error { return c.serve(ctx, health, p.HealthHandler(), log) },
-		func(ctx context.Context) error { return c.serve(ctx, c.Metrics, p.MetricsHandler(), log) })
+		func(ctx context.Context) error { return c.serve(ctx, c.Metrics, p.MetricsHandler(), log) }}
+	if p.Mode() == userspace.Mode { // nftables has nothing to tell
+		loops = append(loops, events.run)
+	}
+	return component.Beside(ctx, p.Run, loops...)
 }
 
 // serve answers on an address, "" for none. Where it cannot be had the proxy goes on without, unless it is to fail hard.

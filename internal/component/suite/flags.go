@@ -62,6 +62,7 @@ func (c *Config) NodeFlags(f *pflag.FlagSet) {
 			"eviction-hard", "max-pods", "manifest-url", "cpu-manager-policy", "cpu-manager-policy-options", "cpu-manager-reconcile-period",
 			"memory-manager-policy", "topology-manager-policy", "topology-manager-policy-options", "topology-manager-scope", "reserved-cpus", "reserved-memory").
 		AddTo(f)
+	c.Proxy.Table().Only("proxy-mode").AddTo(f)
 }
 
 // not is a switch that is kept the other way round.

@@ -140,7 +140,7 @@ func (m *Machine) startNetwork(g *daemon.Group, s *Seat, name string, nodes *cac
 	m.changed = append(m.changed, n.HostChanged)
 	g.Go("network", n.Run)
 	settings := *m.cfg.Proxy
-	settings.NodeName = name
+	settings.NodeName, settings.Tell = name, m.notices.tell
 	p := settings.Proxy(proxy.View{Nodes: nodes, Services: services, Slices: slices}, m.log)
 	g.Go("proxy", p.Run)
 	serveBeside(g, "proxy health", "127.0.0.1:10256", p.HealthHandler())

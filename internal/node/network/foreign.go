@@ -31,7 +31,7 @@ func (n *Network) useConf() error {
 		n.log.Info("the other network went; pods use ours again", "conf", n.foreign)
 	}
 	if !n.rules.made() {
-		if err := n.rules.install(n.cfg.ClusterCIDR, cidr, n.leases.all()); err != nil {
+		if err := n.install(cidr); err != nil {
 			return err
 		}
 	}

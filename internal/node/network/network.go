@@ -14,6 +14,7 @@ import (
 
 	"sampan.dev/internal/client"
 	"sampan.dev/internal/client/cache"
+	nf "sampan.dev/internal/node/nft"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
@@ -243,7 +244,7 @@ func (n *Network) setup(cidr netip.Prefix) error {
 		return err
 	}
 	if foreignConf(n.cfg.ForeignDir) == "" {
-		if err := n.rules.install(n.cfg.ClusterCIDR, cidr, n.leases.all()); err != nil {
+		if err := n.install(cidr); err != nil {
 			return err
 		}
 	}
@@ -260,6 +261,16 @@ func (n *Network) setup(cidr netip.Prefix) error {
 	signal(n.filters)
 	n.log.Info("network is up", "range", cidr, "mtu", mtu, "took", time.Since(start))
 	return nil
+}
+
+// install makes the rules of pods. Pods reach each other and Services on a kernel without nf_tables too.
+func (n *Network) install(cidr netip.Prefix) error {
+	err := n.rules.install(n.cfg.ClusterCIDR, cidr, n.leases.all())
+	if nf.Missing(err) {
+		n.log.Error("this kernel has no nf_tables: pods have no host ports, and reach outside the cluster only what knows the way back to them", "err", err)
+		return nil
+	}
+	return err
 }
 
 // saved is what the network remembers besides leases, so that a restart need not wait for the hub.

@@ -83,6 +83,11 @@ func (b *Batch) Commit() error {
 	return err
 }
 
+// Missing tells whether an error says that the kernel has no nf_tables.
+func Missing(err error) bool {
+	return errors.Is(err, unix.EOPNOTSUPP) || errors.Is(err, unix.EPROTONOSUPPORT)
+}
+
 // DropTables removes those tables of the given names that exist.
 func DropTables(names ...string) error {
 	b := NewBatch()
@@ -90,7 +95,7 @@ func DropTables(names ...string) error {
 		return b.err
 	}
 	tables, err := b.ListTables()
-	if errors.Is(err, unix.EOPNOTSUPP) || errors.Is(err, unix.EPROTONOSUPPORT) || errors.Is(err, os.ErrNotExist) {
+	if Missing(err) || errors.Is(err, os.ErrNotExist) {
 		return nil // a kernel without nf_tables has none
 	}
 	if err != nil {

@@ -2,8 +2,8 @@ package proxy
 
 import "context"
 
-// Applier makes a machine do what a ruleset says. There is one for nf_tables; one that forwards connections itself, for
-// hosts without a packet filter, is to come. One goroutine uses it, and another runs it.
+// Applier makes a machine do what a ruleset says. There is one for nf_tables, and one that forwards connections itself for
+// machines without a packet filter. One goroutine uses it, and another runs it.
 type Applier interface {
 	// Mode is what :10249/proxyMode answers.
 	Mode() string

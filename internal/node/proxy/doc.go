@@ -1,5 +1,5 @@
 // Package proxy makes Services reachable on one node: it turns Services and EndpointSlices into a ruleset, a plain value,
-// and has an [Applier] make the machine's packet filter say the same.
+// and has an [Applier] make the machine do the same: by its packet filter (nft) or without one (userspace).
 //
 // The pure part is [Plan] (one service, its slices and what is known of the node, to entries) and [Ruleset] (all entries,
 // and what changed). The shell, [Proxy.Run], owns one goroutine that collects changes and applies them in batches, and the

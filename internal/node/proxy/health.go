@@ -57,9 +57,7 @@ func (p *Proxy) MetricsHandler() http.Handler {
 	mux.HandleFunc("/proxyMode", func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 		w.Header().Set("X-Content-Type-Options", "nosniff")
-		for _, f := range p.families[:min(1, len(p.families))] {
-			fmt.Fprint(w, f.applier.Mode())
-		}
+		fmt.Fprint(w, p.Mode())
 	})
 	mux.HandleFunc("/healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "ok") })
 	mux.HandleFunc("/metrics", func(w http.ResponseWriter, _ *http.Request) {

@@ -27,7 +27,7 @@ type Config struct {
 // sliceIndex finds a service's slices.
 const sliceIndex = "proxy/service"
 
-// pause between two changes of the packet filter. The first change after a quiet time is applied at once; a storm of them
+// pause between two changes of what the applier has made. The first change after a quiet time is applied at once; a storm of them
 // (a rollout) is taken together.
 const pause = 20 * time.Millisecond
 
@@ -75,6 +75,14 @@ func New(cfg Config) *Proxy {
 		return nil
 	})
 	return p
+}
+
+// Mode is what /proxyMode answers: the applier's, "" without one.
+func (p *Proxy) Mode() string {
+	if len(p.families) == 0 {
+		return ""
+	}
+	return p.families[0].applier.Mode()
 }
 
 // serviceOf is the service a slice belongs to, or "".
@@ -138,7 +146,7 @@ func (p *Proxy) sawNode(n *corev1.Node) {
 	p.poke()
 }
 
-// Run applies services until ctx ends. It leaves the rules in place: connections go on without it.
+// Run applies services until ctx ends. It leaves rules of a packet filter in place: connections go on without it.
 func (p *Proxy) Run(ctx context.Context) error {
 	p.health.eligible.Store(true)
 	p.listen()
@@ -157,7 +165,7 @@ func (p *Proxy) Run(ctx context.Context) error {
 	for _, f := range p.families {
 		wg.Go(func() {
 			if err := f.applier.Run(ctx, func() { f.lost.Store(true); p.poke() }); err != nil {
-				p.log.Error("nobody looks after the packet filter", "err", err)
+				p.log.Error("nobody looks after what makes services work", "mode", f.applier.Mode(), "err", err)
 			}
 		})
 	}
@@ -170,7 +178,7 @@ func (p *Proxy) Run(ctx context.Context) error {
 			wait = time.Second // who breaks it again and again shall not keep this machine busy
 		}
 		if err := p.sync(); err != nil {
-			p.log.Error("cannot program the packet filter", "err", err)
+			p.log.Error("cannot make services work", "err", err)
 			wait = 2 * time.Second
 			p.poke()
 		}

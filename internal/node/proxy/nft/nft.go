@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net/netip"
 	"slices"
+	"sync"
 
 	nf "sampan.dev/internal/node/nft"
 	"sampan.dev/internal/node/proxy"
@@ -44,13 +45,13 @@ func New(cfg Config) *Applier {
 	return &Applier{cfg: cfg, log: log, watch: nf.NewWatch(tableName(cfg.Instance), familyOf(cfg.V6)), stale: newStale(cfg.V6, log)}
 }
 
-// Supported reports why nf_tables cannot be used here, or nil.
-func Supported() error {
+// Supported reports why nf_tables cannot be used here, or nil. It asks the kernel once in the life of a process.
+var Supported = sync.OnceValue(func() error {
 	b := nf.NewBatch()
 	t := b.AddTable(&nftables.Table{Name: "sampan-probe", Family: nftables.TableFamilyIPv4})
 	b.DelTable(t)
 	return b.Commit()
-}
+})
 
 // Cleanup removes an instance's tables.
 func Cleanup(instance string) error { return nf.DropTables(tableName(instance)) }
