@@ -258,16 +258,24 @@ func (a *Applier) open(k proxy.Key, e proxy.Entry) {
 		return
 	}
 	if was := a.unopened[k]; was != err.Error() {
-		a.log.Error("cannot listen for a service", "address", name(k), "err", err)
-		a.cfg.Tell(ReasonPortUnavailable, "Cannot listen for a Service at "+name(k)+": "+err.Error())
+		a.tellUnopened(k, err)
 	}
 	a.unopened[k] = err.Error()
-	if retriable(err) {
+	if !errors.Is(err, errSCTP) {
 		select {
 		case a.again <- struct{}{}:
 		default:
 		}
 	}
+}
+
+func (a *Applier) tellUnopened(k proxy.Key, err error) {
+	if errors.Is(err, errElsewhere) {
+		a.log.Info("a service is not listened for here", "address", name(k), "why", err)
+		return
+	}
+	a.log.Error("cannot listen for a service", "address", name(k), "err", err)
+	a.cfg.Tell(ReasonPortUnavailable, "Cannot listen for a Service at "+name(k)+": "+err.Error())
 }
 
 // retry opens what could not be opened.

@@ -51,6 +51,20 @@ func run(t *testing.T, cfg Config) *world {
 	return w
 }
 
+// sockets is how many are open.
+func (w *world) sockets() int {
+	w.Applier.mu.Lock()
+	defer w.Applier.mu.Unlock()
+	return len(w.fronts)
+}
+
+// heard is what was told so far.
+func (w *world) heard() []string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return slices.Clone(w.told)
+}
+
 // say applies what keys mean now; an entry that is nil is gone.
 func (w *world) say(changes map[proxy.Key]*proxy.Entry) {
 	w.t.Helper()
@@ -187,8 +201,8 @@ func TestTCP(t *testing.T) {
 		t.Errorf("%d of %d bytes came back: %v", len(got), len(big), err)
 	}
 	w.end()
-	if len(w.fronts) != 0 {
-		t.Errorf("%d sockets are open after the end", len(w.fronts))
+	if w.sockets() != 0 {
+		t.Errorf("%d sockets are open after the end", w.sockets())
 	}
 }
 
@@ -279,8 +293,8 @@ func TestUDP(t *testing.T) {
 				got = ask(t, c, "3")
 			}
 			w.say(map[proxy.Key]*proxy.Entry{k: nil})
-			if len(w.fronts) != 0 {
-				t.Errorf("%d sockets are open", len(w.fronts))
+			if w.sockets() != 0 {
+				t.Errorf("%d sockets are open", w.sockets())
 			}
 		})
 	}
@@ -343,8 +357,8 @@ func TestPortIsTaken(t *testing.T) {
 	e := backends(tcpBackend(t, "a"))
 	w.say(map[proxy.Key]*proxy.Entry{k: e, sctp: e})
 	w.say(map[proxy.Key]*proxy.Entry{k: e, sctp: e})
-	if want := []string{ReasonPortUnavailable, ReasonPortUnavailable}; !slices.Equal(w.told, want) {
-		t.Errorf("told %v, want %v", w.told, want)
+	if want := []string{ReasonPortUnavailable, ReasonPortUnavailable}; !slices.Equal(w.heard(), want) {
+		t.Errorf("told %v, want %v", w.heard(), want)
 	}
 	l.Close()
 	w.retry()

@@ -9,7 +9,7 @@ import (
 // lock.
 type addresses struct {
 	routes  routes
-	cluster map[netip.Addr]bool // ClusterIPs: these alone have places in 127/8
+	cluster map[netip.Addr]bool // ClusterIPs: these alone are made the machine's own, or have places in 127/8
 	used    map[netip.Addr]*held
 	ours    map[netip.Addr]bool // what routes of ours lead to, used or left by an earlier proxy
 }
@@ -48,6 +48,8 @@ func (s *addresses) hold(a netip.Addr) (first bool, err error) {
 	return true, err
 }
 
+// settle finds out how an address can be listened at. Only ClusterIPs are made the machine's own: a route takes all ports of an
+// address, and what else a Service has may be another node's address, or that of a program somewhere.
 func (s *addresses) settle(a netip.Addr) (standing, error) {
 	if s.ours[a] {
 		return ours, nil
@@ -56,23 +58,31 @@ func (s *addresses) settle(a netip.Addr) (standing, error) {
 	if is {
 		return native, nil
 	}
+	if !s.cluster[a] {
+		return elsewhere, err
+	}
 	if err == nil {
 		if err = s.routes.add(a); err == nil {
 			s.ours[a] = true
 			return ours, nil
 		}
 	}
-	if s.cluster[a] && canStandIn(a) {
+	if canStandIn(a) {
 		return standIn, err
 	}
 	return elsewhere, err
 }
 
+// standing is how an address that is held can be listened at; one that was elsewhere may have become the machine's.
 func (s *addresses) standing(a netip.Addr) standing {
-	if h := s.used[a]; h != nil {
-		return h.is
+	h := s.used[a]
+	if h == nil {
+		return elsewhere
 	}
-	return elsewhere
+	if h.is == elsewhere && !s.cluster[a] {
+		h.is, _ = s.settle(a)
+	}
+	return h.is
 }
 
 // release takes a port from an address, and the address from the machine with its last port.

@@ -11,13 +11,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Why a port is not listened at, where trying again does not help.
+// Why a port is not listened at. The first does not change; the second is as it should be on all nodes but the address's own.
 var (
 	errSCTP      = errors.New("SCTP is not forwarded in userspace")
-	errElsewhere = errors.New("the address is not this machine's and cannot be made so")
+	errElsewhere = errors.New("the address is not this node's")
 )
-
-func retriable(err error) bool { return !errors.Is(err, errSCTP) && !errors.Is(err, errElsewhere) }
 
 // listen opens the socket of a key.
 func (a *Applier) listen(k proxy.Key, bal *balancer) (server, error) {

@@ -9,6 +9,7 @@ import (
 	"sampan.dev/internal/node/netnstest"
 	"sampan.dev/internal/node/proxy"
 
+	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 )
 
@@ -63,11 +64,12 @@ func TestAddresses(t *testing.T) {
 			}
 			w.say(map[proxy.Key]*proxy.Entry{tcp: backends(tcpBackend(t, "c"))})
 			w.end()
-			if got, _ := w.routes.list(); len(got) != 0 || len(w.told) != 0 {
-				t.Errorf("addresses %v after the end; told %v", got, w.told)
+			if got, _ := w.routes.list(); len(got) != 0 || len(w.heard()) != 0 {
+				t.Errorf("addresses %v after the end; told %v", got, w.heard())
 			}
 		})
 	}
+	t.Run("not a ClusterIP", func(t *testing.T) { notOurs(t) })
 	if got, _ := newRoutes("0badcafe", false).list(); !slices.Equal(got, []netip.Addr{others}) {
 		t.Errorf("another instance has %v", got)
 	}
@@ -77,4 +79,27 @@ func TestAddresses(t *testing.T) {
 	if got, _ := newRoutes("0badcafe", false).list(); len(got) != 0 {
 		t.Errorf("%v is left", got)
 	}
+}
+
+// An address that may be another node's is never made this one's, since all of its ports would go with it; once it is this
+// node's, it is listened at.
+func notOurs(t *testing.T) {
+	w := run(t, Config{})
+	ip := netip.MustParseAddr("198.51.100.7")
+	k := proxy.Key{Addr: ip, Proto: unix.IPPROTO_TCP, Port: 80}
+	if err := w.Reset(&proxy.Delta{Changes: map[proxy.Key]proxy.Change{k: {New: backends(tcpBackend(t, "a"))}}}); err != nil {
+		t.Fatal(err)
+	}
+	if got, _ := w.routes.list(); len(got)+len(w.heard())+w.sockets() != 0 {
+		t.Errorf("made its own: %v, told %v, %d sockets", got, w.heard(), w.sockets())
+	}
+	lo, err := netlink.LinkByName("lo")
+	if err == nil {
+		err = netlink.AddrAdd(lo, &netlink.Addr{IPNet: &net.IPNet{IP: ip.AsSlice(), Mask: net.CIDRMask(32, 32)}})
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.retry()
+	hello(t, netip.AddrPortFrom(ip, 80))
 }
