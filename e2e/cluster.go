@@ -206,6 +206,16 @@ func (c *cluster) images(t *testing.T) {
 // imagesInto is images for the runtime that flags of image import name.
 func (c *cluster) imagesInto(t *testing.T, flags ...string) {
 	t.Helper()
+	for _, tar := range imageFiles(t) {
+		if out, err := c.sampan(append(append([]string{"image", "import"}, flags...), tar)...); err != nil {
+			t.Fatalf("image import: %v\n%s", err, out)
+		}
+	}
+}
+
+// imageFiles makes archives of sampan.dev/busybox:1 and :2.
+func imageFiles(t *testing.T) (tars []string) {
+	t.Helper()
 	busybox, err := exec.LookPath("busybox")
 	if err != nil {
 		t.Fatal("busybox-static is not installed; .ci/run and the README say how")
@@ -238,10 +248,9 @@ func (c *cluster) imagesInto(t *testing.T, flags ...string) {
 		write(t, filepath.Join(rootfs, "etc/image-version"), version+"\n")
 		tar := filepath.Join(t.TempDir(), "busybox.tar")
 		run(t, "go", "-C", top, "run", "./tools/mkimage", "-o", tar, "-tag", "sampan.dev/busybox:"+version, "-cmd", "sh", "-dir", rootfs)
-		if out, err := c.sampan(append(append([]string{"image", "import"}, flags...), tar)...); err != nil {
-			t.Fatalf("image import: %v\n%s", err, out)
-		}
+		tars = append(tars, tar)
 	}
+	return tars
 }
 
 // until calls look until it returns nil or the time is over, and fails with its last error. It is for what has no event to

@@ -87,7 +87,7 @@ var rooms = map[string][]string{
 	"internal/node/image":        {"internal/node/event", "internal/node/runtime"},
 	"internal/node/source":       {"internal/api/...", "internal/client/...", "internal/node/podstatus"},
 	"internal/node/register":     {"internal/api/pods", "internal/client/...", "internal/node/event", "internal/node/evict", "internal/node/health", "internal/node/runtime"},
-	"internal/node/serve":        {"internal/client/...", "internal/stream"},
+	"internal/node/serve":        {"internal/api", "internal/client/...", "internal/stream"},
 	"internal/node/proxy":        {"internal/node/proxy/...", "internal/node/nft", "internal/client/..."}, // nft: one vocabulary of packet filter rules for both
 	"internal/node/network":      {"internal/client/...", "internal/node/nft", "internal/node/firewall"},
 	"internal/node/firewall":     {"internal/node/nft"},

@@ -20,34 +20,48 @@ type jsonValue interface{ SetJSON(data []byte) error }
 // ReadFile takes the settings of a configuration file: an object of kind in one of the API versions. A flag that was given on
 // the command line wins over the file, as upstream. A field that has no row, and a kind or version that is another, is an error.
 func (t Table) ReadFile(path string, fs *pflag.FlagSet, kind string, versions ...string) error {
-	data, err := os.ReadFile(path)
+	content, err := load("--config", path, kind, versions...)
 	if err != nil {
-		return Usage{fmt.Errorf("--config: %w", err)}
+		return err
 	}
-	if err := t.read(data, fs, kind, versions...); err != nil {
+	if err := t.take("", content, fs); err != nil {
 		return Usage{fmt.Errorf("--config %s: %w", path, err)}
 	}
 	return nil
 }
 
-func (t Table) read(data []byte, fs *pflag.FlagSet, kind string, versions ...string) error {
+// load reads the object of a configuration file that a flag names.
+func load(flag, path, kind string, versions ...string) (map[string]any, error) {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return nil, Usage{fmt.Errorf("%s: %w", flag, err)}
+	}
+	content, err := object(data, kind, versions...)
+	if err != nil {
+		return nil, Usage{fmt.Errorf("%s %s: %w", flag, path, err)}
+	}
+	return content, nil
+}
+
+// object reads an object of kind, without kind and version.
+func object(data []byte, kind string, versions ...string) (map[string]any, error) {
 	data, err := yaml.YAMLToJSONStrict(data)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	content := map[string]any{}
 	dec := json.NewDecoder(bytes.NewReader(data))
 	dec.UseNumber() // 10250 stays what it is written as
 	if err := dec.Decode(&content); err != nil {
-		return err
+		return nil, err
 	}
 	version, _ := content["apiVersion"].(string)
 	if k, _ := content["kind"].(string); k != kind || !slices.Contains(versions, version) {
-		return fmt.Errorf("want a %s of %s, not a %q of %q", kind, strings.Join(versions, " or "), k, version)
+		return nil, fmt.Errorf("want a %s of %s, not a %q of %q", kind, strings.Join(versions, " or "), k, version)
 	}
 	delete(content, "apiVersion")
 	delete(content, "kind")
-	return t.take("", content, fs)
+	return content, nil
 }
 
 // take gives the members of one object to their rows, in the order of their names.
@@ -75,6 +89,25 @@ func (t Table) take(path string, content map[string]any, fs *pflag.FlagSet) erro
 			errs = append(errs, t.take(field, group, fs))
 		default:
 			errs = append(errs, fmt.Errorf("strict decoding error: unknown field %q", field))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// known is an error for the members of an object that have no row. It names the file that holds them, before several are merged.
+func (t Table) known(path string, content map[string]any) error {
+	var errs []error
+	for _, name := range slices.Sorted(maps.Keys(content)) {
+		field := strings.TrimPrefix(path+"."+name, ".")
+		if _, ok := t.at(field); ok {
+			continue
+		}
+		group, isGroup := content[name].(map[string]any)
+		switch {
+		case !t.below(field):
+			errs = append(errs, fmt.Errorf("strict decoding error: unknown field %q", field))
+		case isGroup:
+			errs = append(errs, t.known(field, group))
 		}
 	}
 	return errors.Join(errs...)

@@ -4,6 +4,7 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"net/http"
 	"time"
 
 	"sampan.dev/internal/component"
@@ -18,7 +19,9 @@ import (
 
 // Config of a kubelet of its own. Make one with New.
 type Config struct {
-	File                string // a KubeletConfiguration
+	File                string   // a KubeletConfiguration
+	Folder              string   // of drop-ins that change it
+	skipped             []string // files in Folder that are no drop-ins
 	Log                 component.Log
 	Kubeconfig          string
 	BootstrapKubeconfig string
@@ -26,23 +29,26 @@ type Config struct {
 
 	NodeName, NodeIP, NodeLabels, CloudProvider, ProviderID string
 
-	Taints       []corev1.Taint
-	Register     bool
-	RootDir      string
-	PodLogs      string
-	StaticPods   string
-	ManifestURL  string
-	Endpoint     string // of the CRI
-	MaxPods      int32
-	PodPids      int64
-	ClusterDNS   []string
-	Domain       string
-	ResolvConf   string
-	CgroupRoot   string
-	CgroupDriver string
-	LogMaxSize   string
-	LogMaxFiles  int32
-	Sysctls      []string
+	Taints      []corev1.Taint
+	Register    bool
+	RootDir     string
+	PodLogs     string
+	StaticPods  string
+	ManifestURL string
+	// ManifestHeader goes with every request to that URL, which is asked every ManifestEvery.
+	ManifestHeader http.Header
+	ManifestEvery  time.Duration
+	Endpoint       string // of the CRI
+	MaxPods        int32
+	PodPids        int64
+	ClusterDNS     []string
+	Domain         string
+	ResolvConf     string
+	CgroupRoot     string
+	CgroupDriver   string
+	LogMaxSize     string
+	LogMaxFiles    int32
+	Sysctls        []string
 
 	SystemReserved, KubeReserved, EvictionHard map[string]string
 
@@ -63,6 +69,12 @@ type Config struct {
 	Rotate            bool // renew the client certificate
 	HealthAddress     net.IP
 	HealthPort        int32
+
+	// Whom a kubelet without an API server lets in. The defaults are other ones where there is a file, as upstream.
+	Anonymous     bool
+	Webhook       bool   // tokens are reviewed
+	Authorization string // alwaysAllow or webhook
+	ReadOnlyPort  int32
 }
 
 // New returns upstream's defaults.
@@ -73,6 +85,7 @@ func New() *Config {
 		MaxPods: 110, PodPids: -1, LogMaxSize: "10Mi", LogMaxFiles: 5, Register: true, Serve: true,
 		Address: net.IPv4zero, Port: 10250, HealthAddress: net.IPv4(127, 0, 0, 1), HealthPort: 10248,
 		StatusEvery: 10 * time.Second, ReportEvery: 5 * time.Minute, SyncEvery: time.Minute, LeaseSeconds: 40,
+		ManifestEvery: 20 * time.Second, Anonymous: true, Authorization: alwaysAllow, ReadOnlyPort: 10255,
 		Placement: placement.Settings{TopologyPolicy: topology.None, TopologyScope: topology.ContainerScope, CPUPolicy: cpus.None, CPUEvery: 10 * time.Second,
 			MemoryPolicy: memorymap.None},
 	}

@@ -24,12 +24,20 @@ func parseNumber(s string, to *int64) (err error) {
 	return err
 }
 
-// Read reads the file that --config names, if any.
+// Read reads the file that --config names and the drop-ins of --config-dir, if any.
 func (c *Config) Read(table flag.Table, fs *pflag.FlagSet) error {
-	if c.File == "" {
-		return nil
+	const kind, version = "KubeletConfiguration", "kubelet.config.k8s.io/v1beta1"
+	switch {
+	case c.Folder != "":
+		c.strict(fs)
+		skipped, err := table.ReadFolder(c.File, c.Folder, fs, kind, version)
+		c.skipped = skipped
+		return err
+	case c.File != "":
+		c.strict(fs)
+		return table.ReadFile(c.File, fs, kind, version)
 	}
-	return table.ReadFile(c.File, fs, "KubeletConfiguration", "kubelet.config.k8s.io/v1beta1")
+	return nil
 }
 
 // name is the node's: the flag's, or the host's in lower case.
@@ -50,7 +58,8 @@ func (c *Config) Kubelet(name string) (out kubelet.Config, err error) {
 		NodeName: name, RootDir: c.RootDir, LogDir: c.PodLogs, RuntimeEndpoint: c.Endpoint,
 		ClusterDNS: c.ClusterDNS, ClusterDomain: c.Domain, ResolvConf: c.ResolvConf,
 		Register: c.Register, Taints: c.Taints, CloudProvider: c.CloudProvider, ProviderID: c.ProviderID,
-		Port: c.Port, MaxPods: int64(c.MaxPods), PodPids: c.PodPids, StaticPods: c.StaticPods, ManifestURL: c.ManifestURL,
+		Port: c.Port, MaxPods: int64(c.MaxPods), PodPids: c.PodPids, StaticPods: c.StaticPods,
+		ManifestURL: c.ManifestURL, ManifestHeader: c.ManifestHeader, ManifestEvery: c.ManifestEvery,
 		CgroupRoot: c.CgroupRoot, CgroupDriver: c.CgroupDriver, PodKind: core.Pods(),
 		StatusEvery: c.StatusEvery, ReportEvery: c.ReportEvery, SyncEvery: c.SyncEvery,
 		LogMaxFiles: int(c.LogMaxFiles), AllowedUnsafeSysctls: c.Sysctls, Version: config.Version,

@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"net"
 	"os"
-	"strconv"
 
 	"sampan.dev/internal/client"
 	"sampan.dev/internal/client/cache"
@@ -36,12 +35,18 @@ func (c *Config) Run(ctx context.Context, log *slog.Logger) error {
 	if err != nil {
 		return err
 	}
+	if len(c.skipped) > 0 {
+		log.Info("files of --config-dir do not count, for their names do not end in .conf", "files", c.skipped)
+	}
 	log.Info("kubelet starts", "version", config.Version, "node", name, "runtime", c.Endpoint)
 	cri, err := runtime.Dial(c.Endpoint, log.With("component", "runtime"))
 	if err != nil {
 		return err
 	}
 	defer cri.Close()
+	if _, err := cri.Version(ctx); err != nil {
+		return fmt.Errorf("validate service connection: validate CRI v1 runtime API for endpoint %q: %w", c.Endpoint, err)
+	}
 	cfg.Door, cfg.Runtime, cfg.Log = who.door, cri, log
 	if who.door != nil {
 		set := cache.NewSet(who.door, log)
@@ -52,24 +57,28 @@ func (c *Config) Run(ctx context.Context, log *slog.Logger) error {
 	if err != nil {
 		return err
 	}
-	if c.Serve && who.door != nil {
-		if err := c.face(name, k, who, log); err != nil {
-			return err
-		}
+	if err := c.face(name, k, who, log); err != nil {
+		return err
 	}
 	return component.Beside(ctx, k.Run, who.run...)
 }
 
-// face adds the HTTPS server, which asks the API server about those who come.
+// face adds the server. It asks the API server about those who come; where there is none, the settings say whom to let in.
 func (c *Config) face(name string, k *kubelet.Kubelet, who *identity, log *slog.Logger) error {
-	certificate, err := c.serving(name, c.addresses, who, log)
-	if err != nil {
-		return err
+	cfg := serve.Config{NodeName: name, Host: k.Host(), Metrics: k.Metrics(), Log: log,
+		Listen: listen(c.Serve, c.Address, c.Port), HealthListen: listen(true, c.HealthAddress, c.HealthPort)}
+	if who.door != nil {
+		cfg.Door = who.door
+	} else {
+		var err error
+		if cfg.Alone, err = c.unreviewed(log); err != nil {
+			return err
+		}
+		cfg.ReadOnlyListen = listen(true, c.Address, c.ReadOnlyPort)
 	}
-	cfg := serve.Config{NodeName: name, GetCertificate: certificate, Door: who.door, Host: k.Host(), Metrics: k.Metrics(), Log: log,
-		Listen: net.JoinHostPort(c.Address.String(), strconv.Itoa(int(c.Port)))}
-	if c.HealthPort != 0 {
-		cfg.HealthListen = net.JoinHostPort(c.HealthAddress.String(), strconv.Itoa(int(c.HealthPort)))
+	var err error
+	if cfg.GetCertificate, err = c.serving(name, c.addresses, who, log); err != nil {
+		return err
 	}
 	if c.ClientCA != "" {
 		data, err := os.ReadFile(c.ClientCA)

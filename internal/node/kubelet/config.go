@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"log/slog"
 	"net"
+	"net/http"
 	"os"
 	"time"
 
@@ -61,6 +62,9 @@ type Config struct {
 	StaticPods  string    // folder (or file) of static pods
 	PodKind     *api.Kind // defaults and validates them
 	ManifestURL string
+	// ManifestHeader is sent to the URL of static pods, which is asked every ManifestEvery (20 s).
+	ManifestHeader http.Header
+	ManifestEvery  time.Duration
 
 	CgroupRoot   string // below the cgroup mount, "/" by default; kubepods is made in it
 	CgroupDriver string // "cgroupfs" or "systemd"
@@ -105,6 +109,7 @@ func (c *Config) fill() error {
 	def(&c.ReportEvery, 5*time.Minute)
 	def(&c.LeaseDuration, 40*time.Second)
 	def(&c.SyncEvery, time.Minute)
+	def(&c.ManifestEvery, 20*time.Second)
 	def(&c.LogMaxSize, 10<<20)
 	def(&c.LogMaxFiles, 5)
 	def(&c.Port, 10250)

@@ -194,7 +194,12 @@ func (n *Node) turn(ctx context.Context) time.Duration {
 		return wait
 	}
 	n.failures = 100 * time.Millisecond
-	wait = n.cfg.Health.Due(time.Now(), wait)
+	return n.pause()
+}
+
+// pause is how long the next look at the runtime may wait.
+func (n *Node) pause() time.Duration {
+	wait := n.cfg.Health.Due(time.Now(), n.cfg.StatusEvery)
 	if n.cfg.Health.NetworkTrouble() == "" {
 		return wait
 	}

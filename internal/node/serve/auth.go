@@ -1,12 +1,12 @@
 package serve
 
 import (
-	"crypto/x509"
+	"context"
 	"fmt"
 	"net/http"
 	"strings"
 
-	"sampan.dev/internal/client"
+	"sampan.dev/internal/api"
 	"sampan.dev/internal/client/delegate"
 
 	authorizationv1 "k8s.io/api/authorization/v1"
@@ -15,25 +15,53 @@ import (
 // gate lets in who may.
 type gate struct {
 	delegate.Gate
-	node string
+	node  string
+	alone Alone
 }
 
-func newGate(node string, door client.Writer, roots *x509.CertPool) *gate {
-	return &gate{Gate: delegate.Gate{Door: door, Roots: roots}, node: node}
+// Alone says whom a node lets in that has no API server to ask. Where there is one, it alone decides.
+type Alone struct {
+	Anonymous   bool // requests without a certificate that is believed are system:anonymous's, rather than unauthorized
+	AlwaysAllow bool // whoever is authenticated may do everything, rather than nothing
+}
+
+func newGate(cfg *Config) *gate {
+	g := &gate{Gate: delegate.Gate{Door: cfg.Door, Roots: cfg.ClientCA}, node: cfg.NodeName}
+	if cfg.Door == nil {
+		g.alone = cfg.Alone
+	}
+	return g
+}
+
+// who authenticates a request.
+func (g *gate) who(r *http.Request) (api.User, bool) {
+	user, ok := g.Authenticate(r)
+	if !ok && g.alone.Anonymous {
+		return api.User{Name: api.UserAnonymous, Groups: []string{api.GroupUnauthenticated}}, true
+	}
+	return user, ok
+}
+
+// may asks the API server whether a user has a right to one of the node's subresources.
+func (g *gate) may(ctx context.Context, user api.User, verb, sub string) (bool, error) {
+	if g.Door == nil {
+		return g.alone.AlwaysAllow, nil
+	}
+	return g.Authorize(ctx, user, authorizationv1.SubjectAccessReviewSpec{
+		ResourceAttributes: &authorizationv1.ResourceAttributes{Verb: verb, Version: "v1", Resource: "nodes", Subresource: sub, Name: g.node},
+	})
 }
 
 func (g *gate) wrap(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		user, ok := g.Authenticate(r)
+		user, ok := g.who(r)
 		if !ok {
 			plain(w, http.StatusUnauthorized, "Unauthorized")
 			return
 		}
 		verb, subs := attributes(r)
 		for _, sub := range subs {
-			allowed, err := g.Authorize(r.Context(), user, authorizationv1.SubjectAccessReviewSpec{
-				ResourceAttributes: &authorizationv1.ResourceAttributes{Verb: verb, Version: "v1", Resource: "nodes", Subresource: sub, Name: g.node},
-			})
+			allowed, err := g.may(r.Context(), user, verb, sub)
 			if err != nil {
 				plain(w, http.StatusInternalServerError, fmt.Sprintf("Authorization error (user=%s, verb=%s, resource=nodes, subresource=%s)", user.Name, verb, sub))
 				return

@@ -54,7 +54,7 @@ func (r *reviewer) Create(_ context.Context, _ client.Ref, obj runtime.Object, _
 
 func TestGate(t *testing.T) {
 	door := &reviewer{may: []string{"get stats", "get pods", "create proxy"}}
-	g := newGate("n1", door, nil)
+	g := newGate(&Config{NodeName: "n1", Door: door})
 	h := g.wrap(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusTeapot) }))
 	do := func(method, path, auth string) int {
 		r := httptest.NewRequest(method, path, nil)
@@ -106,7 +106,7 @@ func TestGate(t *testing.T) {
 // Whoever may only read has no way into a container, by any method: the transports differ in it.
 func TestReadingOpensNoStream(t *testing.T) {
 	door := &reviewer{may: []string{"get stats", "get pods", "get proxy", "get log", "get metrics", "update proxy", "patch proxy", "delete proxy", " proxy"}}
-	h := newGate("n1", door, nil).wrap(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusTeapot) }))
+	h := newGate(&Config{NodeName: "n1", Door: door}).wrap(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusTeapot) }))
 	do := func(method, path, auth string) int {
 		r := httptest.NewRequest(method, path, nil)
 		r.Header.Set("Authorization", auth)
@@ -132,7 +132,7 @@ func TestClientCertificates(t *testing.T) {
 	other, _ := certificate(t, "mallory", nil, nil)
 	roots := x509.NewCertPool()
 	roots.AddCert(ca)
-	g := newGate("n1", &reviewer{}, roots)
+	g := newGate(&Config{NodeName: "n1", Door: &reviewer{}, ClientCA: roots})
 	for _, c := range []struct {
 		cert *x509.Certificate
 		want string
@@ -167,4 +167,35 @@ func certificate(t *testing.T, name string, parent *x509.Certificate, parentKey 
 		t.Fatal(err)
 	}
 	return c, key
+}
+
+// A node without an API server lets in whom its settings say; what they say counts nothing where there is one.
+func TestGateAlone(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		door  client.Writer
+		alone Alone
+		auth  string
+		want  int
+	}{
+		{"open", nil, Alone{Anonymous: true, AlwaysAllow: true}, "", 418},
+		{"a token that nobody can review", nil, Alone{Anonymous: true, AlwaysAllow: true}, "Bearer good", 418},
+		{"no anonymous requests", nil, Alone{AlwaysAllow: true}, "", 401},
+		{"no anonymous requests, a token", nil, Alone{AlwaysAllow: true}, "Bearer good", 401},
+		{"nobody decides", nil, Alone{Anonymous: true}, "", 403},
+		{"the API server decides", &reviewer{}, Alone{Anonymous: true, AlwaysAllow: true}, "", 401},
+		{"the API server denies", &reviewer{}, Alone{Anonymous: true, AlwaysAllow: true}, "Bearer good", 403},
+	} {
+		h := newGate(&Config{NodeName: "n1", Door: c.door, Alone: c.alone}).
+			wrap(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusTeapot) }))
+		r := httptest.NewRequest("POST", "/exec/ns/p/c", nil)
+		if c.auth != "" {
+			r.Header.Set("Authorization", c.auth)
+		}
+		rec := httptest.NewRecorder()
+		h.ServeHTTP(rec, r)
+		if rec.Code != c.want {
+			t.Errorf("%s: %d, want %d", c.name, rec.Code, c.want)
+		}
+	}
 }

@@ -10,9 +10,13 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 )
 
-func (s *Server) healthz(w http.ResponseWriter, _ *http.Request) {
+func (s *Server) healthz(w http.ResponseWriter, r *http.Request) {
 	if err := s.cfg.Host.Healthy(); err != nil {
 		plain(w, http.StatusInternalServerError, fmt.Sprintf("[+]ping ok\n[+]log ok\n[-]syncloop failed: %v\nhealthz check failed\n", err))
+		return
+	}
+	if r.URL.Query().Has("verbose") {
+		plain(w, http.StatusOK, "[+]ping ok\n[+]log ok\n[+]syncloop ok\nhealthz check passed\n")
 		return
 	}
 	plain(w, http.StatusOK, "ok")

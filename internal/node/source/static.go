@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io/fs"
 	"log/slog"
+	"net/http"
 	"os"
 	"sync"
 	"time"
@@ -21,8 +22,12 @@ const folderRetry = 20 * time.Second
 
 // Config describes the static pods of a node.
 type Config struct {
-	Path  string // of the folder or file of manifests; "": none
-	URL   string // that serves a Pod or a PodList; "": none
+	Path string // of the folder or file of manifests; "": none
+	URL  string // that serves a Pod or a PodList; "": none
+	// URLHeader is sent with every request to the URL, which is asked every URLEvery.
+	URLHeader http.Header
+	URLEvery  time.Duration
+
 	Node  string
 	Kind  *api.Kind // defaults and validates pods; nil: neither
 	Since time.Time // when the kubelet began, for an annotation of the pods
@@ -81,7 +86,7 @@ func (s *Static) Begin(ctx context.Context) {
 	}
 }
 
-// Run follows the sources until ctx ends: the folder by inotify, the URL by asking it every 20 s.
+// Run follows the sources until ctx ends: the folder by inotify, the URL by asking it every URLEvery.
 func (s *Static) Run(ctx context.Context) {
 	if s.cfg.URL == "" {
 		s.runFolder(ctx)
@@ -116,7 +121,7 @@ func (s *Static) runURL(ctx context.Context) {
 		select {
 		case <-ctx.Done():
 			return
-		case <-time.After(urlEvery):
+		case <-time.After(s.cfg.URLEvery):
 		}
 		s.ask(ctx)
 	}
@@ -124,7 +129,7 @@ func (s *Static) runURL(ctx context.Context) {
 
 // ask fetches the URL and takes the answer if it differs from the last. One that cannot be had or understood changes nothing.
 func (s *Static) ask(ctx context.Context) {
-	data, err := fetch(ctx, s.cfg.URL)
+	data, err := fetch(ctx, s.cfg.URL, s.cfg.URLHeader)
 	if err == nil && bytes.Equal(data, s.last) {
 		return
 	}

@@ -8,18 +8,21 @@ import (
 	"time"
 )
 
-const (
-	urlEvery = 20 * time.Second // upstream's httpCheckFrequency
-	urlMax   = 10 << 20         // a longer manifest is refused rather than cut
-)
+// urlMax is how long a manifest may be; a longer one is refused rather than cut.
+const urlMax = 10 << 20
 
-// fetch gets what a URL serves, of urlMax bytes at most.
-func fetch(ctx context.Context, url string) ([]byte, error) {
+// fetch gets what a URL serves to a request with this header, of urlMax bytes at most. A Host in the header is the virtual host
+// that is asked, as everywhere else in HTTP.
+func fetch(ctx context.Context, url string, header http.Header) ([]byte, error) {
 	hc := &http.Client{Timeout: 10 * time.Second}
 	defer hc.CloseIdleConnections()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
 		return nil, err
+	}
+	req.Header = header.Clone()
+	if host := header.Get("Host"); host != "" {
+		req.Host = host
 	}
 	resp, err := hc.Do(req)
 	if err != nil {
