@@ -93,13 +93,15 @@ func notOurs(t *testing.T) {
 	if got, _ := w.routes.list(); len(got)+len(w.heard())+w.sockets() != 0 {
 		t.Errorf("made its own: %v, told %v, %d sockets", got, w.heard(), w.sockets())
 	}
+	addr := &netlink.Addr{IPNet: &net.IPNet{IP: ip.AsSlice(), Mask: net.CIDRMask(32, 32)}}
 	lo, err := netlink.LinkByName("lo")
 	if err == nil {
-		err = netlink.AddrAdd(lo, &netlink.Addr{IPNet: &net.IPNet{IP: ip.AsSlice(), Mask: net.CIDRMask(32, 32)}})
+		err = netlink.AddrAdd(lo, addr)
 	}
 	if err != nil {
 		t.Fatal(err)
 	}
+	t.Cleanup(func() { _ = netlink.AddrDel(lo, addr) })
 	w.retry()
 	hello(t, netip.AddrPortFrom(ip, 80))
 }
