@@ -18,6 +18,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -79,7 +80,10 @@ func newAlone(t *testing.T, binary string) *alone {
 	a.socket = a.file("run/crio/crio.sock")
 	pods, _ := ranges(t, a.dir)
 	a.network = strings.Join(strings.Split(netip.MustParsePrefix(pods).Addr().String(), ".")[:3], ".")
-	t.Cleanup(func() { _ = os.RemoveAll(a.dir) })
+	t.Cleanup(func() {
+		removeCgroups(t, filepath.Base(a.dir))
+		_ = os.RemoveAll(a.dir)
+	})
 	for _, d := range []string{"run/crio", "cni/bin", "cni/net.d", "cni/taken", "manifests", "conf.d", "kubelet"} {
 		if err := os.MkdirAll(a.file(d), 0o755); err != nil {
 			t.Fatal(err)
@@ -114,6 +118,27 @@ func newAlone(t *testing.T, binary string) *alone {
 	a.at = srv.URL
 	a.served.Store(`{"apiVersion": "v1", "kind": "PodList", "items": []}`)
 	return a
+}
+
+// removeCgroups removes an empty cgroup and those below it, which a kubelet leaves for the next one. In cgroup v1 there is one in
+// each hierarchy.
+func removeCgroups(t *testing.T, name string) {
+	t.Helper()
+	tops, _ := filepath.Glob("/sys/fs/cgroup/*/" + name)
+	for _, top := range append(tops, "/sys/fs/cgroup/"+name) {
+		var all []string
+		_ = filepath.WalkDir(top, func(path string, d os.DirEntry, err error) error {
+			if err == nil && d.IsDir() {
+				all = append(all, path)
+			}
+			return nil
+		})
+		for _, path := range slices.Backward(all) {
+			if err := os.Remove(path); err != nil {
+				t.Errorf("a cgroup is left: %v", err)
+			}
+		}
+	}
 }
 
 // containerdFile has the settings of containerd 1 and of containerd 2; each ignores those of the other.
