@@ -134,7 +134,7 @@ func (c *Credential) store(key *ecdsa.PrivateKey, cert []byte) error {
 	if err != nil {
 		return err
 	}
-	data := append(bytes.TrimRight(cert, "\n"), '\n')
+	data := append(bytes.Clone(bytes.TrimRight(cert, "\n")), '\n') // a copy: cert is of an object that others read
 	data = append(data, pem.EncodeToMemory(&pem.Block{Type: "EC PRIVATE KEY", Bytes: der})...)
 	pair, err := tls.X509KeyPair(data, data)
 	if err != nil {
