@@ -16,6 +16,10 @@ type absences struct {
 func (a *absences) gone(node string) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	a.goneLocked(node)
+}
+
+func (a *absences) goneLocked(node string) {
 	if a.since == nil {
 		a.since = map[string]time.Time{}
 	}
@@ -29,14 +33,24 @@ func (a *absences) forget(node string) {
 	delete(a.since, node)
 }
 
-// left is how much of the quarantine a missing node has before it; one that was not known to be missing has all of it.
+// left is how much of the quarantine a missing node has before it; one that was not known to be missing has all of it, from now.
 func (a *absences) left(node string) time.Duration {
+	left, _ := a.leftOf(node, func() bool { return true })
+	return left
+}
+
+// leftOf is left, but of a node that was not known to be missing nothing is noted, and ok is false, when no pod is named onto it:
+// the quarantine of the next one that will be must not have begun before. named looks that up and is called with the lock held,
+// so that the last pod's deletion, which shows in the view before it is followed by forget, cannot come between.
+func (a *absences) leftOf(node string, named func() bool) (left time.Duration, ok bool) {
 	a.mu.Lock()
-	since, ok := a.since[node]
-	a.mu.Unlock()
-	if !ok {
-		a.gone(node)
-		return quarantine
+	defer a.mu.Unlock()
+	if since, known := a.since[node]; known {
+		return quarantine - time.Since(since), true
 	}
-	return quarantine - time.Since(since)
+	if !named() {
+		return 0, false
+	}
+	a.goneLocked(node)
+	return quarantine, true
 }

@@ -26,5 +26,11 @@ func TestAbsence(t *testing.T) {
 		left(0)
 		a.gone("n") // it was back in between, and that was missed
 		left(40 * time.Second)
+		a.forget("n") // its last pod is gone
+		if d, ok := a.leftOf("n", func() bool { return false }); d != 0 || ok {
+			t.Errorf("%v left of a node that no pod is named onto, noted: %t", d, ok)
+		}
+		time.Sleep(time.Second)
+		left(40 * time.Second) // of a pod that comes later
 	})
 }

@@ -130,7 +130,11 @@ func (c *podGC) removeOrphans(ctx context.Context, node string) (time.Duration, 
 	if _, ok := c.nodes.Get("", node); ok {
 		return 0, nil
 	}
-	if left := c.absent.left(node); left > 0 {
+	left, ok := c.absent.leftOf(node, func() bool { return len(c.pods.ByIndex(nodeIndex, node)) > 0 })
+	if !ok {
+		return 0, nil // its pods are gone
+	}
+	if left > 0 {
 		return left, nil // it was there in the meantime
 	}
 	if _, err := client.Get[*corev1.Node](ctx, c.Door, client.Nodes, "", node); !apierrors.IsNotFound(err) {
