@@ -58,14 +58,14 @@ func TestVirtualRuntimeWindow(t *testing.T) {
 	}{
 		{"hangs", func(v *virtual) func() { return v.rt.Freeze() }, "container runtime is down"},
 		{"fails", func(v *virtual) func() {
-			broken := true
-			v.rt.Fail = func(call, _ string) error {
-				if call == "Status" && broken {
+			var mended atomic.Bool
+			v.rt.SetFail(func(call, _ string) error {
+				if call == "Status" && !mended.Load() {
 					return errors.New("no")
 				}
 				return nil
-			}
-			return func() { broken = false }
+			})
+			return func() { mended.Store(true) }
 		}, "container runtime is down"},
 	} {
 		t.Run(row.name, func(t *testing.T) {
@@ -116,18 +116,16 @@ func TestVirtualRuntimeFalters(t *testing.T) {
 	t.Run("every other call", func(t *testing.T) {
 		inVirtualTime(t, func(v *virtual) {
 			before := v.readyCondition()
-			n := 0
-			v.rt.Fail = func(call, _ string) error {
-				if call == "Status" {
-					if n++; n%2 == 0 {
-						return errors.New("no")
-					}
+			var n atomic.Int32
+			v.rt.SetFail(func(call, _ string) error {
+				if call == "Status" && n.Add(1)%2 == 0 {
+					return errors.New("no")
 				}
 				return nil
-			}
+			})
 			time.Sleep(30 * time.Minute)
-			if c := v.readyCondition(); c.Status != corev1.ConditionTrue || !c.LastTransitionTime.Equal(&before.LastTransitionTime) || n < 100 {
-				v.Errorf("%d calls: %+v", n, c)
+			if c := v.readyCondition(); c.Status != corev1.ConditionTrue || !c.LastTransitionTime.Equal(&before.LastTransitionTime) || n.Load() < 100 {
+				v.Errorf("%d calls: %+v", n.Load(), c)
 			}
 		})
 	})
@@ -148,7 +146,7 @@ func TestVirtualRuntimeSays(t *testing.T) {
 		t.Run(row.name, func(t *testing.T) {
 			inVirtualTime(t, func(v *virtual) {
 				time.Sleep(time.Minute)
-				v.rt.Says = func() *runtime.Status { st := row.says; return &st }
+				v.rt.SetSays(func() *runtime.Status { st := row.says; return &st })
 				took, c := v.untilReady(corev1.ConditionFalse)
 				if took > v.k.cfg.StatusEvery+time.Second || c.Message != row.text {
 					v.Errorf("after %v: %s", took, c.Message)
@@ -159,7 +157,7 @@ func TestVirtualRuntimeSays(t *testing.T) {
 						v.Errorf("later: %s", c.Message)
 					}
 				}
-				v.rt.Says = nil
+				v.rt.SetSays(nil)
 				if took, _ := v.untilReady(corev1.ConditionTrue); took > health.LookEvery+time.Second {
 					v.Errorf("Ready %v after it was", took)
 				}
@@ -202,18 +200,18 @@ func TestVirtualLostEvents(t *testing.T) {
 		if p := v.get("p"); p.Status.Phase != corev1.PodSucceeded {
 			v.Errorf("%+v", p.Status)
 		}
-		unlisted := true
-		v.rt.Fail = func(call, _ string) error {
-			if call == "List" && unlisted {
+		var listed atomic.Bool
+		v.rt.SetFail(func(call, _ string) error {
+			if call == "List" && !listed.Load() {
 				return errors.New("no")
 			}
 			return nil
-		}
+		})
 		took, c := v.untilReady(corev1.ConditionFalse)
 		if took < health.RelistLimit-health.RelistEvery || took > health.RelistLimit+v.k.cfg.StatusEvery || !strings.HasPrefix(c.Message, "PLEG is not healthy: pleg was last seen active 10m") || !strings.HasSuffix(c.Message, " ago; threshold is 10m0s") {
 			v.Errorf("after %v: %s", took, c.Message)
 		}
-		unlisted = false
+		listed.Store(true)
 		if took, _ := v.untilReady(corev1.ConditionTrue); took > v.k.cfg.StatusEvery+time.Second {
 			v.Errorf("Ready %v after it was listed", took)
 		}

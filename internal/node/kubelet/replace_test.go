@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -35,7 +36,7 @@ func TestVirtualReplacedContainer(t *testing.T) {
 		spec    string
 		probe   *corev1.Probe // of readiness
 		refuses string        // the call that fails once the pod is up …
-		times   int           // … so often; 0: always
+		times   int32         // … so often; 0: always
 		change  func(v *virtual, uid types.UID)
 		want    string
 	}{
@@ -66,21 +67,20 @@ func TestVirtualReplacedContainer(t *testing.T) {
 				uid := v.create(p)
 				time.Sleep(5 * time.Second)
 				told := v.told("a")
-				v.rt.Absent["next:latest"] = true
-				refused := 0
-				v.rt.Fail = func(call, _ string) error {
+				v.rt.SetAbsent("next:latest")
+				var refused atomic.Int32
+				v.rt.SetFail(func(call, _ string) error {
 					switch call {
 					case "Pull":
 						time.Sleep(pull)
 					case "StartContainer":
 						time.Sleep(time.Second / 2)
 					}
-					if call == c.refuses && (c.times == 0 || refused < c.times) {
-						refused++
+					if call == c.refuses && (c.times == 0 || refused.Add(1) <= c.times) {
 						return status.Error(codes.DeadlineExceeded, "no answer")
 					}
 					return nil
-				}
+				})
 				c.change(v, uid)
 				time.Sleep(pull + 9*time.Second/10)
 				if got := strings.Join(told(), " "); got != c.want {

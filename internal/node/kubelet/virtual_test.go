@@ -6,6 +6,7 @@ import (
 	"net"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -93,12 +94,13 @@ func TestVirtualCrashLoop(t *testing.T) {
 		t := v.T // the bubble's
 		var starts []time.Duration
 		begin := time.Now()
-		v.rt.Behave = func(types.UID, string, int) runtime.Behavior {
+		v.rt.SetBehave(func(types.UID, string, int) runtime.Behavior {
 			starts = append(starts, time.Since(begin).Round(time.Second))
 			return runtime.Behavior{Ends: true, After: time.Second, Code: 1}
-		}
+		})
 		v.create(podtest.Parse(t, strings.Fields("Always main:a")))
 		time.Sleep(20 * time.Minute)
+		synctest.Wait()
 		// Runs last a second; the pauses between them are 0, 10, 20, 40, 80, 160, 300, 300 … seconds.
 		want := []time.Duration{0, 1, 12, 33, 74, 155, 316, 617, 918}
 		for i := range want {
@@ -124,7 +126,7 @@ func TestVirtualCrashLoop(t *testing.T) {
 func TestVirtualDeletion(t *testing.T) {
 	inVirtualTime(t, func(v *virtual) {
 		t := v.T // the bubble's
-		v.rt.Behave = func(types.UID, string, int) runtime.Behavior { return runtime.Behavior{Stubborn: true} }
+		v.rt.SetBehave(func(types.UID, string, int) runtime.Behavior { return runtime.Behavior{Stubborn: true} })
 		pod := podtest.Parse(t, strings.Fields("Always main:a"))
 		v.create(pod)
 		time.Sleep(time.Second)
@@ -149,7 +151,7 @@ func TestVirtualDeletion(t *testing.T) {
 func TestVirtualForcedDeletion(t *testing.T) {
 	inVirtualTime(t, func(v *virtual) {
 		t := v.T // the bubble's
-		v.rt.Behave = func(types.UID, string, int) runtime.Behavior { return runtime.Behavior{Stubborn: true} }
+		v.rt.SetBehave(func(types.UID, string, int) runtime.Behavior { return runtime.Behavior{Stubborn: true} })
 		v.create(podtest.Parse(t, strings.Fields("Always main:a")))
 		time.Sleep(time.Second)
 		v.remove("p") // 30 s …
@@ -168,15 +170,14 @@ func TestVirtualForcedDeletion(t *testing.T) {
 func TestVirtualPull(t *testing.T) {
 	inVirtualTime(t, func(v *virtual) {
 		t := v.T // the bubble's
-		v.rt.Absent["img:latest"] = true
-		fails := 3
-		v.rt.Fail = func(call, subject string) error {
-			if call == "Pull" && fails > 0 {
-				fails--
+		v.rt.SetAbsent("img:latest")
+		var pulls atomic.Int32
+		v.rt.SetFail(func(call, subject string) error {
+			if call == "Pull" && pulls.Add(1) <= 3 {
 				return context.DeadlineExceeded
 			}
 			return nil
-		}
+		})
 		v.create(podtest.Parse(t, strings.Fields("Always main:a")))
 		reason := func() string {
 			if w := v.get("p").Status.ContainerStatuses[0].State.Waiting; w != nil {
@@ -202,9 +203,9 @@ func TestVirtualPull(t *testing.T) {
 func TestVirtualSidecarsStopLast(t *testing.T) {
 	inVirtualTime(t, func(v *virtual) {
 		t := v.T // the bubble's
-		v.rt.Behave = func(_ types.UID, name string, _ int) runtime.Behavior {
+		v.rt.SetBehave(func(_ types.UID, name string, _ int) runtime.Behavior {
 			return runtime.Behavior{Ends: name == "i" || name == "a", After: 10 * time.Second, Stubborn: name == "s1"}
-		}
+		})
 		pod := podtest.Parse(t, strings.Fields("Never side:s1 init:i side:s2 main:a"))
 		v.create(pod)
 		time.Sleep(5 * time.Minute)
@@ -270,14 +271,13 @@ func TestVirtualNode(t *testing.T) {
 func TestVirtualDeathBetweenCreateAndStart(t *testing.T) {
 	inVirtualTime(t, func(v *virtual) {
 		t := v.T
-		fail := true
-		v.rt.Fail = func(call, _ string) error {
-			if call == "StartContainer" && fail {
-				fail = false
+		var failed atomic.Bool
+		v.rt.SetFail(func(call, _ string) error {
+			if call == "StartContainer" && failed.CompareAndSwap(false, true) {
 				return context.Canceled
 			}
 			return nil
-		}
+		})
 		uid := v.create(podtest.Parse(t, strings.Fields("Never main:a")))
 		time.Sleep(time.Minute)
 		p := v.get("p")
@@ -298,11 +298,13 @@ func TestHostChanged(t *testing.T) {
 		v.create(&corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: "p", Namespace: "default"},
 			Spec: corev1.PodSpec{Containers: []corev1.Container{{Name: "c", Image: "i"}}}})
 		time.Sleep(5 * time.Second)
+		synctest.Wait()
 		was := v.k.node.IPs()[0]
 		for _, step := range []struct{ now, want string }{{"198.51.100.7", "198.51.100.7"}, {"2001:db8::7", "198.51.100.7"}, {"203.0.113.9", "203.0.113.9"}} {
 			ips[0] = net.ParseIP(step.now)
 			v.k.HostChanged()
 			time.Sleep(time.Second)
+			synctest.Wait() // the node looks at ips no more
 			n, err := client.Get[*corev1.Node](v.Context(), v.hub.Own(), client.Nodes, "", "n1")
 			if err != nil {
 				v.Fatal(err)
@@ -324,15 +326,16 @@ func TestVirtualContainerThatCannotBeMade(t *testing.T) {
 		t := v.T
 		var tries []time.Duration
 		begun := time.Now()
-		v.rt.Fail = func(call, _ string) error {
+		v.rt.SetFail(func(call, _ string) error {
 			if call == "CreateContainer" && len(tries) < 8 {
 				tries = append(tries, time.Since(begun))
 				return context.DeadlineExceeded
 			}
 			return nil
-		}
+		})
 		v.create(podtest.Parse(t, strings.Fields("Never main:a")))
 		time.Sleep(2 * time.Minute)
+		synctest.Wait()
 		for i, least := range []time.Duration{1, 2, 4, 8, 10, 10, 10} {
 			if gap := tries[i+1] - tries[i]; gap < least*time.Second || gap > least*time.Second*3/2+time.Second {
 				t.Errorf("attempt %d came %v after the one before", i+2, gap)

@@ -17,24 +17,19 @@ import (
 )
 
 // Fake is a runtime in memory. Containers run until they are stopped, or as Behave says. It starts no goroutines; timers of
-// containers that end by themselves are time.AfterFunc, so that virtual time works.
+// containers that end by themselves are time.AfterFunc, so that virtual time works. All of its methods may be called at any time
+// from any goroutine; mu.Mutex guards everything in mu, and none of the test's functions is called while it is held.
 type Fake struct {
-	// Behave says how a run of a container goes; nil means it runs until it is stopped. It must not call the Fake.
-	Behave func(pod types.UID, container string, run int) Behavior
-	// IP gives the address of a pod; nil hands out 10.0.x.y in order.
-	IP func(pod types.UID) string
-	// Fail may refuse a call by its name ("RunSandbox", "StartContainer", "Pull" …) and subject (pod uid, container name
-	// or image).
-	Fail func(call, subject string) error
-	// Says gives the runtime's own view of its health; nil means that all is well.
-	Says func() *Status
 	// Mute loses all events.
 	Mute atomic.Bool
-	// Absent lists images that have to be pulled; all others are there.
-	Absent map[string]bool
 
 	mu struct {
 		sync.Mutex
+		behave func(pod types.UID, container string, run int) Behavior
+		fail   func(call, subject string) error
+		says   func() *Status
+		absent map[string]bool // images that have to be pulled
+
 		pods   map[types.UID]*Pod
 		owner  map[string]types.UID // container or sandbox id -> pod
 		timers map[string]*time.Timer
@@ -56,7 +51,8 @@ type Behavior struct {
 
 // NewFake makes an empty runtime.
 func NewFake() *Fake {
-	f := &Fake{Absent: map[string]bool{}}
+	f := &Fake{}
+	f.mu.absent = map[string]bool{}
 	f.mu.pods = map[types.UID]*Pod{}
 	f.mu.owner = map[string]types.UID{}
 	f.mu.timers = map[string]*time.Timer{}
@@ -66,6 +62,35 @@ func NewFake() *Fake {
 
 var _ Interface = (*Fake)(nil)
 var _ Interface = (*CRI)(nil)
+
+// SetBehave has fn say how each run of a container goes from now on; nil means that it runs until it is stopped.
+func (f *Fake) SetBehave(fn func(pod types.UID, container string, run int) Behavior) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.mu.behave = fn
+}
+
+// SetFail has fn refuse calls from now on, by their name ("RunSandbox", "StartContainer", "Pull" …) and subject (pod name,
+// container name or image); nil refuses none. Calls that are made at the same time call it at the same time.
+func (f *Fake) SetFail(fn func(call, subject string) error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.mu.fail = fn
+}
+
+// SetSays has fn give the runtime's own view of its health from now on; nil means that all is well.
+func (f *Fake) SetSays(fn func() *Status) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.mu.says = fn
+}
+
+// SetAbsent takes an image away: it has to be pulled, as no other has.
+func (f *Fake) SetAbsent(image string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.mu.absent[image] = true
+}
 
 // Calls returns what was asked of the runtime so far, as "Call subject", and forgets it.
 func (f *Fake) Calls() []string {
@@ -108,23 +133,27 @@ func (f *Fake) answer(ctx context.Context) error {
 	}
 }
 
-// refuse asks Fail about a call that is not recorded.
+// refuse asks the function of SetFail about a call that is not recorded.
 func (f *Fake) refuse(call string) error {
-	if f.Fail == nil {
+	f.mu.Lock()
+	fail := f.mu.fail
+	f.mu.Unlock()
+	if fail == nil {
 		return nil
 	}
-	return f.Fail(call, "")
+	return fail(call, "")
 }
 
-// enter records a call and asks Fail.
+// enter records a call and asks the function of SetFail.
 func (f *Fake) enter(call, subject string) error {
 	f.mu.Lock()
 	f.mu.calls = append(f.mu.calls, call+" "+subject)
+	fail := f.mu.fail
 	f.mu.Unlock()
-	if f.Fail != nil {
-		return f.Fail(call, subject)
+	if fail == nil {
+		return nil
 	}
-	return nil
+	return fail(call, subject)
 }
 
 func (f *Fake) tellLocked(uid types.UID) {
@@ -201,10 +230,13 @@ func (f *Fake) Status(ctx context.Context) (*Status, error) {
 	if err := f.refuse("Status"); err != nil {
 		return nil, err
 	}
-	if f.Says != nil {
-		return f.Says(), nil
+	f.mu.Lock()
+	says := f.mu.says
+	f.mu.Unlock()
+	if says == nil {
+		return &Status{Ready: true, NetworkReady: true}, nil
 	}
-	return &Status{Ready: true, NetworkReady: true}, nil
+	return says(), nil
 }
 
 // SetPodCIDR implements Interface.
@@ -261,11 +293,7 @@ func (f *Fake) RunSandbox(ctx context.Context, cfg *cri.PodSandboxConfig, _ stri
 	s := Sandbox{ID: fmt.Sprintf("sandbox-%d", f.mu.next), Attempt: cfg.Metadata.Attempt, Ready: true, HasNetwork: true, CreatedAt: time.Now(),
 		HostNetwork: cfg.GetLinux().GetSecurityContext().GetNamespaceOptions().GetNetwork() == cri.NamespaceMode_NODE}
 	if !s.HostNetwork {
-		ip := fmt.Sprintf("10.0.%d.%d", f.mu.next/250%250, f.mu.next%250+1)
-		if f.IP != nil {
-			ip = f.IP(uid)
-		}
-		s.IPs = []string{ip}
+		s.IPs = []string{fmt.Sprintf("10.0.%d.%d", f.mu.next/250%250, f.mu.next%250+1)}
 	}
 	p.Sandboxes = append([]Sandbox{s}, p.Sandboxes...)
 	f.mu.owner[s.ID] = uid
@@ -353,14 +381,16 @@ func (f *Fake) StartContainer(_ context.Context, id string) error {
 	f.mu.Lock()
 	uid := f.mu.owner[id]
 	c := f.findLocked(id)
-	f.mu.Unlock()
 	if c == nil {
+		f.mu.Unlock()
 		return notFound(id)
 	}
-	if err := f.enter("StartContainer", c.Name); err != nil {
+	name, run := c.Name, c.RestartCount
+	f.mu.Unlock()
+	if err := f.enter("StartContainer", name); err != nil {
 		return err
 	}
-	b := f.behavior(uid, c.Name, c.RestartCount)
+	b := f.behavior(uid, name, run)
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	c = f.findLocked(id)
@@ -377,10 +407,13 @@ func (f *Fake) StartContainer(_ context.Context, id string) error {
 }
 
 func (f *Fake) behavior(uid types.UID, name string, run int) Behavior {
-	if f.Behave == nil {
+	f.mu.Lock()
+	behave := f.mu.behave
+	f.mu.Unlock()
+	if behave == nil {
 		return Behavior{}
 	}
-	return f.Behave(uid, name, run)
+	return behave(uid, name, run)
 }
 
 // StopContainer implements Interface.
@@ -441,7 +474,7 @@ func (f *Fake) UpdateContainer(context.Context, string, *cri.LinuxContainerResou
 // ReopenLog implements Interface.
 func (f *Fake) ReopenLog(context.Context, string) error { return nil }
 
-// ExecSync implements Interface: every command succeeds with no output, unless Fail says otherwise.
+// ExecSync implements Interface: every command succeeds with no output, unless the function of SetFail says otherwise.
 func (f *Fake) ExecSync(_ context.Context, id string, cmd []string, _ time.Duration) ([]byte, []byte, int32, error) {
 	return nil, nil, 0, f.enter("ExecSync", strings.Join(cmd, " "))
 }
@@ -465,7 +498,7 @@ func (f *Fake) PortForward(context.Context, string, []int32) (*url.URL, error) {
 func (f *Fake) Image(_ context.Context, ref string) (*Image, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.Absent[ref] {
+	if f.mu.absent[ref] {
 		return nil, nil
 	}
 	return &Image{ID: ref, Tags: []string{ref}, Size: 1 << 20}, nil
@@ -481,7 +514,7 @@ func (f *Fake) Pull(_ context.Context, ref string, _ *cri.AuthConfig, _ *cri.Pod
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	delete(f.Absent, ref)
+	delete(f.mu.absent, ref)
 	return ref, nil
 }
 
