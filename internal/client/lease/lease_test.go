@@ -95,6 +95,14 @@ func (h *hub) put(obj runtime.Object) runtime.Object {
 	return h.lease
 }
 
+// wrote is how often the lease has been written so far.
+func (h *hub) wrote() int {
+	synctest.Wait()
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.writes
+}
+
 func (h *hub) holder() string {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -164,8 +172,8 @@ func TestOneLeads(t *testing.T) {
 		if !a.leads() || b.leads() || deref(h.lease.Spec.LeaseTransitions) != 0 {
 			t.Fatal("b took over a lease that was renewed")
 		}
-		if h.writes < 140 || h.writes > 152 {
-			t.Errorf("%d writes in five minutes, want one per two seconds: b should only read", h.writes)
+		if h.wrote() < 140 || h.wrote() > 152 {
+			t.Errorf("%d writes in five minutes, want one per two seconds: b should only read", h.wrote())
 		}
 		a.stop()
 		if err := <-a.ended; err != nil {
@@ -278,8 +286,8 @@ func TestQuiet(t *testing.T) {
 			if err := <-done; err != nil {
 				t.Fatal(err)
 			}
-			if h.writes != start+1 || h.holder() != "alone" {
-				t.Errorf("start %d: %d writes, held by %q", start, h.writes, h.holder())
+			if h.wrote() != start+1 || h.holder() != "alone" {
+				t.Errorf("start %d: %d writes, held by %q", start, h.wrote(), h.holder())
 			}
 		}
 		_, done, stop := run()
@@ -327,8 +335,8 @@ func TestQuietLeaderOutlivesItsHub(t *testing.T) {
 		c.door.cut = false
 		h.mu.Unlock()
 		time.Sleep(time.Minute)
-		if !c.leads() || h.writes != 1 {
-			t.Errorf("leads: %v, %d writes", c.leads(), h.writes)
+		if !c.leads() || h.wrote() != 1 {
+			t.Errorf("leads: %v, %d writes", c.leads(), h.wrote())
 		}
 	})
 }
@@ -340,8 +348,8 @@ func TestQuietLeaseIsRenewedWhereSomebodyLooks(t *testing.T) {
 		h, audience := &hub{}, &Audience{}
 		ours := standQuiet(t, h, audience)
 		time.Sleep(time.Hour)
-		if !ours.leads() || h.writes != 1 {
-			t.Fatalf("leads: %v, %d writes in an hour that nobody looked", ours.leads(), h.writes)
+		if !ours.leads() || h.wrote() != 1 {
+			t.Fatalf("leads: %v, %d writes in an hour that nobody looked", ours.leads(), h.wrote())
 		}
 		audience.Look(t.Context(), "kube-system", "x")
 		if d := time.Since(h.lease.Spec.RenewTime.Time); d > 2*time.Second {
@@ -352,8 +360,8 @@ func TestQuietLeaseIsRenewedWhereSomebodyLooks(t *testing.T) {
 		}
 		audience.Look(t.Context(), "kube-system", "another")
 		audience.Look(t.Context(), "default", "x")
-		if h.writes != 2 {
-			t.Errorf("%d writes for one look", h.writes)
+		if h.wrote() != 2 {
+			t.Errorf("%d writes for one look", h.wrote())
 		}
 
 		stock := stand(t, h, "stock", func(d *door) { d.look = func(ctx context.Context) { audience.Look(ctx, "kube-system", "x") } })
@@ -394,14 +402,14 @@ func TestQuietLeaseIsRenewedWhileWatched(t *testing.T) {
 			time.Sleep(time.Hour)
 			elsewhere := audience.Watch(t.Context(), "kube-node-lease")
 			time.Sleep(time.Minute)
-			before := h.writes
+			before := h.wrote()
 			end := audience.Watch(t.Context(), namespace)
 			time.Sleep(time.Minute)
-			during := h.writes - before
+			during := h.wrote() - before
 			end()
 			elsewhere()
 			time.Sleep(time.Hour)
-			if after := h.writes - before - during; before != 1 || during < 28 || during > 32 || after > 1 {
+			if after := h.wrote() - before - during; before != 1 || during < 28 || during > 32 || after > 1 {
 				t.Errorf("watching %q: %d writes before, %d in a minute of it, %d after", namespace, before, during, after)
 			}
 			if n := len(audience.mu.watchers); n != 0 {

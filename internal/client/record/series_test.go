@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -18,15 +19,34 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 )
 
-// paper is a door that keeps what is written.
+// paper is a door that keeps what is written. mu guards what it keeps.
 type paper struct {
 	client.Writer
+	mu    sync.Mutex
 	wrote []string
 	last  *eventsv1.Event
 }
 
+// take returns what was written since the last take.
+func (p *paper) take() []string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	wrote := p.wrote
+	p.wrote = nil
+	return wrote
+}
+
+// newest is the last event that was created.
+func (p *paper) newest() *eventsv1.Event {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.last
+}
+
 func (p *paper) Create(_ context.Context, ref client.Ref, obj runtime.Object, _ metav1.CreateOptions) (runtime.Object, error) {
 	e := obj.(*eventsv1.Event)
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	p.last = e
 	p.wrote = append(p.wrote, "create "+e.Reason)
 	return e, nil
@@ -37,6 +57,8 @@ func (p *paper) Patch(_ context.Context, ref client.Ref, _ types.PatchType, body
 	if _, err := fmt.Sscanf(string(body), `{"series":{"count":%d`, &n); err != nil {
 		return nil, err
 	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	p.wrote = append(p.wrote, fmt.Sprintf("series of %d", n))
 	return nil, nil
 }
@@ -54,17 +76,16 @@ func TestSeries(t *testing.T) {
 		step := func(what, want string) {
 			t.Helper()
 			synctest.Wait()
-			if got := strings.Join(door.wrote, ", "); got != want {
+			if got := strings.Join(door.take(), ", "); got != want {
 				t.Errorf("%s: %q, want %q", what, got, want)
 			}
-			door.wrote = nil
 		}
 		fail := func(note string) {
 			s.Event(pod, corev1.EventTypeWarning, "FailedScheduling", "Scheduling", note)
 			synctest.Wait()
 		}
 		fail("first")
-		e := door.last
+		e := door.newest()
 		if e.EventTime.IsZero() || e.Action != "Scheduling" || e.ReportingController != "default-scheduler" || e.ReportingInstance != "default-scheduler-host" ||
 			e.Regarding.Name != "p" || e.Regarding.Kind != "Pod" || e.Note != "first" || e.DeprecatedCount != 0 || e.DeprecatedSource.Component != "" || e.Series != nil {
 			t.Errorf("%+v", e)
@@ -81,12 +102,12 @@ func TestSeries(t *testing.T) {
 		step("afresh", "create FailedScheduling")
 		s.Event(pod, corev1.EventTypeNormal, "Scheduled", "Binding", strings.Repeat("é", 1000))
 		step("another reason", "create Scheduled")
-		if n := len(door.last.Note); n > noteMost || !strings.HasSuffix(door.last.Note, "é ...") {
-			t.Errorf("note of %d bytes", n)
+		if note := door.newest().Note; len(note) > noteMost || !strings.HasSuffix(note, "é ...") {
+			t.Errorf("note of %d bytes", len(note))
 		}
 		fail("x")
 		fail("y")
-		door.wrote = nil
+		door.take()
 		cancel()
 		<-done
 		step("end", "series of 3")

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -13,9 +14,9 @@ import (
 func TestStateOf(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
-		fails := true
+		var mended atomic.Bool
 		c := &Controller{Name: "c", Queue: NewQueue(), Log: slog.New(slog.DiscardHandler), Reconcile: func(context.Context, string) (time.Duration, error) {
-			if fails {
+			if !mended.Load() {
 				return 0, errors.New("boom")
 			}
 			return time.Hour, nil
@@ -31,7 +32,7 @@ func TestStateOf(t *testing.T) {
 		if s.Due != 1 || s.Failing != 1 || s.Delayed != 1 || s.Error != "boom" || s.Key != "a" || s.At == nil {
 			t.Errorf("after a failure: %+v", s)
 		}
-		fails = false
+		mended.Store(true)
 		time.Sleep(time.Second)
 		synctest.Wait()
 		if s := StateOf(all); s.Failing != 0 || s.Delayed != 1 || s.Error != "boom" {
