@@ -300,7 +300,9 @@ func TestAThousandBalancers(t *testing.T) {
 		for i := range n {
 			name := fmt.Sprintf("s%04d", i)
 			if i%100 == 0 {
+				s.mu.Lock()
 				s.hangs[name] = release
+				s.mu.Unlock()
 			}
 		}
 		began := time.Now()
@@ -442,7 +444,9 @@ func TestNodeOfACloud(t *testing.T) {
 		if tainted(n, uninitialized, corev1.TaintEffectNoSchedule) || n.Spec.ProviderID != "sky://n0" || n.Labels[corev1.LabelTopologyZone] != "z" || !slices.Contains(n.Status.Addresses, corev1.NodeAddress{Type: "ExternalIP", Address: "192.0.2.1"}) {
 			t.Errorf("%+v %+v", n.Spec, n.Status.Addresses)
 		}
-		m.change(func() { m.of["n0"].NodeAddresses = []corev1.NodeAddress{{Type: "ExternalIP", Address: "192.0.2.2"}} })
+		m.change(func() { // another answer: the one before is the controller's
+			m.of["n0"] = &cloud.InstanceMetadata{ProviderID: "sky://n0", Zone: "z", NodeAddresses: []corev1.NodeAddress{{Type: "ExternalIP", Address: "192.0.2.2"}}}
+		})
 		b.settle(6 * time.Minute)
 		if n = b.node("n0"); !slices.Contains(n.Status.Addresses, corev1.NodeAddress{Type: "ExternalIP", Address: "192.0.2.2"}) {
 			t.Errorf("addresses %v", n.Status.Addresses)
@@ -460,7 +464,7 @@ func TestMachineGoes(t *testing.T) {
 	const shutdown = "node.cloudprovider.kubernetes.io/shutdown"
 	inBubble(t, m.config(), func(b *bench) {
 		for _, name := range []string{"n0", "n1", "n2", "n3"} {
-			m.of[name] = &cloud.InstanceMetadata{ProviderID: "sky://" + name}
+			m.change(func() { m.of[name] = &cloud.InstanceMetadata{ProviderID: "sky://" + name} })
 			b.addNode(name, nil)
 		}
 		b.settle(10 * time.Minute)
