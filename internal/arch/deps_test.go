@@ -106,7 +106,7 @@ var rooms = map[string][]string{
 	"internal/component/kubelet":      {"internal/component/...", "internal/client/...", "internal/api/...", "internal/config", "internal/pki", "internal/node/..."},
 	"internal/component/proxy":        {"internal/component/...", "internal/client/...", "internal/config", "internal/node/proxy/..."},
 	"internal/component/konnectivity": {"internal/component", "internal/component/flag", "internal/client/...", "internal/tunnel/konnectivity/..."},
-	"internal/component/cloud":        {"internal/component/...", "internal/client/...", "internal/api/...", "internal/config", "internal/cloud/...", "internal/control/..."},
+	"internal/component/cloud":        {"internal/component/...", "internal/config", "internal/cloud/...", "internal/control/..."},
 	"internal/component/suite":        {"internal/component/...", "internal/config", "internal/obs", "internal/control", "internal/cloud/...", "internal/tunnel/konnectivity/selector"}, // control: which controllers there are; cloud: which provider is the default
 
 	// What makes a machine a node, and joins the planks to a cluster.

@@ -6,11 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 
-	"sampan.dev/internal/api/all"
-	"sampan.dev/internal/client/remote"
-	"sampan.dev/internal/component"
 	"sampan.dev/internal/component/controllers"
-	"sampan.dev/internal/component/face"
 	"sampan.dev/internal/component/flag"
 	"sampan.dev/internal/config"
 	"sampan.dev/internal/control"
@@ -20,7 +16,7 @@ const name = "cloud-controller-manager"
 
 // manager makes what control runs of the flags, without a way to the API server. Errors are of the command line.
 func (c *Config) manager(log *slog.Logger) (control.Config, error) {
-	out := control.Config{Log: log, Kinds: all.Kinds(), OnlyCloud: true, Controllers: c.Controllers}
+	out := control.Config{Log: log, OnlyCloud: true, Controllers: c.Controllers}
 	if c.Provider == "" || c.Provider == None {
 		return out, errors.New("--cloud-provider cannot be empty")
 	}
@@ -40,28 +36,11 @@ func (c *Config) Run(ctx context.Context, log *slog.Logger) error {
 	if err != nil {
 		return flag.Usage{Err: err}
 	}
-	rc, err := c.Contact.Config(name)
-	if err != nil {
-		return err
-	}
-	own, err := remote.New(rc)
-	if err != nil {
-		return err
-	}
-	if cfg.Doors, err = component.Doors(rc, own, c.OwnAccounts, log); err != nil {
-		return err
-	}
 	cfg.UserAgent = name + "/" + config.Version
-	run, err := controllers.Managed(name, cfg, c.Lead, c.Migration, own)
-	if err != nil {
-		return flag.Usage{Err: err}
-	}
-	log.Info("cloud loops start", "version", config.Version, "server", rc.Host, "provider", c.Provider)
-	server := face.Server{Config: c.Face, Name: name, Contact: c.Contact, Log: log,
-		Checks:  map[string]func() error{"ping": func() error { return nil }},
-		Configz: func() (string, any) { return "cloudcontrollermanager.config.k8s.io", c.configz() },
-	}
-	return component.Beside(ctx, run, server.Run)
+	log.Info("cloud", "provider", c.Provider)
+	p := controllers.Program{Name: name, Contact: c.Contact, Lead: c.Lead, Migration: c.Migration, Face: c.Face, OwnAccounts: c.OwnAccounts,
+		Configz: func() (string, any) { return "cloudcontrollermanager.config.k8s.io", c.configz() }}
+	return p.Run(ctx, cfg)
 }
 
 // configz shows what was chosen, with the names of CloudControllerManagerConfiguration.

@@ -5,14 +5,55 @@ import (
 	"fmt"
 	"slices"
 
+	"sampan.dev/internal/api/all"
 	"sampan.dev/internal/client"
+	"sampan.dev/internal/client/remote"
 	"sampan.dev/internal/component"
+	"sampan.dev/internal/component/face"
+	"sampan.dev/internal/component/flag"
+	"sampan.dev/internal/config"
 	"sampan.dev/internal/control"
 )
 
-// Managed is what runs a component's controllers under its lease, and those that migrate under that of the migration. Errors are of
+// Program is a controller manager in a process of its own.
+type Program struct {
+	Name        string
+	Contact     component.Contact
+	Lead        component.Election
+	Migration   component.Migration
+	Face        face.Config
+	OwnAccounts bool                 // each controller acts as a service account of its own
+	Configz     func() (string, any) // group of the configuration and what was chosen
+}
+
+// Run finds the API server, runs the controllers that cfg describes before it, and shows how it is, until ctx ends. cfg has all but
+// the kinds and the way to the API server.
+func (p Program) Run(ctx context.Context, cfg control.Config) error {
+	rc, err := p.Contact.Config(p.Name)
+	if err != nil {
+		return err
+	}
+	own, err := remote.New(rc)
+	if err != nil {
+		return err
+	}
+	cfg.Kinds = all.Kinds()
+	if cfg.Doors, err = component.Doors(rc, own, p.OwnAccounts, cfg.Log); err != nil {
+		return err
+	}
+	run, err := managed(p.Name, cfg, p.Lead, p.Migration, own)
+	if err != nil {
+		return flag.Usage{Err: err}
+	}
+	cfg.Log.Info("controllers start", "version", config.Version, "server", rc.Host)
+	server := face.Server{Config: p.Face, Name: p.Name, Contact: p.Contact, Log: cfg.Log,
+		Checks: map[string]func() error{"ping": func() error { return nil }}, Configz: p.Configz}
+	return component.Beside(ctx, run, server.Run)
+}
+
+// managed is what runs a component's controllers under its lease, and those that migrate under that of the migration. Errors are of
 // the command line. door is the component's own.
-func Managed(name string, cfg control.Config, lead component.Election, migration component.Migration, door client.Interface) (func(context.Context) error, error) {
+func managed(name string, cfg control.Config, lead component.Election, migration component.Migration, door client.Interface) (func(context.Context) error, error) {
 	moving, err := migration.Read()
 	if err != nil {
 		return nil, err

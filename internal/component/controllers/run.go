@@ -7,12 +7,7 @@ import (
 	"log/slog"
 	"os"
 
-	"sampan.dev/internal/api/all"
-	"sampan.dev/internal/client/remote"
-	"sampan.dev/internal/component"
-	"sampan.dev/internal/component/face"
 	"sampan.dev/internal/component/flag"
-	"sampan.dev/internal/config"
 	"sampan.dev/internal/control"
 	"sampan.dev/internal/control/identity"
 	"sampan.dev/internal/control/nodes"
@@ -108,28 +103,9 @@ func (c *Config) Run(ctx context.Context, log *slog.Logger) error {
 	if err != nil {
 		return flag.Usage{Err: err}
 	}
-	rc, err := c.Contact.Config(name)
-	if err != nil {
-		return err
-	}
-	own, err := remote.New(rc)
-	if err != nil {
-		return err
-	}
-	cfg.Kinds = all.Kinds()
-	if cfg.Doors, err = component.Doors(rc, own, c.OwnAccounts, log); err != nil {
-		return err
-	}
-	run, err := Managed(name, cfg, c.Lead, c.Migration, own)
-	if err != nil {
-		return flag.Usage{Err: err}
-	}
-	log.Info("controllers start", "version", config.Version, "server", rc.Host)
-	server := face.Server{Config: c.Face, Name: name, Contact: c.Contact, Log: log,
-		Checks:  map[string]func() error{"ping": func() error { return nil }},
-		Configz: func() (string, any) { return "kubecontrollermanager.config.k8s.io", c.configz() },
-	}
-	return component.Beside(ctx, run, server.Run)
+	p := Program{Name: name, Contact: c.Contact, Lead: c.Lead, Migration: c.Migration, Face: c.Face, OwnAccounts: c.OwnAccounts,
+		Configz: func() (string, any) { return "kubecontrollermanager.config.k8s.io", c.configz() }}
+	return p.Run(ctx, cfg)
 }
 
 // configz shows what was chosen, with the names of KubeControllerManagerConfiguration.

@@ -7,7 +7,6 @@ import (
 
 	"sampan.dev/internal/client"
 	"sampan.dev/internal/client/cache"
-	"sampan.dev/internal/cloud"
 	"sampan.dev/internal/control/loop"
 
 	corev1 "k8s.io/api/core/v1"
@@ -16,24 +15,14 @@ import (
 
 // lifecycle is cloud-node-lifecycle-controller: of nodes that are not ready it asks the cloud whether the machine is gone, and then
 // deletes the node, or shut down, and then taints it. A node that is ready is nobody's to ask about.
-type lifecycle struct {
-	loop.Env
-	cfg    Config
-	cloud  cloud.InstancesV2
-	nodes  *cache.Informer[*corev1.Node]
-	queue  *loop.Queue
-	ledger *loop.Ledger
-	view   loop.View
-}
+type lifecycle struct{ machines }
 
 // NewLifecycle makes the cloud-node-lifecycle-controller; nil when the provider knows no machines.
 func NewLifecycle(env loop.Env, cfg Config) loop.Runner {
 	if cfg.Provider == nil || cfg.Provider.Instances == nil {
 		return nil
 	}
-	c := &lifecycle{Env: env, cfg: cfg, cloud: cfg.Provider.Instances, queue: loop.NewQueue(), ledger: loop.NewLedger()}
-	c.nodes = cache.For[*corev1.Node](env.Informers, client.Nodes, cache.Options{})
-	c.view = loop.ViewOf(c.nodes)
+	c := &lifecycle{newMachines(env, cfg)}
 	c.nodes.Handle(cache.Handler[*corev1.Node]{
 		Add: c.due,
 		Update: func(old, n *corev1.Node) {
@@ -42,11 +31,7 @@ func NewLifecycle(env loop.Env, cfg Config) loop.Runner {
 			}
 		},
 	})
-	cfg.Changes.add(func() { enqueueAll(c.nodes, c.queue) })
-	return &loop.Controller{
-		Name: env.Name, Workers: machinesAtOnce, Elastic: true, Queue: c.queue, Log: env.Log, Ledger: c.ledger,
-		Synced: []<-chan struct{}{c.nodes.Synced()}, Reconcile: c.reconcile,
-	}
+	return c.controller(c.reconcile)
 }
 
 // due lets a node that is not ready have a period's time: it may have come just now, and its cloud not know it yet.

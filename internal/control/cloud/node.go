@@ -18,8 +18,8 @@ import (
 // machinesAtOnce is how many nodes the provider is asked about at a time.
 const machinesAtOnce = 16
 
-// nodeIdentity is cloud-node-controller: it tells a new node what its machine is, and keeps the addresses of all.
-type nodeIdentity struct {
+// machines is what the loops over nodes have in common, which ask the provider about the machine of each.
+type machines struct {
 	loop.Env
 	cfg    Config
 	cloud  cloud.InstancesV2
@@ -29,14 +29,36 @@ type nodeIdentity struct {
 	view   loop.View
 }
 
+// newMachines is for a provider that knows machines. All nodes are looked at again when it says that something has changed.
+func newMachines(env loop.Env, cfg Config) machines {
+	m := machines{Env: env, cfg: cfg, cloud: cfg.Provider.Instances, queue: loop.NewQueue(), ledger: loop.NewLedger()}
+	m.nodes = cache.For[*corev1.Node](env.Informers, client.Nodes, cache.Options{})
+	m.view = loop.ViewOf(m.nodes)
+	nodes, queue := m.nodes, m.queue
+	cfg.Changes.add(func() {
+		for _, n := range nodes.List("") {
+			queue.Add(n.Name)
+		}
+	})
+	return m
+}
+
+func (m *machines) controller(reconcile func(context.Context, string) (time.Duration, error)) *loop.Controller {
+	return &loop.Controller{
+		Name: m.Name, Workers: machinesAtOnce, Elastic: true, Queue: m.queue, Log: m.Log, Ledger: m.ledger,
+		Synced: []<-chan struct{}{m.nodes.Synced()}, Reconcile: reconcile,
+	}
+}
+
+// nodeIdentity is cloud-node-controller: it tells a new node what its machine is, and keeps the addresses of all.
+type nodeIdentity struct{ machines }
+
 // NewNodes makes the cloud-node-controller; nil when the provider knows no machines.
 func NewNodes(env loop.Env, cfg Config) loop.Runner {
 	if cfg.Provider == nil || cfg.Provider.Instances == nil {
 		return nil
 	}
-	c := &nodeIdentity{Env: env, cfg: cfg, cloud: cfg.Provider.Instances, queue: loop.NewQueue(), ledger: loop.NewLedger()}
-	c.nodes = cache.For[*corev1.Node](env.Informers, client.Nodes, cache.Options{})
-	c.view = loop.ViewOf(c.nodes)
+	c := &nodeIdentity{newMachines(env, cfg)}
 	c.nodes.Handle(cache.Handler[*corev1.Node]{
 		Add: func(n *corev1.Node) { c.queue.Add(n.Name) },
 		Update: func(old, n *corev1.Node) {
@@ -46,17 +68,7 @@ func NewNodes(env loop.Env, cfg Config) loop.Runner {
 			}
 		},
 	})
-	cfg.Changes.add(func() { enqueueAll(c.nodes, c.queue) })
-	return &loop.Controller{
-		Name: env.Name, Workers: machinesAtOnce, Elastic: true, Queue: c.queue, Log: env.Log, Ledger: c.ledger,
-		Synced: []<-chan struct{}{c.nodes.Synced()}, Reconcile: c.reconcile,
-	}
-}
-
-func enqueueAll(nodes *cache.Informer[*corev1.Node], queue *loop.Queue) {
-	for _, n := range nodes.List("") {
-		queue.Add(n.Name)
-	}
+	return c.controller(c.reconcile)
 }
 
 func (c *nodeIdentity) reconcile(ctx context.Context, name string) (time.Duration, error) {
