@@ -21,6 +21,7 @@ import (
 
 // shared are the packages of types that those of all groups are made of.
 var shared = []string{
+	"k8s.io/api/scheduling/v1alpha3", // batch/v1 Jobs speak of its types
 	"k8s.io/apimachinery/pkg/api/resource",
 	"k8s.io/apimachinery/pkg/apis/meta/v1",
 	"k8s.io/apimachinery/pkg/runtime",
@@ -44,7 +45,7 @@ func packages() []string {
 	}
 	var out []string
 	for _, t := range s.AllKnownTypes() {
-		if p := t.PkgPath(); strings.HasPrefix(p, "k8s.io/api/") && !slices.Contains(out, p) {
+		if p := t.PkgPath(); !strings.HasPrefix(p, "k8s.io/apimachinery/") && !slices.Contains(out, p) {
 			out = append(out, p)
 		}
 	}

@@ -312,6 +312,10 @@ func TestDefinitions(t *testing.T) {
 		if w["x-kubernetes-group-version-kind"] == nil {
 			delete(got, "x-kubernetes-group-version-kind")
 		}
+		if strings.HasSuffix(name, ".JSONSchemaProps") {
+			// The golden file lacks whatever is called externalDocs, which here is the name of a field.
+			delete(got["properties"].(node), "externalDocs")
+		}
 		if !reflect.DeepEqual(got, w) {
 			g, _ := json.Marshal(got)
 			e, _ := json.Marshal(w)
