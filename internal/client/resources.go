@@ -31,6 +31,13 @@ var (
 	ClusterRoles        = group("rbac.authorization.k8s.io", "clusterroles")
 	ClusterRoleBindings = group("rbac.authorization.k8s.io", "clusterrolebindings")
 
+	MutatingWebhooks         = group("admissionregistration.k8s.io", "mutatingwebhookconfigurations")
+	ValidatingWebhooks       = group("admissionregistration.k8s.io", "validatingwebhookconfigurations")
+	MutatingPolicies         = group("admissionregistration.k8s.io", "mutatingadmissionpolicies")
+	MutatingPolicyBindings   = group("admissionregistration.k8s.io", "mutatingadmissionpolicybindings")
+	ValidatingPolicies       = group("admissionregistration.k8s.io", "validatingadmissionpolicies")
+	ValidatingPolicyBindings = group("admissionregistration.k8s.io", "validatingadmissionpolicybindings")
+
 	TokenReviews         = group("authentication.k8s.io", "tokenreviews")
 	SubjectAccessReviews = group("authorization.k8s.io", "subjectaccessreviews")
 )

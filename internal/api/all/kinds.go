@@ -2,6 +2,7 @@ package all
 
 import (
 	"sampan.dev/internal/api"
+	"sampan.dev/internal/api/admissionregistration"
 	"sampan.dev/internal/api/apps"
 	"sampan.dev/internal/api/authentication"
 	"sampan.dev/internal/api/authorization"
@@ -51,6 +52,13 @@ func Kinds() *api.Kinds {
 		rbac.ClusterRoles(),
 		rbac.RoleBindings(),
 		rbac.Roles(),
+
+		admissionregistration.MutatingAdmissionPolicies(),
+		admissionregistration.MutatingAdmissionPolicyBindings(),
+		admissionregistration.MutatingWebhookConfigurations(),
+		admissionregistration.ValidatingAdmissionPolicies(),
+		admissionregistration.ValidatingAdmissionPolicyBindings(),
+		admissionregistration.ValidatingWebhookConfigurations(),
 
 		scheduling.PriorityClasses(),
 
