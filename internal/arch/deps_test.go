@@ -113,7 +113,7 @@ var rooms = map[string][]string{
 
 	// What makes a machine a node, and joins the planks to a cluster.
 	"internal/cluster":         {"internal/..."},
-	"internal/plane":           {"internal/machine", "internal/machine/steps", "internal/machine/further", "internal/component/...", "internal/client/...", "internal/api/...", "internal/config", "internal/daemon", "internal/pki", "internal/hub/...", "internal/control/...", "internal/node/hostnet", "internal/node/network", "internal/tunnel/konnectivity/server", "internal/tunnel/konnectivity/selector", "internal/tunnel/ssh"}, // network: which range the pods had last
+	"internal/plane":           {"internal/machine", "internal/machine/steps", "internal/machine/further", "internal/component/...", "internal/client/...", "internal/api/...", "internal/config", "internal/daemon", "internal/pki", "internal/hub/...", "internal/control/...", "internal/node/hostnet", "internal/node/network", "internal/tunnel/konnectivity/server", "internal/tunnel/konnectivity/selector", "internal/tunnel/ssh", "internal/manifests"}, // network: which range the pods had last
 	"internal/machine":         {"internal/machine/...", "internal/component/...", "internal/config", "internal/pki", "internal/node/..."},
 	"internal/machine/place":   {"internal/config"},
 	"internal/machine/parts":   {"internal/config", "internal/daemon"},
@@ -129,11 +129,12 @@ var rooms = map[string][]string{
 	"internal/machine/supervisor": {},
 
 	// What a person at the command line asks for.
-	"internal/doctor":   {"internal/config", "internal/machine", "internal/machine/site", "internal/status"},
-	"internal/logs":     {},
-	"internal/settings": {"internal/component/flag", "internal/machine/site"},
-	"internal/status":   {"internal/client/...", "internal/config", "internal/daemon", "internal/machine/hold", "internal/machine/parts", "internal/machine/site", "internal/tty"},
-	"internal/tty":      {},
+	"internal/doctor":    {"internal/config", "internal/machine", "internal/machine/site", "internal/status"},
+	"internal/logs":      {},
+	"internal/manifests": {"internal/client", "internal/api/..."},
+	"internal/settings":  {"internal/component/flag", "internal/machine/site"},
+	"internal/status":    {"internal/client/...", "internal/manifests", "internal/config", "internal/daemon", "internal/machine/hold", "internal/machine/parts", "internal/machine/site", "internal/tty"},
+	"internal/tty":       {},
 
 	// Tunnels know bytes and addresses, and nothing of Kubernetes but a token's review.
 	"internal/tunnel/ssh":                   {},

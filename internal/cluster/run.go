@@ -135,6 +135,9 @@ func begin(g *daemon.Group, cfg suite.Config, beside hold.Beside, paths config.P
 	if err != nil {
 		return err
 	}
+	if err := p.ApplyManifests(g); err != nil {
+		return err
+	}
 	plane.FollowHost(g, append(m.Follow(), p.HostChanged)...)
 	return finish(cfg.Config, paths, show)
 }

@@ -246,6 +246,7 @@ type Paths struct {
 	PodLogs       string
 	ContainerLogs string
 	StaticPods    string
+	Manifests     string // what the control plane applies; static pods lie there too, unless they are told elsewhere
 	CgroupRoot    string // below which kubepods lies
 }
 
@@ -265,6 +266,7 @@ func (c *Config) Paths() Paths {
 		PodLogs:       "/var/log/pods",
 		ContainerLogs: "/var/log/containers",
 		StaticPods:    filepath.Join(c.DataDir, "manifests"),
+		Manifests:     filepath.Join(c.DataDir, "manifests"),
 		CgroupRoot:    "/",
 	}
 	if id := c.Instance(); id != "" {

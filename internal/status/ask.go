@@ -13,8 +13,10 @@ import (
 
 	"sampan.dev/internal/client"
 	"sampan.dev/internal/client/remote"
+	"sampan.dev/internal/manifests"
 
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
@@ -64,6 +66,26 @@ func (s *Status) askNodes(ctx context.Context, cfg *rest.Config) {
 		s.kubelets[uint16(n.Status.DaemonEndpoints.KubeletEndpoint.Port)] = "kubelet"
 	}
 	slices.SortFunc(s.Nodes, func(a, b Node) int { return strings.Compare(a.Name, b.Name) })
+	s.askManifests(ctx, door)
+}
+
+// askManifests asks what the files of the folder of manifests have come to.
+func (s *Status) askManifests(ctx context.Context, door client.Reader) {
+	record, err := client.Get[*corev1.ConfigMap](ctx, door, client.ConfigMaps, manifests.Namespace, manifests.Name)
+	if apierrors.IsNotFound(err) {
+		return
+	}
+	if err == nil {
+		s.Manifests, err = manifests.Entries(record)
+	}
+	if err != nil {
+		s.Problems = append(s.Problems, fmt.Sprintf("manifests: %v", err))
+	}
+	for _, m := range s.Manifests {
+		for _, e := range m.Errors {
+			s.Problems = append(s.Problems, fmt.Sprintf("manifest %s: %s", m.File, e))
+		}
+	}
 }
 
 // Raw gets a path of an API server and returns the body and the status code.

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"sampan.dev/internal/daemon"
+	"sampan.dev/internal/manifests"
 )
 
 // States of a cluster.
@@ -37,10 +38,12 @@ type Status struct {
 
 	NodeLog string `json:"nodeLog,omitempty"`
 
-	Parts    []daemon.State `json:"parts,omitempty"`
-	Nodes    []Node         `json:"nodes,omitempty"`
-	Ports    []Port         `json:"ports,omitempty"`
-	Problems []string       `json:"problems,omitempty"` // what a person should look at, in words
+	Parts []daemon.State `json:"parts,omitempty"`
+	Nodes []Node         `json:"nodes,omitempty"`
+	Ports []Port         `json:"ports,omitempty"`
+	// Manifests are the files of the folder that is applied to the cluster.
+	Manifests []manifests.Entry `json:"manifests,omitempty"`
+	Problems  []string          `json:"problems,omitempty"` // what a person should look at, in words
 
 	kubelets map[uint16]string // ports that nodes say their kubelets have
 }

@@ -26,6 +26,14 @@ func (s *Status) Write(w io.Writer, p tty.Palette, now time.Time) error {
 		port := s.Ports[i]
 		return []string{fmt.Sprint(port.Port), port.Address, or(port.What, "-")}
 	})
+	table(out, "MANIFEST\tOBJECTS\tSTATE", len(s.Manifests), func(i int) []string {
+		m := s.Manifests[i]
+		state := "applied"
+		if len(m.Errors) > 0 {
+			state = "failed"
+		}
+		return []string{m.File, fmt.Sprint(len(m.Objects)), state}
+	})
 	for i, problem := range s.Problems {
 		if i == 0 {
 			fmt.Fprintln(out)

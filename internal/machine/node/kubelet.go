@@ -118,6 +118,8 @@ func (m *Machine) kubeletConfig(s *Seat, name string, services *cache.Informer[*
 	}
 	cfg.RuntimeEndpoint, cfg.Bundled = m.runtime, m.cfg.RuntimeEndpoint == ""
 	cfg.ContainerLogs, cfg.NetworkReady, cfg.MachineID = m.paths.ContainerLogs, true, m.cfg.MachineID
+	// Beside a control plane the folder is also that of what is applied to the cluster.
+	cfg.StaticShare = m.paths.StaticPods == m.paths.Manifests && (s.Server == "" || m.cfg.Separate)
 	cfg.Door, cfg.Services, cfg.Log = s.Door, services, m.log.With("component", "kubelet")
 	if m.cfg.NodeExternalIP != "" {
 		cfg.ExternalIP = net.ParseIP(m.cfg.NodeExternalIP)

@@ -60,6 +60,7 @@ type Config struct {
 	MaxPods     int64     // 110
 	PodPids     int64     // -1: no limit
 	StaticPods  string    // folder (or file) of static pods
+	StaticShare bool      // the folder also holds what is applied to the cluster
 	PodKind     *api.Kind // defaults and validates them
 	ManifestURL string
 	// ManifestHeader is sent to the URL of static pods, which is asked every ManifestEvery (20 s).

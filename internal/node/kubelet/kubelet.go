@@ -72,7 +72,7 @@ func New(cfg Config) (*Kubelet, error) {
 		}
 	}
 	k.static = source.New(source.Config{
-		Path: cfg.StaticPods, URL: cfg.ManifestURL, URLHeader: cfg.ManifestHeader, URLEvery: cfg.ManifestEvery, Node: cfg.NodeName, Kind: cfg.PodKind, Since: k.began, Log: cfg.Log,
+		Path: cfg.StaticPods, Shared: cfg.StaticShare, URL: cfg.ManifestURL, URLHeader: cfg.ManifestHeader, URLEvery: cfg.ManifestEvery, Node: cfg.NodeName, Kind: cfg.PodKind, Since: k.began, Log: cfg.Log,
 		Upsert: k.upsert, Gone: k.goneFromFile,
 	}, source.Showing{Hub: cfg.Door, Node: k.node.InHub, Writer: k.writer, Wake: k.roster.wake, Log: cfg.Log})
 	return k, nil

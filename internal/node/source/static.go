@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"sampan.dev/internal/api"
+	"sampan.dev/internal/api/pods"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -24,6 +25,9 @@ const folderRetry = 20 * time.Second
 type Config struct {
 	Path string // of the folder or file of manifests; "": none
 	URL  string // that serves a Pod or a PodList; "": none
+	// Shared says that the folder is also that of objects which are applied to the cluster: a file that holds anything but one Pod
+	// is not the kubelet's.
+	Shared bool
 	// URLHeader is sent with every request to the URL, which is asked every URLEvery.
 	URLHeader http.Header
 	URLEvery  time.Duration
@@ -133,9 +137,9 @@ func (s *Static) ask(ctx context.Context) {
 	if err == nil && bytes.Equal(data, s.last) {
 		return
 	}
-	var pods []*corev1.Pod
+	var list []*corev1.Pod
 	if err == nil {
-		pods, err = s.adopter.served(s.cfg.URL, data)
+		list, err = s.adopter.served(s.cfg.URL, data)
 	}
 	if err != nil {
 		if ctx.Err() == nil {
@@ -145,7 +149,7 @@ func (s *Static) ask(ctx context.Context) {
 	}
 	s.last = data
 	s.reading.Lock()
-	s.served, s.asked = pods, true
+	s.served, s.asked = list, true
 	s.reading.Unlock()
 	s.look(ctx)
 }
@@ -189,6 +193,9 @@ func (s *Static) readFolder(found map[types.UID]*corev1.Pod) (listed, unsure boo
 	for _, path := range files {
 		data, err := os.ReadFile(path)
 		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err == nil && s.cfg.Shared && !pods.IsManifest(data) {
 			continue
 		}
 		var pod *corev1.Pod
