@@ -33,6 +33,7 @@ var rooms = map[string][]string{
 	"internal/hub/rest":      {"internal/hub/admit", "internal/hub/audit", "internal/hub/authn", "internal/hub/authz", "internal/hub/catalog", "internal/hub/flow", "internal/hub/health", "internal/hub/verb", "internal/hub/wire", "internal/api", "internal/client/..."},
 	"internal/hub/catalog":   {"internal/hub/cache", "internal/hub/store", "internal/api"},
 	"internal/hub/discovery": {"internal/hub/wire", "internal/api/..."},
+	"internal/hub/aggregate": {"internal/hub/catalog", "internal/api", "internal/api/apiregistration", "internal/client/...", "internal/stream"},
 	"internal/hub/health":    {"internal/hub/flow", "internal/api"},
 	"internal/hub/listener":  {"internal/hub/h2"},
 	"internal/hub/h2":        {},

@@ -26,6 +26,7 @@ var dialling = map[string][]string{
 var allowedDialling = map[string]string{
 	"internal/hub/egress/dial.go":     "it is the dialer",
 	"internal/hub/connect/connect.go": "its transports are given the dialer",
+	"internal/hub/aggregate/reach.go": "its transports are given the dialer",
 	"internal/hub/connect/locate.go":  "the kubelet of this process, where it is known to listen",
 }
 

@@ -37,6 +37,7 @@ var (
 	MutatingPolicyBindings   = group("admissionregistration.k8s.io", "mutatingadmissionpolicybindings")
 	ValidatingPolicies       = group("admissionregistration.k8s.io", "validatingadmissionpolicies")
 	ValidatingPolicyBindings = group("admissionregistration.k8s.io", "validatingadmissionpolicybindings")
+	APIServices              = group("apiregistration.k8s.io", "apiservices")
 
 	TokenReviews         = group("authentication.k8s.io", "tokenreviews")
 	SubjectAccessReviews = group("authorization.k8s.io", "subjectaccessreviews")

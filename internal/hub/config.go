@@ -72,7 +72,13 @@ type Config struct {
 	Leases  *lease.Audience // is told who looks at leases over the network; nil: nobody cares
 	Audit   audit.Sink      // nil: nothing is recorded
 	Connect rest.Connector  // nil: no streams
-	OpenAPI http.Handler    // stands in for the documents of what is served (tests)
+
+	// Dial makes every connection to other API servers, see hub/egress; nil: it keeps away from what no cluster has. ProxyClient shows
+	// them that the hub may say who asks.
+	Dial        func(ctx context.Context, network, address string) (net.Conn, error)
+	ProxyClient func(*tls.CertificateRequestInfo) (*tls.Certificate, error)
+
+	OpenAPI http.Handler // stands in for the documents of what is served (tests)
 	Version Version
 
 	// How many requests may be under way; zero is upstream's figure, negative any number.

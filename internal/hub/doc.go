@@ -6,6 +6,7 @@
 //	discovery    documents of what is served      openapi     and their schemas
 //	authn authz  who asks, whether they may       verb        what a request does
 //	admit alloc  what is made of it first         cache store the state
+//	aggregate    API servers behind this one
 //
 // Clients in process (client/local) join at authorization.
 //

@@ -9,6 +9,7 @@ import (
 	"sampan.dev/internal/client"
 	informers "sampan.dev/internal/client/cache"
 	"sampan.dev/internal/client/local"
+	"sampan.dev/internal/hub/aggregate"
 	"sampan.dev/internal/hub/apply"
 	"sampan.dev/internal/hub/audit"
 	"sampan.dev/internal/hub/cache"
@@ -42,6 +43,7 @@ type Hub struct {
 	gate    flow.Gate
 	memory  *flow.Memory
 	rest    *rest.Server
+	others  *aggregate.Aggregator // nil: nobody else answers for anything
 
 	ready    chan struct{} // closed when everything is loaded and bootstrapped
 	stopping context.Context
@@ -73,6 +75,7 @@ func New(cfg Config) (*Hub, error) {
 	})
 	h.own.Interface = h.Door(api.User{Name: api.UserAPIServer, Groups: []string{api.GroupMasters, api.GroupAuthenticated}}, "kube-apiserver/"+cfg.Version.Git)
 	h.serveOver()
+	h.others = h.newAggregator()
 	return h, nil
 }
 
@@ -81,7 +84,9 @@ func (h *Hub) serveOver() {
 	cfg := &h.cfg
 	h.gate.Reads.Limit, h.gate.Writes.Limit = under(cfg.MaxReads, flow.DefaultReads), under(cfg.MaxWrites, flow.DefaultWrites)
 	h.memory = flow.NewMemory(cfg.Memory)
-	h.docs = catalog.Derive(h.catalog, func(s *catalog.Snapshot) *discovery.Documents { return discovery.New(s.Kinds(), advertised(cfg)) })
+	h.docs = catalog.Derive(h.catalog, func(s *catalog.Snapshot) *discovery.Documents {
+		return discovery.New(s.Kinds(), elsewhere(s), advertised(cfg))
+	})
 	h.openapi = catalog.Derive(h.catalog, func(s *catalog.Snapshot) http.Handler {
 		if cfg.OpenAPI != nil {
 			return cfg.OpenAPI

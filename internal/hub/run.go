@@ -24,6 +24,9 @@ func (h *Hub) Run(ctx context.Context) error {
 	g, parts := errgroup.WithContext(parts)
 	g.Go(func() error { return h.ended(parts, "watch caches", h.catalog.Run(parts)) })
 	g.Go(func() error { return h.ended(parts, "informers", h.set.Run(parts)) })
+	if h.others != nil {
+		g.Go(func() error { return h.ended(parts, "aggregation", h.others.Run(parts)) })
+	}
 	g.Go(func() error { return h.start(parts) })
 	for _, st := range h.cfg.stores() {
 		g.Go(func() error {
@@ -95,6 +98,7 @@ func (h *Hub) start(ctx context.Context) error {
 func (h *Hub) bootstrapConfig() bootstrap.Config {
 	c := &h.cfg
 	return bootstrap.Config{
+		Served:    h.catalog.Now().Kinds(),
 		Advertise: c.Advertise, Moved: c.Moved, ServiceCIDR: c.ServiceCIDR, DNS: c.DNS,
 		ClientCA: c.ClientCAPEM, FrontProxyCA: c.FrontCAPEM, FrontProxyNames: c.FrontProxyNames, ServerCA: c.ServerCAPEM,
 	}

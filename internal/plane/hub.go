@@ -42,19 +42,21 @@ func (p *Plane) hubConfig(st *state, listener net.Listener) (hub.Config, error) 
 	if err != nil {
 		return c, err
 	}
+	out := egress.New(p.tunnels.through(egress.Config{
+		Never: []netip.Prefix{services},
+		Dial:  through[selector.Cluster],
+		Own:   func() []netip.AddrPort { return append(ownListeners(listener, st), p.tunnels.own()...) },
+	}))
+	c.Dial, c.ProxyClient = out.DialContext, p.Pki.FrontProxyClient.GetClientCertificate
 	c.Connect = connect.New(connect.Config{
 		Door: func() client.Reader {
 			return p.Door(api.User{Name: api.UserAPIServer, Groups: []string{api.GroupMasters, api.GroupAuthenticated}}, "kube-apiserver/"+config.Version)
 		},
 		KubeletTLS: p.kubeletTLS(),
 		ByAddress:  p.kubeletCA != nil,
-		Egress: egress.New(p.tunnels.through(egress.Config{
-			Never: []netip.Prefix{services},
-			Dial:  through[selector.Cluster],
-			Own:   func() []netip.AddrPort { return append(ownListeners(listener, st), p.tunnels.own()...) },
-		})),
-		Local: p.Kubelet.where,
-		Log:   p.log.With("component", "connect"),
+		Egress:     out,
+		Local:      p.Kubelet.where,
+		Log:        p.log.With("component", "connect"),
 	})
 	return c, nil
 }

@@ -3,6 +3,7 @@ package all
 import (
 	"sampan.dev/internal/api"
 	"sampan.dev/internal/api/admissionregistration"
+	"sampan.dev/internal/api/apiregistration"
 	"sampan.dev/internal/api/apps"
 	"sampan.dev/internal/api/authentication"
 	"sampan.dev/internal/api/authorization"
@@ -31,6 +32,8 @@ func Kinds() *api.Kinds {
 		core.Secrets(),
 		core.ServiceAccounts(),
 		core.Services(),
+
+		apiregistration.APIServices(),
 
 		apps.ControllerRevisions(),
 		apps.Deployments(),

@@ -29,6 +29,7 @@ type Config struct {
 	ClientCA                string
 	FrontProxyCA            string
 	FrontProxyNames         []string
+	ProxyCert, ProxyKey     string // what this server shows to those behind it
 	AnonymousAuth           bool
 	AuthenticationFile      string
 	Issuers, Audiences      []string

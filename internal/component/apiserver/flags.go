@@ -12,7 +12,8 @@ const (
 	auditLines = "the audit log is one JSON line for each request at level Metadata, written as the request ends"
 	noAuditOut = "the audit log goes to a file only"
 	noOIDC     = "tokens of other issuers are not believed yet"
-	noProxy    = "no API server is behind this one yet"
+	noRedirect = "a redirect by a server behind this one is never passed on"
+	routing    = "servers behind this one are always reached at a ready endpoint of their Service"
 	noPeers    = "API servers do not send requests to each other"
 	noTokens   = "tokens are signed with a key of this process's"
 	alone      = "no election is coordinated by the API server"
@@ -151,10 +152,10 @@ func (c *Config) requests() flag.Table {
 		flag.Ignore("min-request-timeout", "int", "1800", "a watch lasts between half an hour and an hour"),
 		flag.Refuse("request-timeout", "duration", "1m0s", "a request has a minute, or less if it says so"),
 		flag.Refuse("max-connection-bytes-per-sec", "int", "", "connections are as fast as they are"),
-		flag.Ignore("aggregator-reject-forwarding-redirect", "bool", "true", noProxy),
-		flag.Ignore("enable-aggregator-routing", "bool", "", noProxy),
-		flag.Ignore("proxy-client-cert-file", "string", "", noProxy),
-		flag.Ignore("proxy-client-key-file", "string", "", noProxy),
+		flag.Ignore("aggregator-reject-forwarding-redirect", "bool", "true", noRedirect),
+		flag.Ignore("enable-aggregator-routing", "bool", "", routing),
+		flag.Set("proxy-client-cert-file", flag.String(&c.ProxyCert), "certificate that shows API servers behind this one that it may say who asks"),
+		flag.Set("proxy-client-key-file", flag.String(&c.ProxyKey), "its key"),
 		flag.Ignore("peer-advertise-ip", "string", "", noPeers),
 		flag.Ignore("peer-advertise-port", "string", "", noPeers),
 		flag.Ignore("peer-ca-file", "string", "", noPeers),

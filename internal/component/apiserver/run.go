@@ -56,7 +56,12 @@ func (c *Config) Run(ctx context.Context, log *slog.Logger) error {
 	defer st.Close()
 	cfg.Store, cfg.Listener = st, l
 	var running atomic.Pointer[hub.Hub]
-	if cfg.Connect, err = c.connector(func() client.Reader { return running.Load().Own() }, l, log); err != nil {
+	out, err := c.dialer(l)
+	if err == nil {
+		cfg.Dial = out.DialContext
+		cfg.Connect, err = c.connector(func() client.Reader { return running.Load().Own() }, out, log)
+	}
+	if err != nil {
 		return flag.Usage{Err: err}
 	}
 	h, err := hub.New(cfg)
@@ -193,6 +198,13 @@ func (c *Config) believed(out *hub.Config) (err error) {
 		}
 		out.FrontProxyCA, out.FrontProxyNames = func() *x509.CertPool { return pool }, c.FrontProxyNames
 	}
+	if c.ProxyCert != "" || c.ProxyKey != "" {
+		pair, err := pki.LoadPair(c.ProxyCert, c.ProxyKey)
+		if err != nil {
+			return fmt.Errorf("--proxy-client-cert-file: %w", err)
+		}
+		out.ProxyClient = pair.GetClientCertificate
+	}
 	return nil
 }
 
@@ -272,18 +284,22 @@ func (c *Config) Egress() (map[string]link.DialFunc, error) {
 	return out, nil
 }
 
-// connector reaches kubelets, pods and services for exec, logs and proxying.
-func (c *Config) connector(door func() client.Reader, l net.Listener, log *slog.Logger) (*connect.Connector, error) {
+// dialer makes the connections to kubelets, pods, services and other API servers, and none to l.
+func (c *Config) dialer(l net.Listener) (*egress.Dialer, error) {
 	through, err := c.Egress()
 	if err != nil {
 		return nil, err
 	}
-	cfg := connect.Config{Door: door, ByAddress: true, Log: log.With("component", "connect"), KubeletTLS: &tls.Config{MinVersion: tls.VersionTLS12},
-		Egress: egress.New(egress.Config{
-			Never: c.ServiceRange,
-			Dial:  through[selector.Cluster],
-			Own:   func() []netip.AddrPort { return []netip.AddrPort{l.Addr().(*net.TCPAddr).AddrPort()} },
-		})}
+	return egress.New(egress.Config{
+		Never: c.ServiceRange,
+		Dial:  through[selector.Cluster],
+		Own:   func() []netip.AddrPort { return []netip.AddrPort{l.Addr().(*net.TCPAddr).AddrPort()} },
+	}), nil
+}
+
+// connector reaches kubelets, pods and services for exec, logs and proxying.
+func (c *Config) connector(door func() client.Reader, out *egress.Dialer, log *slog.Logger) (*connect.Connector, error) {
+	cfg := connect.Config{Door: door, ByAddress: true, Log: log.With("component", "connect"), KubeletTLS: &tls.Config{MinVersion: tls.VersionTLS12}, Egress: out}
 	if c.KubeletCert != "" {
 		pair, err := pki.LoadPair(c.KubeletCert, c.KubeletKey)
 		if err != nil {

@@ -52,6 +52,9 @@ func Ensure(ctx context.Context, door client.Interface, cfg Config) error {
 		}
 		todo = append(todo, w)
 	}
+	if local := apiServices(cfg.Served); len(local) > 0 {
+		todo = append(todo, wanted{resource: client.APIServices, objects: local}) // what is there already hub/aggregate puts right
+	}
 	if cfg.DNS {
 		todo = append(todo, wanted{resource: client.Services, namespace: metav1.NamespaceSystem, objects: []api.Object{dnsService(&cfg)}})
 	}

@@ -19,6 +19,7 @@ type Config struct {
 	Moved       <-chan netip.AddrPort // where it is reached from then on; nil for a hub that stays
 	ServiceCIDR netip.Prefix          // its first address is kubernetes', its tenth kube-dns'
 	DNS         bool                  // make the Service kube-dns
+	Served      *api.Kinds            // an APIService is made of each group version; nil: of none
 
 	ClientCA        []byte   // PEM
 	FrontProxyCA    []byte   // PEM; empty: no aggregation

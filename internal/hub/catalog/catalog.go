@@ -47,7 +47,7 @@ func New(cfg Config) (*Catalog, error) {
 		cfg.Idle = DefaultIdle
 	}
 	c := &Catalog{cfg: cfg}
-	c.current.Store(newSnapshot(nil))
+	c.current.Store(newSnapshot(nil, nil))
 	c.mu.changed = make(chan struct{})
 	return c, c.Add(cfg.Kinds...)
 }
@@ -87,7 +87,7 @@ func (c *Catalog) AddBackend(backend http.Handler, kinds ...*api.Kind) error {
 func (c *Catalog) add(fresh []*Resource) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	next := newSnapshot(append(c.Now().resources(), fresh...))
+	next := newSnapshot(append(c.Now().resources(), fresh...), c.Now().others())
 	for _, r := range fresh {
 		if c.Now().Resource(r.Kind.GVR()) != nil || next.Resource(r.Kind.GVR()) != r {
 			return fmt.Errorf("%s is served already", r.Kind.GVR())
@@ -132,7 +132,7 @@ func (c *Catalog) Remove(ctx context.Context, kinds ...*api.Kind) error {
 			return fmt.Errorf("%s is still a view of %s", r.Kind.GVR(), r.stored.kind.GVR())
 		}
 	}
-	c.swapLocked(newSnapshot(left))
+	c.swapLocked(newSnapshot(left, c.Now().others()))
 	c.mu.Unlock()
 	for _, s := range gone {
 		if err := s.remove(ctx); err != nil {

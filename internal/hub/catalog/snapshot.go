@@ -55,11 +55,19 @@ type Snapshot struct {
 	kinds  *api.Kinds
 	byGVR  map[schema.GroupVersionResource]*Resource
 	groups map[string]bool
+
+	delegates map[schema.GroupVersion]*Delegate // nil without any
 }
 
-// newSnapshot indexes list, in the order in which documents have it.
-func newSnapshot(list []*Resource) *Snapshot {
+// newSnapshot indexes list, in the order in which documents have it, and who else answers.
+func newSnapshot(list []*Resource, others []*Delegate) *Snapshot {
 	s := &Snapshot{byGVR: make(map[schema.GroupVersionResource]*Resource, len(list)), groups: map[string]bool{}}
+	for _, d := range others {
+		if s.delegates == nil {
+			s.delegates = make(map[schema.GroupVersion]*Delegate, len(others))
+		}
+		s.delegates[d.GV], s.groups[d.GV.Group] = d, true
+	}
 	kinds := make([]*api.Kind, len(list))
 	for i, r := range list {
 		kinds[i] = r.Kind

@@ -19,13 +19,13 @@ type Documents struct {
 	aggregated map[string]*aggregate     // "/api", "/apis"
 }
 
-// New makes the documents; address is where clients are told that the server is reached.
-func New(kinds *api.Kinds, address string) *Documents {
+// New makes the documents of kinds and of what others answer for; address is where clients are told that the server is reached.
+func New(kinds *api.Kinds, others []Elsewhere, address string) *Documents {
 	d := &Documents{byPath: map[string]runtime.Object{}, aggregated: map[string]*aggregate{}}
 	core := &apidiscoveryv2.APIGroupDiscoveryList{}
 	named := &apidiscoveryv2.APIGroupDiscoveryList{}
 	apis := &metav1.APIGroupList{TypeMeta: metav1.TypeMeta{Kind: "APIGroupList", APIVersion: "v1"}, Groups: []metav1.APIGroup{}}
-	for _, g := range groups(kinds) {
+	for _, g := range groups(kinds, others) {
 		item := apidiscoveryv2.APIGroupDiscovery{ObjectMeta: metav1.ObjectMeta{Name: g.name}}
 		group := metav1.APIGroup{Name: g.name}
 		prefix := "/apis/" + g.name
@@ -35,6 +35,10 @@ func New(kinds *api.Kinds, address string) *Documents {
 		for _, v := range g.versions {
 			gv := schema.GroupVersion{Group: g.name, Version: v}
 			group.Versions = append(group.Versions, metav1.GroupVersionForDiscovery{GroupVersion: gv.String(), Version: v})
+			if o := g.others[v]; o != nil {
+				item.Versions = append(item.Versions, o.APIVersionDiscovery)
+				continue // it has its own document at that path
+			}
 			d.byPath[prefix+"/"+v] = resourceList(gv, g.kinds[v])
 			item.Versions = append(item.Versions, aggregatedVersion(v, g.kinds[v]))
 		}

@@ -22,6 +22,8 @@ type exchange struct {
 	names  *catalog.Resource // by the route; nil for plain paths and for what is not served
 	kind   *api.Kind         // of names
 	sub    *api.Subresource  // nil for none, and for one that the kind does not have
+	other  *catalog.Delegate // answers in the hub's place; then names, kind and sub are nil
+	opens  bool              // the client asks to speak another protocol
 	user   api.User
 	caller api.User // before impersonation
 	id     string
@@ -32,13 +34,17 @@ type exchange struct {
 	answer int64 // and for its answer
 }
 
-// identify finds the kind and the subresource that the route names, if they are served.
-func (s *Server) identify(x *exchange) {
+// identify finds the kind and the subresource that the route names, if they are served, or who else answers for it.
+func (s *Server) identify(x *exchange, r *http.Request) {
 	rt := &x.route
+	x.now = s.cfg.Catalog.Now()
+	if x.other = x.now.DelegateOf(rt.Path); x.other != nil {
+		x.opens = r.Header.Get("Upgrade") != ""
+		return
+	}
 	if !rt.Resource {
 		return
 	}
-	x.now = s.cfg.Catalog.Now()
 	x.names = x.now.Resource(schema.GroupVersionResource{Group: rt.Group, Version: rt.Version, Resource: rt.Plural})
 	if x.names == nil {
 		return
@@ -53,8 +59,11 @@ func (x *exchange) long() bool {
 	if !x.route.Resource {
 		return strings.HasPrefix(x.route.Path, "/debug/pprof/")
 	}
-	return x.route.Verb == "watch" || x.route.Verb == "proxy" || x.stream() != nil
+	return x.route.Verb == "watch" || x.route.Verb == "proxy" || x.stream() != nil || x.other != nil && (x.opens || streams[x.route.Subresource])
 }
+
+// streams are the subresources that, at somebody else's, may take as long as they like, as upstream has it.
+var streams = map[string]bool{"attach": true, "exec": true, "proxy": true, "log": true, "portforward": true}
 
 // stream describes the stream that is asked for; nil when it is anything else, or nothing that is served.
 func (x *exchange) stream() *api.Connect {

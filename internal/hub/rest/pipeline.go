@@ -47,7 +47,7 @@ func (s *Server) serve(w *recorder, r *http.Request, x *exchange) (err error) {
 	if x.route, err = parseRoute(r); err != nil {
 		return apierrors.NewInternalError(err)
 	}
-	s.identify(x)
+	s.identify(x, r)
 	if x.user, err = s.authenticate(r); err != nil {
 		dismiss(w, r, nil)
 		return err
@@ -82,7 +82,12 @@ func (s *Server) serve(w *recorder, r *http.Request, x *exchange) (err error) {
 		w.Header().Set("X-Content-Type-Options", "nosniff") // the message repeats what the client sent
 		return err
 	}
-	if x.route.Resource {
+	switch {
+	case x.other != nil:
+		// What else there might be is no label of a metric: clients can make up anything.
+		x.served = !x.route.Resource || x.other.Knows(x.route.Plural)
+		return x.other.Serve(w, r, x.user)
+	case x.route.Resource:
 		return s.resource(w, r, x)
 	}
 	x.served, err = s.cfg.Paths.ServePath(w, r)
