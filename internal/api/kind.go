@@ -121,6 +121,8 @@ type Kind struct {
 	// hub's wire. Nil Columns means Name and Age (upstream: "Created At").
 	Columns []metav1.TableColumnDefinition
 	Row     func(obj Object) []any
+	// RowIn, for a kind whose rows in a list depend on what else is in it (StorageClass), makes the Row of one list.
+	RowIn func(list []Object) func(obj Object) []any
 
 	// Fields returns the selectable fields besides metadata.name and metadata.namespace. FieldLabels lists their names,
 	// so that an unknown one can be refused without an object.

@@ -14,6 +14,8 @@ var (
 	ServiceAccounts        = core("serviceaccounts")
 	Events                 = core("events")
 	LimitRanges            = core("limitranges")
+	PersistentVolumeClaims = core("persistentvolumeclaims")
+	PersistentVolumes      = core("persistentvolumes")
 	ReplicationControllers = core("replicationcontrollers")
 
 	Deployments         = group("apps", "deployments")
@@ -25,6 +27,13 @@ var (
 	Leases          = group("coordination.k8s.io", "leases")
 	CSRs            = group("certificates.k8s.io", "certificatesigningrequests")
 	PriorityClasses = group("scheduling.k8s.io", "priorityclasses")
+
+	StorageClasses          = group("storage.k8s.io", "storageclasses")
+	VolumeAttachments       = group("storage.k8s.io", "volumeattachments")
+	VolumeAttributesClasses = group("storage.k8s.io", "volumeattributesclasses")
+	CSIDrivers              = group("storage.k8s.io", "csidrivers")
+	ResourceSlices          = group("resource.k8s.io", "resourceslices")
+	PodCertificateRequests  = group("certificates.k8s.io", "podcertificaterequests")
 
 	Roles               = group("rbac.authorization.k8s.io", "roles")
 	RoleBindings        = group("rbac.authorization.k8s.io", "rolebindings")

@@ -13,7 +13,9 @@ import (
 	"sampan.dev/internal/api/discovery"
 	"sampan.dev/internal/api/events"
 	"sampan.dev/internal/api/rbac"
+	"sampan.dev/internal/api/resource"
 	"sampan.dev/internal/api/scheduling"
+	"sampan.dev/internal/api/storage"
 )
 
 // Kinds returns a new list of all kinds. The groups come in the order of upstream's discovery, which tells clients whose short
@@ -27,8 +29,11 @@ func Kinds() *api.Kinds {
 		core.LimitRanges(),
 		core.Namespaces(),
 		core.Nodes(),
+		core.PersistentVolumeClaims(),
+		core.PersistentVolumes(),
 		core.Pods(),
 		core.ReplicationControllers(),
+		core.ResourceQuotas(),
 		core.Secrets(),
 		core.ServiceAccounts(),
 		core.Services(),
@@ -50,11 +55,20 @@ func Kinds() *api.Kinds {
 		authorization.SubjectAccessReviews(),
 
 		certificates.Requests(),
+		certificates.TrustBundles(),
+		certificates.PodRequests(),
 
 		rbac.ClusterRoleBindings(),
 		rbac.ClusterRoles(),
 		rbac.RoleBindings(),
 		rbac.Roles(),
+
+		storage.Drivers(),
+		storage.Nodes(),
+		storage.Capacities(),
+		storage.Classes(),
+		storage.Attachments(),
+		storage.AttributesClasses(),
 
 		admissionregistration.MutatingAdmissionPolicies(),
 		admissionregistration.MutatingAdmissionPolicyBindings(),
@@ -68,5 +82,11 @@ func Kinds() *api.Kinds {
 		coordination.Leases(),
 
 		discovery.EndpointSlices(),
+
+		resource.Classes(),
+		resource.TaintRules(),
+		resource.Claims(),
+		resource.ClaimTemplates(),
+		resource.Slices(),
 	})
 }

@@ -40,7 +40,7 @@ func lines[T any](t *testing.T, file string) []T {
 	return out
 }
 
-type resource struct {
+type discovered struct {
 	Group   string `json:"group"`
 	Version string `json:"version"`
 	apidiscoveryv2.APIResourceDiscovery
@@ -54,7 +54,7 @@ func TestDiscovery(t *testing.T) {
 		got = append(got, key)
 		kinds[key] = k
 	}
-	for _, r := range lines[resource](t, "testdata/discovery.jsonl") {
+	for _, r := range lines[discovered](t, "testdata/discovery.jsonl") {
 		key := r.Group + "/" + r.Version + "/" + r.Resource
 		if k := kinds[key]; k != nil {
 			want = append(want, key)
@@ -66,7 +66,7 @@ func TestDiscovery(t *testing.T) {
 	}
 }
 
-func checkResource(t *testing.T, k *api.Kind, r resource) {
+func checkResource(t *testing.T, k *api.Kind, r discovered) {
 	t.Helper()
 	equal := func(what string, got, want any) {
 		t.Helper()
@@ -183,7 +183,7 @@ func TestStorage(t *testing.T) {
 // TestGroups: the list of groups has all of upstream's, in the order of its discovery.
 func TestGroups(t *testing.T) {
 	var want, got []string
-	for _, r := range lines[resource](t, "testdata/discovery.jsonl") {
+	for _, r := range lines[discovered](t, "testdata/discovery.jsonl") {
 		if !slices.Contains(want, r.Group) {
 			want = append(want, r.Group)
 		}

@@ -21,7 +21,7 @@ func kinds() map[string]*api.Kind {
 	out := map[string]*api.Kind{}
 	for _, k := range []*api.Kind{
 		Pods(), Nodes(), Services(), Endpoints(), Namespaces(), ConfigMaps(), Secrets(), ServiceAccounts(), Events(),
-		ReplicationControllers(), Bindings(), LimitRanges(),
+		ReplicationControllers(), Bindings(), LimitRanges(), PersistentVolumes(), PersistentVolumeClaims(), ResourceQuotas(),
 	} {
 		out[k.Resource] = k
 	}

@@ -19,7 +19,7 @@ func LimitRanges() *api.Kind {
 
 		Default: api.On(defaultLimitRange),
 		PrepareCreate: api.On(func(l *corev1.LimitRange) {
-			if l.Name == "" { // of upstream's kinds only this one and ResourceQuota do without a name
+			if l.Name == "" { // of all kinds only this one does without a name
 				l.Name = string(uuid.NewUUID())
 			}
 		}),

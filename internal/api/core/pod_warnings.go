@@ -2,6 +2,8 @@ package core
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
@@ -91,8 +93,8 @@ func (w *warner) eachContainer(spec *corev1.PodSpec, visit func(*corev1.Containe
 	}
 }
 
-// deprecatedNodeLabel says what to use in place of an old node label; "" if the label is fine.
-func deprecatedNodeLabel(key string) string {
+// DeprecatedNodeLabel says what to use in place of an old node label; "" if the label is fine.
+func DeprecatedNodeLabel(key string) string {
 	switch key {
 	case "beta.kubernetes.io/arch":
 		return `deprecated since v1.14; use "kubernetes.io/arch" instead`
@@ -114,9 +116,28 @@ func deprecatedNodeLabel(key string) string {
 	return ""
 }
 
+// NodeLabelWarnings tells of old node labels in a selector found at path.
+func NodeLabelWarnings(s *metav1.LabelSelector, path *field.Path) []string {
+	if s == nil {
+		return nil
+	}
+	w := warner{}
+	for i, e := range s.MatchExpressions {
+		if msg := DeprecatedNodeLabel(e.Key); msg != "" {
+			w.add(path.Child("matchExpressions").Index(i).Child("key"), "%s is %s", e.Key, msg)
+		}
+	}
+	for _, key := range slices.Sorted(maps.Keys(s.MatchLabels)) {
+		if msg := DeprecatedNodeLabel(key); msg != "" {
+			w.add(path.Child("matchLabels", key), "%s", msg)
+		}
+	}
+	return w.out
+}
+
 func (w *warner) nodeLabels(spec *corev1.PodSpec) {
 	for k := range spec.NodeSelector {
-		if msg := deprecatedNodeLabel(k); msg != "" {
+		if msg := DeprecatedNodeLabel(k); msg != "" {
 			w.add(w.spec("nodeSelector").Key(k), "%s", msg)
 		}
 	}
@@ -134,7 +155,7 @@ func (w *warner) nodeLabels(spec *corev1.PodSpec) {
 	}
 	for i := range spec.TopologySpreadConstraints {
 		c, path := &spec.TopologySpreadConstraints[i], w.spec("topologySpreadConstraints").Index(i)
-		if msg := deprecatedNodeLabel(c.TopologyKey); msg != "" {
+		if msg := DeprecatedNodeLabel(c.TopologyKey); msg != "" {
 			w.add(path.Child("topologyKey"), "%s is %s", c.TopologyKey, msg)
 		}
 		if c.LabelSelector == nil {
@@ -146,7 +167,7 @@ func (w *warner) nodeLabels(spec *corev1.PodSpec) {
 func (w *warner) nodeTerm(term *corev1.NodeSelectorTerm, checkValues bool, path *field.Path) {
 	for i, e := range term.MatchExpressions {
 		path := path.Child("matchExpressions").Index(i)
-		if msg := deprecatedNodeLabel(e.Key); msg != "" {
+		if msg := DeprecatedNodeLabel(e.Key); msg != "" {
 			w.add(path.Child("key"), "%s is %s", e.Key, msg)
 		}
 		if !checkValues {

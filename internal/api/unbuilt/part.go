@@ -47,7 +47,6 @@ var SchedulerPlugins = []string{
 
 // AdmissionPlugins are on by default in upstream's API server and not here.
 var AdmissionPlugins = []string{
-	"PodSecurity", "DefaultStorageClass", "StorageObjectInUseProtection", "PersistentVolumeClaimResize",
-	"ClusterTrustBundleAttest", "DefaultIngressClass", "NodeDeclaredFeatureValidator", "MutatingAdmissionPolicy",
+	"PodSecurity", "DefaultIngressClass", "MutatingAdmissionPolicy",
 	"MutatingAdmissionWebhook", "ValidatingAdmissionPolicy", "ValidatingAdmissionWebhook", "ResourceQuota",
 }

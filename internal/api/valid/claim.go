@@ -1,29 +1,34 @@
 package valid
 
 import (
-	"slices"
-
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
 	apivalidation "k8s.io/apimachinery/pkg/api/validation"
+	metavalidation "k8s.io/apimachinery/pkg/apis/meta/v1/validation"
 	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 )
 
-// ClaimSpec checks the spec of a persistent volume claim, of its own or of a template.
+// ClaimLeniency is what an update of a claim may keep of what a new claim may not have.
+type ClaimLeniency struct {
+	Labels    bool // values in the selector that no label can have
+	APIGroups bool // data sources whose group is no DNS name
+}
+
+// ClaimSpec checks the spec of a new persistent volume claim, of its own or of a template.
 func ClaimSpec(spec *corev1.PersistentVolumeClaimSpec, path *field.Path) field.ErrorList {
+	return ClaimSpecChange(spec, ClaimLeniency{}, path)
+}
+
+// ClaimSpecChange is ClaimSpec for a claim that there is already.
+func ClaimSpecChange(spec *corev1.PersistentVolumeClaimSpec, may ClaimLeniency, path *field.Path) field.ErrorList {
 	var errs field.ErrorList
 	modes := path.Child("accessModes")
 	if len(spec.AccessModes) == 0 {
 		errs = append(errs, field.Required(modes, "at least 1 access mode is required"))
 	}
-	errs = append(errs, LabelSelector(spec.Selector, path.Child("selector"))...)
-	for _, m := range spec.AccessModes {
-		errs = append(errs, OneOf(m, modes, corev1.ReadOnlyMany, corev1.ReadWriteMany, corev1.ReadWriteOnce, corev1.ReadWriteOncePod)...)
-	}
-	if len(spec.AccessModes) > 1 && slices.Contains(spec.AccessModes, corev1.ReadWriteOncePod) {
-		errs = append(errs, field.Forbidden(modes, "may not use ReadWriteOncePod with other access modes"))
-	}
+	errs = append(errs, metavalidation.ValidateLabelSelector(spec.Selector, metavalidation.LabelSelectorValidationOptions{AllowInvalidLabelValueInSelector: may.Labels}, path.Child("selector"))...)
+	errs = append(errs, accessModesOf(spec.AccessModes, modes)...)
 	size, ok := spec.Resources.Requests[corev1.ResourceStorage]
 	at := path.Child("resources").Key(string(corev1.ResourceStorage))
 	if !ok {
@@ -32,28 +37,28 @@ func ClaimSpec(spec *corev1.PersistentVolumeClaimSpec, path *field.Path) field.E
 		errs = append(errs, PositiveQuantity(size, at)...)
 	}
 	if n := spec.StorageClassName; n != nil && *n != "" {
-		errs = append(errs, messages(path.Child("storageClassName"), *n, apivalidation.NameIsDNSSubdomain(*n, false))...)
+		errs = append(errs, className(*n, path.Child("storageClassName"))...)
 	}
 	if spec.VolumeMode != nil {
 		errs = append(errs, OneOf(*spec.VolumeMode, path.Child("volumeMode"), corev1.PersistentVolumeBlock, corev1.PersistentVolumeFilesystem)...)
 	}
-	errs = append(errs, dataSources(spec, path)...)
+	errs = append(errs, dataSources(spec, may.APIGroups, path)...)
 	if n := spec.VolumeAttributesClassName; n != nil && *n != "" {
-		errs = append(errs, messages(path.Child("volumeAttributesClassName"), *n, apivalidation.NameIsDNSSubdomain(*n, false))...)
+		errs = append(errs, className(*n, path.Child("volumeAttributesClassName"))...)
 	}
 	return errs
 }
 
-func dataSources(spec *corev1.PersistentVolumeClaimSpec, path *field.Path) field.ErrorList {
+func dataSources(spec *corev1.PersistentVolumeClaimSpec, anyGroup bool, path *field.Path) field.ErrorList {
 	var errs field.ErrorList
 	source, ref := spec.DataSource, spec.DataSourceRef
 	if source != nil {
-		errs = append(errs, dataSource(source.APIGroup, source.Kind, source.Name, path.Child("dataSource"))...)
+		errs = append(errs, dataSource(source.APIGroup, source.Kind, source.Name, anyGroup, path.Child("dataSource"))...)
 	}
 	if ref == nil {
 		return errs
 	}
-	errs = append(errs, dataSource(ref.APIGroup, ref.Kind, ref.Name, path.Child("dataSourceRef"))...)
+	errs = append(errs, dataSource(ref.APIGroup, ref.Kind, ref.Name, anyGroup, path.Child("dataSourceRef"))...)
 	if n := ref.Namespace; n != nil && *n != "" {
 		errs = append(errs, messages(path.Child("dataSourceRef", "namespace"), *n, apivalidation.ValidateNamespaceName(*n, false))...)
 		if source != nil {
@@ -65,7 +70,7 @@ func dataSources(spec *corev1.PersistentVolumeClaimSpec, path *field.Path) field
 	return errs
 }
 
-func dataSource(group *string, kind, name string, path *field.Path) field.ErrorList {
+func dataSource(group *string, kind, name string, anyGroup bool, path *field.Path) field.ErrorList {
 	var errs field.ErrorList
 	if name == "" {
 		errs = append(errs, field.Required(path.Child("name"), ""))
@@ -77,6 +82,9 @@ func dataSource(group *string, kind, name string, path *field.Path) field.ErrorL
 		if kind != "PersistentVolumeClaim" {
 			errs = append(errs, field.Invalid(path, kind, "must be 'PersistentVolumeClaim' when referencing the default apiGroup"))
 		}
+		return errs
+	}
+	if anyGroup {
 		return errs
 	}
 	return append(errs, messages(path.Child("apiGroup"), *group, validation.IsDNS1123Subdomain(*group))...)

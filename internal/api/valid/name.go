@@ -40,6 +40,16 @@ func Labels(labels map[string]string, path *field.Path) field.ErrorList {
 	return metavalidation.ValidateLabels(labels, path)
 }
 
+// LabelValue checks the value of one label.
+func LabelValue(value string, path *field.Path) field.ErrorList {
+	return messages(path, value, validation.IsValidLabelValue(value))
+}
+
+// ConditionReason checks the reason of a condition.
+func ConditionReason(reason string, path *field.Path) field.ErrorList {
+	return messages(path, reason, metavalidation.IsValidConditionReason(reason))
+}
+
 // Annotations checks keys and the total size of annotations.
 func Annotations(annotations map[string]string, path *field.Path) field.ErrorList {
 	return apivalidation.ValidateAnnotations(annotations, path)

@@ -45,13 +45,17 @@ func (c *podCheck) weight(w int32, path *field.Path) {
 
 // NodeSelector checks a selector of nodes by labels and fields.
 func NodeSelector(s *corev1.NodeSelector, path *field.Path) field.ErrorList {
+	return nodeSelector(s, true, path)
+}
+
+func nodeSelector(s *corev1.NodeSelector, checkValues bool, path *field.Path) field.ErrorList {
 	path = path.Child("nodeSelectorTerms")
 	if len(s.NodeSelectorTerms) == 0 {
 		return Required(path, "must have at least one node selector term")
 	}
 	var errs field.ErrorList
 	for i := range s.NodeSelectorTerms {
-		errs = append(errs, nodeSelectorTerm(&s.NodeSelectorTerms[i], true, path.Index(i))...)
+		errs = append(errs, nodeSelectorTerm(&s.NodeSelectorTerms[i], checkValues, path.Index(i))...)
 	}
 	return errs
 }

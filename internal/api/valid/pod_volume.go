@@ -183,9 +183,7 @@ func (c *podCheck) ephemeral(v *corev1.Volume, path, volume *field.Path) {
 		c.required(path.Child("volumeClaimTemplate"), "")
 	} else {
 		path := path.Child("volumeClaimTemplate")
-		c.add(Annotations(t.Annotations, path.Child("metadata", "annotations"))...)
-		c.add(Labels(t.Labels, path.Child("metadata", "labels"))...)
-		c.templateMeta(&t.ObjectMeta, path.Child("metadata"))
+		c.add(TemplateMeta(&t.ObjectMeta, path.Child("metadata"))...)
 		c.add(ClaimSpec(&t.Spec, path.Child("spec"))...)
 	}
 	if c.meta == nil || c.meta.Name == "" || v.Name == "" {
@@ -197,14 +195,16 @@ func (c *podCheck) ephemeral(v *corev1.Volume, path, volume *field.Path) {
 	}
 }
 
-// templateMeta forbids all metadata of a claim template but labels and annotations.
-func (c *podCheck) templateMeta(meta *metav1.ObjectMeta, path *field.Path) {
+// TemplateMeta checks the metadata in a template of claims: only labels and annotations may be set.
+func TemplateMeta(meta *metav1.ObjectMeta, path *field.Path) field.ErrorList {
+	errs := append(Annotations(meta.Annotations, path.Child("annotations")), Labels(meta.Labels, path.Child("labels"))...)
 	v := reflect.ValueOf(*meta)
 	for i := range v.NumField() {
 		f := v.Type().Field(i)
 		if f.Name == "Labels" || f.Name == "Annotations" || v.Field(i).IsZero() {
 			continue
 		}
-		c.forbidden(path.Child(lowerFirst(f.Name)), "cannot be set")
+		errs = append(errs, field.Forbidden(path.Child(lowerFirst(f.Name)), "cannot be set"))
 	}
+	return errs
 }

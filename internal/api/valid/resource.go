@@ -20,6 +20,14 @@ func NonNegativeQuantity(q resource.Quantity, path *field.Path) field.ErrorList 
 	return nil
 }
 
+// BasicQuantity checks q >= 0 in whole units, in the words of upstream's older rules.
+func BasicQuantity(q resource.Quantity, path *field.Path) field.ErrorList {
+	if q.Value() < 0 {
+		return Invalid(path, q.Value(), "must be a valid resource quantity")
+	}
+	return nil
+}
+
 // PositiveQuantity checks q > 0.
 func PositiveQuantity(q resource.Quantity, path *field.Path) field.ErrorList {
 	if q.Sign() <= 0 {

@@ -166,6 +166,10 @@ func cell(c any, now time.Time) any {
 
 // writeTable sends a table, row by row: the rows of a large kind are many times what the cache holds of it.
 func (o Output) writeTable(w http.ResponseWriter, r *http.Request, k *api.Kind, list metav1.ListMeta, n int, at func(int) Item) error {
+	k, err := rowsIn(k, n, at)
+	if err != nil {
+		return err
+	}
 	t := o.table(k, list)
 	now := time.Now()
 	if n == 0 || o.whole() {
@@ -193,6 +197,26 @@ func (o Output) writeTable(w http.ResponseWriter, r *http.Request, k *api.Kind, 
 		}
 		return stdjson.Marshal(t.Rows[0])
 	})
+}
+
+// rowsIn is k with the row function of one list, where that is not the one of single objects.
+func rowsIn(k *api.Kind, n int, at func(int) Item) (*api.Kind, error) {
+	if k == nil || k.RowIn == nil {
+		return k, nil
+	}
+	var list []api.Object
+	for i := range n {
+		obj, err := at(i).Object()
+		if err != nil {
+			return nil, err
+		}
+		if ob, ok := obj.(api.Object); ok {
+			list = append(list, ob)
+		}
+	}
+	in := *k
+	in.Row = k.RowIn(list)
+	return &in, nil
 }
 
 // whole reports whether a list has a form that is made of all of it at once.
