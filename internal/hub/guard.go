@@ -38,7 +38,7 @@ func (h *Hub) newGuard() (guard, error) {
 	cfg := &h.cfg
 	g := guard{authn: cfg.Authenticator, authz: cfg.Authorizer, hooks: map[schema.GroupResource]verb.Hook{}, handlers: map[string]verb.Handler{}}
 	if g.authz == nil {
-		g.chain = authz.New(authz.Config{Informers: h.set, NodeRules: bootstrap.NodeRules()})
+		g.chain = authz.New(authz.Config{Informers: h.set, Door: h.own, NodeRules: bootstrap.NodeRules()})
 		g.authz = g.chain
 	}
 	if !cfg.NoAdmission {

@@ -27,6 +27,7 @@ type Attributes struct {
 	Kind        *api.Kind
 	Subresource string
 	Operation   Operation
+	Verb        string // of an update, as authorizers call it: "update" or "patch"
 	Namespace   string
 	Name        string         // may be empty on create with generateName
 	Object      runtime.Object // nil on delete; a Mutator may change it. Of the subresource's type where that has its own

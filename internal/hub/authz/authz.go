@@ -2,8 +2,13 @@ package authz
 
 import (
 	"context"
+	"errors"
+	"fmt"
 
 	"sampan.dev/internal/api"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 )
 
 // Attributes describes the request that an authorizer decides on: whether User may Verb this resource, or this Path.
@@ -38,4 +43,25 @@ const (
 // Authorizer answers; reason is for people and may be empty.
 type Authorizer interface {
 	Authorize(ctx context.Context, a Attributes) (d Decision, reason string, err error)
+}
+
+// Forbidden is the 403, in upstream's words.
+func Forbidden(a Attributes, reason string) error {
+	msg := fmt.Sprintf("User %q cannot %s path %q", a.User.Name, a.Verb, a.Path)
+	if a.Resource != "" {
+		resource := a.Resource
+		if a.Subresource != "" {
+			resource += "/" + a.Subresource
+		}
+		msg = fmt.Sprintf("User %q cannot %s resource %q in API group %q", a.User.Name, a.Verb, resource, a.Group)
+		if a.Namespace != "" {
+			msg += fmt.Sprintf(" in the namespace %q", a.Namespace)
+		} else {
+			msg += " at the cluster scope"
+		}
+	}
+	if reason != "" {
+		msg += ": " + reason
+	}
+	return apierrors.NewForbidden(schema.GroupResource{Group: a.Group, Resource: a.Resource}, a.Name, errors.New(msg))
 }

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"sampan.dev/internal/api"
+	"sampan.dev/internal/client"
 	"sampan.dev/internal/client/cache"
 
 	rbacv1 "k8s.io/api/rbac/v1"
@@ -15,6 +16,7 @@ import (
 // Config says what New is made of.
 type Config struct {
 	Informers *cache.Set          // over the hub's own door
+	Door      client.Reader       // the hub's own
 	NodeRules []rbacv1.PolicyRule // what every node may do with resources that are not subdivided: those of system:node
 }
 
@@ -27,7 +29,7 @@ type Chain struct {
 
 // New makes it; it answers from what the informers have seen so far.
 func New(cfg Config) *Chain {
-	return &Chain{Node: NewNode(cfg.Informers, cfg.NodeRules), RBAC: NewRBAC(cfg.Informers)}
+	return &Chain{Node: NewNode(cfg.Informers, cfg.Door, cfg.NodeRules), RBAC: NewRBAC(cfg.Informers)}
 }
 
 // Authorize answers. The reason of a denial joins those of all authorizers, line by line, each with who gives it.

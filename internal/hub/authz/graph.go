@@ -6,6 +6,9 @@ import (
 	corev1 "k8s.io/api/core/v1"
 )
 
+// claimsResource is the plural of the claims that lead from pods to volumes.
+const claimsResource = "persistentvolumeclaims"
+
 // vertex is an object that pods name: resource is the plural name ("secrets"), which is unique among the kinds here.
 type vertex struct{ resource, namespace, name string }
 
@@ -30,6 +33,19 @@ func (g *graph) related(v vertex, node string) bool {
 	g.mu.RLock()
 	defer g.mu.RUnlock()
 	return g.mu.nodes[v][node] > 0
+}
+
+// claims are the claims that pods of a node name.
+func (g *graph) claims(node string) []vertex {
+	g.mu.RLock()
+	defer g.mu.RUnlock()
+	var out []vertex
+	for v, nodes := range g.mu.nodes {
+		if v.resource == claimsResource && nodes[node] > 0 {
+			out = append(out, v)
+		}
+	}
+	return out
 }
 
 func (g *graph) setPod(old, pod *corev1.Pod) {
@@ -158,9 +174,9 @@ func volumeReferences(pod *corev1.Pod, v *corev1.Volume, add func(resource, name
 			}
 		}
 	case v.PersistentVolumeClaim != nil:
-		add("persistentvolumeclaims", v.PersistentVolumeClaim.ClaimName)
+		add(claimsResource, v.PersistentVolumeClaim.ClaimName)
 	case v.Ephemeral != nil:
-		add("persistentvolumeclaims", pod.Name+"-"+v.Name)
+		add(claimsResource, pod.Name+"-"+v.Name)
 	case v.CSI != nil:
 		local(v.CSI.NodePublishSecretRef)
 	case v.AzureFile != nil:

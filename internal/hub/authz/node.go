@@ -22,11 +22,13 @@ import (
 type Node struct {
 	rules []rbacv1.PolicyRule
 	graph *graph
+	door  client.Reader // nil: nothing is known but what pods name
 }
 
-// NewNode follows the pods of set; nil for one that is filled by hand.
-func NewNode(set *cache.Set, rules []rbacv1.PolicyRule) *Node {
-	n := &Node{rules: rules, graph: newGraph()}
+// NewNode follows the pods of set; nil for one that is filled by hand. What leads from their claims to volumes is read through door
+// when a node asks for it.
+func NewNode(set *cache.Set, door client.Reader, rules []rbacv1.PolicyRule) *Node {
+	n := &Node{rules: rules, graph: newGraph(), door: door}
 	if set != nil {
 		cache.For[*corev1.Pod](set, client.Pods, cache.Options{}).Handle(follow(n.graph.setPod))
 	}
@@ -42,7 +44,7 @@ func NodeName(user api.User) (name string, isNode bool) {
 }
 
 // Authorize has no opinion on callers that are not nodes.
-func (n *Node) Authorize(_ context.Context, a Attributes) (Decision, string, error) {
+func (n *Node) Authorize(ctx context.Context, a Attributes) (Decision, string, error) {
 	node, isNode := NodeName(a.User)
 	if !isNode {
 		return NoOpinion, "", nil
@@ -50,65 +52,66 @@ func (n *Node) Authorize(_ context.Context, a Attributes) (Decision, string, err
 	if node == "" {
 		return NoOpinion, fmt.Sprintf("unknown node for user %q", a.User.Name), nil
 	}
-	ok, reason := n.decide(node, &a)
+	ok, reason := n.decide(ctx, node, &a)
 	if ok {
 		return Allow, "", nil
 	}
 	return NoOpinion, reason, nil
 }
 
-func (n *Node) decide(node string, a *Attributes) (bool, string) {
+func (n *Node) decide(ctx context.Context, node string, a *Attributes) (bool, string) {
 	switch a.Group + "/" + a.Resource {
 	case "/secrets", "/configmaps":
-		return n.read(node, a)
+		return n.read(ctx, node, a)
 	case "/persistentvolumeclaims":
 		if a.Subresource == "status" {
-			return n.updateStatus(node, a)
+			return n.updateStatus(ctx, node, a)
 		}
-		return n.get(node, a)
+		return n.get(ctx, node, a)
 	case "/persistentvolumes", "resource.k8s.io/resourceclaims", "storage.k8s.io/volumeattachments":
-		return n.get(node, a)
+		return n.get(ctx, node, a)
 	case "/serviceaccounts":
-		return n.serviceAccount(node, a)
+		return n.serviceAccount(ctx, node, a)
 	case "coordination.k8s.io/leases":
 		return lease(node, a)
 	case "storage.k8s.io/csinodes":
 		return csiNode(node, a)
 	case "resource.k8s.io/resourceslices":
-		return n.resourceSlice(node, a)
+		return n.resourceSlice(ctx, node, a)
 	case "/nodes":
 		return ownNode(node, a)
 	case "/pods":
-		return n.pod(node, a)
+		return n.pod(ctx, node, a)
 	case "certificates.k8s.io/podcertificaterequests":
-		return n.podCertificateRequest(node, a)
+		return n.podCertificateRequest(ctx, node, a)
 	}
 	return RulesAllow(a, n.rules), ""
 }
 
-// related tells whether a pod on node names the object.
-func (n *Node) related(node string, a *Attributes) (bool, string) {
+// related tells whether a pod on node names the object, or something that leads to it.
+func (n *Node) related(ctx context.Context, node string, a *Attributes) (bool, string) {
 	if a.Name == "" {
 		return false, "No Object name found"
 	}
-	if n.graph.related(vertex{a.Resource, a.Namespace, a.Name}, node) {
+	v := vertex{a.Resource, a.Namespace, a.Name}
+	if n.graph.related(v, node) || n.reaches(ctx, v, node) {
 		return true, ""
 	}
 	return false, fmt.Sprintf("no relationship found between node '%s' and this object", node)
 }
 
-func (n *Node) get(node string, a *Attributes) (bool, string) {
+func (n *Node) get(ctx context.Context, node string, a *Attributes) (bool, string) {
 	if a.Verb != "get" {
 		return false, "can only get individual resources of this type"
 	}
 	if a.Subresource != "" {
 		return false, "cannot get subresource"
 	}
-	return n.related(node, a)
+	return n.related(ctx, node, a)
 }
 
 // read allows get, list and watch of one object: kubelets watch the ConfigMaps and Secrets of their pods singly.
-func (n *Node) read(node string, a *Attributes) (bool, string) {
+func (n *Node) read(ctx context.Context, node string, a *Attributes) (bool, string) {
 	if !slices.Contains([]string{"get", "list", "watch"}, a.Verb) {
 		return false, "can only read resources of this type"
 	}
@@ -118,19 +121,19 @@ func (n *Node) read(node string, a *Attributes) (bool, string) {
 	if a.Namespace == "" {
 		return false, "can only read namespaced object of this type"
 	}
-	return n.related(node, a)
+	return n.related(ctx, node, a)
 }
 
-func (n *Node) updateStatus(node string, a *Attributes) (bool, string) {
+func (n *Node) updateStatus(ctx context.Context, node string, a *Attributes) (bool, string) {
 	if a.Verb != "update" && a.Verb != "patch" {
 		return false, "can only get/update/patch this type"
 	}
-	return n.related(node, a)
+	return n.related(ctx, node, a)
 }
 
-func (n *Node) serviceAccount(node string, a *Attributes) (bool, string) {
+func (n *Node) serviceAccount(ctx context.Context, node string, a *Attributes) (bool, string) {
 	if a.Verb == "get" && a.Subresource == "" {
-		return n.read(node, a)
+		return n.read(ctx, node, a)
 	}
 	if a.Verb != "create" || a.Name == "" {
 		return false, "can only create tokens for individual service accounts"
@@ -141,7 +144,7 @@ func (n *Node) serviceAccount(node string, a *Attributes) (bool, string) {
 	if a.Namespace == metav1.NamespaceSystem && a.Name == api.ProxyAccount {
 		return true, "" // NodeRestriction narrows it to tokens that are bound to its own Node
 	}
-	return n.related(node, a)
+	return n.related(ctx, node, a)
 }
 
 func lease(node string, a *Attributes) (bool, string) {
@@ -174,7 +177,7 @@ func csiNode(node string, a *Attributes) (bool, string) {
 	return true, ""
 }
 
-func (n *Node) resourceSlice(node string, a *Attributes) (bool, string) {
+func (n *Node) resourceSlice(ctx context.Context, node string, a *Attributes) (bool, string) {
 	if a.Subresource != "" {
 		return false, "cannot authorize ResourceSlice subresources"
 	}
@@ -182,7 +185,7 @@ func (n *Node) resourceSlice(node string, a *Attributes) (bool, string) {
 	case "create":
 		return true, ""
 	case "get", "update", "patch", "delete":
-		return n.related(node, a)
+		return n.related(ctx, node, a)
 	case "watch", "list", "deletecollection":
 		if selects(a.FieldSelector, "spec.nodeName", node) {
 			return true, ""
@@ -192,7 +195,7 @@ func (n *Node) resourceSlice(node string, a *Attributes) (bool, string) {
 	return false, "only the following verbs are allowed for a ResourceSlice: get, watch, list, create, update, patch, delete, deletecollection"
 }
 
-func (n *Node) podCertificateRequest(node string, a *Attributes) (bool, string) {
+func (n *Node) podCertificateRequest(ctx context.Context, node string, a *Attributes) (bool, string) {
 	if a.Subresource != "" {
 		return false, "nodes may not access the status subresource of PodCertificateRequests"
 	}
@@ -200,7 +203,7 @@ func (n *Node) podCertificateRequest(node string, a *Attributes) (bool, string) 
 	case "create":
 		return true, ""
 	case "get":
-		return n.related(node, a)
+		return n.related(ctx, node, a)
 	case "list", "watch":
 		if selects(a.FieldSelector, "spec.nodeName", node) {
 			return true, ""
@@ -227,16 +230,16 @@ func ownNode(node string, a *Attributes) (bool, string) {
 	return false, ""
 }
 
-func (n *Node) pod(node string, a *Attributes) (bool, string) {
+func (n *Node) pod(ctx context.Context, node string, a *Attributes) (bool, string) {
 	switch a.Subresource + ":" + a.Verb {
 	case ":get":
-		return n.get(node, a)
+		return n.get(ctx, node, a)
 	case ":list", ":watch":
 		if selects(a.FieldSelector, "spec.nodeName", node) {
 			return true, ""
 		}
 		if a.Name != "" {
-			return n.related(node, a)
+			return n.related(ctx, node, a)
 		}
 		return false, "can only list/watch pods with spec.nodeName field selector"
 	case ":create", ":delete", "status:update", "status:patch", "eviction:create":

@@ -108,7 +108,7 @@ func TestNode(t *testing.T) {
 	mirror.Spec.Volumes = nil
 	mirror.Annotations = map[string]string{corev1.MirrorPodAnnotationKey: "x"}
 	mirror.Spec.Containers[0].EnvFrom = []corev1.EnvFromSource{{SecretRef: &corev1.SecretEnvSource{LocalObjectReference: corev1.LocalObjectReference{Name: "stolen"}}}}
-	n := authz.NewNode(nil, nil)
+	n := authz.NewNode(nil, nil, nil)
 	n.Learn(nil, pod("p", "n1"))
 	n.Learn(nil, pod("q", ""))
 	n.Learn(nil, mirror)

@@ -2,13 +2,8 @@ package verb
 
 import (
 	"context"
-	"errors"
-	"fmt"
 
 	"sampan.dev/internal/hub/authz"
-
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	"k8s.io/apimachinery/pkg/runtime/schema"
 )
 
 // Authorize asks whether a may be done and answers with a 403 if not.
@@ -18,7 +13,7 @@ func (e *Engine) Authorize(ctx context.Context, a authz.Attributes) error {
 		if authz.Superuser(a.User) {
 			return nil
 		}
-		return Forbidden(a, "there is no authorizer")
+		return authz.Forbidden(a, "there is no authorizer")
 	}
 	d, reason, err := az.Authorize(ctx, a)
 	switch {
@@ -27,7 +22,7 @@ func (e *Engine) Authorize(ctx context.Context, a authz.Attributes) error {
 	case err != nil && reason == "":
 		reason = err.Error()
 	}
-	return Forbidden(a, reason)
+	return authz.Forbidden(a, reason)
 }
 
 // AttributesOf is the question that a request on a resource poses.
@@ -36,25 +31,4 @@ func AttributesOf(req *Request) authz.Attributes {
 		User: req.User, Verb: req.Verb, Group: req.Kind.Group, Version: req.Kind.Version, Resource: req.Kind.Resource,
 		Subresource: req.Ref.Subresource, Namespace: req.Ref.Namespace, Name: req.Ref.Name,
 	}
-}
-
-// Forbidden is the 403, in upstream's words.
-func Forbidden(a authz.Attributes, reason string) error {
-	msg := fmt.Sprintf("User %q cannot %s path %q", a.User.Name, a.Verb, a.Path)
-	if a.Resource != "" {
-		resource := a.Resource
-		if a.Subresource != "" {
-			resource += "/" + a.Subresource
-		}
-		msg = fmt.Sprintf("User %q cannot %s resource %q in API group %q", a.User.Name, a.Verb, resource, a.Group)
-		if a.Namespace != "" {
-			msg += fmt.Sprintf(" in the namespace %q", a.Namespace)
-		} else {
-			msg += " at the cluster scope"
-		}
-	}
-	if reason != "" {
-		msg += ": " + reason
-	}
-	return apierrors.NewForbidden(schema.GroupResource{Group: a.Group, Resource: a.Resource}, a.Name, errors.New(msg))
 }

@@ -142,7 +142,7 @@ func (w *writing) plan(ctx context.Context, old api.Object) (plan, error) {
 		return plan{}, err
 	}
 	attrs := &admit.Attributes{
-		Kind: w.t.stored, Subresource: w.req.Ref.Subresource, Operation: admit.Update,
+		Kind: w.t.stored, Subresource: w.req.Ref.Subresource, Operation: admit.Update, Verb: w.req.Verb,
 		Namespace: admissionNamespace(w.t.stored, w.req.Ref.Namespace, obj), Name: w.req.Ref.Name,
 		Object: obj, Old: old, Options: w.options, DryRun: w.dry, User: w.req.User, Warn: w.req.Warn,
 	}
