@@ -55,6 +55,10 @@ func (n *nodeRestriction) Admit(ctx context.Context, a *Attributes) error {
 		return own(node, a, "node lease")
 	case "storage.k8s.io/csinodes":
 		return own(node, a, "CSINode")
+	case "resource.k8s.io/resourceslices":
+		return slice(node, a)
+	case csrGroup + "/podcertificaterequests":
+		return n.podCertificate(ctx, node, a)
 	case csrGroup + "/" + csrResource:
 		return n.csr(node, a)
 	case "discovery.k8s.io/endpointslices":
@@ -347,7 +351,13 @@ func (n *nodeRestriction) audience(ctx context.Context, a *Attributes, tr *authe
 			return nil
 		}
 	}
-	// Drivers that want tokens (CSIDriver.spec.tokenRequests) come with the storage kinds; until then a role has to say so.
+	wants, why := n.driversWant(ctx, pod, audience)
+	if wants {
+		return nil
+	}
+	if why != nil {
+		return forbidden(a, "error validating audience %q: %w", audience, why)
+	}
 	d, _, err := n.authz.Authorize(ctx, authz.Attributes{
 		User: a.User, Verb: "request-serviceaccounts-token-audience", Group: a.Kind.Group, Version: "*",
 		Resource: audience, Name: a.Name, Namespace: a.Namespace,
