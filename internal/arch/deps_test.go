@@ -57,6 +57,10 @@ var rooms = map[string][]string{
 	"internal/hub/connect":   {"internal/client/...", "internal/hub/egress", "internal/hub/verb", "internal/stream"},
 	"internal/hub/egress":    {"internal/addr"},
 
+	"internal/hub/admit/match":   {"internal/api", "internal/api/expression", "internal/client", "internal/hub/admit", "internal/hub/authz"},
+	"internal/hub/admit/policy":  {"internal/api", "internal/api/expression", "internal/api/admissionregistration", "internal/client", "internal/hub/admit", "internal/hub/admit/match", "internal/hub/authz"},
+	"internal/hub/admit/webhook": {"internal/api", "internal/api/expression", "internal/api/admissionregistration", "internal/client", "internal/hub/admit", "internal/hub/admit/match", "internal/hub/authz", "internal/hub/egress"},
+
 	"internal/cloud":      {},
 	"internal/cloud/":     {"internal/cloud"},
 	"internal/cloud/plug": {"internal/cloud/..."},

@@ -14,9 +14,11 @@ import (
 
 	"sampan.dev/internal/api"
 	"sampan.dev/internal/client/lease"
+	"sampan.dev/internal/hub/admit/webhook"
 	"sampan.dev/internal/hub/audit"
 	"sampan.dev/internal/hub/authn"
 	"sampan.dev/internal/hub/authz"
+	"sampan.dev/internal/hub/egress"
 	"sampan.dev/internal/hub/health"
 	"sampan.dev/internal/hub/rest"
 	"sampan.dev/internal/hub/store"
@@ -57,6 +59,8 @@ type Config struct {
 	NotReadySeconds, UnreachableSeconds int64
 	DisableAdmission                    map[string]bool
 	DenyExternalIPs                     bool
+	Webhooks                            *webhook.Identity // as whom webhooks are asked; nil: as nobody
+	Egress                              *egress.Dialer    // makes connections to webhooks; nil: one that keeps away from Listener
 
 	// Bootstrap writes the system's own objects and keeps the Service kubernetes.
 	Bootstrap   bool

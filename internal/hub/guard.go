@@ -77,6 +77,8 @@ func (h *Hub) newAdmission(g *guard) admit.Chain {
 		Door: h.own, Authorizer: g.authz, NotReadySeconds: cfg.NotReadySeconds, UnreachableSeconds: cfg.UnreachableSeconds,
 		DenyExternalIPs: cfg.DenyExternalIPs, Disable: cfg.DisableAdmission,
 	}
+	h.outside = h.newOutside(g)
+	ac.Outside = h.outside.plugins()
 	if g.chain != nil {
 		ac.RBAC = g.chain.RBAC
 	} else {

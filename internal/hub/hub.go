@@ -34,6 +34,8 @@ type Hub struct {
 	own     *own           // the client of system:apiserver
 	set     *informers.Set // what authorization and admission read, over own
 	guard   guard
+	outside *outside // nil without admission
+	patches *apply.Engine
 	verbs   *verb.Engine
 
 	docs    *catalog.Derived[*discovery.Documents]
@@ -66,12 +68,13 @@ func New(cfg Config) (*Hub, error) {
 	if h.catalog, err = h.newCatalog(); err != nil {
 		return nil, err
 	}
+	h.metrics, h.patches = health.NewMetrics(&h.gate, h.catalog.Count), apply.New(openapi.Types, h.kind)
 	if h.guard, err = h.newGuard(); err != nil {
 		return nil, err
 	}
 	h.verbs = verb.New(verb.Config{
 		Catalog: h.catalog, Log: h.log, Admit: h.guard.admit, Authorizer: h.guard.authz,
-		Patches: apply.New(openapi.Types, h.kind), Hooks: h.guard.hooks, Handlers: h.guard.handlers,
+		Patches: h.patches, Hooks: h.guard.hooks, Handlers: h.guard.handlers,
 	})
 	h.own.Interface = h.Door(api.User{Name: api.UserAPIServer, Groups: []string{api.GroupMasters, api.GroupAuthenticated}}, "kube-apiserver/"+cfg.Version.Git)
 	h.serveOver()
@@ -93,7 +96,6 @@ func (h *Hub) serveOver() {
 		}
 		return openapi.New(openapi.Config{Kinds: s.Kinds(), Version: cfg.Version.Git})
 	})
-	h.metrics = health.NewMetrics(&h.gate, h.catalog.Count)
 	h.checks = health.New(cfg.storesAnswer, cfg.Checks, h.log)
 	h.rest = rest.New(rest.Config{
 		Catalog: h.catalog, Verbs: h.verbs, Log: h.log,
@@ -106,7 +108,7 @@ func (h *Hub) serveOver() {
 // start: the garbage collector reads all that can be owned.
 func (h *Hub) newCatalog() (*catalog.Catalog, error) {
 	return catalog.New(catalog.Config{
-		Kinds: h.cfg.Kinds.All(), StoreOf: h.cfg.storeOf, Bounds: cache.NewBounds(h.cfg.Memory), Log: h.log,
+		Kinds: h.cfg.Kinds.All(), StoreOf: h.cfg.storeOf, Tell: h.tell, Bounds: cache.NewBounds(h.cfg.Memory), Log: h.log,
 		Eager: func(k *api.Kind) bool { return !k.Unowned && h.cfg.Kinds.Resource(k.GVR()) == k },
 	})
 }

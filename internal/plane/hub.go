@@ -43,11 +43,12 @@ func (p *Plane) hubConfig(st *state, listener net.Listener) (hub.Config, error) 
 		return c, err
 	}
 	out := egress.New(p.tunnels.through(egress.Config{
-		Never: []netip.Prefix{services},
-		Dial:  through[selector.Cluster],
-		Own:   func() []netip.AddrPort { return append(ownListeners(listener, st), p.tunnels.own()...) },
+		Never:       []netip.Prefix{services},
+		Dial:        through[selector.Cluster],
+		DialWritten: through[selector.ControlPlane],
+		Own:         func() []netip.AddrPort { return append(ownListeners(listener, st), p.tunnels.own()...) },
 	}))
-	c.Dial, c.ProxyClient = out.DialContext, p.Pki.FrontProxyClient.GetClientCertificate
+	c.Egress, c.Dial, c.ProxyClient = out, out.DialContext, p.Pki.FrontProxyClient.GetClientCertificate
 	c.Connect = connect.New(connect.Config{
 		Door: func() client.Reader {
 			return p.Door(api.User{Name: api.UserAPIServer, Groups: []string{api.GroupMasters, api.GroupAuthenticated}}, "kube-apiserver/"+config.Version)

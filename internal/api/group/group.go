@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	admissionv1 "k8s.io/api/admission/v1"
+	admissionv1beta1 "k8s.io/api/admission/v1beta1"
 	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
 	appsv1 "k8s.io/api/apps/v1"
 	authenticationv1 "k8s.io/api/authentication/v1"
@@ -68,7 +69,7 @@ var All = []Group{
 	{Name: "flowcontrol.apiserver.k8s.io", Versions: versions{flowcontrolv1.AddToScheme}, Described: true},
 	{Name: "storagemigration.k8s.io", Versions: versions{storagemigrationv1.AddToScheme}, Described: true},
 
-	{Name: "admission.k8s.io", Versions: versions{admissionv1.AddToScheme}}, // what webhooks are sent; no path serves it
+	{Name: "admission.k8s.io", Versions: versions{admissionv1.AddToScheme, admissionv1beta1.AddToScheme}}, // what webhooks are sent; no path serves it
 }
 
 // Rank is the place of a group in the order; groups that are not upstream's come after all of those.

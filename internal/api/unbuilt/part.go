@@ -47,6 +47,5 @@ var SchedulerPlugins = []string{
 
 // AdmissionPlugins are on by default in upstream's API server and not here.
 var AdmissionPlugins = []string{
-	"PodSecurity", "DefaultIngressClass", "MutatingAdmissionPolicy",
-	"MutatingAdmissionWebhook", "ValidatingAdmissionPolicy", "ValidatingAdmissionWebhook", "ResourceQuota",
+	"PodSecurity", "DefaultIngressClass", "ResourceQuota",
 }

@@ -58,7 +58,7 @@ func (c *Config) Run(ctx context.Context, log *slog.Logger) error {
 	var running atomic.Pointer[hub.Hub]
 	out, err := c.dialer(l)
 	if err == nil {
-		cfg.Dial = out.DialContext
+		cfg.Dial, cfg.Egress = out.DialContext, out
 		cfg.Connect, err = c.connector(func() client.Reader { return running.Load().Own() }, out, log)
 	}
 	if err != nil {
@@ -284,16 +284,17 @@ func (c *Config) Egress() (map[string]link.DialFunc, error) {
 	return out, nil
 }
 
-// dialer makes the connections to kubelets, pods, services and other API servers, and none to l.
+// dialer makes the connections to kubelets, pods, services, webhooks and other API servers, and none to l.
 func (c *Config) dialer(l net.Listener) (*egress.Dialer, error) {
 	through, err := c.Egress()
 	if err != nil {
 		return nil, err
 	}
 	return egress.New(egress.Config{
-		Never: c.ServiceRange,
-		Dial:  through[selector.Cluster],
-		Own:   func() []netip.AddrPort { return []netip.AddrPort{l.Addr().(*net.TCPAddr).AddrPort()} },
+		Never:       c.ServiceRange,
+		Dial:        through[selector.Cluster],
+		DialWritten: through[selector.ControlPlane],
+		Own:         func() []netip.AddrPort { return []netip.AddrPort{l.Addr().(*net.TCPAddr).AddrPort()} },
 	}), nil
 }
 

@@ -2,10 +2,12 @@ package admit
 
 import (
 	"context"
+	"errors"
 
 	"sampan.dev/internal/api"
 
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 )
 
 // Operation is what is being done.
@@ -21,10 +23,11 @@ const (
 
 // Attributes describes the request that admission plugins change, and then accept or refuse.
 //
-// It belongs to the goroutine that serves the request. Object is the request's own and may be changed by mutators until
+// It belongs to the goroutine that serves the request, and is made by the verb that carries it out. Object is the request's own and may be changed by mutators until
 // validation begins; Old is the stored object that all readers share and is changed by nobody.
 type Attributes struct {
-	Kind        *api.Kind
+	Kind        *api.Kind // as it is stored, which Object and Old are of
+	Requested   *api.Kind // as it was asked for, where that is a view of Kind; nil is Kind
 	Subresource string
 	Operation   Operation
 	Verb        string // of an update, as authorizers call it: "update" or "patch"
@@ -34,9 +37,60 @@ type Attributes struct {
 	Old         runtime.Object // frozen; nil on create and connect
 	Options     runtime.Object // *metav1.CreateOptions and so on
 	DryRun      bool
+	Collection  bool // a delete that many objects were selected for; webhooks and policies are not told the name then
+	Unsure      bool // Old may not be the newest any more: who would ask others about the write says ErrUnsure instead
 	User        api.User
 	Remote      string       // ADDRESS:PORT that the caller connected from; "" when it did not
 	Warn        func(string) // adds a Warning header; never nil
+	// Annotate adds an annotation to what the audit keeps of the request; nil where it keeps none.
+	Annotate func(key, value string)
+
+	round rounds
+}
+
+// ErrUnsure is not sent to anybody: the verb begins anew with the newest object, so that webhooks are not asked about one that is past.
+var ErrUnsure = errors.New("what is there may have changed")
+
+// rounds is how often the mutators run: once, and a second time when one of them asks for it, so that those which come before it
+// see what it did. Nothing makes them run a third time.
+type rounds struct {
+	again, second bool
+	kept          map[Plugin]any
+}
+
+// Again has the mutators run once more when all have run.
+func (a *Attributes) Again() { a.round.again = true }
+
+// Second reports that they do so now.
+func (a *Attributes) Second() bool { return a.round.second }
+
+// Keep is what a mutator keeps from the first round to the second: the value that fresh made when it was first called for p.
+func (a *Attributes) Keep(p Plugin, fresh func() any) any {
+	v, ok := a.round.kept[p]
+	if !ok {
+		if a.round.kept == nil {
+			a.round.kept = map[Plugin]any{}
+		}
+		v = fresh()
+		a.round.kept[p] = v
+	}
+	return v
+}
+
+// As is the kind that was asked for.
+func (a *Attributes) As() *api.Kind {
+	if a.Requested != nil {
+		return a.Requested
+	}
+	return a.Kind
+}
+
+// ObjectKind is what callers call the object that they send: for a subresource with a body of its own that body's kind.
+func (a *Attributes) ObjectKind() schema.GroupVersionKind {
+	if s := a.As().Sub(a.Subresource); s != nil && !s.GVK.Empty() {
+		return s.GVK
+	}
+	return a.As().GVK()
 }
 
 // Plugin has a name and is a Mutator, a Validator or both. Errors are apierrors values, ready to be sent.
@@ -57,8 +111,16 @@ type Validator interface {
 // Chain runs plugins in order.
 type Chain []Plugin
 
-// Admit runs the mutators.
+// Admit runs the mutators, a second time if one of them asks for it.
 func (c Chain) Admit(ctx context.Context, a *Attributes) error {
+	if err := c.admit(ctx, a); err != nil || !a.round.again {
+		return err
+	}
+	a.round.second = true
+	return c.admit(ctx, a)
+}
+
+func (c Chain) admit(ctx context.Context, a *Attributes) error {
 	for _, p := range c {
 		if m, ok := p.(Mutator); ok {
 			if err := m.Admit(ctx, a); err != nil {

@@ -23,8 +23,28 @@ type Config struct {
 	NotReadySeconds, UnreachableSeconds int64
 	// DenyExternalIPs refuses Services with external addresses (CVE-2020-8554).
 	DenyExternalIPs bool
+	// Outside asks others about a write: they are rooms of their own, made by the hub.
+	Outside Outside
 	// Disable names plugins to leave out.
 	Disable map[string]bool
+}
+
+// Outside are the plugins that ask webhooks and policies. Nil stands for one that has nobody to ask.
+type Outside struct {
+	MutatingPolicy, MutatingWebhook     Mutator
+	ValidatingPolicy, ValidatingWebhook Validator
+}
+
+// absent holds the place of a plugin of that name. It neither changes nor refuses anything.
+type absent string
+
+func (a absent) Name() string { return string(a) }
+
+func orAbsent[P Plugin](p P, name string) Plugin {
+	if Plugin(p) == nil {
+		return absent(name)
+	}
+	return p
 }
 
 // New makes the chain, in upstream's order.
@@ -51,9 +71,13 @@ func New(cfg Config) Chain {
 		&podTopologyLabels{look},
 		&declaredFeatures{look},
 		&podResize{look},
+		orAbsent(cfg.Outside.MutatingPolicy, "MutatingAdmissionPolicy"),
+		orAbsent(cfg.Outside.MutatingWebhook, "MutatingAdmissionWebhook"),
 		&escalation{look, cfg.Authorizer, cfg.RBAC},
 		&claimRights{look, cfg.Authorizer},
 		notYet{},
+		orAbsent(cfg.Outside.ValidatingPolicy, "ValidatingAdmissionPolicy"),
+		orAbsent(cfg.Outside.ValidatingWebhook, "ValidatingAdmissionWebhook"),
 	}
 	if cfg.DenyExternalIPs {
 		all = append(all, denyExternalIPs{})
@@ -74,11 +98,15 @@ func (a *Attributes) is(group, resource, sub string) bool {
 
 // forbidden refuses a request with upstream's wording: `pods "x" is forbidden: …`.
 func forbidden(a *Attributes, format string, args ...any) error {
-	err := fmt.Errorf(format, args...)
+	return Forbidden(a, fmt.Errorf(format, args...))
+}
+
+// Forbidden is the 403 of a write; what is one already stays as it is.
+func Forbidden(a *Attributes, err error) error {
 	if apierrors.IsForbidden(err) {
 		return err
 	}
-	return apierrors.NewForbidden(a.Kind.GR(), a.displayName(), err)
+	return apierrors.NewForbidden(a.As().GR(), a.displayName(), err)
 }
 
 // displayName is the name to print: that of the request, of the object, or the prefix it will be made from.

@@ -70,6 +70,11 @@ func (e *Engine) converter(t target) (managedfields.TypeConverter, error) {
 	return e.types()
 }
 
+// Converter is what tells the fields of objects of a kind, or of a subresource's own body.
+func (e *Engine) Converter(kind *api.Kind, sub string) (managedfields.TypeConverter, error) {
+	return e.converter(target{kind, sub})
+}
+
 // codec is that of the objects which are patched; a subresource with a body of its own has a typed one.
 func (t target) codec() api.Codec {
 	if s := t.kind.Sub(t.sub); s != nil && s.New != nil {

@@ -30,6 +30,7 @@ type Cache struct {
 	asked     atomic.Int64             // the revision that progress has been asked for
 	refreshed atomic.Int64             // when refresh last ran, in Unix nanoseconds
 	gone      atomic.Bool              // see EndWatches
+	told      func()                   // see Tell; nil for nobody
 	past      sync.Mutex               // held while a past state is read from the store; before mu
 
 	mu struct {
@@ -62,6 +63,10 @@ func New(kind *api.Kind, st store.Store, bounds *Bounds, log *slog.Logger) *Cach
 	c.mu.learned = map[int64]*Entry{}
 	return c
 }
+
+// Tell has f called whenever the cache has learnt of writes, before anybody can read them here. It is called before Run; f must be
+// quick.
+func (c *Cache) Tell(f func()) { c.told = f }
 
 // Ready is closed when the first load is done.
 func (c *Cache) Ready() <-chan struct{} { return c.ready }

@@ -171,6 +171,9 @@ func (c *Cache) replace(s *Snapshot) {
 	c.mu.log = newJournal(s.Revision, c.bounds)
 	c.retainLocked(s.Revision, time.Now())
 	c.forgetLocked(time.Now())
+	if c.told != nil {
+		c.told()
+	}
 	c.publishLocked(s.Revision)
 	if first {
 		close(c.ready)
@@ -218,6 +221,9 @@ func (c *Cache) apply(events []store.Event) error {
 	}
 	if fresh {
 		c.retainLocked(reached, now)
+		if c.told != nil {
+			c.told()
+		}
 	}
 	if reached > c.revision.Load() {
 		c.publishLocked(reached)

@@ -23,6 +23,7 @@ type Config struct {
 	Kinds   []*api.Kind
 	StoreOf func(*api.Kind) store.Store // where a kind's objects are kept
 	Eager   func(*api.Kind) bool        // reports that the kind's cache runs as long as the kind is served; nil: of none
+	Tell    func(*api.Kind) func()      // whom writes of a kind's objects are told to, before they are answered; nil: of none, and for no kind
 	Bounds  *cache.Bounds
 	Idle    time.Duration // zero: DefaultIdle
 	Log     *slog.Logger
@@ -70,6 +71,9 @@ func (c *Catalog) Add(kinds ...*api.Kind) error {
 		fresh[i] = &Resource{Kind: k}
 		if !k.Virtual && k.View == nil {
 			fresh[i].stored = &Stored{kind: k, st: c.cfg.StoreOf(k), of: c}
+			if c.cfg.Tell != nil {
+				fresh[i].stored.told = c.cfg.Tell(k)
+			}
 		}
 	}
 	return c.add(fresh)

@@ -83,6 +83,22 @@ func (s *Snapshot) Kinds() *api.Kinds { return s.kinds }
 // Resource is what is served at r; nil for nothing.
 func (s *Snapshot) Resource(r schema.GroupVersionResource) *Resource { return s.byGVR[r] }
 
+// Equivalent are the kinds that show the objects of the place where k's are, k among them, in order: its other versions, and those of
+// another group. It walks all that is served.
+func (s *Snapshot) Equivalent(k *api.Kind) []*api.Kind {
+	r := s.byGVR[k.GVR()]
+	if r == nil || r.stored == nil {
+		return nil
+	}
+	var out []*api.Kind
+	for _, other := range s.kinds.All() {
+		if s.byGVR[other.GVR()].stored == r.stored {
+			out = append(out, other)
+		}
+	}
+	return out
+}
+
 // HasGroup reports whether any resource of an API group is served.
 func (s *Snapshot) HasGroup(group string) bool { return s.groups[group] }
 

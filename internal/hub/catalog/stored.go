@@ -18,6 +18,7 @@ type Stored struct {
 	kind *api.Kind
 	st   store.Store
 	of   *Catalog
+	told func()               // is told of writes; nil for nobody
 	life atomic.Pointer[life] // that of the cache that runs; nil when none does
 
 	mu struct {
@@ -38,10 +39,18 @@ func (s *Stored) Eager() bool { return s.of.cfg.Eager != nil && s.of.cfg.Eager(s
 // Learn makes the entry of an object that has just been written, and hands it to the cache if one runs: to write asks for none.
 // See cache.Cache's Learn.
 func (s *Stored) Learn(key string, revision int64, value []byte, obj api.Object) *cache.Entry {
+	s.Told()
 	if l := s.life.Load(); l != nil {
 		return l.cache.Learn(key, revision, value, obj)
 	}
 	return cache.Written(s.kind, key, revision, value, obj)
+}
+
+// Told says that an object has just been written or removed, to whoever wants to know of the kind's.
+func (s *Stored) Told() {
+	if s.told != nil {
+		s.told()
+	}
 }
 
 // Held is a watch cache that keeps running until it is released.
@@ -79,6 +88,7 @@ func (s *Stored) Hold() (Held, bool) {
 // startLocked starts a cache, which is held once: by run, or by who calls run later for those that wait.
 func (s *Stored) startLocked(run func(*life), waiting *[]*life) *life {
 	c := cache.New(s.kind, s.st, s.of.cfg.Bounds, s.of.cfg.Log)
+	c.Tell(s.told)
 	until, end := context.WithCancel(context.Background())
 	l := &life{cache: c, of: s, end: end, ended: make(chan struct{}), feed: func() error { return c.Run(until) }}
 	l.held.Store(1)

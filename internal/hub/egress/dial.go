@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/netip"
 	"strconv"
+	"strings"
 	"time"
 
 	"sampan.dev/internal/addr"
@@ -28,6 +29,8 @@ type Config struct {
 	Resolve func(ctx context.Context, host string) ([]netip.Addr, error)
 	Local   func() []netip.Addr
 	Dial    func(ctx context.Context, network, address string) (net.Conn, error)
+	// DialWritten is Dial for addresses that an administrator has written down, which are not the cluster's. Nil is the network's.
+	DialWritten func(ctx context.Context, network, address string) (net.Conn, error)
 	// DialNode is Dial for an address of a node's, where tunnels tell nodes apart that have the same address. Nil is Dial.
 	DialNode func(ctx context.Context, node, network, address string) (net.Conn, error)
 }
@@ -48,8 +51,12 @@ func New(cfg Config) *Dialer {
 	if cfg.Local == nil {
 		cfg.Local = localAddrs
 	}
+	network := (&net.Dialer{Timeout: 30 * time.Second, KeepAlive: 30 * time.Second}).DialContext
 	if cfg.Dial == nil {
-		cfg.Dial = (&net.Dialer{Timeout: 30 * time.Second, KeepAlive: 30 * time.Second}).DialContext
+		cfg.Dial = network
+	}
+	if cfg.DialWritten == nil {
+		cfg.DialWritten = network
 	}
 	if cfg.DialNode == nil {
 		cfg.DialNode = func(ctx context.Context, _, network, address string) (net.Conn, error) {
@@ -62,6 +69,30 @@ func New(cfg Config) *Dialer {
 // DialContext connects to HOST:PORT, trying each address that a name stands for and that is allowed.
 func (d *Dialer) DialContext(ctx context.Context, network, address string) (net.Conn, error) {
 	return d.first(ctx, address, func(to string) (net.Conn, error) { return d.cfg.Dial(ctx, network, to) })
+}
+
+// DialWritten is DialContext for what an administrator has written down who may do anything with the cluster: the URL of a webhook.
+// If that is an address of this machine's loopback, or "localhost", it is meant so; a name that turns out to stand for one is not.
+// The API server's own listeners are kept away from there too.
+func (d *Dialer) DialWritten(ctx context.Context, network, address string) (net.Conn, error) {
+	dial := func(to string) (net.Conn, error) { return d.cfg.DialWritten(ctx, network, to) }
+	host, port, err := split(address)
+	if err != nil {
+		return nil, err
+	}
+	to, err := netip.ParseAddr(host)
+	if strings.EqualFold(host, "localhost") {
+		to, err = netip.AddrFrom4([4]byte{127, 0, 0, 1}), nil
+	}
+	if err != nil || !to.IsLoopback() || to.Is4In6() {
+		return d.first(ctx, address, dial)
+	}
+	at := netip.AddrPortFrom(to, port)
+	r := rules{own: d.cfg.Own(), local: d.cfg.Local}
+	if reason := r.mine(at); reason != "" {
+		return nil, fmt.Errorf("%w: %s is %s", ErrNotAllowed, at, reason)
+	}
+	return dial(at.String())
 }
 
 // DialNode is DialContext for an address of the node.

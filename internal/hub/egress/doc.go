@@ -3,6 +3,6 @@
 // pods), so the dialer resolves a name once, looks at each address and connects to exactly the one it has looked at.
 //
 // It never leads back to the hub's own listeners, to this machine's loopback, to what a cloud answers on link-local addresses
-// or to a form of an address that means another one. It owns no data and no goroutine. A test of internal/arch keeps the rest
+// or to a form of an address that means another one; only an administrator's own word, the URL of a webhook, leads to loopback. It owns no data and no goroutine. A test of internal/arch keeps the rest
 // of the hub from dialling by itself.
 package egress

@@ -142,3 +142,28 @@ func TestUnknownAddressesAreOwn(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// What an administrator wrote down may be on this machine's loopback, but for the API server's own listeners; a name that stands
+// for loopback, and everything else that leads nowhere, is refused as ever.
+func TestWritten(t *testing.T) {
+	var dialled []string
+	d, _ := machine(names)
+	d.cfg.DialWritten = func(_ context.Context, _, address string) (net.Conn, error) {
+		dialled = append(dialled, address)
+		return nil, errors.New("connected")
+	}
+	for to, want := range map[string]string{
+		"127.0.0.1:8443": "127.0.0.1:8443", "localhost:8443": "127.0.0.1:8443", "LOCALHOST:80": "127.0.0.1:80", "[::1]:8443": "[::1]:8443", "good.example:443": "192.0.2.7:443",
+		"127.0.0.1:6443": "", "localhost:6443": "", "[::1]:6443": "", "192.0.2.1:6443": "", "rebound.example:80": "", "mapped.example:80": "",
+		"[::ffff:127.0.0.1]:80": "", "169.254.169.254:80": "", "2130706433:80": "", "10.96.0.1:443": "",
+	} {
+		dialled = nil
+		_, err := d.DialWritten(t.Context(), "tcp", to)
+		switch {
+		case want == "" && (!errors.Is(err, ErrNotAllowed) || dialled != nil):
+			t.Errorf("%s: %v, dialled %v", to, err, dialled)
+		case want != "" && !slices.Equal(dialled, []string{want}):
+			t.Errorf("%s: %v, dialled %v, want %s", to, err, dialled, want)
+		}
+	}
+}

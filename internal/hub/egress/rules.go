@@ -25,6 +25,11 @@ func (r rules) refuse(to netip.AddrPort) string {
 			return fmt.Sprintf("in the range %s", p)
 		}
 	}
+	return r.mine(to)
+}
+
+// mine returns that an address is one of the API server's own listeners, or "".
+func (r rules) mine(to netip.AddrPort) string {
 	for _, l := range r.own {
 		if l.Port() != to.Port() {
 			continue
@@ -35,6 +40,9 @@ func (r rules) refuse(to netip.AddrPort) string {
 		}
 		if !at.IsUnspecified() {
 			continue
+		}
+		if to.Addr().IsLoopback() { // all of 127/8 is the machine's
+			return "the API server's own"
 		}
 		if local := r.local(); len(local) == 0 || slices.Contains(local, to.Addr()) { // none: they could not be read
 			return "the API server's own"

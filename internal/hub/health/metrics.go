@@ -59,6 +59,9 @@ func NewMetrics(gate *flow.Gate, count Count) *Metrics {
 	return m
 }
 
+// Register adds metrics of other rooms.
+func (m *Metrics) Register(c ...prometheus.Collector) { m.registry.MustRegister(c...) }
+
 // Serve answers /metrics.
 func (m *Metrics) Serve(w http.ResponseWriter, r *http.Request) error {
 	m.handler.ServeHTTP(w, r)

@@ -1,6 +1,10 @@
 package rest
 
-import "strings"
+import (
+	"strings"
+	"unicode"
+	"unicode/utf8"
+)
 
 // warnings adds Warning headers while they can still be added.
 type warnings struct {
@@ -14,15 +18,9 @@ const maxWarnings = 4096 // bytes in all
 func newWarnings(w *recorder) *warnings { return &warnings{w: w} }
 
 func (s *warnings) add(text string) {
-	if s.seen[text] || s.w.code != 0 || text == "" {
-		return
+	if s.seen[text] || s.w.code != 0 || text == "" || !utf8.ValidString(text) || strings.ContainsFunc(text, unicode.IsControl) {
+		return // what cannot be a header is left out, as upstream does
 	}
-	text = strings.Map(func(r rune) rune {
-		if r < ' ' || r == 0x7f {
-			return ' '
-		}
-		return r
-	}, text)
 	if s.size += len(text); s.size > maxWarnings {
 		return
 	}

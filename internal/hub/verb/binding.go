@@ -35,7 +35,7 @@ func (e *Engine) bind(ctx context.Context, req *Request, obj runtime.Object, opt
 	}
 	dry := meta.DryRun(opts.DryRun)
 	named := namedKey(key, dry)
-	_, _, err = e.change(ctx, t, key, func(old api.Object) (plan, error) {
+	_, _, err = e.change(ctx, t, key, func(old api.Object, _ bool) (plan, error) {
 		if old == nil {
 			return plan{}, apierrors.NewNotFound(t.kind.GR(), b.Name)
 		}

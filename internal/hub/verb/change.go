@@ -6,6 +6,7 @@ import (
 	"errors"
 
 	"sampan.dev/internal/api"
+	"sampan.dev/internal/hub/admit"
 	"sampan.dev/internal/hub/apply"
 	"sampan.dev/internal/hub/cache"
 	"sampan.dev/internal/hub/store"
@@ -31,10 +32,11 @@ const (
 
 // change carries out a compare-and-swap on the object at key: decide is called with what is there (nil when nothing is) and
 // says what to do. It is called first with the cached state, which may be behind; what it then says is acted upon only if it
-// is a write that the store accepts, otherwise it is asked again with the newest state. It must not change old.
+// is a write that the store accepts, otherwise it is asked again with the newest state. It is told whether what it is called with is
+// that, and may say admit.ErrUnsure to be called with it. It must not change old.
 //
 // The answer is the entry that is there afterwards, or obj for a dry run, or for a removal obj or the last state.
-func (e *Engine) change(ctx context.Context, t target, key string, decide func(old api.Object) (plan, error)) (Result, action, error) {
+func (e *Engine) change(ctx context.Context, t target, key string, decide func(old api.Object, newest bool) (plan, error)) (Result, action, error) {
 	en, err := t.peek(ctx, key)
 	if err != nil {
 		return Result{}, keep, err
@@ -44,7 +46,7 @@ func (e *Engine) change(ctx context.Context, t target, key string, decide func(o
 		if err := ctx.Err(); err != nil {
 			return Result{}, keep, storeError(err)
 		}
-		d, err := decideOn(t, en, decide)
+		d, err := decideOn(t, en, fresh, decide)
 		if !fresh && (err != nil || d.stays || d.dry) {
 			next, nerr := t.entry(ctx, key)
 			if nerr != nil {
@@ -52,7 +54,7 @@ func (e *Engine) change(ctx context.Context, t target, key string, decide func(o
 				return Result{}, keep, nerr
 			}
 			fresh = true
-			if !sameEntry(en, next) {
+			if !sameEntry(en, next) || errors.Is(err, admit.ErrUnsure) {
 				d.effect.end(false)
 				en = next
 				continue
@@ -92,7 +94,7 @@ type decision struct {
 	stays  bool
 }
 
-func decideOn(t target, en *cache.Entry, decide func(old api.Object) (plan, error)) (decision, error) {
+func decideOn(t target, en *cache.Entry, newest bool, decide func(old api.Object, newest bool) (plan, error)) (decision, error) {
 	var old api.Object
 	if en != nil {
 		var err error
@@ -100,7 +102,7 @@ func decideOn(t target, en *cache.Entry, decide func(old api.Object) (plan, erro
 			return decision{}, storeError(err)
 		}
 	}
-	p, err := decide(old)
+	p, err := decide(old, newest)
 	d := decision{plan: p, stays: p.act == keep}
 	if err != nil || p.act != write {
 		return d, err
@@ -148,6 +150,7 @@ func (e *Engine) commit(ctx context.Context, t target, key string, en *cache.Ent
 		if _, err := t.place.Store().Delete(ctx, key, en.Revision); err != nil {
 			return Result{}, err
 		}
+		t.place.Told()
 		if h := e.cfg.Hooks[t.stored.GR()]; h != nil {
 			if gone, err := en.Object(); err == nil {
 				h.Deleted(gone)

@@ -46,11 +46,14 @@ func (e *Engine) Create(ctx context.Context, req *Request, obj runtime.Object, o
 func (e *Engine) create(ctx context.Context, t target, req *Request, o api.Object, opts *metav1.CreateOptions) (Result, error) {
 	opts.TypeMeta = metav1.TypeMeta{APIVersion: "meta.k8s.io/v1", Kind: "CreateOptions"}
 	attrs := &admit.Attributes{
-		Kind: t.stored, Operation: admit.Create, Namespace: admissionNamespace(t.stored, req.Ref.Namespace, o), Name: o.GetName(),
-		Object: o, Options: opts, DryRun: meta.DryRun(opts.DryRun), User: req.User, Remote: req.Remote, Warn: req.Warn,
+		Kind: t.stored, Requested: t.kind, Operation: admit.Create, Namespace: admissionNamespace(t.stored, req.Ref.Namespace, o), Name: o.GetName(),
+		Object: o, Options: opts, DryRun: meta.DryRun(opts.DryRun), User: req.User, Remote: req.Remote, Warn: req.Warn, Annotate: req.Annotate,
 	}
 	chain := e.cfg.Admit
 	if err := chain.Admit(ctx, attrs); err != nil {
+		return Result{}, err
+	}
+	if err := meta.SettleNamespace(t.stored, req.Ref.Namespace, o); err != nil { // once more: a webhook may have changed it
 		return Result{}, err
 	}
 	meta.DedupOwners(o, req.Warn, " after mutating admission happens")

@@ -39,7 +39,7 @@ func (e *Engine) Delete(ctx context.Context, req *Request, opts metav1.DeleteOpt
 	if en, err := t.peek(ctx, key); err == nil && en != nil && en.Bad() != nil {
 		return e.deleteUnreadable(ctx, t, req, key, en, &opts)
 	}
-	res, act, err := e.change(ctx, t, key, func(old api.Object) (plan, error) {
+	res, act, err := e.change(ctx, t, key, func(old api.Object, newest bool) (plan, error) {
 		if old == nil {
 			return plan{}, apierrors.NewNotFound(t.kind.GR(), req.Ref.Name)
 		}
@@ -48,8 +48,9 @@ func (e *Engine) Delete(ctx context.Context, req *Request, opts metav1.DeleteOpt
 			return plan{}, err
 		}
 		attrs := &admit.Attributes{
-			Kind: t.stored, Operation: admit.Delete, Namespace: admissionNamespace(t.stored, req.Ref.Namespace, old), Name: req.Ref.Name,
-			Old: old, Options: &asked, DryRun: dry, User: req.User, Warn: req.Warn,
+			Kind: t.stored, Requested: t.kind, Operation: admit.Delete, Namespace: admissionNamespace(t.stored, req.Ref.Namespace, old), Name: req.Ref.Name,
+			Old: old, Options: &asked, DryRun: dry, User: req.User, Warn: req.Warn, Annotate: req.Annotate,
+			Collection: req.Verb == "deletecollection", Unsure: !newest,
 		}
 		if err := chain.Admit(ctx, attrs); err != nil {
 			return plan{}, err

@@ -51,7 +51,7 @@ func (e *Engine) markDisrupted(ctx context.Context, req *Request, del *metav1.De
 		return err
 	}
 	defer t.release()
-	res, _, err := e.change(ctx, t, t.stored.Key(req.Ref.Namespace, req.Ref.Name), func(old api.Object) (plan, error) {
+	res, _, err := e.change(ctx, t, t.stored.Key(req.Ref.Namespace, req.Ref.Name), func(old api.Object, _ bool) (plan, error) {
 		if old == nil {
 			return plan{}, apierrors.NewNotFound(t.kind.GR(), req.Ref.Name)
 		}

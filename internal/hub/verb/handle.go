@@ -49,7 +49,7 @@ func (e *Engine) handle(ctx context.Context, req *Request, obj runtime.Object, o
 	opts.TypeMeta = metav1.TypeMeta{APIVersion: "meta.k8s.io/v1", Kind: "CreateOptions"}
 	attrs := &admit.Attributes{
 		Kind: k, Subresource: req.Ref.Subresource, Operation: admit.Create, Namespace: req.Ref.Namespace, Name: name,
-		Object: obj, Options: &opts, DryRun: meta.DryRun(opts.DryRun), User: req.User, Warn: req.Warn,
+		Object: obj, Options: &opts, DryRun: meta.DryRun(opts.DryRun), User: req.User, Warn: req.Warn, Annotate: req.Annotate,
 	}
 	chain := e.cfg.Admit
 	if err := chain.Admit(ctx, attrs); err != nil {

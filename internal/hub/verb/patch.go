@@ -18,9 +18,6 @@ func (e *Engine) Patch(ctx context.Context, req *Request, pt types.PatchType, da
 	if e.cfg.Patches == nil {
 		return Result{}, false, apierrors.NewMethodNotSupported(req.Kind.GR(), "patch")
 	}
-	if opts.FieldValidation == "" {
-		opts.FieldValidation = metav1.FieldValidationWarn
-	}
 	if sub := req.Kind.Sub(req.Ref.Subresource); sub != nil && sub.Scale != nil {
 		return e.patchScale(ctx, req, sub, pt, data, opts)
 	}
@@ -69,6 +66,9 @@ func (w *writing) patched(ctx context.Context, old api.Object, pt types.PatchTyp
 
 func (e *Engine) patchOptions(req *Request, pt types.PatchType, opts metav1.PatchOptions) apply.Options {
 	o := apply.Options{Name: req.Ref.Name, Manager: opts.FieldManager, Validation: opts.FieldValidation, Warn: req.Warn}
+	if o.Validation == "" {
+		o.Validation = metav1.FieldValidationWarn
+	}
 	if pt != types.ApplyYAMLPatchType {
 		o.Manager = apply.Manager(opts.FieldManager, req.UserAgent)
 	}

@@ -74,7 +74,7 @@ func (e *Engine) writeScale(ctx context.Context, req *Request, sub *api.Subresou
 		return Result{}, false, err
 	}
 	defer t.release()
-	w := &writing{e: e, t: t, req: req, dry: meta.DryRun(opts.DryRun), uid: uid, options: &opts}
+	w := &writing{e: e, t: t, req: req, dry: meta.DryRun(opts.DryRun), uid: uid, options: &opts, scale: sub.Scale}
 	w.make = func(old api.Object) (api.Object, error) {
 		was := scaleOf(sub.Scale, old)
 		fields, err := apply.ScaleFields(t.stored, old)

@@ -19,6 +19,8 @@ type Request struct {
 	Kind      *api.Kind
 	Ref       client.Ref
 	Warn      func(string) // never nil
+	// Annotate adds an annotation to what the audit keeps of the request; nil where it keeps none.
+	Annotate func(key, value string)
 }
 
 // Handler answers a create that is not a plain write: virtual kinds (reviews) and subresources such as token, binding and

@@ -10,6 +10,7 @@ import (
 	"sampan.dev/internal/hub/apply"
 	"sampan.dev/internal/hub/verb/meta"
 
+	autoscalingv1 "k8s.io/api/autoscaling/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -61,6 +62,7 @@ type writing struct {
 	uid         types.UID // precondition, "" for none
 	allowCreate bool
 	options     runtime.Object // *metav1.UpdateOptions
+	scale       *api.Scale     // of the subresource that is written, which is what admission sees; nil for all others
 	// make returns the wanted object, its own copy, with managed fields tracked; old is nil when there is nothing yet.
 	make    func(old api.Object) (api.Object, error)
 	warn    []string // of the last attempt
@@ -78,7 +80,7 @@ func (w *writing) run(ctx context.Context) (Result, bool, error) {
 	req := *w.req
 	req.Warn = func(s string) { w.warn = append(w.warn, s) } // attempts that come to nothing do not warn
 	w.req = &req
-	res, _, err := w.e.change(ctx, w.t, key, func(old api.Object) (plan, error) {
+	res, _, err := w.e.change(ctx, w.t, key, func(old api.Object, newest bool) (plan, error) {
 		w.warn = w.warn[:0]
 		creating = old == nil
 		if old == nil && !w.allowCreate {
@@ -90,7 +92,7 @@ func (w *writing) run(ctx context.Context) (Result, bool, error) {
 		if old == nil {
 			return plan{}, errCreate
 		}
-		return w.plan(ctx, old)
+		return w.plan(ctx, old, newest)
 	})
 	if errors.Is(err, errCreate) {
 		res, err = w.create(ctx)
@@ -136,19 +138,25 @@ func (w *writing) create(ctx context.Context) (Result, error) {
 }
 
 // plan decides on an update of old: admission, preparation, validation.
-func (w *writing) plan(ctx context.Context, old api.Object) (plan, error) {
+func (w *writing) plan(ctx context.Context, old api.Object, newest bool) (plan, error) {
 	obj, err := w.make(old)
 	if err != nil {
 		return plan{}, err
 	}
 	attrs := &admit.Attributes{
-		Kind: w.t.stored, Subresource: w.req.Ref.Subresource, Operation: admit.Update, Verb: w.req.Verb,
+		Kind: w.t.stored, Requested: w.t.kind, Subresource: w.req.Ref.Subresource, Operation: admit.Update, Verb: w.req.Verb,
 		Namespace: admissionNamespace(w.t.stored, w.req.Ref.Namespace, obj), Name: w.req.Ref.Name,
-		Object: obj, Old: old, Options: w.options, DryRun: w.dry, User: w.req.User, Warn: w.req.Warn,
+		Object: obj, Old: old, Options: w.options, DryRun: w.dry, User: w.req.User, Warn: w.req.Warn, Annotate: w.req.Annotate, Unsure: !newest,
+	}
+	if w.scale != nil {
+		attrs.Object, attrs.Old = scaleOf(w.scale, obj), scaleOf(w.scale, old)
 	}
 	chain := w.e.cfg.Admit
 	if err := chain.Admit(ctx, attrs); err != nil {
 		return plan{}, err
+	}
+	if s, ok := attrs.Object.(*autoscalingv1.Scale); ok && w.scale != nil {
+		w.scale.Set(obj, s.Spec.Replicas)
 	}
 	meta.DedupOwners(obj, w.req.Warn, " after mutating admission happens")
 	if err := w.version(obj, old); err != nil {

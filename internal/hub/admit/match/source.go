@@ -1,0 +1,95 @@
+package match
+
+import (
+	"context"
+	"sync"
+	"sync/atomic"
+
+	"sampan.dev/internal/api"
+	"sampan.dev/internal/client"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+)
+
+// Source holds what is made of the objects of a few kinds. It is made when a write needs it and something has been told since the
+// last time. A zero state says that nothing is configured.
+//
+// now is the fast path: nil when nothing is configured. Otherwise it leads to what was made, or to a state that is stale. Told puts
+// a stale state there, and whoever makes anew replaces exactly the one that it began with: what is told meanwhile is not lost.
+type Source[T any] struct {
+	door  client.Reader
+	kinds []schema.GroupVersionResource
+	make  func(ctx context.Context, lists [][]api.Object) *T
+	now   atomic.Pointer[state[T]]
+	mu    sync.Mutex // held while it is made, so that it is made once
+}
+
+type state[T any] struct {
+	value *T
+	stale bool
+}
+
+// NewSource makes a source. from makes the value of the objects of each of the kinds, in the order of their names; nil when there is
+// nothing to ask anybody about.
+func NewSource[T any](door client.Reader, from func(ctx context.Context, lists [][]api.Object) *T, kinds ...schema.GroupVersionResource) *Source[T] {
+	s := &Source[T]{door: door, kinds: kinds, make: from}
+	s.Told()
+	return s
+}
+
+// Told says that an object of one of the kinds has been written.
+func (s *Source[T]) Told() { s.now.Store(&state[T]{stale: true}) }
+
+// Get returns the value; nil when nothing is configured.
+func (s *Source[T]) Get(ctx context.Context) (*T, error) {
+	now := s.now.Load()
+	if now == nil {
+		return nil, nil
+	}
+	if !now.stale {
+		return now.value, nil
+	}
+	return s.remake(ctx)
+}
+
+func (s *Source[T]) remake(ctx context.Context) (*T, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for {
+		began := s.now.Load()
+		if began == nil {
+			return nil, nil
+		}
+		if !began.stale {
+			return began.value, nil
+		}
+		lists := make([][]api.Object, len(s.kinds))
+		found := false
+		for i, res := range s.kinds {
+			l, err := s.door.List(ctx, client.Ref{Resource: res}, metav1.ListOptions{})
+			if apierrors.IsNotFound(err) {
+				continue // a hub that does not serve the kind
+			}
+			if err != nil {
+				return nil, err
+			}
+			lists[i] = l.Items
+			found = found || len(l.Items) > 0
+		}
+		var next *state[T]
+		if found {
+			if v := s.make(ctx, lists); v != nil {
+				next = &state[T]{value: v}
+			}
+		}
+		if !s.now.CompareAndSwap(began, next) {
+			continue
+		}
+		if next == nil {
+			return nil, nil
+		}
+		return next.value, nil
+	}
+}

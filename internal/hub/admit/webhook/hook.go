@@ -1,0 +1,124 @@
+package webhook
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"sampan.dev/internal/api"
+	"sampan.dev/internal/api/expression"
+	"sampan.dev/internal/hub/admit"
+	"sampan.dev/internal/hub/admit/match"
+
+	admissionv1 "k8s.io/api/admissionregistration/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+)
+
+// hook is one webhook, made ready to be asked. It is never changed.
+type hook struct {
+	name, config, id string // id tells hooks of one kind apart
+	criteria         *match.Criteria
+	conditions       *match.Conditions
+	ignore           bool // go on when it cannot be asked
+	harmless         bool // a dry run may ask it
+	reinvoke         bool
+	timeout          time.Duration
+	versions         []string // of AdmissionReview
+	to               address
+	err              error // why it can never be asked
+}
+
+// hooks are the webhooks of one kind, in the order in which they are asked: by the names of their configurations.
+type hooks struct{ list []*hook }
+
+func (a *asker) mutating(objects []api.Object) *hooks {
+	var out []*hook
+	for _, obj := range objects {
+		c := obj.(*admissionv1.MutatingWebhookConfiguration)
+		for i := range c.Webhooks {
+			w := &c.Webhooks[i]
+			h := newHook(c.Name, w.Name, out, w.FailurePolicy, w.SideEffects, w.TimeoutSeconds, w.AdmissionReviewVersions, &w.ClientConfig)
+			h.reinvoke = w.ReinvocationPolicy != nil && *w.ReinvocationPolicy == admissionv1.IfNeededReinvocationPolicy
+			h.criteria, h.err = match.Hook(w.Rules, w.MatchPolicy, w.NamespaceSelector, w.ObjectSelector)
+			h.conditions = conditions(w.MatchConditions, w.FailurePolicy)
+			out = append(out, h)
+		}
+	}
+	return a.made(mutates, out)
+}
+
+func (a *asker) validating(objects []api.Object) *hooks {
+	var out []*hook
+	for _, obj := range objects {
+		c := obj.(*admissionv1.ValidatingWebhookConfiguration)
+		for i := range c.Webhooks {
+			w := &c.Webhooks[i]
+			h := newHook(c.Name, w.Name, out, w.FailurePolicy, w.SideEffects, w.TimeoutSeconds, w.AdmissionReviewVersions, &w.ClientConfig)
+			h.criteria, h.err = match.Hook(w.Rules, w.MatchPolicy, w.NamespaceSelector, w.ObjectSelector)
+			h.conditions = conditions(w.MatchConditions, w.FailurePolicy)
+			out = append(out, h)
+		}
+	}
+	return a.made(validates, out)
+}
+
+func newHook(config, name string, before []*hook, policy *admissionv1.FailurePolicyType, effects *admissionv1.SideEffectClass, seconds *int32,
+	versions []string, to *admissionv1.WebhookClientConfig) *hook {
+	same := 0
+	for _, h := range before {
+		if h.config == config && h.name == name {
+			same++
+		}
+	}
+	return &hook{
+		name: name, config: config, id: fmt.Sprintf("%s/%s/%d", config, name, same),
+		ignore:   policy != nil && *policy == admissionv1.Ignore,
+		harmless: effects != nil && (*effects == admissionv1.SideEffectClassNone || *effects == admissionv1.SideEffectClassNoneOnDryRun),
+		timeout:  timeout(seconds), versions: versions, to: addressOf(to),
+	}
+}
+
+func conditions(list []admissionv1.MatchCondition, policy *admissionv1.FailurePolicyType) *match.Conditions {
+	if len(list) == 0 {
+		return nil
+	}
+	return match.NewConditions(expression.Compiler(), list, false, policy)
+}
+
+// made lets go of the connections to webhooks that are no more.
+func (a *asker) made(kind string, list []*hook) *hooks {
+	to := make([]address, len(list))
+	for i, h := range list {
+		to[i] = h.to
+	}
+	a.clients.keep(kind, to)
+	if len(list) == 0 {
+		return nil
+	}
+	return &hooks{list: list}
+}
+
+// wanted returns as what a webhook wants to see the object of the write; nil when it is not to be asked.
+func (a *asker) wanted(ctx context.Context, r *match.Request, h *hook) (*match.Version, error) {
+	if h.err != nil {
+		return nil, apierrors.NewInternalError(h.err)
+	}
+	t, err := r.Match(ctx, h.criteria)
+	if err != nil || t == nil {
+		return nil, err
+	}
+	v, err := r.Version(ctx, t)
+	if err != nil {
+		return nil, apierrors.NewInternalError(err)
+	}
+	holds, err := h.conditions.Hold(ctx, r, v, nil, a.authz)
+	switch {
+	case err != nil:
+		return nil, apierrors.NewForbidden(r.As().GR(), r.ToldName(), err)
+	case !holds:
+		return nil, nil
+	case r.Unsure:
+		return nil, admit.ErrUnsure
+	}
+	return v, nil
+}

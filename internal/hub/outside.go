@@ -1,0 +1,66 @@
+package hub
+
+import (
+	"net/netip"
+
+	"sampan.dev/internal/api"
+	"sampan.dev/internal/hub/admit"
+	"sampan.dev/internal/hub/admit/match"
+	"sampan.dev/internal/hub/admit/policy"
+	"sampan.dev/internal/hub/admit/webhook"
+	"sampan.dev/internal/hub/egress"
+)
+
+// outside is admission that asks others: webhooks, and policies that administrators write. Its parts exist from the start and do nothing until something is configured.
+type outside struct {
+	hooks    webhook.Hooks
+	policies policy.Policies
+}
+
+func (h *Hub) newOutside(g *guard) *outside {
+	m := &match.Config{Door: h.own, Equivalent: func(k *api.Kind) []*api.Kind { return h.catalog.Now().Equivalent(k) }}
+	out := h.cfg.Egress
+	if out == nil {
+		out = egress.New(egress.Config{Own: h.listeners})
+	}
+	return &outside{
+		hooks: webhook.New(webhook.Config{
+			Match: m, Door: h.own, Authorizer: g.authz, Egress: out, Identity: h.cfg.Webhooks, Metrics: webhook.NewMetrics(h.metrics.Register), Log: h.log,
+		}),
+		policies: policy.New(policy.Config{
+			Match: m, Door: h.own, Authorizer: g.authz, Kind: h.kind, Types: h.patches.Converter, Metrics: policy.NewMetrics(h.metrics.Register),
+		}),
+	}
+}
+
+func (o *outside) plugins() admit.Outside {
+	return admit.Outside{
+		MutatingPolicy: o.policies.Mutating, MutatingWebhook: o.hooks.Mutating, ValidatingPolicy: o.policies.Validating, ValidatingWebhook: o.hooks.Validating,
+	}
+}
+
+// tell returns what is to be called when an object of a kind has been written; nil for kinds that nobody wants to know of.
+func (h *Hub) tell(k *api.Kind) func() {
+	if k.Group != "admissionregistration.k8s.io" {
+		return nil
+	}
+	r := k.GVR()
+	return func() {
+		if o := h.outside; o != nil {
+			o.hooks.Told(r)
+			o.policies.Told(r)
+		}
+	}
+}
+
+// listeners are the hub's own, which it does not connect to.
+func (h *Hub) listeners() []netip.AddrPort {
+	if h.cfg.Listener == nil {
+		return nil
+	}
+	at, err := netip.ParseAddrPort(h.cfg.Listener.Addr().String())
+	if err != nil {
+		return nil
+	}
+	return []netip.AddrPort{at}
+}
