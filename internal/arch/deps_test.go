@@ -40,15 +40,19 @@ var rooms = map[string][]string{
 	"internal/hub/store":     {},
 	"internal/hub/store/":    {"internal/hub/store/..."},
 	"internal/hub/deflate":   {},
+	"internal/hub/encrypt":   {"internal/hub/store", "internal/hub/store/sealed", "internal/hub/reload"},
+	"internal/hub/reload":    {},
 	"internal/hub/flow":      {},
 	"internal/hub/cache":     {"internal/hub/store", "internal/hub/deflate", "internal/api"}, // deflate: entries keep their compressed forms
 	"internal/hub/price":     {},
 	"internal/hub/wire":      {"internal/api/...", "internal/hub/cache", "internal/hub/deflate", "internal/hub/price"}, // cache: streamed lists are made of its entries
-	"internal/hub/verb":      {"internal/hub/verb/...", "internal/hub/cache", "internal/hub/catalog", "internal/hub/store", "internal/hub/admit", "internal/hub/authz", "internal/hub/apply", "internal/api/...", "internal/client"},
+	"internal/hub/audit":     {"internal/api"},
+	"internal/hub/callout":   {},
+	"internal/hub/verb":      {"internal/hub/audit", "internal/hub/verb/...", "internal/hub/cache", "internal/hub/catalog", "internal/hub/store/...", "internal/hub/admit", "internal/hub/authz", "internal/hub/apply", "internal/api/...", "internal/client"},
 	"internal/hub/verb/":     {"internal/api"},                                                  // the pure rules
 	"internal/hub/admit":     {"internal/api/...", "internal/client/...", "internal/hub/authz"}, // authz: NodeRestriction and RBAC escalation ask it
 	"internal/hub/authn":     {"internal/api", "internal/client/..."},
-	"internal/hub/authz":     {"internal/api/...", "internal/client/..."},
+	"internal/hub/authz":     {"internal/api/...", "internal/client/...", "internal/hub/callout", "internal/hub/reload"},
 	"internal/hub/apply":     {"internal/api/...", "internal/hub/price"},
 	"internal/hub/openapi":   {"internal/api/..."},
 	"internal/hub/review":    {"internal/api/...", "internal/client/...", "internal/hub/authn", "internal/hub/authz", "internal/hub/verb"},
@@ -107,7 +111,7 @@ var rooms = map[string][]string{
 	"internal/component/flag":         {},
 	"internal/component/flag/":        {"internal/component/flag"},
 	"internal/component/face":         {"internal/component", "internal/component/flag", "internal/client/...", "internal/config", "internal/pki"},
-	"internal/component/apiserver":    {"internal/component/...", "internal/client/...", "internal/api/...", "internal/config", "internal/pki", "internal/obs", "internal/memlimit", "internal/hub/...", "internal/node/hostnet", "internal/tunnel/konnectivity/selector", "internal/tunnel/konnectivity/link"}, // hostnet: which address others reach it at
+	"internal/component/apiserver":    {"internal/component/...", "internal/client/...", "internal/api/...", "internal/config", "internal/pki", "internal/memlimit", "internal/hub/...", "internal/node/hostnet", "internal/tunnel/konnectivity/selector", "internal/tunnel/konnectivity/link"}, // hostnet: which address others reach it at
 	"internal/component/controllers":  {"internal/component/...", "internal/client/...", "internal/api/...", "internal/config", "internal/pki", "internal/control/..."},
 	"internal/component/scheduler":    {"internal/component/...", "internal/client/...", "internal/config", "internal/control/scheduler/..."},
 	"internal/component/kubelet":      {"internal/component/...", "internal/client/...", "internal/api/...", "internal/config", "internal/pki", "internal/node/..."},

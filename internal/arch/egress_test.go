@@ -28,6 +28,8 @@ var allowedDialling = map[string]string{
 	"internal/hub/connect/connect.go": "its transports are given the dialer",
 	"internal/hub/aggregate/reach.go": "its transports are given the dialer",
 	"internal/hub/connect/locate.go":  "the kubelet of this process, where it is known to listen",
+	"internal/hub/callout/callout.go": "webhooks are where files that the command line names say",
+	"internal/hub/encrypt/plugin.go":  "a KMS plugin is a socket of this machine that a file names",
 }
 
 func TestOnlyEgressLeavesTheHub(t *testing.T) {

@@ -18,6 +18,7 @@ import (
 // about a kind is a field of api.Kind, so that a new kind needs no line in the hub.
 var mayName = map[string]string{
 	"internal/hub/admit":           "each plugin is about the kinds that it is about",
+	"internal/hub/audit":           "the default policy names what is written all the time",
 	"internal/hub/authz":           "the node authorizer is about what pods name",
 	"internal/hub/bootstrap":       "the system's own roles name what they allow",
 	"internal/hub/connect":         "the literal list of the streams that are handed on",

@@ -131,13 +131,13 @@ var orders = []struct {
 	file, function string
 	calls          []string
 }{
-	{"internal/hub/rest/pipeline.go", "serve", []string{"parseRoute", "identify", "authenticate", "impersonate", "takeOn", "deadline", "Authorize", "resource"}},
+	{"internal/hub/rest/pipeline.go", "serve", []string{"parseRoute", "identify", "authenticate", "impersonate", "takeOn", "deadline", "Decide", "resource"}},
 	{"internal/hub/verb/create.go", "Create", []string{"incoming", "WipeSystemFields", "track", "create"}},
 	{"internal/hub/verb/create.go", "incoming", []string{"Default", "inward"}},
 	{"internal/hub/verb/create.go", "create", []string{"Admit", "createOnce"}},
 	{"internal/hub/verb/create.go", "createOnce", []string{"FillSystemFields", "PrepareCreate", "assign", "insert"}},
 	{"internal/hub/verb/create.go", "insert", []string{"ValidateNew", "Validate", "encode", "Create", "learn"}},
-	{"internal/hub/rest/account.go", "finish", []string{"count", "Record"}},
+	{"internal/hub/rest/account.go", "finish", []string{"count", "Ends"}},
 }
 
 // The stages of a write run in the order that ARCHITECTURE.md tells: where this fails, its table is to be mended too.

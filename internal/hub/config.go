@@ -19,9 +19,11 @@ import (
 	"sampan.dev/internal/hub/authn"
 	"sampan.dev/internal/hub/authz"
 	"sampan.dev/internal/hub/egress"
+	"sampan.dev/internal/hub/encrypt"
 	"sampan.dev/internal/hub/health"
 	"sampan.dev/internal/hub/rest"
 	"sampan.dev/internal/hub/store"
+	"sampan.dev/internal/hub/store/sealed"
 	"sampan.dev/internal/hub/verb"
 )
 
@@ -34,6 +36,11 @@ type Config struct {
 	// Apart has the stores of kinds that are not in Store, by the prefix of their keys ("/registry/events/"). A store of its
 	// own has revisions of its own, as with upstream's --etcd-servers-overrides.
 	Apart map[string]store.Store
+
+	// Encryption says which values are encrypted in the stores; nil: none. KeyRoot is what keys begin with in etcd ("" is /registry),
+	// which ciphertexts are bound to.
+	Encryption *encrypt.Config
+	KeyRoot    string
 
 	// Listener and TLS serve HTTPS in Run; with a nil Listener there are only Handler and doors. Run closes it.
 	Listener net.Listener
@@ -48,6 +55,9 @@ type Config struct {
 	Audiences       []string // of this server; nil: the issuer
 	SigningKey      crypto.Signer
 	VerifyKeys      []crypto.PublicKey // further keys that tokens may be signed with
+
+	// Authorization says who decides what callers may do; nil: Node, then RBAC.
+	Authorization *authz.Settings
 
 	// Authenticator and Authorizer stand in for the hub's own, which are made of what is above, and of Node and RBAC (tests).
 	Authenticator authn.Authenticator
@@ -74,7 +84,7 @@ type Config struct {
 	ServerCAPEM []byte // published in cluster-info
 
 	Leases  *lease.Audience // is told who looks at leases over the network; nil: nobody cares
-	Audit   audit.Sink      // nil: nothing is recorded
+	Audit   *audit.Log      // nil: nothing is recorded
 	Connect rest.Connector  // nil: no streams
 
 	// Dial makes every connection to other API servers, see hub/egress; nil: it keeps away from what no cluster has. ProxyClient shows
@@ -131,12 +141,18 @@ func (c *Config) Validate() error {
 	return nil
 }
 
-// storeOf is where the objects of kind are kept.
+// storeOf is where the objects of kind are kept, as those see it who read and write values.
 func (c *Config) storeOf(kind *api.Kind) store.Store {
-	if st := c.Apart[kind.StoragePrefix()]; st != nil {
-		return st
+	st := c.Store
+	if apart := c.Apart[kind.StoragePrefix()]; apart != nil {
+		st = apart
 	}
-	return c.Store
+	if c.Encryption != nil {
+		if s := c.Encryption.Sealer(kind.GR(), c.KeyRoot); s != nil {
+			return sealed.New(st, s)
+		}
+	}
+	return st
 }
 
 // stores are all of them, each once.

@@ -38,7 +38,11 @@ func (h *Hub) newGuard() (guard, error) {
 	cfg := &h.cfg
 	g := guard{authn: cfg.Authenticator, authz: cfg.Authorizer, hooks: map[schema.GroupResource]verb.Hook{}, handlers: map[string]verb.Handler{}}
 	if g.authz == nil {
-		g.chain = authz.New(authz.Config{Informers: h.set, Door: h.own, NodeRules: bootstrap.NodeRules()})
+		var err error
+		g.chain, err = authz.New(authz.Config{Informers: h.set, Door: h.own, NodeRules: bootstrap.NodeRules(), Settings: cfg.Authorization})
+		if err != nil {
+			return g, fmt.Errorf("hub: authorization: %w", err)
+		}
 		g.authz = g.chain
 	}
 	if !cfg.NoAdmission {

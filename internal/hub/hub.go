@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"net/http"
+	"slices"
 
 	"sampan.dev/internal/api"
 	"sampan.dev/internal/client"
@@ -11,7 +12,6 @@ import (
 	"sampan.dev/internal/client/local"
 	"sampan.dev/internal/hub/aggregate"
 	"sampan.dev/internal/hub/apply"
-	"sampan.dev/internal/hub/audit"
 	"sampan.dev/internal/hub/cache"
 	"sampan.dev/internal/hub/catalog"
 	"sampan.dev/internal/hub/discovery"
@@ -57,10 +57,10 @@ func New(cfg Config) (*Hub, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
-	if cfg.Audit == nil {
-		cfg.Audit = audit.Discard{}
-	}
 	cfg.Version = cfg.Version.withDefaults()
+	if e := cfg.Encryption; e != nil && !e.Idle() {
+		cfg.Checks = append(slices.Clip(cfg.Checks), Check{Name: "kms-providers", Check: e.Check})
+	}
 	h := &Hub{cfg: cfg, log: cfg.Log.With("component", "hub"), own: &own{}, ready: make(chan struct{})}
 	h.stopping, h.stop = context.WithCancel(context.Background())
 	h.set = informers.NewSet(h.own, h.log)

@@ -72,7 +72,7 @@ func TestAudit(t *testing.T) {
 	var out bytes.Buffer
 	h := start(t, func(c *Config) {
 		bare(c)
-		c.Audit, c.Authorizer = audit.NewLines(&out), allowAll{}
+		c.Audit, c.Authorizer = &audit.Log{Policy: audit.Everything(audit.Metadata), Sink: audit.NewLines(&out)}, allowAll{}
 	})
 	out.Reset()
 	a := do(h, "GET", cms+"/none", "", "Audit-ID: mine", "User-Agent: kubectl/v1")

@@ -21,6 +21,9 @@ func (h *Hub) Run(ctx context.Context) error {
 	parts, end := context.WithCancel(context.WithoutCancel(ctx))
 	defer end()
 	defer h.stop()
+	if e := h.cfg.Encryption; e != nil && !e.Idle() {
+		e.Prime(parts)
+	}
 	g, parts := errgroup.WithContext(parts)
 	g.Go(func() error { return h.ended(parts, "watch caches", h.catalog.Run(parts)) })
 	g.Go(func() error { return h.ended(parts, "informers", h.set.Run(parts)) })
@@ -28,6 +31,12 @@ func (h *Hub) Run(ctx context.Context) error {
 		g.Go(func() error { return h.ended(parts, "aggregation", h.others.Run(parts)) })
 	}
 	g.Go(func() error { return h.start(parts) })
+	if e := h.cfg.Encryption; e != nil && !e.Idle() {
+		g.Go(func() error { return h.ended(parts, "encryption", e.Run(parts)) })
+	}
+	if z := h.guard.chain; z != nil && z.Follows() {
+		g.Go(func() error { return h.ended(parts, "authorization config", z.Run(parts, h.log)) })
+	}
 	for _, st := range h.cfg.stores() {
 		g.Go(func() error {
 			return h.ended(parts, "compaction", store.CompactEvery(parts, st, store.KeepHistory, h.log))

@@ -33,7 +33,7 @@ func served(t *testing.T, sinks ...audit.Sink) (addr string, stop func() <-chan 
 	done := make(chan error, 1)
 	h := start(t, func(c *Config) {
 		for _, s := range sinks {
-			c.Audit = s
+			c.Audit = &audit.Log{Policy: audit.Everything(audit.Metadata), Sink: s}
 		}
 	})
 	go func() { done <- h.listen(ctx, l, cfg) }()

@@ -175,10 +175,11 @@ func TestWatchOverWebSocketEnds(t *testing.T) {
 type watchEnds chan int32
 
 // Record implements audit.Sink.
-func (e watchEnds) Record(ev audit.Event) {
+func (e watchEnds) Record(ev *audit.Event) bool {
 	if strings.Contains(ev.URI, "ends=1") {
-		e <- ev.Code
+		e <- ev.Status.Code
 	}
+	return true
 }
 
 // Handshakes end as upstream's do.

@@ -3,9 +3,12 @@ package plane
 import (
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
 	"net"
 	"net/http"
 	"net/netip"
+	"os"
+	"path/filepath"
 
 	"sampan.dev/internal/api"
 	"sampan.dev/internal/client"
@@ -13,6 +16,7 @@ import (
 	"sampan.dev/internal/hub"
 	"sampan.dev/internal/hub/connect"
 	"sampan.dev/internal/hub/egress"
+	"sampan.dev/internal/hub/encrypt"
 	"sampan.dev/internal/pki"
 	"sampan.dev/internal/tunnel/konnectivity/selector"
 )
@@ -38,6 +42,13 @@ func (p *Plane) hubConfig(st *state, listener net.Listener) (hub.Config, error) 
 	c.IssuerURL = "https://kubernetes.default.svc." + p.cfg.ClusterDomain
 	c.SigningKey, c.VerifyKeys = p.Pki.SAKey, p.Pki.SAPublic
 
+	if c.Encryption, err = p.encryption(); err != nil {
+		return c, err
+	}
+	if c.Authorization, err = p.cfg.API.Authorizers(); err != nil {
+		return c, err
+	}
+
 	through, err := p.cfg.API.Egress()
 	if err != nil {
 		return c, err
@@ -60,6 +71,22 @@ func (p *Plane) hubConfig(st *state, listener net.Listener) (hub.Config, error) 
 		Log:        p.log.With("component", "connect"),
 	})
 	return c, nil
+}
+
+// encryption is what --encryption-provider-config says, or else, for the embedded store, the file that is made beside the keys at
+// the first start: Secrets are encrypted. Whoever shares an etcd with others says so for all of them.
+func (p *Plane) encryption() (*encrypt.Config, error) {
+	api := *p.cfg.API
+	if api.EncryptionFile == "" && len(api.EtcdServers) == 0 {
+		api.EncryptionFile = filepath.Join(p.cfg.Paths().PKI, "encryption.yaml")
+		if _, err := os.Stat(api.EncryptionFile); errors.Is(err, os.ErrNotExist) {
+			if err := pki.WriteFile(api.EncryptionFile, encrypt.NewFile(), 0o600); err != nil {
+				p.log.Warn("Secrets are not encrypted until the next start: no file of keys could be made", "error", err)
+				return nil, nil
+			}
+		}
+	}
+	return api.Encryption(p.log)
 }
 
 // kubeletTLS shows kubelets the API server's client certificate and believes only those that the authority of kubelets, or one

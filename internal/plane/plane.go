@@ -32,7 +32,7 @@ type Plane struct {
 	manager   atomic.Pointer[control.Manager] // nil until the controllers are made
 	parts     hub.Check                       // how the other parts of the process are
 	leases    lease.Audience
-	audit     audit.Sink     // nil: nothing is recorded
+	audit     *audit.Log     // nil: nothing is recorded
 	kubeletCA *x509.CertPool // nil: the cluster's own
 	Kubelet   localKubelet
 	tunnels   *tunnels // nil: nodes are reached directly

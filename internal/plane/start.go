@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
+	"path/filepath"
 	"runtime/debug"
 	"time"
 
@@ -15,6 +16,7 @@ import (
 	"sampan.dev/internal/config"
 	"sampan.dev/internal/daemon"
 	"sampan.dev/internal/hub"
+	"sampan.dev/internal/hub/audit"
 	"sampan.dev/internal/machine"
 	"sampan.dev/internal/machine/steps"
 	"sampan.dev/internal/pki"
@@ -44,14 +46,27 @@ func Open(g *daemon.Group, cfg suite.Config, paths config.Paths, listener net.Li
 	if p.kubeletCA, err = cfg.API.Kubelets(); err != nil {
 		return nil, flag.Usage{Err: err}
 	}
-	if p.audit, err = cfg.API.Sink(); err != nil {
-		return nil, err
+	if p.audit, err = openAudit(cfg, log.With("component", "audit")); err != nil {
+		return nil, flag.Usage{Err: err}
 	}
 	if p.tunnels, err = p.openTunnels(g); err != nil {
 		return nil, err
 	}
 	return p, nil
 }
+
+// openAudit is what the flags say of the audit log, or else a compact one in the data directory.
+func openAudit(cfg suite.Config, log *slog.Logger) (*audit.Log, error) {
+	api := *cfg.API
+	if api.Audit.Log.Path == "" {
+		to := &api.Audit.Log
+		to.Path, to.MaxSize, to.MaxBackups, to.Compress, to.Gather = filepath.Join(cfg.DataDir, "audit.log"), auditSize, 16, true, true
+	}
+	return api.AuditTo(log)
+}
+
+// auditSize is how many megabytes of the audit log are not compressed. A sixteenth of that is what they take afterwards.
+const auditSize = 16
 
 // Start opens the state and starts the API server on listener; it is ready when Start returns.
 func (p *Plane) Start(g *daemon.Group, listener net.Listener, show *steps.Steps) error {

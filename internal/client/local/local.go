@@ -2,6 +2,7 @@ package local
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"net/http"
 	"strings"
@@ -23,7 +24,7 @@ import (
 type Config struct {
 	Catalog *catalog.Catalog
 	Verbs   *verb.Engine
-	Audit   audit.Sink
+	Audit   *audit.Log // nil: nothing is recorded
 	Log     *slog.Logger
 	// Remote is the ADDRESS:PORT that the caller is said to come from, in tests; a door in process has none.
 	Remote string
@@ -50,11 +51,12 @@ func New(cfg Config, user api.User, userAgent string) *Door {
 // Near implements client.Near.
 func (d *Door) Near() {}
 
-// request authorizes a call and returns what the verbs are told, and a function to tell the audit how it ended.
-func (d *Door) request(ctx context.Context, v string, ref client.Ref, sel *metav1.ListOptions) (*verb.Request, func(error), error) {
+// request authorizes a call and returns what the verbs are told, the context to call them with, and a function to tell the audit how
+// it ended.
+func (d *Door) request(ctx context.Context, v string, ref client.Ref, sel *metav1.ListOptions) (context.Context, *verb.Request, func(error), error) {
 	served := d.cfg.Catalog.Now().Resource(ref.Resource)
 	if served == nil {
-		return nil, nil, verb.NotServed(ref.Resource)
+		return ctx, nil, nil, verb.NotServed(ref.Resource)
 	}
 	k := served.Kind
 	if !k.Namespaced {
@@ -71,22 +73,26 @@ func (d *Door) request(ctx context.Context, v string, ref client.Ref, sel *metav
 			a.Name = nameSelected(sel.FieldSelector)
 		}
 	}
-	done := d.audited(req)
+	trail, done, err := d.audited(req)
+	if err != nil {
+		return ctx, nil, nil, err
+	}
 	if served.Backend() != nil {
-		err := apierrors.NewServiceUnavailable("what answers for " + k.GR().String() + " is not reached in process")
+		err = apierrors.NewServiceUnavailable("what answers for " + k.GR().String() + " is not reached in process")
 		done(err)
-		return nil, nil, err
+		return ctx, nil, nil, err
 	}
 	if served.Answers(ref.Subresource, v) != catalog.Served {
-		err := apierrors.NewMethodNotSupported(k.GR(), v)
+		err = apierrors.NewMethodNotSupported(k.GR(), v)
 		done(err)
-		return nil, nil, err
+		return ctx, nil, nil, err
 	}
-	if err := d.cfg.Verbs.Authorize(ctx, a); err != nil {
+	reason, err := d.cfg.Verbs.Decide(ctx, a)
+	if trail.Decision(err == nil, reason); err != nil {
 		done(err)
-		return nil, nil, err
+		return ctx, nil, nil, err
 	}
-	return req, done, nil
+	return audit.With(ctx, trail), req, done, nil
 }
 
 // nameSelected is the name that a field selector asks for, as requests over HTTP have it.
@@ -99,25 +105,59 @@ func nameSelected(selector string) string {
 	return ""
 }
 
-func (d *Door) audited(req *verb.Request) func(error) {
-	if _, off := d.cfg.Audit.(audit.Discard); off || d.cfg.Audit == nil {
-		return func(error) {}
+// audited begins the trail of a call and returns what ends it.
+func (d *Door) audited(req *verb.Request) (*audit.Trail, func(error), error) {
+	if d.cfg.Audit == nil {
+		return nil, func(error) {}, nil
 	}
-	received := time.Now()
-	return func(err error) {
-		e := audit.Event{
-			ID: audit.NewID(), Received: received, Verb: req.Verb, User: req.User, UserAgent: req.UserAgent,
+	e := audit.Event{
+		ID: audit.NewID(), Received: time.Now(), Verb: req.Verb, URI: path(req), User: req.User, UserAgent: req.UserAgent,
+		Object: &audit.Object{
 			Group: req.Kind.Group, Version: req.Kind.Version, Resource: req.Kind.Resource, Subresource: req.Ref.Subresource,
-			Namespace: req.Ref.Namespace, Name: req.Ref.Name, Code: http.StatusOK,
-		}
-		if err != nil {
-			e.Code, e.Reason = http.StatusInternalServerError, err.Error()
-			if s, ok := err.(apierrors.APIStatus); ok {
-				e.Code = s.Status().Code
-			}
-		}
-		d.cfg.Audit.Record(e)
+			Namespace: req.Ref.Namespace, Name: req.Ref.Name,
+		},
 	}
+	trail, ok := d.cfg.Audit.Begin(e, "")
+	if !ok {
+		return nil, nil, apierrors.NewInternalError(errors.New("failed to store audit event"))
+	}
+	if trail != nil && req.Verb == "watch" {
+		trail.Starts(http.StatusOK)
+	}
+	return trail, func(err error) {
+		code := http.StatusOK
+		switch {
+		case err != nil:
+			code = 0 // that of the error
+		case req.Verb == "create" && req.Ref.Subresource == "":
+			code = http.StatusCreated
+		}
+		if trail != nil {
+			trail.Ends(audit.Status(code, err))
+		} else if err != nil {
+			d.cfg.Audit.Refused(e, audit.Status(0, err))
+		}
+	}, nil
+}
+
+// path is what the call would ask for over HTTP, without options.
+func path(req *verb.Request) string {
+	b := make([]byte, 0, 128)
+	if req.Kind.Group == "" {
+		b = append(b, "/api/"...)
+	} else {
+		b = append(append(append(b, "/apis/"...), req.Kind.Group...), '/')
+	}
+	b = append(b, req.Kind.Version...)
+	if req.Ref.Namespace != "" && !req.Kind.OwnNamespace {
+		b = append(append(b, "/namespaces/"...), req.Ref.Namespace...)
+	}
+	for _, part := range []string{req.Kind.Resource, req.Ref.Name, req.Ref.Subresource} {
+		if part != "" {
+			b = append(append(b, '/'), part...)
+		}
+	}
+	return string(b)
 }
 
 func (d *Door) warn(text string) {
@@ -128,7 +168,7 @@ func (d *Door) warn(text string) {
 
 // Get reads one object.
 func (d *Door) Get(ctx context.Context, ref client.Ref, opts metav1.GetOptions) (runtime.Object, error) {
-	req, done, err := d.request(ctx, "get", ref, nil)
+	ctx, req, done, err := d.request(ctx, "get", ref, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -139,7 +179,7 @@ func (d *Door) Get(ctx context.Context, ref client.Ref, opts metav1.GetOptions) 
 
 // List reads the selected objects.
 func (d *Door) List(ctx context.Context, ref client.Ref, opts metav1.ListOptions) (*client.List, error) {
-	req, done, err := d.request(ctx, "list", ref, &opts)
+	ctx, req, done, err := d.request(ctx, "list", ref, &opts)
 	if err != nil {
 		return nil, err
 	}
@@ -174,7 +214,7 @@ func (d *Door) Create(ctx context.Context, ref client.Ref, obj runtime.Object, o
 	if ref.Subresource == "" {
 		ref.Name = "" // upstream's create knows no name before the body
 	}
-	req, done, err := d.request(ctx, "create", ref, nil)
+	ctx, req, done, err := d.request(ctx, "create", ref, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -197,7 +237,7 @@ func (d *Door) Update(ctx context.Context, ref client.Ref, obj runtime.Object, o
 			ref.Name = o.GetName()
 		}
 	}
-	req, done, err := d.request(ctx, "update", ref, nil)
+	ctx, req, done, err := d.request(ctx, "update", ref, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -208,7 +248,7 @@ func (d *Door) Update(ctx context.Context, ref client.Ref, obj runtime.Object, o
 
 // Patch changes an object by a patch document.
 func (d *Door) Patch(ctx context.Context, ref client.Ref, pt types.PatchType, data []byte, opts metav1.PatchOptions) (runtime.Object, error) {
-	req, done, err := d.request(ctx, "patch", ref, nil)
+	ctx, req, done, err := d.request(ctx, "patch", ref, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -219,7 +259,7 @@ func (d *Door) Patch(ctx context.Context, ref client.Ref, pt types.PatchType, da
 
 // Delete deletes one object.
 func (d *Door) Delete(ctx context.Context, ref client.Ref, opts metav1.DeleteOptions) error {
-	req, done, err := d.request(ctx, "delete", ref, nil)
+	ctx, req, done, err := d.request(ctx, "delete", ref, nil)
 	if err != nil {
 		return err
 	}
@@ -230,7 +270,7 @@ func (d *Door) Delete(ctx context.Context, ref client.Ref, opts metav1.DeleteOpt
 
 // DeleteCollection deletes every selected object.
 func (d *Door) DeleteCollection(ctx context.Context, ref client.Ref, opts metav1.DeleteOptions, list metav1.ListOptions) error {
-	req, done, err := d.request(ctx, "deletecollection", ref, &list)
+	ctx, req, done, err := d.request(ctx, "deletecollection", ref, &list)
 	if err != nil {
 		return err
 	}

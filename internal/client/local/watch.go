@@ -17,7 +17,7 @@ import (
 
 // Watch streams events.
 func (d *Door) Watch(ctx context.Context, ref client.Ref, opts metav1.ListOptions) (watch.Interface, error) {
-	req, done, err := d.request(ctx, "watch", ref, &opts)
+	ctx, req, done, err := d.request(ctx, "watch", ref, &opts)
 	if err != nil {
 		return nil, err
 	}

@@ -8,6 +8,7 @@ import (
 
 	"sampan.dev/internal/component"
 	"sampan.dev/internal/component/flag"
+	"sampan.dev/internal/hub/authz"
 
 	"github.com/spf13/pflag"
 )
@@ -24,6 +25,8 @@ type Config struct {
 	// Where objects are.
 	EtcdServers                     []string
 	EtcdCA, EtcdCert, EtcdKey, Root string // Root is the prefix of all keys
+	EncryptionFile                  string // an EncryptionConfiguration
+	EncryptionReload                bool   // is read anew when it changes
 
 	// Who is believed, and what they may.
 	ClientCA                string
@@ -35,11 +38,11 @@ type Config struct {
 	Issuers, Audiences      []string
 	KeyFiles                []string
 	SigningKeyFile          string
-	Modes                   []string // Node and RBAC, or AlwaysAllow
+	Authorization           authz.Flags
 	EnablePlugins, Disable  []string
 	NotReady, Unreachable   int
 	MaxReads, MaxWrites     int
-	AuditLog                string
+	Audit                   Audit
 	ServiceRange            []netip.Prefix
 	NodePorts               [2]int
 	KubeletCert, KubeletKey string
@@ -51,7 +54,7 @@ type Config struct {
 func New() *Config {
 	return &Config{
 		Bind: net.IPv4zero, Port: 6443, Root: "/registry", AnonymousAuth: true,
-		NotReady: 300, Unreachable: 300, MaxReads: 400, MaxWrites: 200, NodePorts: [2]int{30000, 32767},
+		NotReady: 300, Unreachable: 300, MaxReads: 400, MaxWrites: 200, NodePorts: [2]int{30000, 32767}, Audit: newAudit(), Authorization: authz.NewFlags(),
 	}
 }
 

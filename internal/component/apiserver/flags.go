@@ -9,8 +9,6 @@ import (
 const (
 	etcdPace   = "etcd is asked as the hub needs"
 	noWebhook  = "nobody else is asked who may come in or what they may do"
-	auditLines = "the audit log is one JSON line for each request at level Metadata, written as the request ends"
-	noAuditOut = "the audit log goes to a file only"
 	noOIDC     = "tokens of other issuers are not believed yet"
 	noRedirect = "a redirect by a server behind this one is never passed on"
 	routing    = "servers behind this one are always reached at a ready endpoint of their Service"
@@ -25,7 +23,7 @@ const (
 
 // Table is every flag of upstream's, and what becomes of it.
 func (c *Config) Table() flag.Table {
-	return flag.Join(c.serving(), component.Pair(&c.CertFile, &c.KeyFile).Below(""), component.Port(), component.Profiling("", noProfiles), c.storage(), c.authentication(), c.authorization(), c.admission(), c.requests(), audits(c), c.network(),
+	return flag.Join(c.serving(), component.Pair(&c.CertFile, &c.KeyFile).Below(""), component.Port(), component.Profiling("", noProfiles), c.storage(), c.authentication(), c.authorization(), c.admission(), c.requests(), c.Audit.table(), c.network(),
 		component.Metrics(), component.Versions(), c.Log.Rows(""))
 }
 
@@ -77,8 +75,8 @@ func (c *Config) storage() flag.Table {
 		flag.Ignore("watch-cache-sizes", "strings", "", caches),
 		flag.Ignore("delete-collection-workers", "int", "1", "collections are deleted one object after the other"),
 		flag.Refuse("enable-garbage-collector", "bool", "true", "dependents are always tracked"),
-		flag.Refuse("encryption-provider-config", "string", "", "values are not encrypted yet"),
-		flag.Ignore("encryption-provider-config-automatic-reload", "bool", "", "values are not encrypted yet"),
+		flag.Set("encryption-provider-config", flag.String(&c.EncryptionFile), "EncryptionConfiguration (file): which resources are encrypted in etcd, by what and with which keys"),
+		flag.Set("encryption-provider-config-automatic-reload", flag.Bool(&c.EncryptionReload), "read that file anew when it changes"),
 		flag.Refuse("event-ttl", "duration", "1h0m0s", "events live for an hour"),
 	}
 }
@@ -121,14 +119,15 @@ func (c *Config) authentication() flag.Table {
 }
 
 func (c *Config) authorization() flag.Table {
+	z := &c.Authorization
 	return flag.Table{
-		flag.Set("authorization-mode", flag.List(&c.Modes), "Node,RBAC, or AlwaysAllow, which is the default"),
-		flag.Refuse("authorization-config", "string", "", "say Node,RBAC with --authorization-mode"),
-		flag.Refuse("authorization-policy-file", "string", "", "rights are roles and bindings (RBAC); policies of ABAC are not read"),
-		flag.Refuse("authorization-webhook-config-file", "string", "", noWebhook),
-		flag.Ignore("authorization-webhook-cache-authorized-ttl", "duration", "5m0s", noWebhook),
-		flag.Ignore("authorization-webhook-cache-unauthorized-ttl", "duration", "30s", noWebhook),
-		flag.Ignore("authorization-webhook-version", "string", `"v1beta1"`, noWebhook),
+		flag.Set("authorization-mode", flag.List(&z.Modes), "who decides what callers may do, one after the other: of AlwaysAllow (the default), AlwaysDeny, ABAC, Webhook, RBAC, Node"),
+		flag.Set("authorization-config", flag.String(&z.File), "AuthorizationConfiguration (file): the same, with several webhooks and their conditions; it is read anew when it changes"),
+		flag.Set("authorization-policy-file", flag.String(&z.PolicyFile), "policies of ABAC (file), one a line"),
+		flag.Set("authorization-webhook-config-file", flag.String(&z.WebhookFile), "kubeconfig of the program that mode Webhook asks"),
+		flag.Set("authorization-webhook-cache-authorized-ttl", flag.Duration(&z.Allowed), "how long it is not asked again about what it allowed"),
+		flag.Set("authorization-webhook-cache-unauthorized-ttl", flag.Duration(&z.Denied), "and about what it did not"),
+		flag.Set("authorization-webhook-version", flag.String(&z.WebhookVersion), "version of the SubjectAccessReviews that it is asked with"),
 	}
 }
 
@@ -163,42 +162,6 @@ func (c *Config) requests() flag.Table {
 		flag.Ignore("coordinated-leadership-renew-deadline", "duration", "10s", alone),
 		flag.Ignore("coordinated-leadership-retry-period", "duration", "2s", alone),
 	}
-}
-
-func audits(c *Config) flag.Table {
-	t := flag.Table{
-		flag.Set("audit-log-path", flag.String(&c.AuditLog), "record every request in this file, at level Metadata"),
-		flag.Refuse("audit-policy-file", "string", "", "every request is recorded at level Metadata"),
-		flag.Refuse("audit-log-format", "string", `"json"`, auditLines),
-		flag.Refuse("audit-log-version", "string", `"audit.k8s.io/v1"`, auditLines),
-		flag.Refuse("audit-log-compress", "bool", "", auditLines),
-		flag.Ignore("audit-log-mode", "string", `"blocking"`, auditLines),
-		flag.Ignore("audit-log-maxage", "int", "366", "the file is turned over when it is full, and one older is kept"),
-		flag.Ignore("audit-log-maxbackup", "int", "100", "the file is turned over when it is full, and one older is kept"),
-		flag.Ignore("audit-log-maxsize", "int", "100", "the file is turned over when it is full, and one older is kept"),
-		flag.Refuse("audit-webhook-config-file", "string", "", noAuditOut),
-		flag.Ignore("audit-webhook-initial-backoff", "duration", "10s", noAuditOut),
-		flag.Ignore("audit-webhook-mode", "string", `"batch"`, noAuditOut),
-		flag.Ignore("audit-webhook-version", "string", `"audit.k8s.io/v1"`, noAuditOut),
-	}
-	for _, to := range []struct {
-		name, why, size, wait, burst, qps, throttle string
-	}{
-		{"audit-log", auditLines, "1", "", "", "", ""},
-		{"audit-webhook", noAuditOut, "400", "30s", "15", "10", "true"},
-	} {
-		t = append(t,
-			flag.Ignore(to.name+"-batch-buffer-size", "int", "10000", to.why),
-			flag.Ignore(to.name+"-batch-max-size", "int", to.size, to.why),
-			flag.Ignore(to.name+"-batch-max-wait", "duration", to.wait, to.why),
-			flag.Ignore(to.name+"-batch-throttle-burst", "int", to.burst, to.why),
-			flag.Ignore(to.name+"-batch-throttle-enable", "bool", to.throttle, to.why),
-			flag.Ignore(to.name+"-batch-throttle-qps", "float32", to.qps, to.why),
-			flag.Ignore(to.name+"-truncate-enabled", "bool", "", to.why),
-			flag.Ignore(to.name+"-truncate-max-batch-size", "int", "10485760", to.why),
-			flag.Ignore(to.name+"-truncate-max-event-size", "int", "102400", to.why))
-	}
-	return t
 }
 
 func (c *Config) network() flag.Table {

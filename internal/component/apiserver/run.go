@@ -11,7 +11,6 @@ import (
 	"net"
 	"net/netip"
 	"os"
-	"slices"
 	"strconv"
 	"sync/atomic"
 
@@ -21,14 +20,13 @@ import (
 	"sampan.dev/internal/config"
 	"sampan.dev/internal/hub"
 	"sampan.dev/internal/hub/admit"
-	"sampan.dev/internal/hub/audit"
 	"sampan.dev/internal/hub/authz"
 	"sampan.dev/internal/hub/connect"
 	"sampan.dev/internal/hub/egress"
+	"sampan.dev/internal/hub/encrypt"
 	"sampan.dev/internal/hub/store/etcd"
 	"sampan.dev/internal/memlimit"
 	"sampan.dev/internal/node/hostnet"
-	"sampan.dev/internal/obs"
 	"sampan.dev/internal/pki"
 	"sampan.dev/internal/tunnel/konnectivity/link"
 	"sampan.dev/internal/tunnel/konnectivity/selector"
@@ -40,8 +38,8 @@ func (c *Config) Run(ctx context.Context, log *slog.Logger) error {
 	if err != nil {
 		return flag.Usage{Err: err}
 	}
-	if cfg.Audit, err = c.Sink(); err != nil {
-		return err
+	if cfg.Audit, err = c.AuditTo(log.With("component", "audit")); err != nil {
+		return flag.Usage{Err: err}
 	}
 	// The port is taken first: a mistake about it is told before etcd is asked.
 	l, err := net.Listen("tcp", net.JoinHostPort(c.Bind.String(), strconv.Itoa(c.Port)))
@@ -55,6 +53,9 @@ func (c *Config) Run(ctx context.Context, log *slog.Logger) error {
 	}
 	defer st.Close()
 	cfg.Store, cfg.Listener = st, l
+	if cfg.Encryption, err = c.Encryption(log); err != nil {
+		return flag.Usage{Err: err}
+	}
 	var running atomic.Pointer[hub.Hub]
 	out, err := c.dialer(l)
 	if err == nil {
@@ -80,7 +81,7 @@ func (c *Config) Hub() (out hub.Config, err error) {
 		Bootstrap: true, NodePorts: hub.PortRange{Low: c.NodePorts[0], High: c.NodePorts[1]},
 		NotReadySeconds: int64(c.NotReady), UnreachableSeconds: int64(c.Unreachable),
 		MaxReads: orAny(c.MaxReads), MaxWrites: orAny(c.MaxWrites), Memory: memlimit.Apply(),
-		Version: hub.Version{Git: config.Version, Commit: config.Build},
+		Version: hub.Version{Git: config.Version, Commit: config.Build}, KeyRoot: c.Root,
 	}
 	var chosen admit.Config
 	// NodeRestriction and the like are on in every hub; to enable them again is no mistake.
@@ -92,16 +93,15 @@ func (c *Config) Hub() (out hub.Config, err error) {
 	return out, err
 }
 
-// Sink is where requests are recorded; nil where no file is named.
-func (c *Config) Sink() (audit.Sink, error) {
-	if c.AuditLog == "" {
+// Encryption reads --encryption-provider-config; nil for none.
+func (c *Config) Encryption(log *slog.Logger) (*encrypt.Config, error) {
+	if c.EncryptionFile == "" {
+		if c.EncryptionReload {
+			return nil, errors.New("--encryption-provider-config-automatic-reload must be set with --encryption-provider-config")
+		}
 		return nil, nil
 	}
-	file, err := obs.OpenFile(c.AuditLog, false)
-	if err != nil {
-		return nil, fmt.Errorf("--audit-log-path: %w", err)
-	}
-	return audit.NewLines(file), nil
+	return encrypt.Load(c.EncryptionFile, c.EncryptionReload, log.With("component", "encryption"))
 }
 
 // Store opens the etcd that the settings name.
@@ -244,28 +244,26 @@ func (c *Config) tokens(out *hub.Config) error {
 
 // rights is who may do what.
 func (c *Config) rights(out *hub.Config) error {
-	modes := slices.Clone(c.Modes)
-	slices.Sort(modes)
-	switch {
-	case len(modes) == 0 || slices.Equal(modes, []string{"AlwaysAllow"}):
-		// Upstream lets nobody in without credentials where everybody may do everything.
-		out.Authorizer, out.Anonymous.Off = everything{}, true
-	case slices.Equal(modes, []string{"Node", "RBAC"}):
-	case slices.Contains(modes, "Webhook"):
-		return fmt.Errorf("--authorization-mode Webhook: not supported: %s", noWebhook)
-	case slices.Contains(modes, "ABAC"):
-		return errors.New("--authorization-mode ABAC: not supported: rights are roles and bindings (RBAC); policies of ABAC are not read")
-	default:
-		return fmt.Errorf("--authorization-mode %v: want Node,RBAC or AlwaysAllow", c.Modes)
+	settings, err := c.Authorizers()
+	if err != nil {
+		return err
+	}
+	out.Authorization = settings
+	if c.Authorization.File == "" && settings.Open() {
+		out.Anonymous.Off = true // as upstream: where everybody may do everything, nobody comes in without credentials
 	}
 	return nil
 }
 
-// everything is the authorizer that allows it.
-type everything struct{}
-
-func (everything) Authorize(context.Context, authz.Attributes) (authz.Decision, string, error) {
-	return authz.Allow, "", nil
+// Authorizers reads --authorization-*.
+func (c *Config) Authorizers() (*authz.Settings, error) {
+	through, err := c.Egress()
+	if err != nil {
+		return nil, err
+	}
+	flags := c.Authorization
+	flags.Dial = through[selector.ControlPlane]
+	return authz.Read(flags)
 }
 
 // Egress is what makes connections for each of the purposes for which --egress-selector-config-file names a proxy.

@@ -73,6 +73,19 @@ func (c *Config) Check() error {
 	if _, err := c.API.Hub(); err != nil {
 		return flag.Usage{Err: err}
 	}
+	if len(c.API.Authorization.Modes) == 0 && c.API.Authorization.File == "" {
+		c.API.Authorization.Modes = []string{"Node", "RBAC"}
+	}
+	if _, err := c.API.Authorizers(); err != nil {
+		return flag.Usage{Err: err}
+	}
+	encryption, err := c.API.Encryption(slog.New(slog.DiscardHandler))
+	if err != nil {
+		return flag.Usage{Err: err}
+	}
+	if encryption != nil {
+		encryption.Close()
+	}
 	egress, err := c.API.Egress()
 	if err == nil && c.NodeTunnel != "" && egress[selector.Cluster] != nil {
 		err = fmt.Errorf("--node-tunnel and the selection %q of --egress-selector-config-file both say how nodes are reached", selector.Cluster)
@@ -88,7 +101,7 @@ func (c *Config) Check() error {
 
 // complete gives each program what it shares with the others.
 func (c *Config) complete() error {
-	for _, file := range []*string{&c.Cloud.File, &c.API.AuditLog, &c.API.AuthenticationFile, &c.API.EgressFile, &c.API.KubeletCA, &c.API.EtcdCA, &c.API.EtcdCert, &c.API.EtcdKey} {
+	for _, file := range []*string{&c.Cloud.File, &c.API.Audit.Policy, &c.API.Authorization.File, &c.API.Authorization.PolicyFile, &c.API.Authorization.WebhookFile, &c.API.Audit.Webhook.File, &c.API.AuthenticationFile, &c.API.EncryptionFile, &c.API.EgressFile, &c.API.KubeletCA, &c.API.EtcdCA, &c.API.EtcdCert, &c.API.EtcdKey} {
 		if *file == "" {
 			continue
 		}
@@ -97,6 +110,13 @@ func (c *Config) complete() error {
 			return err
 		}
 		*file = abs
+	}
+	if log := &c.API.Audit.Log; log.Path != "" && log.Path != "-" {
+		abs, err := filepath.Abs(log.Path)
+		if err != nil {
+			return err
+		}
+		log.Path = abs
 	}
 	pods, services := netip.MustParsePrefix(c.ClusterCIDR), netip.MustParsePrefix(c.ServiceCIDR) // Validate has read them
 	c.Controllers.ClusterCIDRs, c.Controllers.ServiceCIDRs = []netip.Prefix{pods}, []netip.Prefix{services}

@@ -33,10 +33,16 @@ func (c *Config) ClusterFlags(f *pflag.FlagSet) {
 	f.BoolVar(&c.DurableLeasesAndEvents, "durable-leases-and-events", false, "do not let events and renewals of leases reach the embedded etcd late; a crash then undoes none of them")
 	c.API.Table().
 		Says("etcd-servers", "URLs of an etcd cluster to use instead of the embedded member").
+		Says("audit-log-path", "file that audit events are written to (default audit.log of the data directory, at most 64 MiB of it); '-' is standard output").
+		Says("authorization-mode", "who decides what callers may do, one after the other: of AlwaysAllow, AlwaysDeny, ABAC, Webhook, RBAC, Node (default Node,RBAC)").
+		Says("encryption-provider-config", "EncryptionConfiguration (file) instead of the cluster's own, which encrypts Secrets in the embedded etcd").
 		Says("kubelet-certificate-authority", "authority (PEM file) of the kubelets' certificates instead of the cluster's own").
 		Only("anonymous-auth", "authentication-config", "kubelet-certificate-authority", "etcd-servers", "etcd-cafile", "etcd-certfile", "etcd-keyfile",
-			"etcd-prefix", "max-requests-inflight", "max-mutating-requests-inflight", "enable-admission-plugins", "disable-admission-plugins", "audit-log-path",
-			"egress-selector-config-file").
+			"etcd-prefix", "max-requests-inflight", "max-mutating-requests-inflight", "enable-admission-plugins", "disable-admission-plugins",
+			"audit-log-path", "audit-policy-file", "audit-log-maxsize", "audit-log-maxage", "audit-log-maxbackup", "audit-log-compress", "audit-log-format", "audit-log-mode", "audit-webhook-config-file", "audit-webhook-mode", "audit-webhook-initial-backoff", "audit-webhook-batch-max-wait", "audit-webhook-batch-max-size",
+			"egress-selector-config-file", "encryption-provider-config", "encryption-provider-config-automatic-reload",
+			"authorization-mode", "authorization-config", "authorization-policy-file", "authorization-webhook-config-file", "authorization-webhook-version",
+			"authorization-webhook-cache-authorized-ttl", "authorization-webhook-cache-unauthorized-ttl").
 		AddTo(f)
 	c.Controllers.Table().
 		Says("controllers", "controllers to run: '*', 'name', '-name', comma separated; '-*' for none of them, where another controller manager is to do it").

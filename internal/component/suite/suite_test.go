@@ -69,8 +69,8 @@ func TestProgramsAreGivenTheirSettings(t *testing.T) {
 	if err := c.Check(); err != nil {
 		t.Fatal(err)
 	}
-	if !c.NoScheduler || !strings.HasPrefix(c.API.AuditLog, "/") {
-		t.Errorf("scheduler off: %v, audit log %s", c.NoScheduler, c.API.AuditLog)
+	if !c.NoScheduler || !strings.HasPrefix(c.API.Audit.Log.Path, "/") {
+		t.Errorf("scheduler off: %v, audit log %s", c.NoScheduler, c.API.Audit.Log.Path)
 	}
 	manager, err := c.Controllers.Manager(nil)
 	if err != nil || len(manager.Controllers) != 2 || manager.NodeLifecycle.MonitorGrace.Seconds() != 20 || manager.NodeIPAM.ClusterCIDRs[0].String() != "10.244.0.0/16" {

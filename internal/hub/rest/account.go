@@ -3,6 +3,9 @@ package rest
 import (
 	"net"
 	"net/http"
+	"net/netip"
+	"slices"
+	"strings"
 	"time"
 
 	"sampan.dev/internal/hub/audit"
@@ -12,25 +15,55 @@ import (
 // finish accounts for the request.
 func (s *Server) finish(w *recorder, r *http.Request, x *exchange) {
 	s.count(w, x)
-	if _, off := s.cfg.Audit.(audit.Discard); off || !x.route.Resource && health.IsPath(x.route.Path) {
-		return
+	switch {
+	case x.trail != nil:
+		x.trail.Ends(audit.Status(w.status(), x.err))
+	case x.err != nil && s.cfg.Audit.Minds(int32(w.status())):
+		e := event(r, x)
+		if x.user.Name != x.caller.Name {
+			e.Impersonated = &x.user
+		}
+		s.cfg.Audit.Refused(e, audit.Status(w.status(), x.err))
 	}
-	e := audit.Event{
-		ID: x.id, Received: x.came, Verb: x.route.Verb, URI: r.URL.RequestURI(), User: x.caller, UserAgent: r.UserAgent(),
-		Group: x.route.Group, Version: x.route.Version, Resource: x.route.Plural, Subresource: x.route.Subresource,
-		Namespace: x.route.Namespace, Name: x.route.Name, Code: int32(w.status()),
+}
+
+// event is what the audit knows of a request from its path and its headers.
+func event(r *http.Request, x *exchange) audit.Event {
+	rt := &x.route
+	e := audit.Event{ID: x.id, Received: x.came, Verb: rt.Verb, URI: r.URL.RequestURI(), User: x.caller, UserAgent: r.UserAgent(), SourceIPs: sources(r)}
+	if len(e.UserAgent) > mostAgent {
+		e.UserAgent = e.UserAgent[:mostAgent] + "...TRUNCATED"
 	}
-	if host, _, err := net.SplitHostPort(r.RemoteAddr); err == nil {
-		e.SourceIPs = []string{host}
+	if rt.Resource {
+		e.Object = &audit.Object{
+			Group: rt.Group, Version: rt.Version, Resource: rt.Plural, Subresource: rt.Subresource, Namespace: rt.Namespace, Name: rt.Name,
+		}
 	}
-	if x.user.Name != x.caller.Name {
-		u := x.user
-		e.Impersonated = &u
+	return e
+}
+
+// mostAgent is how many bytes of a User-Agent are recorded.
+const mostAgent = 1024
+
+// sources are where a request comes from, the first sender first: what proxies say of it, then the connection.
+func sources(r *http.Request) []string {
+	var out []string
+	for _, header := range []string{"X-Forwarded-For", "X-Real-Ip"} {
+		for _, v := range r.Header[header] {
+			for ip := range strings.SplitSeq(v, ",") {
+				if a, err := netip.ParseAddr(strings.TrimSpace(ip)); err == nil && !slices.Contains(out, a.String()) {
+					out = append(out, a.String())
+				}
+			}
+		}
+		if len(out) > 0 {
+			break
+		}
 	}
-	if x.err != nil {
-		e.Reason = x.err.Error()
+	if host, _, err := net.SplitHostPort(r.RemoteAddr); err == nil && !slices.Contains(out, host) {
+		out = append(out, host)
 	}
-	s.cfg.Audit.Record(e)
+	return out
 }
 
 // count counts a request for something that is served. What else a client writes must not become a label: series stay for good.

@@ -5,6 +5,7 @@ import (
 	"net/url"
 
 	"sampan.dev/internal/api"
+	"sampan.dev/internal/hub/audit"
 	"sampan.dev/internal/hub/verb"
 	"sampan.dev/internal/hub/wire"
 
@@ -45,6 +46,11 @@ func optionErrors(kind string, errs field.ErrorList) error {
 }
 
 func (c *call) send(code int, res verb.Result) error {
+	if c.x.trail != nil {
+		if obj, err := res.Object(); err == nil {
+			c.x.trail.Answer(obj)
+		}
+	}
 	return c.out.WriteItem(c.w, c.r, code, c.tableKind(), res)
 }
 
@@ -113,6 +119,9 @@ func (c *call) list() error {
 func (c *call) sendList(l *verb.Listing) error {
 	if err := c.x.holdAnswer(c.s, c.r, l.Size(), c.out.Whole()); err != nil {
 		return err
+	}
+	if c.x.trail.Wants(audit.RequestResponse) {
+		c.x.trail.Answer(l.Object())
 	}
 	meta := metav1.ListMeta{ResourceVersion: l.ResourceVersion, Continue: l.Continue, RemainingItemCount: l.Remaining}
 	return c.out.WriteList(c.w, c.r, c.req.Kind, meta, len(l.Items), func(i int) wire.Item { return &l.Items[i] })

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"sampan.dev/internal/api"
+	"sampan.dev/internal/hub/audit"
 	"sampan.dev/internal/hub/catalog"
 
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -28,10 +29,11 @@ type exchange struct {
 	caller api.User // before impersonation
 	id     string
 	came   time.Time
-	served bool  // it asks for something that there is, and may
-	err    error // what it was refused with
-	held   int64 // bytes of memory taken for its body
-	answer int64 // and for its answer
+	served bool         // it asks for something that there is, and may
+	err    error        // what it was refused with
+	trail  *audit.Trail // what is recorded of it; nil: nothing
+	held   int64        // bytes of memory taken for its body
+	answer int64        // and for its answer
 }
 
 // identify finds the kind and the subresource that the route names, if they are served, or who else answers for it.
@@ -114,24 +116,33 @@ type recorder struct {
 	http.ResponseWriter
 	code  int
 	bytes int64
+	lasts *audit.Trail // of a request that lasts: is told when the answer begins; else nil
 }
 
 func (w *recorder) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 
 func (w *recorder) WriteHeader(code int) {
 	if w.code == 0 || w.code == http.StatusContinue {
-		w.code = code
+		w.begin(code)
 	}
 	w.ResponseWriter.WriteHeader(code)
 }
 
 func (w *recorder) Write(p []byte) (int, error) {
 	if w.code == 0 {
-		w.code = http.StatusOK
+		w.begin(http.StatusOK)
 	}
 	n, err := w.ResponseWriter.Write(p)
 	w.bytes += int64(n)
 	return n, err
+}
+
+// begin notes the status; that of a request that lasts is recorded at once.
+func (w *recorder) begin(code int) {
+	if w.code = code; code != http.StatusContinue && w.lasts != nil {
+		w.lasts.Starts(int32(code))
+		w.lasts = nil
+	}
 }
 
 // Flush is for streams that look for http.Flusher.
@@ -155,7 +166,7 @@ func (w *recorder) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 		return nil, nil, errors.New("the connection cannot be taken over")
 	}
 	if w.code == 0 {
-		w.code = http.StatusSwitchingProtocols
+		w.begin(http.StatusSwitchingProtocols)
 	}
 	return hj.Hijack()
 }

@@ -1,6 +1,7 @@
 package rest
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 	"runtime/debug"
@@ -28,6 +29,8 @@ func (s *Server) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 				s.finish(w, r, x)
 				panic(p)
 			}
+			x.trail.Panics(p)
+			x.trail = nil
 			s.cfg.Log.Error("panic while serving", "path", r.URL.Path, "panic", p, "stack", string(debug.Stack()))
 			x.err = apierrors.NewInternalError(fmt.Errorf("This request caused apiserver to panic. Look in the logs for details."))
 			if w.code == 0 {
@@ -50,10 +53,14 @@ func (s *Server) serve(w *recorder, r *http.Request, x *exchange) (err error) {
 	s.identify(x, r)
 	if x.user, err = s.authenticate(r); err != nil {
 		dismiss(w, r, nil)
+		s.cfg.Audit.Unauthenticated(event(r, x), r.URL.Path, audit.Status(0, err))
 		return err
 	}
 	dismiss(w, r, &x.user)
 	x.caller = x.user
+	if err := s.follow(w, r, x); err != nil {
+		return err
+	}
 	as, err := s.impersonate(r.Context(), r, x.user)
 	if err != nil {
 		w.Header().Set("X-Content-Type-Options", "nosniff")
@@ -61,6 +68,7 @@ func (s *Server) serve(w *recorder, r *http.Request, x *exchange) (err error) {
 	}
 	if as != nil {
 		x.user = *as
+		x.trail.Impersonates(as, "")
 	}
 	leave, err := s.takeOn(x)
 	if err != nil {
@@ -75,10 +83,14 @@ func (s *Server) serve(w *recorder, r *http.Request, x *exchange) (err error) {
 		}
 		defer cancel()
 		defer func() { err = late(ctx, w, r, err) }()
-		r = r.WithContext(ctx)
+		r = r.WithContext(audit.With(ctx, x.trail))
 		bound(ctx, w, r)
+	} else if x.trail != nil {
+		r = r.WithContext(audit.With(r.Context(), x.trail))
 	}
-	if err := s.cfg.Verbs.Authorize(r.Context(), attributes(&x.route, x.user, r)); err != nil {
+	reason, err := s.cfg.Verbs.Decide(r.Context(), attributes(&x.route, x.user, r))
+	x.trail.Decision(err == nil, reason)
+	if err != nil {
 		w.Header().Set("X-Content-Type-Options", "nosniff") // the message repeats what the client sent
 		return err
 	}
@@ -92,6 +104,22 @@ func (s *Server) serve(w *recorder, r *http.Request, x *exchange) (err error) {
 	}
 	x.served, err = s.cfg.Paths.ServePath(w, r)
 	return err
+}
+
+// follow begins the trail of a request that somebody has been found to ask.
+func (s *Server) follow(w *recorder, r *http.Request, x *exchange) error {
+	if s.cfg.Audit == nil {
+		return nil
+	}
+	var ok bool
+	if x.trail, ok = s.cfg.Audit.Begin(event(r, x), r.URL.Path); !ok {
+		x.trail = nil
+		return apierrors.NewInternalError(errors.New("failed to store audit event"))
+	}
+	if x.long() {
+		w.lasts = x.trail
+	}
+	return nil
 }
 
 // authenticate finds out who asks. There is no request without a user: anonymous callers are users too, where they are let

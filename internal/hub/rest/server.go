@@ -22,7 +22,7 @@ type Config struct {
 
 	Authenticator authn.Authenticator // nil: nobody is let in
 	Admission     admit.Chain         // of streams; verbs have it themselves
-	Audit         audit.Sink
+	Audit         *audit.Log          // nil: nothing is recorded
 	Gate          *flow.Gate
 	Memory        *flow.Memory
 	Metrics       *health.Metrics

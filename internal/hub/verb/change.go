@@ -10,6 +10,7 @@ import (
 	"sampan.dev/internal/hub/apply"
 	"sampan.dev/internal/hub/cache"
 	"sampan.dev/internal/hub/store"
+	"sampan.dev/internal/hub/store/sealed"
 )
 
 // plan is what is to become of an object.
@@ -46,7 +47,7 @@ func (e *Engine) change(ctx context.Context, t target, key string, decide func(o
 		if err := ctx.Err(); err != nil {
 			return Result{}, keep, storeError(err)
 		}
-		d, err := decideOn(t, en, fresh, decide)
+		d, err := decideOn(ctx, t, en, fresh, decide)
 		if !fresh && (err != nil || d.stays || d.dry) {
 			next, nerr := t.entry(ctx, key)
 			if nerr != nil {
@@ -94,7 +95,7 @@ type decision struct {
 	stays  bool
 }
 
-func decideOn(t target, en *cache.Entry, newest bool, decide func(old api.Object, newest bool) (plan, error)) (decision, error) {
+func decideOn(ctx context.Context, t target, en *cache.Entry, newest bool, decide func(old api.Object, newest bool) (plan, error)) (decision, error) {
 	var old api.Object
 	if en != nil {
 		var err error
@@ -118,7 +119,7 @@ func decideOn(t target, en *cache.Entry, newest bool, decide func(old api.Object
 	if d.stored, err = encode(t.stored, p.obj); err != nil {
 		return d, err
 	}
-	d.stays = bytes.Equal(d.stored, en.Stored())
+	d.stays = bytes.Equal(d.stored, en.Stored()) && !t.stale(ctx, en.Key)
 	if again && !d.stays { // something else differs as well
 		p.obj.SetManagedFields(is)
 		d.stored, err = encode(t.stored, p.obj)
@@ -178,6 +179,13 @@ func (e *Engine) commit(ctx context.Context, t target, key string, en *cache.Ent
 		return Result{}, err
 	}
 	return t.result(ctx, learn(t, key, rev, d.stored, d.obj))
+}
+
+// stale reports whether what is stored at key would be stored in another form now, though it says the same: under another key of
+// encryption, or encrypted at all. Then it is written again, which is how such changes reach objects.
+func (t target) stale(ctx context.Context, key string) bool {
+	s, ok := t.place.Store().(*sealed.Store)
+	return ok && s.Stale(ctx, key)
 }
 
 // entry returns the newest entry at key, nil when there is none.

@@ -9,6 +9,7 @@ import (
 	"sampan.dev/internal/api"
 	"sampan.dev/internal/hub/admit"
 	"sampan.dev/internal/hub/apply"
+	"sampan.dev/internal/hub/audit"
 	"sampan.dev/internal/hub/cache"
 	"sampan.dev/internal/hub/store"
 	"sampan.dev/internal/hub/verb/meta"
@@ -20,6 +21,7 @@ import (
 
 // Create stores a new object, or has a handler answer (virtual kinds, subresources). obj belongs to the engine afterwards.
 func (e *Engine) Create(ctx context.Context, req *Request, obj runtime.Object, opts metav1.CreateOptions) (Result, error) {
+	audit.From(ctx).Body(obj)
 	if req.Ref.Subresource != "" || req.Kind.Virtual {
 		return e.handle(ctx, req, obj, opts)
 	}

@@ -2,6 +2,7 @@ package verb
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -9,7 +10,9 @@ import (
 
 	"sampan.dev/internal/api"
 	"sampan.dev/internal/hub/admit"
+	"sampan.dev/internal/hub/audit"
 	"sampan.dev/internal/hub/cache"
+	"sampan.dev/internal/hub/store"
 	"sampan.dev/internal/hub/verb/meta"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -21,6 +24,11 @@ import (
 // Delete deletes one object, at once or by marking it. The result is the object for kinds that answer with it and for those
 // that are only marked; otherwise a Status. gone tells whether it is removed.
 func (e *Engine) Delete(ctx context.Context, req *Request, opts metav1.DeleteOptions) (res Result, gone bool, err error) {
+	if t := audit.From(ctx); t.Wants(audit.Request) {
+		body := opts
+		body.TypeMeta = metav1.TypeMeta{Kind: "DeleteOptions", APIVersion: "meta.k8s.io/__internal"} // as upstream has it
+		t.Body(&body)
+	}
 	t, err := e.target(req.Kind)
 	if err != nil {
 		return Result{}, false, err
@@ -37,6 +45,9 @@ func (e *Engine) Delete(ctx context.Context, req *Request, opts metav1.DeleteOpt
 	chain := e.cfg.Admit
 	dry := meta.DryRun(opts.DryRun)
 	if en, err := t.peek(ctx, key); err == nil && en != nil && en.Bad() != nil {
+		if !errors.Is(en.Bad(), store.ErrDamaged) {
+			return Result{}, false, storeError(en.Bad()) // it is whole, and may be read again with the right key
+		}
 		return e.deleteUnreadable(ctx, t, req, key, en, &opts)
 	}
 	res, act, err := e.change(ctx, t, key, func(old api.Object, newest bool) (plan, error) {

@@ -13,6 +13,7 @@ import (
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
 )
 
 // Listing is the answer to a list. Items are results, not objects: nothing is decoded or encoded to make one.
@@ -22,6 +23,21 @@ type Listing struct {
 	Continue        string
 	Remaining       *int64
 	Items           []Result
+}
+
+// Object is the list as one value, whose items are frozen.
+func (l *Listing) Object() runtime.Object {
+	gv := l.Kind.GVK().GroupVersion()
+	out := &metav1.List{
+		TypeMeta: metav1.TypeMeta{Kind: l.Kind.Kind + "List", APIVersion: gv.String()},
+		ListMeta: metav1.ListMeta{ResourceVersion: l.ResourceVersion, Continue: l.Continue, RemainingItemCount: l.Remaining},
+	}
+	for i := range l.Items {
+		if obj, err := l.Items[i].Object(); err == nil {
+			out.Items = append(out.Items, runtime.RawExtension{Object: obj})
+		}
+	}
+	return out
 }
 
 // Size is how many bytes the objects are as messages; for those of a view, which were made for this list, what they take at

@@ -6,6 +6,7 @@ import (
 
 	"sampan.dev/internal/api"
 	"sampan.dev/internal/hub/apply"
+	"sampan.dev/internal/hub/audit"
 	"sampan.dev/internal/hub/verb/meta"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -15,6 +16,7 @@ import (
 
 // Patch changes an object by a patch document; server-side apply creates it where it is not there.
 func (e *Engine) Patch(ctx context.Context, req *Request, pt types.PatchType, data []byte, opts metav1.PatchOptions) (res Result, created bool, err error) {
+	audit.From(ctx).Patch(data)
 	if e.cfg.Patches == nil {
 		return Result{}, false, apierrors.NewMethodNotSupported(req.Kind.GR(), "patch")
 	}

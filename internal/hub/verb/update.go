@@ -8,6 +8,7 @@ import (
 	"sampan.dev/internal/api"
 	"sampan.dev/internal/hub/admit"
 	"sampan.dev/internal/hub/apply"
+	"sampan.dev/internal/hub/audit"
 	"sampan.dev/internal/hub/verb/meta"
 
 	autoscalingv1 "k8s.io/api/autoscaling/v1"
@@ -21,6 +22,7 @@ import (
 // Update replaces an object, or what a subresource covers of it. created tells that it was not there before. obj belongs
 // to the engine afterwards.
 func (e *Engine) Update(ctx context.Context, req *Request, obj runtime.Object, opts metav1.UpdateOptions) (res Result, created bool, err error) {
+	audit.From(ctx).Body(obj)
 	if sub := req.Kind.Sub(req.Ref.Subresource); sub != nil && sub.Scale != nil {
 		return e.updateScale(ctx, req, sub, obj, opts)
 	}
