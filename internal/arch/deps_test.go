@@ -52,6 +52,7 @@ var rooms = map[string][]string{
 	"internal/hub/verb/":     {"internal/api"},                                                  // the pure rules
 	"internal/hub/admit":     {"internal/api/...", "internal/client/...", "internal/hub/authz"}, // authz: NodeRestriction and RBAC escalation ask it
 	"internal/hub/authn":     {"internal/api", "internal/client/..."},
+	"internal/hub/authn/":    {"internal/api", "internal/hub/reload"},
 	"internal/hub/authz":     {"internal/api/...", "internal/client/...", "internal/hub/callout", "internal/hub/reload"},
 	"internal/hub/apply":     {"internal/api/...", "internal/hub/price"},
 	"internal/hub/openapi":   {"internal/api/..."},
@@ -109,8 +110,9 @@ var rooms = map[string][]string{
 	// A component joins one plank to flags, a kubeconfig and a log; it knows no other plank.
 	"internal/component":              {"internal/component/flag", "internal/client/...", "internal/api", "internal/config", "internal/obs"}, // api: the identities of controllers
 	"internal/component/flag":         {},
+	"internal/component/zpage":        {},
 	"internal/component/flag/":        {"internal/component/flag"},
-	"internal/component/face":         {"internal/component", "internal/component/flag", "internal/client/...", "internal/config", "internal/pki"},
+	"internal/component/face":         {"internal/component", "internal/component/zpage", "internal/component/flag", "internal/client/...", "internal/config", "internal/pki"},
 	"internal/component/apiserver":    {"internal/component/...", "internal/client/...", "internal/api/...", "internal/config", "internal/pki", "internal/memlimit", "internal/hub/...", "internal/node/hostnet", "internal/tunnel/konnectivity/selector", "internal/tunnel/konnectivity/link"}, // hostnet: which address others reach it at
 	"internal/component/controllers":  {"internal/component/...", "internal/client/...", "internal/api/...", "internal/config", "internal/pki", "internal/control/..."},
 	"internal/component/scheduler":    {"internal/component/...", "internal/client/...", "internal/config", "internal/control/scheduler/..."},

@@ -109,7 +109,7 @@ func HiddenMetrics() *flag.Row {
 }
 
 func featureGates() *flag.Row {
-	return flag.Ignore("feature-gates", "mapStringBool", "", "features are those of a v1.37.1 with its defaults, as far as they are built")
+	return flag.Ignore("feature-gates", "mapStringBool", "", "features are those of a v1.37.1 with its defaults, as far as they are built").Checked(knownGates)
 }
 
 // Metrics are the flags that shape what /metrics says.

@@ -17,6 +17,7 @@ import (
 	"sampan.dev/internal/hub/admit/webhook"
 	"sampan.dev/internal/hub/audit"
 	"sampan.dev/internal/hub/authn"
+	"sampan.dev/internal/hub/authn/jwt"
 	"sampan.dev/internal/hub/authz"
 	"sampan.dev/internal/hub/egress"
 	"sampan.dev/internal/hub/encrypt"
@@ -50,6 +51,10 @@ type Config struct {
 	ClientCA        func() *x509.CertPool // nil: no client certificates
 	FrontProxyCA    func() *x509.CertPool // nil: no front proxy
 	FrontProxyNames []string
+	FrontHeaders    authn.FrontHeaders
+	JWT             *jwt.Settings   // other issuers of tokens; nil: none
+	Outsiders       authn.Outsiders // others still who vouch for tokens; its JWT is set by the hub
+	FormerIssuers   []string        // of service account tokens, beside IssuerURL
 	Anonymous       authn.AnonymousAccess
 	IssuerURL       string   // of service account tokens
 	Audiences       []string // of this server; nil: the issuer

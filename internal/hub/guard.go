@@ -9,6 +9,7 @@ import (
 	"sampan.dev/internal/hub/admit"
 	"sampan.dev/internal/hub/alloc"
 	"sampan.dev/internal/hub/authn"
+	"sampan.dev/internal/hub/authn/jwt"
 	"sampan.dev/internal/hub/authz"
 	"sampan.dev/internal/hub/bootstrap"
 	"sampan.dev/internal/hub/review"
@@ -28,9 +29,10 @@ type guard struct {
 	hooks    map[schema.GroupResource]verb.Hook
 	handlers map[string]verb.Handler
 
-	keys   *authn.Keys   // of service account tokens; nil without a signing key, like the two below
-	tokens *authn.Tokens // verifies them
-	issuer *authn.Issuer // signs them
+	keys   *authn.Keys        // of service account tokens; nil without a signing key, like the two below
+	tokens *authn.Tokens      // verifies them
+	issuer *authn.Issuer      // signs them
+	others *jwt.Authenticator // of other issuers' tokens; nil: none
 }
 
 // newGuard makes the parts.
@@ -59,7 +61,7 @@ func (h *Hub) newGuard() (guard, error) {
 	if g.authn == nil {
 		var err error
 		g.authn, err = authn.New(authn.Config{
-			ClientCA: cfg.ClientCA, FrontProxyCA: cfg.FrontProxyCA, FrontProxyNames: cfg.FrontProxyNames,
+			ClientCA: cfg.ClientCA, FrontProxyCA: cfg.FrontProxyCA, FrontProxyNames: cfg.FrontProxyNames, FrontHeaders: cfg.FrontHeaders,
 			Tokens: g.tokens, Anonymous: cfg.Anonymous, Refused: []string{pki.KubeletClientName},
 		})
 		if err != nil {
@@ -111,6 +113,15 @@ func (h *Hub) newTokens(g *guard) error {
 	if g.issuer, err = authn.NewIssuer(cfg.IssuerURL, cfg.SigningKey); err != nil {
 		return fmt.Errorf("hub: token issuer: %w", err)
 	}
-	g.tokens = authn.NewTokens(authn.TokenConfig{Issuers: []string{cfg.IssuerURL}, Keys: g.keys, Audiences: cfg.Audiences, Door: h.own})
+	outsiders := cfg.Outsiders
+	if cfg.JWT != nil {
+		if g.others, err = jwt.New(cfg.JWT, h.log); err != nil {
+			return fmt.Errorf("hub: authentication: %w", err)
+		}
+		outsiders.JWT = g.others
+	}
+	g.tokens = authn.NewTokens(authn.TokenConfig{
+		Issuers: append([]string{cfg.IssuerURL}, cfg.FormerIssuers...), Keys: g.keys, Audiences: cfg.Audiences, Door: h.own, Outsiders: outsiders,
+	})
 	return nil
 }

@@ -34,6 +34,9 @@ func (h *Hub) Run(ctx context.Context) error {
 	if e := h.cfg.Encryption; e != nil && !e.Idle() {
 		g.Go(func() error { return h.ended(parts, "encryption", e.Run(parts)) })
 	}
+	if j := h.guard.others; j != nil {
+		g.Go(func() error { return h.ended(parts, "authentication config", j.Run(parts)) })
+	}
 	if z := h.guard.chain; z != nil && z.Follows() {
 		g.Go(func() error { return h.ended(parts, "authorization config", z.Run(parts, h.log)) })
 	}

@@ -30,7 +30,8 @@ func (p *Plane) hubConfig(st *state, listener net.Listener) (hub.Config, error) 
 	services := netip.MustParsePrefix(p.cfg.ServiceCIDR)
 	c.Kinds, c.Leases, c.Audit = p.kinds, &p.leases, p.audit
 	c.Store, c.Apart, c.Checks = st.main, st.apart, append(st.checks, p.parts)
-	c.Debug = map[string]http.Handler{"/debug/controllers": http.HandlerFunc(p.serveControllers)}
+	c.Debug = p.cfg.API.Pages()
+	c.Debug["/debug/controllers"] = http.HandlerFunc(p.serveControllers)
 	c.Log, c.Listener = p.log.With("component", "hub"), listener
 	c.Advertise, c.Moved, c.ServiceCIDR, c.DNS = *p.Advertise.Load(), p.moved, services, true
 

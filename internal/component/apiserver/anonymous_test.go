@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"sampan.dev/internal/hub/authn"
 )
 
 func TestAnonymousAccess(t *testing.T) {
@@ -25,10 +27,10 @@ func TestAnonymousAccess(t *testing.T) {
 		{head + "anonymous: {enabled: true}\n", true, false, nil, ""},
 		{head + "anonymous: {enabled: true, conditions: [{path: /livez}, {path: /readyz}]}\n", true, false, []string{"/livez", "/readyz"}, ""},
 		{head + "anonymous: {enabled: false, conditions: [{path: /livez}]}\n", true, false, nil, "enabled should be set to true when conditions are defined"},
-		{head + "anonymous: {enabled: true}\n", false, false, nil, "cannot be configured here and by --anonymous-auth"},
-		{head + "jwt: [{issuer: {url: https://example.org}}]\n", true, false, nil, "not built yet"},
+		{head + "anonymous: {enabled: true}\n", false, false, nil, "--anonymous-auth flag cannot be set when anonymous field is configured in authentication configuration file"},
+		{head + "jwt: [{issuer: {url: https://example.org}}]\n", true, false, nil, "jwt[0].issuer.audiences: Required value"},
 		{head + "unknown: 1\n", true, false, nil, "unknown field"},
-		{strings.Replace(head, "Authentication", "Authorization", 1), true, false, nil, "want an AuthenticationConfiguration"},
+		{strings.Replace(head, "Authentication", "Authorization", 1), true, false, nil, "expected AuthenticationConfiguration, got *apiserver.AuthorizationConfiguration"},
 	} {
 		file := ""
 		if c.file != "" {
@@ -37,7 +39,13 @@ func TestAnonymousAccess(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		got, err := Anonymous(file, c.auth)
+		conf := New()
+		conf.JWT.File, conf.AnonymousAuth = file, c.auth
+		var got authn.AnonymousAccess
+		settings, err := conf.JWTIssuers()
+		if err == nil {
+			got, err = conf.Anonymous(settings)
+		}
 		if c.want != "" {
 			if err == nil || !strings.Contains(err.Error(), c.want) {
 				t.Errorf("%s: %v", c.file, err)

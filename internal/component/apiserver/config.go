@@ -5,9 +5,12 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
+	"time"
 
 	"sampan.dev/internal/component"
 	"sampan.dev/internal/component/flag"
+	"sampan.dev/internal/hub/authn"
+	"sampan.dev/internal/hub/authn/jwt"
 	"sampan.dev/internal/hub/authz"
 
 	"github.com/spf13/pflag"
@@ -34,7 +37,10 @@ type Config struct {
 	FrontProxyNames         []string
 	ProxyCert, ProxyKey     string // what this server shows to those behind it
 	AnonymousAuth           bool
-	AuthenticationFile      string
+	JWT                     jwt.Flags
+	TokenFile               string
+	TokenWebhook            TokenWebhook
+	FrontHeaders            authn.FrontHeaders
 	Issuers, Audiences      []string
 	KeyFiles                []string
 	SigningKeyFile          string
@@ -54,7 +60,8 @@ type Config struct {
 func New() *Config {
 	return &Config{
 		Bind: net.IPv4zero, Port: 6443, Root: "/registry", AnonymousAuth: true,
-		NotReady: 300, Unreachable: 300, MaxReads: 400, MaxWrites: 200, NodePorts: [2]int{30000, 32767}, Audit: newAudit(), Authorization: authz.NewFlags(),
+		NotReady: 300, Unreachable: 300, MaxReads: 400, MaxWrites: 200, NodePorts: [2]int{30000, 32767}, Audit: newAudit(), Authorization: authz.NewFlags(), JWT: jwt.NewFlags(),
+		TokenWebhook: TokenWebhook{Version: "v1beta1", TTL: 2 * time.Minute},
 	}
 }
 

@@ -1,6 +1,12 @@
 package apiserver
 
 import (
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	"sampan.dev/internal/api/group"
 	"sampan.dev/internal/component"
 	"sampan.dev/internal/component/flag"
 )
@@ -8,8 +14,6 @@ import (
 // Reasons that several flags share.
 const (
 	etcdPace   = "etcd is asked as the hub needs"
-	noWebhook  = "nobody else is asked who may come in or what they may do"
-	noOIDC     = "tokens of other issuers are not believed yet"
 	noRedirect = "a redirect by a server behind this one is never passed on"
 	routing    = "servers behind this one are always reached at a ready endpoint of their Service"
 	noPeers    = "API servers do not send requests to each other"
@@ -48,7 +52,7 @@ func (c *Config) serving() flag.Table {
 		flag.Ignore("shutdown-watch-termination-grace-period", "duration", "", shutdown),
 		flag.Refuse("tracing-config-file", "string", "", "traces are not written yet"),
 		flag.Set("egress-selector-config-file", flag.String(&c.EgressFile), "EgressSelectorConfiguration (file): the proxies through which nodes and etcd are reached"),
-		flag.Ignore("runtime-config", "mapStringString", "", "all that is built is served"),
+		flag.Ignore("runtime-config", "mapStringString", "", "all that is built is served").Checked(knownVersions),
 		flag.Ignore("runtime-config-emulation-forward-compatible", "bool", "", "this version stands in for no other"),
 		flag.Ignore("emulation-forward-compatible", "bool", "", "this version stands in for no other"),
 	}
@@ -78,43 +82,6 @@ func (c *Config) storage() flag.Table {
 		flag.Set("encryption-provider-config", flag.String(&c.EncryptionFile), "EncryptionConfiguration (file): which resources are encrypted in etcd, by what and with which keys"),
 		flag.Set("encryption-provider-config-automatic-reload", flag.Bool(&c.EncryptionReload), "read that file anew when it changes"),
 		flag.Refuse("event-ttl", "duration", "1h0m0s", "events live for an hour"),
-	}
-}
-
-func (c *Config) authentication() flag.Table {
-	return flag.Table{
-		flag.Set("anonymous-auth", flag.Bool(&c.AnonymousAuth), "take requests without credentials for those of system:anonymous"),
-		flag.Set("authentication-config", flag.String(&c.AuthenticationFile), "AuthenticationConfiguration (file): anonymous, and its conditions"),
-		flag.Set("client-ca-file", flag.String(&c.ClientCA), "whose client certificates are believed"),
-		flag.Set("requestheader-client-ca-file", flag.String(&c.FrontProxyCA), "whose client certificates may name the user in headers"),
-		flag.Set("requestheader-allowed-names", flag.List(&c.FrontProxyNames), "common names of those; empty: any"),
-		flag.Refuse("requestheader-extra-headers-prefix", "strings", "", headers).But("X-Remote-Extra-", "x-remote-extra-"),
-		flag.Refuse("requestheader-group-headers", "strings", "", headers).But("X-Remote-Group", "x-remote-group"),
-		flag.Refuse("requestheader-uid-headers", "strings", "", headers).But("X-Remote-Uid", "x-remote-uid"),
-		flag.Refuse("requestheader-username-headers", "strings", "", headers).But("X-Remote-User", "x-remote-user"),
-		flag.Set("service-account-issuer", flag.Each(&c.Issuers), "issuer of the tokens of service accounts; the first signs"),
-		flag.Set("service-account-key-file", flag.Each(&c.KeyFiles), "keys (PEM) that verify those tokens"),
-		flag.Set("service-account-signing-key-file", flag.String(&c.SigningKeyFile), "key that signs them"),
-		flag.Set("api-audiences", flag.List(&c.Audiences), "audiences of tokens for this server; default is the issuer"),
-		flag.Refuse("service-account-lookup", "bool", "true", "the account of a token must exist"),
-		flag.Ignore("service-account-extend-token-expiration", "bool", "true", "a token lives as long as was asked for"),
-		flag.Refuse("service-account-max-token-expiration", "duration", "", "a token lives as long as was asked for"),
-		flag.Refuse("service-account-jwks-uri", "string", "", "keys are published at /openid/v1/jwks"),
-		flag.Refuse("service-account-signing-endpoint", "string", "", noTokens),
-		flag.Ignore("enable-bootstrap-token-auth", "bool", "", "bootstrap tokens are always believed"),
-		flag.Refuse("token-auth-file", "string", "", "tokens are those of service accounts and of bootstrap"),
-		flag.Ignore("authentication-token-webhook-cache-ttl", "duration", "2m0s", noWebhook),
-		flag.Refuse("authentication-token-webhook-config-file", "string", "", noWebhook),
-		flag.Ignore("authentication-token-webhook-version", "string", `"v1beta1"`, noWebhook),
-		flag.Refuse("oidc-ca-file", "string", "", noOIDC),
-		flag.Refuse("oidc-client-id", "string", "", noOIDC),
-		flag.Refuse("oidc-groups-claim", "string", "", noOIDC),
-		flag.Refuse("oidc-groups-prefix", "string", "", noOIDC),
-		flag.Refuse("oidc-issuer-url", "string", "", noOIDC),
-		flag.Refuse("oidc-required-claim", "mapStringString", "", noOIDC),
-		flag.Ignore("oidc-signing-algs", "strings", "[RS256]", noOIDC),
-		flag.Ignore("oidc-username-claim", "string", `"sub"`, noOIDC),
-		flag.Refuse("oidc-username-prefix", "string", "", noOIDC),
 	}
 }
 
@@ -176,4 +143,28 @@ func (c *Config) network() flag.Table {
 		flag.Ignore("kubelet-preferred-address-types", "strings", "[Hostname,InternalDNS,InternalIP,ExternalDNS,ExternalIP]", "kubelets are reached at their first InternalIP"),
 		flag.Ignore("kubelet-timeout", "duration", "5s", "a kubelet has ten seconds to answer a connection"),
 	}
+}
+
+// knownVersions checks what --runtime-config is given: "api/all", "api/ga", "api/beta", "api/alpha", or a version of an API group that there is.
+func knownVersions(given string) error {
+	var unknown []string
+	for pair := range strings.SplitSeq(given, ",") {
+		name, value, _ := strings.Cut(strings.TrimSpace(pair), "=")
+		if name == "" {
+			continue
+		}
+		if _, err := strconv.ParseBool(value); value != "" && err != nil {
+			return fmt.Errorf("invalid value %s=%s", name, value)
+		}
+		g, version, both := strings.Cut(name, "/")
+		switch {
+		case g == "api" && (version == "all" || version == "ga" || version == "beta" || version == "alpha" || version == "legacy"), !both && g == "v1":
+		case !slices.ContainsFunc(group.All, func(have group.Group) bool { return have.Name == g }) && !strings.HasPrefix(g, "internal.apiserver"):
+			unknown = append(unknown, name)
+		}
+	}
+	if len(unknown) > 0 {
+		return fmt.Errorf("unknown api groups %s", strings.Join(unknown, ","))
+	}
+	return nil
 }

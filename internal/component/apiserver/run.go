@@ -9,14 +9,17 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/http"
 	"net/netip"
 	"os"
 	"strconv"
 	"sync/atomic"
+	"time"
 
 	"sampan.dev/internal/api/all"
 	"sampan.dev/internal/client"
 	"sampan.dev/internal/component/flag"
+	"sampan.dev/internal/component/zpage"
 	"sampan.dev/internal/config"
 	"sampan.dev/internal/hub"
 	"sampan.dev/internal/hub/admit"
@@ -56,6 +59,7 @@ func (c *Config) Run(ctx context.Context, log *slog.Logger) error {
 	if cfg.Encryption, err = c.Encryption(log); err != nil {
 		return flag.Usage{Err: err}
 	}
+	cfg.Debug = c.Pages()
 	var running atomic.Pointer[hub.Hub]
 	out, err := c.dialer(l)
 	if err == nil {
@@ -89,7 +93,13 @@ func (c *Config) Hub() (out hub.Config, err error) {
 		return out, err
 	}
 	out.DenyExternalIPs, out.DisableAdmission = chosen.DenyExternalIPs, chosen.Disable
-	out.Anonymous, err = Anonymous(c.AuthenticationFile, c.AnonymousAuth)
+	if out.JWT, err = c.JWTIssuers(c.Issuers...); err != nil {
+		return out, err
+	}
+	if out.Anonymous, err = c.Anonymous(out.JWT); err != nil {
+		return out, err
+	}
+	out.Outsiders, err = c.Outsiders()
 	return out, err
 }
 
@@ -102,6 +112,14 @@ func (c *Config) Encryption(log *slog.Logger) (*encrypt.Config, error) {
 		return nil, nil
 	}
 	return encrypt.Load(c.EncryptionFile, c.EncryptionReload, log.With("component", "encryption"))
+}
+
+// Pages are /flagz and /statusz.
+func (c *Config) Pages() map[string]http.Handler {
+	return map[string]http.Handler{
+		"/flagz":   zpage.Flags("apiserver", func() map[string]string { return c.Table().Values() }),
+		"/statusz": zpage.Status("apiserver", config.Version, time.Now(), []string{"/flagz", "/healthz", "/livez", "/metrics", "/readyz", "/statusz", "/version"}),
+	}
 }
 
 // Store opens the etcd that the settings name.
@@ -184,19 +202,19 @@ func (c *Config) certificate(out *hub.Config) error {
 // believed are the authorities of those who come with certificates.
 func (c *Config) believed(out *hub.Config) (err error) {
 	if c.ClientCA != "" {
-		var pool *x509.CertPool
-		if out.ClientCAPEM, pool, err = pki.ReadPool(c.ClientCA); err != nil {
+		pool, err := pki.OpenPool(c.ClientCA)
+		if err != nil {
 			return fmt.Errorf("--client-ca-file: %w", err)
 		}
-		out.ClientCA = func() *x509.CertPool { return pool }
+		out.ClientCA, out.ClientCAPEM = pool.Pool, pool.PEM()
 		out.ServerCAPEM = out.ClientCAPEM // as in clusters that kubeadm makes, one authority vouches for both
 	}
 	if c.FrontProxyCA != "" {
-		var pool *x509.CertPool
-		if out.FrontCAPEM, pool, err = pki.ReadPool(c.FrontProxyCA); err != nil {
+		pool, err := pki.OpenPool(c.FrontProxyCA)
+		if err != nil {
 			return fmt.Errorf("--requestheader-client-ca-file: %w", err)
 		}
-		out.FrontProxyCA, out.FrontProxyNames = func() *x509.CertPool { return pool }, c.FrontProxyNames
+		out.FrontProxyCA, out.FrontCAPEM, out.FrontProxyNames, out.FrontHeaders = pool.Pool, pool.PEM(), c.FrontProxyNames, c.FrontHeaders
 	}
 	if c.ProxyCert != "" || c.ProxyKey != "" {
 		pair, err := pki.LoadPair(c.ProxyCert, c.ProxyKey)
@@ -213,14 +231,12 @@ func (c *Config) tokens(out *hub.Config) error {
 	switch {
 	case len(c.Issuers) == 0:
 		return errors.New("service-account-issuer is a required flag, use --service-account-issuer")
-	case len(c.Issuers) > 1:
-		return errors.New("--service-account-issuer: tokens of one issuer are believed")
 	case c.SigningKeyFile == "":
 		return errors.New("service-account-signing-key-file is a required flag, use --service-account-signing-key-file")
 	case len(c.KeyFiles) == 0:
 		return errors.New("service-account-key-file is a required flag, use --service-account-key-file")
 	}
-	out.IssuerURL, out.Audiences = c.Issuers[0], c.Audiences
+	out.IssuerURL, out.FormerIssuers, out.Audiences = c.Issuers[0], c.Issuers[1:], c.Audiences
 	data, err := os.ReadFile(c.SigningKeyFile)
 	if err == nil {
 		out.SigningKey, err = pki.ParsePrivateKey(data)

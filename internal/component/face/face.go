@@ -21,6 +21,7 @@ import (
 	"sampan.dev/internal/client/delegate"
 	"sampan.dev/internal/client/remote"
 	"sampan.dev/internal/component"
+	"sampan.dev/internal/component/zpage"
 	"sampan.dev/internal/config"
 	"sampan.dev/internal/pki"
 
@@ -153,6 +154,7 @@ func (s *Server) handler(gate *delegate.Gate) http.Handler {
 	}
 	mux.HandleFunc("GET /metrics", s.metrics)
 	mux.HandleFunc("GET /configz", s.configz)
+	mux.Handle("GET /statusz", zpage.Status(s.Name, config.Version, time.Now(), []string{"/configz", "/healthz", "/livez", "/metrics", "/readyz", "/statusz"}))
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if !slices.Contains(s.AlwaysAllow, r.URL.Path) {
 			user, ok := gate.Authenticate(r)

@@ -31,9 +31,10 @@ type Row struct {
 	Type    string // upstream's name of the type: "duration", "strings", …
 	Default string // as upstream prints it: "1m0s", "[RS256]"; "" for a zero value
 
-	value pflag.Value // of a flag that is honoured
-	fine  []string    // values beside the default that a refusing row takes
-	given string      // of the other rows: what was given, "" for nothing
+	value pflag.Value        // of a flag that is honoured
+	fine  []string           // values beside the default that a refusing row takes
+	given string             // of the other rows: what was given, "" for nothing
+	check func(string) error // of the other rows: what else is wrong with a value; nil: nothing
 }
 
 // Set makes a row that is honoured: its value goes where value points.
@@ -56,6 +57,9 @@ func (r *Row) At(field string) *Row { r.Field = field; return r }
 
 // But adds values that a refusing row takes.
 func (r *Row) But(values ...string) *Row { r.fine = append(r.fine, values...); return r }
+
+// Checked adds a check to a row that is not honoured, whose values must still make sense.
+func (r *Row) Checked(check func(string) error) *Row { r.check = check; return r }
 
 // Label is how errors name the row: by its flag, or by its field.
 func (r *Row) Label() string {
@@ -85,6 +89,11 @@ func (v *inert) Set(s string) error {
 	}
 	if v.row.Verdict == Refused && !v.row.harmless(s) {
 		return fmt.Errorf("not supported: %s", v.row.Why)
+	}
+	if v.row.check != nil {
+		if err := v.row.check(s); err != nil {
+			return err
+		}
 	}
 	v.row.given = s
 	return nil

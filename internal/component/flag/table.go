@@ -41,6 +41,20 @@ func (t Table) Says(name, usage string) Table {
 	return t
 }
 
+// Values are what the flags are set to, by name.
+func (t Table) Values() map[string]string {
+	out := map[string]string{}
+	for _, r := range t {
+		if r.Name == "" {
+			continue
+		}
+		if out[r.Name] = r.Value().String(); r.given != "" {
+			out[r.Name] = r.given
+		}
+	}
+	return out
+}
+
 // Below puts the fields of all rows that have one below a path of the configuration file; with "" they have none.
 func (t Table) Below(path string) Table {
 	for _, r := range t {

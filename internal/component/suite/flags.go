@@ -37,7 +37,9 @@ func (c *Config) ClusterFlags(f *pflag.FlagSet) {
 		Says("authorization-mode", "who decides what callers may do, one after the other: of AlwaysAllow, AlwaysDeny, ABAC, Webhook, RBAC, Node (default Node,RBAC)").
 		Says("encryption-provider-config", "EncryptionConfiguration (file) instead of the cluster's own, which encrypts Secrets in the embedded etcd").
 		Says("kubelet-certificate-authority", "authority (PEM file) of the kubelets' certificates instead of the cluster's own").
-		Only("anonymous-auth", "authentication-config", "kubelet-certificate-authority", "etcd-servers", "etcd-cafile", "etcd-certfile", "etcd-keyfile",
+		Only("anonymous-auth", "authentication-config", "token-auth-file", "authentication-token-webhook-config-file", "authentication-token-webhook-version",
+			"authentication-token-webhook-cache-ttl", "oidc-issuer-url", "oidc-client-id", "oidc-ca-file", "oidc-username-claim", "oidc-username-prefix", "oidc-groups-claim",
+			"oidc-groups-prefix", "oidc-required-claim", "oidc-signing-algs", "kubelet-certificate-authority", "etcd-servers", "etcd-cafile", "etcd-certfile", "etcd-keyfile",
 			"etcd-prefix", "max-requests-inflight", "max-mutating-requests-inflight", "enable-admission-plugins", "disable-admission-plugins",
 			"audit-log-path", "audit-policy-file", "audit-log-maxsize", "audit-log-maxage", "audit-log-maxbackup", "audit-log-compress", "audit-log-format", "audit-log-mode", "audit-webhook-config-file", "audit-webhook-mode", "audit-webhook-initial-backoff", "audit-webhook-batch-max-wait", "audit-webhook-batch-max-size",
 			"egress-selector-config-file", "encryption-provider-config", "encryption-provider-config-automatic-reload",

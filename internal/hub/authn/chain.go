@@ -19,6 +19,7 @@ type Config struct {
 	// Front proxy (aggregation): certificates of FrontProxyCA with one of these common names may name the user in headers.
 	FrontProxyCA    func() *x509.CertPool
 	FrontProxyNames []string
+	FrontHeaders    FrontHeaders
 
 	Tokens *Tokens // nil: no tokens
 
@@ -28,6 +29,13 @@ type Config struct {
 	// Refused are names under which nobody comes in, whoever vouches for them: identities that are shown to others.
 	Refused []string
 }
+
+// FrontHeaders are the headers in which a front proxy names the user. Of several the first that is there counts; of those for groups and
+// extras all do. The zero value is upstream's usual names.
+type FrontHeaders struct{ User, UID, Group, Extra []string }
+
+// usual are the names that kubeadm and this server give.
+var usual = FrontHeaders{User: []string{"X-Remote-User"}, UID: []string{"X-Remote-Uid"}, Group: []string{"X-Remote-Group"}, Extra: []string{"X-Remote-Extra-"}}
 
 // AnonymousAccess is what an AuthenticationConfiguration says of anonymous requests. Its zero value lets all of them in.
 type AnonymousAccess struct {
@@ -48,6 +56,9 @@ type Chain struct {
 
 // New makes it. It refuses a front proxy that any client certificate could pass for.
 func New(cfg Config) (*Chain, error) {
+	if len(cfg.FrontHeaders.User) == 0 {
+		cfg.FrontHeaders = usual
+	}
 	c := &Chain{cfg: cfg}
 	if cfg.ClientCA != nil {
 		c.clients = newCertificates(cfg.ClientCA)
@@ -109,9 +120,14 @@ func (c *Chain) clientCert(r *http.Request) (api.User, bool, error) {
 	return c.clients.user(r.TLS.PeerCertificates)
 }
 
-// frontProxy believes X-Remote-User, -Uid, -Group and -Extra-KEY of a proxy with the right certificate.
+// frontProxy believes the headers of a proxy with the right certificate.
 func (c *Chain) frontProxy(r *http.Request) (api.User, bool, error) {
-	if c.front == nil || r.TLS == nil || len(r.TLS.PeerCertificates) == 0 || r.Header.Get("X-Remote-User") == "" {
+	if c.front == nil || r.TLS == nil || len(r.TLS.PeerCertificates) == 0 {
+		return api.User{}, false, nil
+	}
+	names := &c.cfg.FrontHeaders
+	name := firstOf(r.Header, names.User)
+	if name == "" {
 		return api.User{}, false, nil
 	}
 	if err := c.front.verify(r.TLS.PeerCertificates); err != nil {
@@ -121,27 +137,43 @@ func (c *Chain) frontProxy(r *http.Request) (api.User, bool, error) {
 	if len(c.cfg.FrontProxyNames) > 0 && !slices.Contains(c.cfg.FrontProxyNames, cn) {
 		return api.User{}, false, errors.New("x509: subject with cn=" + cn + " is not in the allowed list")
 	}
-	u := api.User{Name: r.Header.Get("X-Remote-User"), UID: r.Header.Get("X-Remote-Uid")}
-	for _, g := range r.Header.Values("X-Remote-Group") {
-		if g != "" {
-			u.Groups = append(u.Groups, g)
+	u := api.User{Name: name, UID: firstOf(r.Header, names.UID)}
+	for _, h := range names.Group {
+		for _, g := range r.Header.Values(h) {
+			if g != "" {
+				u.Groups = append(u.Groups, g)
+			}
 		}
 	}
-	const prefix = "X-Remote-Extra-"
-	for name, values := range r.Header {
-		if !strings.HasPrefix(textproto.CanonicalMIMEHeaderKey(name), prefix) {
-			continue
+	for _, prefix := range names.Extra {
+		prefix = textproto.CanonicalMIMEHeaderKey(prefix)
+		for name, values := range r.Header {
+			if !strings.HasPrefix(textproto.CanonicalMIMEHeaderKey(name), prefix) {
+				continue
+			}
+			if u.Extra == nil {
+				u.Extra = map[string][]string{}
+			}
+			key := extraKey(name[len(prefix):])
+			u.Extra[key] = append(u.Extra[key], values...)
+			r.Header.Del(name)
 		}
-		if u.Extra == nil {
-			u.Extra = map[string][]string{}
-		}
-		u.Extra[extraKey(name[len(prefix):])] = slices.Clone(values)
-		r.Header.Del(name)
 	}
-	for _, name := range []string{"X-Remote-User", "X-Remote-Uid", "X-Remote-Group"} {
-		r.Header.Del(name)
+	for _, list := range [][]string{names.User, names.UID, names.Group} {
+		for _, h := range list {
+			r.Header.Del(h)
+		}
 	}
 	return u, true, nil
+}
+
+func firstOf(h http.Header, names []string) string {
+	for _, name := range names {
+		if v := h.Get(name); v != "" {
+			return v
+		}
+	}
+	return ""
 }
 
 // extraKey undoes the escaping of an extra's key in a header name: lower case, then percent-decoded where that works.

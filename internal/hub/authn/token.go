@@ -39,6 +39,7 @@ type Tokens struct {
 	keys      *Keys
 	audiences []string
 	door      client.Reader
+	outsiders Outsiders
 	signed    *recent[[sha256.Size]byte, *claims] // tokens whose signature was good
 }
 
@@ -48,6 +49,7 @@ type TokenConfig struct {
 	Keys      *Keys
 	Audiences []string      // of this API server; default: the issuers
 	Door      client.Reader // the hub's own
+	Outsiders Outsiders
 }
 
 // Response is what a good token stands for. Audiences are those of the token that were asked for.
@@ -63,7 +65,7 @@ type claims struct {
 
 // NewTokens makes it.
 func NewTokens(cfg TokenConfig) *Tokens {
-	t := &Tokens{issuers: cfg.Issuers, keys: cfg.Keys, audiences: cfg.Audiences, door: cfg.Door, signed: newRecent[[sha256.Size]byte, *claims](4096)}
+	t := &Tokens{issuers: cfg.Issuers, keys: cfg.Keys, audiences: cfg.Audiences, door: cfg.Door, outsiders: cfg.Outsiders, signed: newRecent[[sha256.Size]byte, *claims](4096)}
 	if len(t.audiences) == 0 {
 		t.audiences = cfg.Issuers
 	}
@@ -76,15 +78,25 @@ func (t *Tokens) Audiences() []string { return t.audiences }
 // Authenticate tells whom token stands for. audiences are those the token has to be meant for (any one suffices); none
 // means the API server. ok false with a nil error means that it is no token of ours.
 func (t *Tokens) Authenticate(ctx context.Context, token string, audiences []string) (Response, bool, error) {
+	if u, ok := t.outsiders.File[token]; ok {
+		return t.here(u, audiences)
+	}
 	r, ok, err := t.account(ctx, token, audiences)
 	if ok || err != nil {
 		return r, ok, err
 	}
 	u, ok, err := t.bootstrap(ctx, token)
-	if !ok || err != nil {
+	switch {
+	case ok:
+		return t.here(u, audiences)
+	case err != nil:
 		return Response{}, false, err
 	}
-	// A bootstrap token is meant for the API server and nobody else.
+	return t.outside(ctx, token, audiences)
+}
+
+// here is the response of a token that is meant for the API server and nobody else.
+func (t *Tokens) here(u api.User, audiences []string) (Response, bool, error) {
 	auds := t.audiences
 	if len(audiences) > 0 {
 		auds = intersect(t.audiences, audiences)

@@ -20,6 +20,7 @@ type Metrics struct {
 	requests *prometheus.CounterVec
 	seconds  *prometheus.HistogramVec
 	sizes    *prometheus.HistogramVec
+	outdated *prometheus.GaugeVec
 	handler  http.Handler
 }
 
@@ -43,8 +44,12 @@ func NewMetrics(gate *flow.Gate, count Count) *Metrics {
 			Help:    "Response size distribution in bytes for each group, version, verb, resource, subresource, scope and component.",
 			Buckets: prometheus.ExponentialBuckets(1000, 10, 7),
 		}, labels),
+		outdated: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "apiserver_requested_deprecated_apis",
+			Help: "Gauge of deprecated APIs that have been requested, broken out by API group, version, resource, subresource, and removed_release.",
+		}, []string{"group", "version", "resource", "subresource", "removed_release"}),
 	}
-	m.registry.MustRegister(m.requests, m.seconds, m.sizes, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	m.registry.MustRegister(m.requests, m.seconds, m.sizes, m.outdated, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	gauge := func(name, help string, l prometheus.Labels, value func() float64) {
 		m.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help, ConstLabels: l}, value))
 	}
@@ -75,6 +80,7 @@ type Request struct {
 	Group, Version, Resource, Subresource string // "" for what is no resource
 	Scope                                 string // "resource", "namespace", "cluster", or "" for what is no resource
 	Stream                                bool   // of a subresource that is a stream
+	Deprecated                            bool   // upstream advises against the resource, without naming a release that lacks it
 	Long                                  bool   // it may take as long as it likes: how long it did says nothing
 
 	Code  int
@@ -92,6 +98,9 @@ func (m *Metrics) Observe(r Request) {
 		v = "other"
 	}
 	m.requests.WithLabelValues(codeLabel(r.Code), "", v, r.Group, r.Version, r.Resource, r.Subresource, r.Scope, "apiserver").Inc()
+	if r.Deprecated {
+		m.outdated.WithLabelValues(r.Group, r.Version, r.Resource, r.Subresource, "").Set(1)
+	}
 	if r.Long {
 		return
 	}

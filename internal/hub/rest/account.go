@@ -74,7 +74,7 @@ func (s *Server) count(w *recorder, x *exchange) {
 	rt := &x.route
 	o := health.Request{
 		Verb: rt.Verb, Group: rt.Group, Version: rt.Version, Resource: rt.Plural, Subresource: rt.Subresource,
-		Stream: x.stream() != nil, Long: x.long(),
+		Stream: x.stream() != nil, Long: x.long(), Deprecated: x.kind != nil && x.kind.Deprecated != "",
 		Code: w.status(), Bytes: w.bytes, Took: time.Since(x.came),
 	}
 	if rt.Resource {

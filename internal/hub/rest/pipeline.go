@@ -61,14 +61,14 @@ func (s *Server) serve(w *recorder, r *http.Request, x *exchange) (err error) {
 	if err := s.follow(w, r, x); err != nil {
 		return err
 	}
-	as, err := s.impersonate(r.Context(), r, x.user)
+	as, constraint, err := s.impersonate(r.Context(), r, x.user, func() authz.Attributes { return attributes(&x.route, x.caller, r) })
 	if err != nil {
 		w.Header().Set("X-Content-Type-Options", "nosniff")
 		return err
 	}
 	if as != nil {
 		x.user = *as
-		x.trail.Impersonates(as, "")
+		x.trail.Impersonates(as, constraint)
 	}
 	leave, err := s.takeOn(x)
 	if err != nil {

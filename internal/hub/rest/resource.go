@@ -40,6 +40,7 @@ func (s *Server) resource(w *recorder, r *http.Request, x *exchange) error {
 	}
 	if k.Deprecated != "" {
 		req.Warn(k.Deprecated)
+		x.trail.Annotate("k8s.io/deprecated", "true")
 	}
 	if x.stream() != nil {
 		return s.connect(w, r, x, req)

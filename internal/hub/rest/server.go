@@ -12,6 +12,8 @@ import (
 	"sampan.dev/internal/hub/flow"
 	"sampan.dev/internal/hub/health"
 	"sampan.dev/internal/hub/verb"
+
+	"k8s.io/utils/lru"
 )
 
 // Config is what a Server works with. Everything that is not said to be optional is needed.
@@ -49,10 +51,14 @@ type Connector interface {
 	Connect(w http.ResponseWriter, r *http.Request, req *verb.Request, path string) error
 }
 
-// Server is the API over HTTP. It is an http.Handler and keeps nothing between requests.
+// Server is the API over HTTP. It is an http.Handler and keeps nothing between requests but how callers impersonate, which saves questions.
 type Server struct {
-	cfg Config
+	cfg      Config
+	lastMode *lru.Cache // by the names of callers, the way in which they impersonated last
 }
 
 // New makes a server.
-func New(cfg Config) *Server { return &Server{cfg: cfg} }
+func New(cfg Config) *Server { return &Server{cfg: cfg, lastMode: lru.New(mostCallers)} }
+
+// mostCallers is of how many callers it is remembered how they impersonate.
+const mostCallers = 10000
