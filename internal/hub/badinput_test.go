@@ -81,7 +81,7 @@ func badInput(t *testing.T) {
 		{"no credentials", "GET", cms, "", []string{"X-User: nobody"}, 401, "Unauthorized", "Unauthorized"},
 		{"not allowed", "GET", cms, "", []string{"X-User: jane"}, 403, "Forbidden", `configmaps is forbidden: User "jane" cannot list resource "configmaps" in API group "" in the namespace "default"`},
 		{"path not allowed", "GET", "/metrics", "", []string{"X-User: jane"}, 403, "Forbidden", `forbidden: User "jane" cannot get path "/metrics"`},
-		{"impersonation not allowed", "GET", cms, "", []string{"X-User: jane", "Impersonate-User: bob"}, 403, "Forbidden", `users "bob" is forbidden: User "jane" cannot impersonate resource "users" in API group "" at the cluster scope`},
+		{"impersonation not allowed", "GET", cms, "", []string{"X-User: jane", "Impersonate-User: bob"}, 403, "Forbidden", `configmaps is forbidden: User "jane" cannot impersonate-on:user-info:list resource "configmaps" in API group "" in the namespace "default"`},
 		{"unknown field label", "GET", "/api/v1/pods?fieldSelector=spec.foo%3Dx", "", nil, 400, "BadRequest", `field label not supported: spec.foo`},
 		{"bad label selector", "GET", "/api/v1/pods?labelSelector=%3D%3D", "", nil, 400, "BadRequest", `found '==', expected: !, identifier, or 'end of string'`},
 		{"bad continue", "GET", "/api/v1/pods?continue=abc", "", nil, 400, "BadRequest", `invalid continue token: continue key is not valid: invalid character 'i' looking for beginning of value`},

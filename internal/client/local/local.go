@@ -87,6 +87,9 @@ func (d *Door) request(ctx context.Context, v string, ref client.Ref, sel *metav
 		done(err)
 		return ctx, nil, nil, err
 	}
+	if trail != nil {
+		req.Annotate = trail.Annotate
+	}
 	reason, err := d.cfg.Verbs.Decide(ctx, a)
 	if trail.Decision(err == nil, reason); err != nil {
 		done(err)

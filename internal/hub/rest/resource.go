@@ -38,6 +38,9 @@ func (s *Server) resource(w *recorder, r *http.Request, x *exchange) error {
 	if !k.Namespaced {
 		req.Ref.Namespace = ""
 	}
+	if x.trail != nil {
+		req.Annotate = x.trail.Annotate
+	}
 	if k.Deprecated != "" {
 		req.Warn(k.Deprecated)
 		x.trail.Annotate("k8s.io/deprecated", "true")
