@@ -115,15 +115,19 @@ func stampConditions(c, old *csr) {
 	}
 }
 
+// columns have the descriptions of v1beta1, as upstream's still do.
 func columns() []metav1.TableColumnDefinition {
-	doc := certificatesv1.CertificateSigningRequestSpec{}.SwaggerDoc()
 	return []metav1.TableColumnDefinition{
 		api.NameColumn(),
 		api.AgeColumn(),
-		api.Column("SignerName", "string", doc["signerName"]),
-		api.Column("Requestor", "string", doc["request"]),
-		api.Column("RequestedDuration", "string", doc["expirationSeconds"]),
-		api.Column("Condition", "string", certificatesv1.CertificateSigningRequestStatus{}.SwaggerDoc()["conditions"]),
+		api.Column("SignerName", "string", "Requested signer for the request. It is a qualified name in the form: `scope-hostname.io/name`. If empty, it will be defaulted:\n"+
+			" 1. If it's a kubelet client certificate, it is assigned\n    \"kubernetes.io/kube-apiserver-client-kubelet\".\n"+
+			" 2. If it's a kubelet serving certificate, it is assigned\n    \"kubernetes.io/kubelet-serving\".\n"+
+			" 3. Otherwise, it is assigned \"kubernetes.io/legacy-unknown\".\n"+
+			"Distribution of trust for signers happens out of band. You can select on this field using `spec.signerName`."),
+		api.Column("Requestor", "string", "Base64-encoded PKCS#10 CSR data"),
+		api.Column("RequestedDuration", "string", certificatesv1.CertificateSigningRequestSpec{}.SwaggerDoc()["expirationSeconds"]),
+		api.Column("Condition", "string", "Conditions applied to the request, such as approval or denial."),
 	}
 }
 

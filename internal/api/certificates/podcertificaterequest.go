@@ -35,7 +35,7 @@ func PodRequests() *api.Kind {
 		ValidateUpdate: api.CheckChange(func(r, old *podRequest) field.ErrorList {
 			errs := valid.KubeFinalizers(r)
 			for _, err := range valid.Immutable(r.Spec, old.Spec, field.NewPath("spec")) {
-				err.BadValue = valid.Internal(r.Spec)
+				err.BadValue = internalSpec(&r.Spec)
 				errs = append(errs, err)
 			}
 			return errs
@@ -55,6 +55,21 @@ func PodRequests() *api.Kind {
 			return fields.Set{"spec.signerName": s.SignerName, "spec.podName": s.PodName, "spec.nodeName": string(s.NodeName)}
 		},
 		FieldLabels: []string{"spec.signerName", "spec.podName", "spec.nodeName"},
+	}
+}
+
+// internalSpec is a spec as upstream's messages show it: with the fields that only older versions have.
+func internalSpec(s *certificatesv1.PodCertificateRequestSpec) any {
+	return struct {
+		SignerName, PodName, PodUID, ServiceAccountName, ServiceAccountUID, NodeName, NodeUID string
+
+		MaxExpirationSeconds                                *int32
+		PKIXPublicKey, ProofOfPossession, StubPKCS10Request []byte
+		UnverifiedUserAnnotations                           map[string]string
+	}{
+		SignerName: s.SignerName, PodName: s.PodName, PodUID: string(s.PodUID), ServiceAccountName: s.ServiceAccountName,
+		ServiceAccountUID: string(s.ServiceAccountUID), NodeName: string(s.NodeName), NodeUID: string(s.NodeUID),
+		MaxExpirationSeconds: s.MaxExpirationSeconds, StubPKCS10Request: s.StubPKCS10Request, UnverifiedUserAnnotations: s.UnverifiedUserAnnotations,
 	}
 }
 

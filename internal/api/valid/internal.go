@@ -71,13 +71,21 @@ func internal(b *bytes.Buffer, v reflect.Value) error {
 func internalFields(b *bytes.Buffer, v reflect.Value) error {
 	for i := range v.NumField() {
 		f := v.Type().Field(i)
-		if b.Bytes()[b.Len()-1] != '{' {
+		if last := b.Bytes()[b.Len()-1]; last != '{' && last != ',' {
 			b.WriteByte(',')
 		}
 		if f.Anonymous && f.Type.Kind() == reflect.Struct && strings.HasPrefix(f.Type.PkgPath(), "k8s.io/api/") {
 			if err := internalFields(b, v.Field(i)); err != nil {
 				return err
 			}
+			continue
+		}
+		if f.Anonymous && f.Type.Kind() == reflect.Struct {
+			data, err := json.Marshal(v.Field(i).Interface())
+			if err != nil {
+				return err
+			}
+			b.Write(data[1 : len(data)-1]) // metadata: its own names
 			continue
 		}
 		b.WriteString(`"` + f.Name + `":`)
