@@ -18,7 +18,7 @@ export CC     := $(GCC)
 MKIMAGE  := GOARCH=$(HOSTARCH) go run ./tools/mkimage -arch $(ARCH)
 LDFLAGS := -s -w
 
-.PHONY: build install dist up test race lint e2e conformance bench fmt help
+.PHONY: build install dist up test race lint e2e conformance apidiff bench fmt help
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -112,6 +112,9 @@ e2e: build $(BIN)/etcd ## scripts with real kubectl and real containers (root)
 
 conformance: build ## the upstream e2e suite, where its parts have been built (docs/conformance.md)
 	./e2e/conformance.sh
+
+apidiff: ## compare what a cluster serves with what a kube-apiserver v1.37.1 does: KUBECONFIG=FILE (docs/differences.md)
+	go run ./tools/apidiff -kubeconfig "$(KUBECONFIG)"
 
 bench: build ## measurements, beside real Kubernetes where it is built: BENCH="list -pairs 3" (bench/README.md)
 	go -C bench build -o $(BIN)/sampan-bench .
