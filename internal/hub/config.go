@@ -73,6 +73,7 @@ type Config struct {
 	// NotReadySeconds and UnreachableSeconds are the default tolerations of pods; zero means 300.
 	NotReadySeconds, UnreachableSeconds int64
 	DisableAdmission                    map[string]bool
+	EnableAdmission                     map[string]bool // plugins that are off by default
 	DenyExternalIPs                     bool
 	Webhooks                            *webhook.Identity // as whom webhooks are asked; nil: as nobody
 	Egress                              *egress.Dialer    // makes connections to webhooks; nil: one that keeps away from Listener

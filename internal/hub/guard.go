@@ -81,7 +81,7 @@ func (h *Hub) newAdmission(g *guard) admit.Chain {
 	cfg := &h.cfg
 	ac := admit.Config{
 		Door: h.own, Authorizer: g.authz, NotReadySeconds: cfg.NotReadySeconds, UnreachableSeconds: cfg.UnreachableSeconds,
-		DenyExternalIPs: cfg.DenyExternalIPs, Disable: cfg.DisableAdmission,
+		DenyExternalIPs: cfg.DenyExternalIPs, Disable: cfg.DisableAdmission, Enable: cfg.EnableAdmission,
 	}
 	h.outside = h.newOutside(g)
 	ac.Outside = h.outside.plugins()

@@ -4,17 +4,22 @@ import (
 	"net/netip"
 
 	"sampan.dev/internal/api"
+	"sampan.dev/internal/client"
 	"sampan.dev/internal/hub/admit"
 	"sampan.dev/internal/hub/admit/match"
 	"sampan.dev/internal/hub/admit/policy"
 	"sampan.dev/internal/hub/admit/webhook"
 	"sampan.dev/internal/hub/egress"
+	"sampan.dev/internal/hub/openapi"
+
+	"k8s.io/apimachinery/pkg/runtime/schema"
 )
 
 // outside is admission that asks others: webhooks, and policies that administrators write. Its parts exist from the start and do nothing until something is configured.
 type outside struct {
 	hooks    webhook.Hooks
 	policies policy.Policies
+	checker  *policy.Checker
 }
 
 func (h *Hub) newOutside(g *guard) *outside {
@@ -30,12 +35,14 @@ func (h *Hub) newOutside(g *guard) *outside {
 		policies: policy.New(policy.Config{
 			Match: m, Door: h.own, Authorizer: g.authz, Kind: h.kind, Types: h.patches.Converter, Metrics: policy.NewMetrics(h.metrics.Register),
 		}),
+		checker: policy.NewChecker(policy.CheckerConfig{Door: h.own, Schema: openapi.Resolve, Resource: h.resource, Log: h.log}),
 	}
 }
 
 func (o *outside) plugins() admit.Outside {
 	return admit.Outside{
 		MutatingPolicy: o.policies.Mutating, MutatingWebhook: o.hooks.Mutating, ValidatingPolicy: o.policies.Validating, ValidatingWebhook: o.hooks.Validating,
+		PolicyParameters: o.policies.Parameters,
 	}
 }
 
@@ -49,8 +56,16 @@ func (h *Hub) tell(k *api.Kind) func() {
 		if o := h.outside; o != nil {
 			o.hooks.Told(r)
 			o.policies.Told(r)
+			if r == client.ValidatingPolicies {
+				o.checker.Told()
+			}
 		}
 	}
+}
+
+// resource is the kind that is served at a resource; nil for nothing.
+func (h *Hub) resource(r schema.GroupVersionResource) *api.Kind {
+	return h.catalog.Now().Kinds().Resource(r)
 }
 
 // listeners are the hub's own, which it does not connect to.

@@ -174,3 +174,96 @@ mutations:
 		t.Errorf("%s", a.body)
 	}
 }
+
+// What the types of what a policy is about say of its expressions stands in its status.
+func TestPolicyStatus(t *testing.T) {
+	h := start(t, nil)
+	status := func(name string) any {
+		var st map[string]any
+		until(t, func() bool {
+			st, _ = dig(do(h, "GET", policyPath+"validatingadmissionpolicies/"+name, "").object(t), "status").(map[string]any)
+			return st["observedGeneration"] != nil
+		})
+		return st
+	}
+	const deployments = `
+matchConstraints:
+  resourceRules: [{operations: [CREATE], apiGroups: [apps], apiVersions: [v1], resources: [deployments]}]
+`
+	bound(t, h, "Validating", "good", "validations: [{expression: 'object.spec.replicas < 5'}]"+deployments, deny)
+	if got := fmt.Sprint(status("good")); got != "map[observedGeneration:1 typeChecking:map[]]" {
+		t.Errorf("%s", got)
+	}
+	bound(t, h, "Validating", "bad", "variables: [{name: r, expression: object.spec.replicas}]\nvalidations: [{expression: 'object.spec.nosuch < 5', messageExpression: 'string(variables.r + \"x\")'}]"+deployments, deny)
+	warnings, _ := dig(status("bad").(map[string]any), "typeChecking.expressionWarnings").([]any)
+	if len(warnings) != 2 {
+		t.Fatalf("%v", status("bad"))
+	}
+	for i, want := range []string{
+		"spec.validations[0].expression apps/v1, Kind=Deployment: ERROR: <input>:1:12: undefined field 'nosuch'\n | object.spec.nosuch < 5\n | ...........^\n",
+		"spec.validations[0].messageExpression apps/v1, Kind=Deployment: ERROR: <input>:1:20: found no matching overload for '_+_' applied to '(int, string)'\n | string(variables.r + \"x\")\n | ...................^\n",
+	} {
+		w := warnings[i].(map[string]any)
+		if got := fmt.Sprint(w["fieldRef"], " ", w["warning"]); got != want {
+			t.Errorf("got %q\nwant %q", got, want)
+		}
+	}
+}
+
+// Nobody has parameters read for him that he may not read himself.
+func TestAuthorsOfPoliciesHaveRights(t *testing.T) {
+	h := start(t, nil)
+	expect(t, h, "201 POST /apis/rbac.authorization.k8s.io/v1/clusterroles", `{"metadata":{"name":"author"},"rules":[{"apiGroups":["admissionregistration.k8s.io"],"resources":["*"],"verbs":["*"]},{"apiGroups":[""],"resources":["configmaps"],"verbs":["get"]}]}`)
+	expect(t, h, "201 POST /apis/rbac.authorization.k8s.io/v1/clusterrolebindings", `{"metadata":{"name":"author"},"roleRef":{"apiGroup":"rbac.authorization.k8s.io","kind":"ClusterRole","name":"author"},"subjects":[{"kind":"User","apiGroup":"rbac.authorization.k8s.io","name":"ann"}]}`)
+	policy := func(name, kind string) string {
+		return fmt.Sprintf(`{"metadata":{"name":%q},"spec":{"paramKind":{"apiVersion":"v1","kind":%q},"matchConstraints":{"resourceRules":[{"operations":["CREATE"],"apiGroups":[""],"apiVersions":["v1"],"resources":["configmaps"]}]},"validations":[{"expression":"true"}]}}`, name, kind)
+	}
+	const path, bindings = policyPath + "validatingadmissionpolicies", policyPath + "validatingadmissionpolicybindings"
+	until(t, func() bool { return do(h, "POST", path, policy("maps", "ConfigMap"), "X-User: ann").code == 201 })
+	a := expect(t, h, "422 POST "+path, policy("secrets", "Secret"), "X-User: ann")
+	if want := "spec.paramKind: Forbidden: user &{ann  [system:authenticated] map[]} must have \"get\" permission on all objects of the referenced paramKind (kind=Secret, apiVersion=v1)"; !strings.Contains(a.status(t).Message, want) {
+		t.Errorf("%s", a.body)
+	}
+	expect(t, h, "201 POST "+bindings, `{"metadata":{"name":"a"},"spec":{"policyName":"maps","validationActions":["Deny"],"paramRef":{"name":"x","namespace":"default","parameterNotFoundAction":"Deny"}}}`, "X-User: ann")
+	a = expect(t, h, "422 POST "+bindings, `{"metadata":{"name":"b"},"spec":{"policyName":"maps","validationActions":["Deny"],"paramRef":{"selector":{},"parameterNotFoundAction":"Deny"}}}`, "X-User: ann")
+	if want := "spec.paramRef: Forbidden: user &{ann  [system:authenticated] map[]} does not have \"list\" permission on the object referenced by paramRef"; !strings.Contains(a.status(t).Message, want) {
+		t.Errorf("%s", a.body)
+	}
+}
+
+// Plugins that are off by default, one after another.
+func TestOptionalPlugins(t *testing.T) {
+	const pods = "/api/v1/namespaces/default/pods"
+	pod := func(more string) string {
+		return `{"metadata":{"name":"p"},"spec":{"containers":[{"name":"c","image":"i:1","resources":{"limits":{"example.com/d":"1"}}}],"initContainers":[{"name":"i","image":"i:1"}]` + more + `}}`
+	}
+	for _, c := range []struct {
+		plugin, more string
+		code         int
+		path, want   string
+	}{
+		{"", "", 201, "spec.containers", "imagePullPolicy:IfNotPresent"},
+		{"AlwaysPullImages", "", 201, "spec.initContainers", "imagePullPolicy:Always"},
+		{"ExtendedResourceToleration", "", 201, "spec.tolerations", "map[effect:NoSchedule key:example.com/d operator:Exists]"},
+		{"LimitPodHardAntiAffinityTopology", `,"affinity":{"podAntiAffinity":{"requiredDuringSchedulingIgnoredDuringExecution":[{"topologyKey":"zone","labelSelector":{}}]}}`, 403, "message",
+			`pods "p" is forbidden: affinity.PodAntiAffinity.RequiredDuringScheduling has TopologyKey zone but only key kubernetes.io/hostname is allowed`},
+		{"PodNodeSelector", "", 201, "spec.nodeSelector", "map[a:b]"},
+		{"PodNodeSelector", `,"nodeSelector":{"a":"c"}`, 403, "message", `pods "p" is forbidden: pod node label selector conflicts with its namespace node label selector`},
+		{"AlwaysDeny", "", 403, "message", `pods "p" is forbidden: admission control is denying all modifications`},
+		{"NamespaceExists", "", 201, "metadata.name", "p"},
+	} {
+		h := start(t, func(cfg *Config) { withoutAccounts(cfg) })
+		expect(t, h, "200 PATCH /api/v1/namespaces/default", `{"metadata":{"annotations":{"scheduler.alpha.kubernetes.io/node-selector":"a=b"}}}`, mergeIt)
+		if c.plugin != "" {
+			h = start(t, func(cfg *Config) {
+				withoutAccounts(cfg)
+				cfg.Store, cfg.EnableAdmission = keptStore{h.cfg.Store}, map[string]bool{c.plugin: true}
+				cfg.Bootstrap = false
+			})
+		}
+		a := do(h, "POST", pods, pod(c.more))
+		if got := fmt.Sprint(dig(a.object(t), c.path)); a.code != c.code || !strings.Contains(got, c.want) {
+			t.Errorf("%s: %d %s\nwant %d %s", c.plugin, a.code, a.body, c.code, c.want)
+		}
+	}
+}

@@ -56,7 +56,12 @@ func (h *Hub) Run(ctx context.Context) error {
 		<-serving.Done()
 		return nil
 	})
-	if err := g.Wait(); err != nil {
+	err := g.Wait()
+	end()
+	if h.outside != nil {
+		h.outside.checker.Wait()
+	}
+	if err != nil {
 		return err
 	}
 	return context.Cause(ctx)
@@ -100,6 +105,9 @@ func (h *Hub) start(ctx context.Context) error {
 	}
 	h.checks.Bootstrap.Pass()
 	close(h.ready)
+	if h.outside != nil {
+		h.outside.checker.Begin(ctx)
+	}
 	h.log.Info("hub is ready", "kinds", len(h.catalog.Now().Kinds().All()))
 	if !h.cfg.Bootstrap {
 		return nil

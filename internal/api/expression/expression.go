@@ -60,16 +60,17 @@ func Mode(stored bool) environment.Type {
 	return environment.NewExpressions
 }
 
-func base() *environment.EnvSet {
+// Base is the environment of all expressions, which knows no variables.
+func Base() *environment.EnvSet {
 	return environment.MustBaseEnvSet(environment.DefaultCompatibilityVersion())
 }
 
 // Compiler compiles expressions that use no variables. It keeps nothing of what it compiles, and is safe for concurrent use.
-var Compiler = sync.OnceValue(func() plugincel.Compiler { return plugincel.NewCompiler(base()) })
+var Compiler = sync.OnceValue(func() plugincel.Compiler { return plugincel.NewCompiler(Base()) })
 
 // Composed makes a compiler for one policy: it learns the policy's variables as they are compiled. It is used by one goroutine.
 func Composed() *plugincel.CompositedCompiler {
-	c, err := plugincel.NewCompositedCompiler(base())
+	c, err := plugincel.NewCompositedCompiler(Base())
 	if err != nil {
 		panic("the environment of variables: " + err.Error()) // it depends on nothing that anybody sends
 	}

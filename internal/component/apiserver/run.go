@@ -92,7 +92,7 @@ func (c *Config) Hub() (out hub.Config, err error) {
 	if err := chosen.Select(c.EnablePlugins, c.Disable); err != nil {
 		return out, err
 	}
-	out.DenyExternalIPs, out.DisableAdmission = chosen.DenyExternalIPs, chosen.Disable
+	out.DenyExternalIPs, out.DisableAdmission, out.EnableAdmission = chosen.DenyExternalIPs, chosen.Disable, chosen.Enable
 	if out.JWT, err = c.JWTIssuers(c.Issuers...); err != nil {
 		return out, err
 	}

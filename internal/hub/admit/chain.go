@@ -3,6 +3,7 @@ package admit
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"sampan.dev/internal/api"
 	"sampan.dev/internal/client"
@@ -25,14 +26,21 @@ type Config struct {
 	DenyExternalIPs bool
 	// Outside asks others about a write: they are rooms of their own, made by the hub.
 	Outside Outside
-	// Disable names plugins to leave out.
-	Disable map[string]bool
+	// Disable names plugins to leave out, Enable those to run that are off by default.
+	Disable, Enable map[string]bool
 }
 
 // Outside are the plugins that ask webhooks and policies. Nil stands for one that has nobody to ask.
 type Outside struct {
 	MutatingPolicy, MutatingWebhook     Mutator
 	ValidatingPolicy, ValidatingWebhook Validator
+	// PolicyParameters holds the author of a policy or a binding to his own rights.
+	PolicyParameters Validator
+}
+
+// off are the plugins of the chain that are off by default.
+var off = []string{
+	"AlwaysAdmit", "AlwaysPullImages", "ExtendedResourceToleration", "LimitPodHardAntiAffinityTopology", "NamespaceExists", "PodNodeSelector",
 }
 
 // absent holds the place of a plugin of that name. It neither changes nor refuses anything.
@@ -51,13 +59,19 @@ func orAbsent[P Plugin](p P, name string) Plugin {
 func New(cfg Config) Chain {
 	look := lookup{cfg.Door}
 	all := Chain{
+		alwaysAdmit{},
 		newNamespaceLifecycle(look),
+		&namespaceExists{look},
+		hardAntiAffinity{},
 		newLimitRanger(look),
 		&serviceAccount{look},
 		&nodeRestriction{look, cfg.Authorizer},
 		taintNodes{},
+		alwaysPullImages{},
+		&nodeSelectors{look},
 		&priority{look},
 		newDefaultTolerations(cfg.NotReadySeconds, cfg.UnreachableSeconds),
+		extendedTolerations{},
 		&defaultStorageClass{look},
 		storageInUse{},
 		&claimResize{look},
@@ -76,15 +90,19 @@ func New(cfg Config) Chain {
 		&escalation{look, cfg.Authorizer, cfg.RBAC},
 		&claimRights{look, cfg.Authorizer},
 		notYet{},
+		orAbsent(cfg.Outside.PolicyParameters, "PolicyParameters"),
 		orAbsent(cfg.Outside.ValidatingPolicy, "ValidatingAdmissionPolicy"),
 		orAbsent(cfg.Outside.ValidatingWebhook, "ValidatingAdmissionWebhook"),
+	}
+	if cfg.Enable["AlwaysDeny"] {
+		all = append(all, alwaysDeny{})
 	}
 	if cfg.DenyExternalIPs {
 		all = append(all, denyExternalIPs{})
 	}
 	out := all[:0]
 	for _, p := range all {
-		if !cfg.Disable[p.Name()] {
+		if !cfg.Disable[p.Name()] && (cfg.Enable[p.Name()] || !slices.Contains(off, p.Name())) {
 			out = append(out, p)
 		}
 	}

@@ -35,6 +35,11 @@ func (cfg *Config) Select(enable, disable []string) error {
 			return fmt.Errorf("plugin %q is in both --enable-admission-plugins and --disable-admission-plugins", name)
 		case name == (denyExternalIPs{}).Name():
 			cfg.DenyExternalIPs = true
+		case slices.Contains(off, name) || name == (alwaysDeny{}).Name():
+			if cfg.Enable == nil {
+				cfg.Enable = map[string]bool{}
+			}
+			cfg.Enable[name] = true
 		case !slices.Contains(have, name):
 			return fmt.Errorf("--enable-admission-plugins plugin %q is not implemented yet", name)
 		}

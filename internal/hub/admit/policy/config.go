@@ -27,10 +27,11 @@ type Config struct {
 	Metrics *Metrics
 }
 
-// Policies are the two plugins.
+// Policies are the plugins.
 type Policies struct {
 	Mutating   *Mutating
 	Validating *Validating
+	Parameters *Parameters
 }
 
 // New makes the plugins. Nothing is compiled before there is a policy with a binding.
@@ -43,6 +44,7 @@ func New(cfg Config) Policies {
 		Validating: &Validating{judge: j, source: match.NewSource(cfg.Door, func(_ context.Context, lists [][]api.Object) *[]*validating {
 			return compileValidating(lists[0], lists[1])
 		}, client.ValidatingPolicies, client.ValidatingPolicyBindings)},
+		Parameters: &Parameters{cfg},
 	}
 }
 
