@@ -184,7 +184,7 @@ func (m *Manager) Run(ctx context.Context) error {
 			var once sync.Once
 			d.when(m.informers, func() { once.Do(func() { start(d) }) })
 		case start(d):
-			needWorld = needWorld || d.name == "namespace-controller" || d.name == "garbage-collector-controller"
+			needWorld = needWorld || d.reads == "*"
 		}
 	}
 	if p := m.cfg.Cloud.Provider; p != nil && p.Run != nil {

@@ -71,6 +71,21 @@ func (m *Manager) cores() []descriptor {
 			make: func(env loop.Env) loop.Runner {
 				return gc.NewCollector(env, m.world)
 			}},
+		{name: "persistentvolumeclaim-protection-controller", alias: "pvc-protection", account: "pvc-protection-controller",
+			reads: "*", writes: "persistentvolumeclaims",
+			make: func(env loop.Env) loop.Runner {
+				return gc.NewClaimProtection(env, m.world)
+			}},
+		{name: "persistentvolume-protection-controller", alias: "pv-protection", account: "pv-protection-controller",
+			reads: "*", writes: "persistentvolumes",
+			make: func(env loop.Env) loop.Runner {
+				return gc.NewVolumeProtection(env, m.world)
+			}},
+		{name: "volumeattributesclass-protection-controller", account: "volumeattributesclass-protection-controller",
+			reads: "*", writes: "volumeattributesclasses",
+			make: func(env loop.Env) loop.Runner {
+				return gc.NewAttributesProtection(env, m.world)
+			}},
 		{name: "deployment-controller", alias: "deployment", account: "deployment-controller",
 			reads: "deployments pods replicasets", writes: "deployments deployments/status replicasets",
 			make: workload.NewDeployment},
