@@ -116,6 +116,8 @@ func sentences(obj api.Object, sub string) []string {
 var Resources = map[string]bool{
 	"pods": true, "replicationcontrollers": true, "replicasets": true, "deployments": true, "namespaces": true, "secrets": true,
 	"services": true, "priorityclasses": true, "roles": true, "clusterroles": true,
+	"persistentvolumeclaims": true, "persistentvolumes": true, "csidrivers": true,
+	"resourceclaims": true, "resourceclaimtemplates": true, "devicetaintrules": true,
 }
 
 // PodFields are the fields of a pod's spec that nobody reads, as "Type.Field".

@@ -9,7 +9,9 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
+	resourcev1 "k8s.io/api/resource/v1"
 	schedulingv1 "k8s.io/api/scheduling/v1"
+	storagev1 "k8s.io/api/storage/v1"
 )
 
 // objectGap is a part of another kind, or a subresource, that nobody acts upon.
@@ -21,6 +23,14 @@ type objectGap struct {
 }
 
 const podSecurityPrefix = "pod-security.kubernetes.io/"
+
+// kindGap is a whole kind that nobody acts upon: the controller of T is not built.
+func kindGap[T api.Object](feature, effect string) objectGap {
+	return objectGap{Feature: feature, Effect: effect, uses: func(obj api.Object) []string {
+		_, ok := obj.(T)
+		return at(ok, "spec")
+	}}
+}
 
 // objectGaps is the literal list for everything but pod specs.
 var objectGaps = []objectGap{
@@ -83,6 +93,18 @@ var objectGaps = []objectGap{
 		uses: func(obj api.Object) []string {
 			_, ok := obj.(*corev1.Pod)
 			return at(ok, "spec.containers.resources")
+		},
+	},
+	kindGap[*corev1.PersistentVolumeClaim]("the volume binder", "the claim is bound to no volume and none is made for it"),
+	kindGap[*resourcev1.ResourceClaim]("allocation of devices", "the claim gets none"),
+	kindGap[*resourcev1.ResourceClaimTemplate]("the resource claim controller", "no claims are made for pods"),
+	kindGap[*resourcev1.DeviceTaintRule]("the device taint controller", "no pod is evicted"),
+	{
+		Feature: "volumes of CSI drivers", Effect: "no node mounts them",
+		uses: func(obj api.Object) []string {
+			_, driver := obj.(*storagev1.CSIDriver)
+			pv, ok := obj.(*corev1.PersistentVolume)
+			return slices.Concat(at(driver, "spec"), at(ok && pv.Spec.CSI != nil, "spec.csi"))
 		},
 	},
 }

@@ -11,7 +11,9 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
+	resourcev1 "k8s.io/api/resource/v1"
 	schedulingv1 "k8s.io/api/scheduling/v1"
+	storagev1 "k8s.io/api/storage/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
@@ -89,6 +91,14 @@ var asks = []struct {
 	{name: "hints", obj: &corev1.Service{ObjectMeta: metav1.ObjectMeta{Annotations: map[string]string{"service.kubernetes.io/topology-mode": "Auto"}}}, want: "metadata.annotations[service.kubernetes.io/topology-mode]: "},
 	{name: "constrained impersonation", obj: &rbacv1.ClusterRole{Rules: []rbacv1.PolicyRule{{Verbs: []string{"get"}}, {Verbs: []string{"impersonate:user-info"}}}}, want: "rules.verbs: "},
 	{name: "impersonation on", obj: &rbacv1.Role{Rules: []rbacv1.PolicyRule{{Verbs: []string{"impersonate-on:user-info:list"}}}}, want: "rules.verbs: "},
+	{name: "claim", obj: &corev1.PersistentVolumeClaim{}, want: "spec: the volume binder not implemented yet; "},
+	{name: "volume of a driver", obj: &corev1.PersistentVolume{Spec: corev1.PersistentVolumeSpec{PersistentVolumeSource: corev1.PersistentVolumeSource{CSI: &corev1.CSIPersistentVolumeSource{}}}},
+		want: "spec.csi: "},
+	{name: "volume", obj: &corev1.PersistentVolume{}},
+	{name: "driver", obj: &storagev1.CSIDriver{}, want: "spec: "},
+	{name: "claim of devices", obj: &resourcev1.ResourceClaim{}, want: "spec: "},
+	{name: "template of claims", obj: &resourcev1.ResourceClaimTemplate{}, want: "spec: "},
+	{name: "taint of devices", obj: &resourcev1.DeviceTaintRule{}, want: "spec: "},
 	{name: "impersonation as ever", obj: &rbacv1.Role{Rules: []rbacv1.PolicyRule{{Verbs: []string{"impersonate", "*"}}}}},
 }
 
@@ -140,6 +150,9 @@ func TestResources(t *testing.T) {
 		"*v1.Pod": "pods", "*v1.Deployment": "deployments", "*v1.ReplicaSet": "replicasets", "*v1.ReplicationController": "replicationcontrollers",
 		"*v1.Namespace": "namespaces", "*v1.Secret": "secrets", "*v1.Service": "services", "*v1.PriorityClass": "priorityclasses",
 		"*v1.ClusterRole": "clusterroles", "*v1.Role": "roles",
+		"*v1.PersistentVolumeClaim": "persistentvolumeclaims", "*v1.PersistentVolume": "persistentvolumes",
+		"*v1.CSIDriver": "csidrivers", "*v1.ResourceClaim": "resourceclaims", "*v1.ResourceClaimTemplate": "resourceclaimtemplates",
+		"*v1.DeviceTaintRule": "devicetaintrules",
 	}
 	var used []string
 	for _, tc := range asks {
