@@ -101,6 +101,14 @@ func TestSecretsAreEncrypted(t *testing.T) {
 			t.Errorf("%d %s %v", a.code, a.body, a.header)
 		}
 	})
+	t.Run("without any", func(t *testing.T) {
+		h := start(t, func(c *Config) { c.Store = st })
+		for _, method := range []string{"GET", "DELETE"} {
+			if a := do(h, method, secrets1+"/one", ""); a.code != 500 || !strings.Contains(a.status(t).Message, "identity transformer tried to read encrypted data") {
+				t.Errorf("%s: %d %s", method, a.code, a.body)
+			}
+		}
+	})
 	t.Run("with its keys again", func(t *testing.T) {
 		h := start(t, func(c *Config) { c.Store, c.Encryption = st, encrypting(t, file) })
 		if a := do(h, "GET", secrets1, ""); len(dig(a.object(t), "items").([]any)) != 2 {

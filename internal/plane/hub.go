@@ -74,19 +74,25 @@ func (p *Plane) hubConfig(st *state, listener net.Listener) (hub.Config, error) 
 	return c, nil
 }
 
-// encryption is what --encryption-provider-config says, or else, for the embedded store, the file that is made beside the keys at
-// the first start: Secrets are encrypted. Whoever shares an etcd with others says so for all of them.
+// encryption is what --encryption-provider-config says, or else the file beside the keys. With the embedded store that is made at the
+// first start: Secrets are encrypted. On an etcd elsewhere, which others may share, it counts only where it is there: the state may
+// come from an embedded store.
 func (p *Plane) encryption() (*encrypt.Config, error) {
 	api := *p.cfg.API
-	if api.EncryptionFile == "" && len(api.EtcdServers) == 0 {
-		api.EncryptionFile = filepath.Join(p.cfg.Paths().PKI, "encryption.yaml")
-		if _, err := os.Stat(api.EncryptionFile); errors.Is(err, os.ErrNotExist) {
-			if err := pki.WriteFile(api.EncryptionFile, encrypt.NewFile(), 0o600); err != nil {
-				p.log.Warn("Secrets are not encrypted until the next start: no file of keys could be made", "error", err)
-				return nil, nil
-			}
+	if api.EncryptionFile != "" {
+		return api.Encryption(p.log)
+	}
+	own := filepath.Join(p.cfg.Paths().PKI, "encryption.yaml")
+	if _, err := os.Stat(own); errors.Is(err, os.ErrNotExist) {
+		if len(api.EtcdServers) > 0 {
+			return nil, nil
+		}
+		if err := pki.WriteFile(own, encrypt.NewFile(), 0o600); err != nil {
+			p.log.Warn("Secrets are not encrypted until the next start: no file of keys could be made", "error", err)
+			return nil, nil
 		}
 	}
+	api.EncryptionFile = own
 	return api.Encryption(p.log)
 }
 

@@ -1,6 +1,8 @@
 package cache
 
 import (
+	"bytes"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -17,7 +19,10 @@ import (
 // written is looked into, when sure is asked for or its envelope is not the usual one.
 func (c *Cache) badly(e *Entry, kv *store.KV, sure bool) *Entry {
 	err := kv.Err
-	if err == nil && (e.env == nil || sure && kv.Unchecked) {
+	switch {
+	case err == nil && e.env == nil && bytes.HasPrefix(kv.Value, sealedPrefix):
+		err = fmt.Errorf("%s at revision %d: %w", kv.Key, kv.Revision, errSealed) // whole, so not ErrDamaged: with its key it can be read
+	case err == nil && (e.env == nil || sure && kv.Unchecked):
 		if _, decode := e.decode(); decode != nil {
 			err = fmt.Errorf("%s at revision %d: %w: %w", kv.Key, kv.Revision, store.ErrDamaged, decode)
 		}
@@ -27,6 +32,12 @@ func (c *Cache) badly(e *Entry, kv *store.KV, sure bool) *Entry {
 	}
 	return &Entry{Key: kv.Key, Revision: kv.Revision, kind: c.kind, bad: err}
 }
+
+// sealedPrefix is what all encrypted values begin with (`hub/encrypt`); errSealed has upstream's words.
+var (
+	sealedPrefix = []byte("k8s:enc:")
+	errSealed    = errors.New("identity transformer tried to read encrypted data")
+)
 
 // setBadLocked notes, or with nil forgets, what cannot be read at key. Snapshots keep the map they have.
 func (c *Cache) setBadLocked(key string, e *Entry) {
