@@ -16,6 +16,7 @@ var (
 	LimitRanges            = core("limitranges")
 	PersistentVolumeClaims = core("persistentvolumeclaims")
 	PersistentVolumes      = core("persistentvolumes")
+	ResourceQuotas         = core("resourcequotas")
 	ReplicationControllers = core("replicationcontrollers")
 
 	Deployments         = group("apps", "deployments")
@@ -47,6 +48,11 @@ var (
 	ValidatingPolicies       = group("admissionregistration.k8s.io", "validatingadmissionpolicies")
 	ValidatingPolicyBindings = group("admissionregistration.k8s.io", "validatingadmissionpolicybindings")
 	APIServices              = group("apiregistration.k8s.io", "apiservices")
+	FlowSchemas              = group("flowcontrol.apiserver.k8s.io", "flowschemas")
+	PriorityLevels           = group("flowcontrol.apiserver.k8s.io", "prioritylevelconfigurations")
+	ServiceCIDRs             = group("networking.k8s.io", "servicecidrs")
+	IPAddresses              = group("networking.k8s.io", "ipaddresses")
+	IngressClasses           = group("networking.k8s.io", "ingressclasses")
 
 	TokenReviews         = group("authentication.k8s.io", "tokenreviews")
 	SubjectAccessReviews = group("authorization.k8s.io", "subjectaccessreviews")

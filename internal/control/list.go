@@ -1,13 +1,17 @@
 package control
 
 import (
+	"sampan.dev/internal/client"
 	"sampan.dev/internal/client/cache"
 	"sampan.dev/internal/control/gc"
 	"sampan.dev/internal/control/identity"
 	"sampan.dev/internal/control/loop"
 	"sampan.dev/internal/control/network"
 	"sampan.dev/internal/control/nodes"
+	"sampan.dev/internal/control/quota"
 	"sampan.dev/internal/control/workload"
+
+	corev1 "k8s.io/api/core/v1"
 )
 
 // descriptor describes a controller.
@@ -134,6 +138,12 @@ func (m *Manager) cores() []descriptor {
 		{name: "clusterrole-aggregation-controller", alias: "clusterrole-aggregation", account: "clusterrole-aggregation-controller",
 			reads: "clusterroles", writes: "clusterroles",
 			make: identity.NewAggregator},
+		{name: "resourcequota-controller", alias: "resourcequota", account: "resourcequota-controller",
+			reads: "resourcequotas", writes: "resourcequotas/status",
+			when: firstQuota,
+			make: func(env loop.Env) loop.Runner {
+				return quota.New(env, m.world.Serves)
+			}},
 		{name: "root-ca-certificate-publisher-controller", alias: "root-ca-cert-publisher", account: "root-ca-cert-publisher",
 			reads: "configmaps namespaces", writes: "configmaps",
 			make: func(env loop.Env) loop.Runner {
@@ -143,4 +153,11 @@ func (m *Manager) cores() []descriptor {
 				return identity.NewRootCA(env, cfg.RootCA)
 			}},
 	}
+}
+
+// firstQuota starts a controller when there is a ResourceQuota.
+func firstQuota(set *cache.Set, start func()) {
+	cache.For[*corev1.ResourceQuota](set, client.ResourceQuotas, cache.Options{}).Handle(cache.Handler[*corev1.ResourceQuota]{
+		Add: func(*corev1.ResourceQuota) { start() },
+	})
 }

@@ -69,6 +69,16 @@ func (w *World) served() *api.Kinds {
 	return w.mu.kinds
 }
 
+// Serves tells which version of a resource is served; ok is false for one that is not, or that has no objects of its own.
+func (w *World) Serves(r schema.GroupResource) (gvr schema.GroupVersionResource, ok bool) {
+	for _, k := range w.served().All() {
+		if k.GR() == r && !k.Virtual && k.View == nil && k.Can("list") && k.Can("watch") {
+			return k.GVR(), true
+		}
+	}
+	return gvr, false
+}
+
 // isWatched reports whether the objects of a resource are in view.
 func (w *World) isWatched(r schema.GroupVersionResource) bool {
 	w.mu.RLock()
