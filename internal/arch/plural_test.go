@@ -17,17 +17,18 @@ import (
 // mayName are the folders and files of the hub that may quote the plural name of a kind, and why. Everywhere else what is special
 // about a kind is a field of api.Kind, so that a new kind needs no line in the hub.
 var mayName = map[string]string{
-	"internal/hub/admit":           "each plugin is about the kinds that it is about",
-	"internal/hub/audit":           "the default policy names what is written all the time",
-	"internal/hub/authz":           "the node authorizer is about what pods name",
-	"internal/hub/bootstrap":       "the system's own roles name what they allow",
-	"internal/hub/connect":         "the literal list of the streams that are handed on",
-	"internal/hub/openapi/kind.go": "the grammar of URLs has the word namespaces",
-	"internal/hub/rest/flow.go":    "requests that keep a node alive go before others",
-	"internal/hub/rest/route.go":   "the grammar of URLs has the word namespaces",
-	"internal/hub/review":          "the literal list of the handlers of creates that are not stored",
-	"internal/hub/verb/binding.go": "to bind is to write a pod",
-	"internal/hub/verb/engine.go":  "the literal list of the verbs' own handlers",
+	"internal/hub/admit":                       "each plugin is about the kinds that it is about",
+	"internal/hub/audit":                       "the default policy names what is written all the time",
+	"internal/hub/authz":                       "the node authorizer is about what pods name",
+	"internal/hub/bootstrap":                   "the system's own roles name what they allow",
+	"internal/hub/connect":                     "the literal list of the streams that are handed on",
+	"internal/hub/openapi/kind.go":             "the grammar of URLs has the word namespaces",
+	"internal/hub/rest/flow.go":                "requests that keep a node alive go before others",
+	"internal/hub/rest/route.go":               "the grammar of URLs has the word namespaces",
+	"internal/hub/review":                      "the literal list of the handlers of creates that are not stored",
+	"internal/hub/verb/binding.go":             "to bind is to write a pod",
+	"internal/hub/verb/engine.go":              "the literal list of the verbs' own handlers",
+	"internal/hub/admit/podsecurity/config.go": "the name of a field of the configuration file",
 }
 
 // TestPlurals: the hub quotes no plural of any kind of upstream's, alone, before or after a slash, or before its group.

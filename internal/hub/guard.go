@@ -27,6 +27,7 @@ type guard struct {
 	chain    *authz.Chain // that authz is; nil when something stands in for it
 	admit    admit.Chain
 	hooks    map[schema.GroupResource]verb.Hook
+	services *alloc.Services // among the hooks; nil without a service range
 	handlers map[string]verb.Handler
 
 	keys   *authn.Keys        // of service account tokens; nil without a signing key, like the two below
@@ -51,9 +52,16 @@ func (h *Hub) newGuard() (guard, error) {
 		g.admit = h.newAdmission(&g)
 	}
 	if cfg.ServiceCIDR.IsValid() && cfg.Kinds.Resource(client.Services) != nil {
-		g.hooks[client.Services.GroupResource()] = alloc.New(alloc.Config{
-			CIDRs: []netip.Prefix{cfg.ServiceCIDR}, FirstPort: int32(cfg.NodePorts.Low), LastPort: int32(cfg.NodePorts.High), Informers: h.set,
-		})
+		ac := alloc.Config{CIDRs: []netip.Prefix{cfg.ServiceCIDR}, FirstPort: int32(cfg.NodePorts.Low), LastPort: int32(cfg.NodePorts.High), Informers: h.set, Log: h.log}
+		if cfg.Kinds.Resource(client.IPAddresses) != nil && cfg.Kinds.Resource(client.ServiceCIDRs) != nil {
+			ac.Door = h.own
+		}
+		if cfg.Shared {
+			ac.Ports = cfg.Store
+		}
+		g.services = alloc.New(ac)
+		g.hooks[client.Services.GroupResource()] = g.services
+		g.hooks[client.IPAddresses.GroupResource()] = g.services.Objects()
 	}
 	if err := h.newTokens(&g); err != nil {
 		return g, err
@@ -81,7 +89,7 @@ func (h *Hub) newAdmission(g *guard) admit.Chain {
 	cfg := &h.cfg
 	ac := admit.Config{
 		Door: h.own, Authorizer: g.authz, NotReadySeconds: cfg.NotReadySeconds, UnreachableSeconds: cfg.UnreachableSeconds,
-		DenyExternalIPs: cfg.DenyExternalIPs, Disable: cfg.DisableAdmission, Enable: cfg.EnableAdmission,
+		DenyExternalIPs: cfg.DenyExternalIPs, Disable: cfg.DisableAdmission, Enable: cfg.EnableAdmission, Settings: cfg.Admission,
 	}
 	h.outside = h.newOutside(g)
 	ac.Outside = h.outside.plugins()

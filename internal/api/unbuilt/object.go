@@ -1,7 +1,6 @@
 package unbuilt
 
 import (
-	"maps"
 	"slices"
 	"strings"
 
@@ -22,8 +21,6 @@ type objectGap struct {
 	uses func(obj api.Object) []string
 }
 
-const podSecurityPrefix = "pod-security.kubernetes.io/"
-
 // kindGap is a whole kind that nobody acts upon: the controller of T is not built.
 func kindGap[T api.Object](feature, effect string) objectGap {
 	return objectGap{Feature: feature, Effect: effect, uses: func(obj api.Object) []string {
@@ -34,22 +31,6 @@ func kindGap[T api.Object](feature, effect string) objectGap {
 
 // objectGaps is the literal list for everything but pod specs.
 var objectGaps = []objectGap{
-	{
-		Feature: "pod security admission", Effect: "pods of the namespace are not checked",
-		uses: func(obj api.Object) (out []string) {
-			ns, ok := obj.(*corev1.Namespace)
-			if !ok {
-				return nil
-			}
-			for _, key := range slices.Sorted(maps.Keys(ns.Labels)) {
-				mode, _ := strings.CutPrefix(key, podSecurityPrefix)
-				if mode != key && !strings.HasSuffix(mode, "-version") && ns.Labels[key] != "privileged" {
-					out = append(out, "metadata.labels["+key+"]")
-				}
-			}
-			return out
-		},
-	},
 	{
 		Feature: "tokens in Secrets", Effect: "no token is put into it; use the TokenRequest API (kubectl create token)",
 		uses: func(obj api.Object) []string {

@@ -10,7 +10,6 @@ type Controller struct {
 // one off is no mistake, turning one on is answered by a warning in the log.
 var Controllers = []Controller{
 	{"serviceaccount-token-controller", "serviceaccount-token"},
-	{"resourcequota-controller", "resourcequota"},
 	{"daemonset-controller", "daemonset"},
 	{"job-controller", "job"},
 	{"horizontal-pod-autoscaler-controller", "horizontalpodautoscaling"},
@@ -43,6 +42,4 @@ var SchedulerPlugins = []string{
 }
 
 // AdmissionPlugins are on by default in upstream's API server and not here.
-var AdmissionPlugins = []string{
-	"PodSecurity", "DefaultIngressClass", "ResourceQuota",
-}
+var AdmissionPlugins = []string{}

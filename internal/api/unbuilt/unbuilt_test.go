@@ -79,10 +79,6 @@ var asks = []struct {
 	{name: "replication controller without a template", obj: &corev1.ReplicationController{}},
 	{name: "resize", obj: pod(func(*corev1.PodSpec) {}), sub: "resize", want: "spec.containers.resources: in-place resize not implemented yet; "},
 	{name: "status of a pod that asks", obj: pod(func(s *corev1.PodSpec) { s.HostUsers = new(false) }), sub: "status"},
-	{name: "pod security", obj: &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Labels: map[string]string{
-		"pod-security.kubernetes.io/enforce": "restricted", "pod-security.kubernetes.io/enforce-version": "latest", "pod-security.kubernetes.io/warn": "privileged",
-		"pod-security.kubernetes.io/audit": "baseline"}}},
-		want: "metadata.labels[pod-security.kubernetes.io/audit]: |metadata.labels[pod-security.kubernetes.io/enforce]: pod security admission not implemented yet; "},
 	{name: "token in a Secret", obj: &corev1.Secret{Type: corev1.SecretTypeServiceAccountToken}, want: "type: tokens in Secrets"},
 	{name: "token brought along", obj: &corev1.Secret{Type: corev1.SecretTypeServiceAccountToken, Data: map[string][]byte{"token": []byte("x")}}},
 	{name: "preemption", obj: &schedulingv1.PriorityClass{}, want: "preemptionPolicy: preemption"},
@@ -148,7 +144,7 @@ func TestPlainPodCostsNothing(t *testing.T) {
 func TestResources(t *testing.T) {
 	plurals := map[string]string{
 		"*v1.Pod": "pods", "*v1.Deployment": "deployments", "*v1.ReplicaSet": "replicasets", "*v1.ReplicationController": "replicationcontrollers",
-		"*v1.Namespace": "namespaces", "*v1.Secret": "secrets", "*v1.Service": "services", "*v1.PriorityClass": "priorityclasses",
+		"*v1.Secret": "secrets", "*v1.Service": "services", "*v1.PriorityClass": "priorityclasses",
 		"*v1.ClusterRole": "clusterroles", "*v1.Role": "roles",
 		"*v1.PersistentVolumeClaim": "persistentvolumeclaims", "*v1.PersistentVolume": "persistentvolumes",
 		"*v1.CSIDriver": "csidrivers", "*v1.ResourceClaim": "resourceclaims", "*v1.ResourceClaimTemplate": "resourceclaimtemplates",

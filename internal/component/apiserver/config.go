@@ -46,9 +46,11 @@ type Config struct {
 	SigningKeyFile          string
 	Authorization           authz.Flags
 	EnablePlugins, Disable  []string
+	AdmissionFile           string // an AdmissionConfiguration
 	NotReady, Unreachable   int
 	MaxReads, MaxWrites     int
 	Audit                   Audit
+	Fairness                bool
 	ServiceRange            []netip.Prefix
 	NodePorts               [2]int
 	KubeletCert, KubeletKey string
@@ -60,7 +62,7 @@ type Config struct {
 func New() *Config {
 	return &Config{
 		Bind: net.IPv4zero, Port: 6443, Root: "/registry", AnonymousAuth: true,
-		NotReady: 300, Unreachable: 300, MaxReads: 400, MaxWrites: 200, NodePorts: [2]int{30000, 32767}, Audit: newAudit(), Authorization: authz.NewFlags(), JWT: jwt.NewFlags(),
+		NotReady: 300, Unreachable: 300, MaxReads: 400, MaxWrites: 200, Fairness: true, NodePorts: [2]int{30000, 32767}, Audit: newAudit(), Authorization: authz.NewFlags(), JWT: jwt.NewFlags(),
 		TokenWebhook: TokenWebhook{Version: "v1beta1", TTL: 2 * time.Minute},
 	}
 }

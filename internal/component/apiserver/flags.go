@@ -103,7 +103,7 @@ func (c *Config) admission() flag.Table {
 		flag.Set("enable-admission-plugins", flag.List(&c.EnablePlugins), "admission plugins to run beside the default ones; those that are not implemented are refused"),
 		flag.Set("disable-admission-plugins", flag.List(&c.Disable), "default admission plugins to leave out"),
 		flag.Refuse("admission-control", "strings", "", "say --enable-admission-plugins and --disable-admission-plugins"),
-		flag.Refuse("admission-control-config-file", "string", "", "plugins have no settings yet"),
+		flag.Set("admission-control-config-file", flag.String(&c.AdmissionFile), "AdmissionConfiguration (file): the settings of single plugins"),
 		flag.Set("default-not-ready-toleration-seconds", flag.Int(&c.NotReady), "how long a pod stays on a node that is not ready"),
 		flag.Set("default-unreachable-toleration-seconds", flag.Int(&c.Unreachable), "how long a pod stays on a node that is unreachable"),
 		flag.Ignore("allow-privileged", "bool", "", "privileged containers are for admission to refuse"),
@@ -114,7 +114,7 @@ func (c *Config) requests() flag.Table {
 	return flag.Table{
 		flag.Set("max-requests-inflight", flag.Int(&c.MaxReads), "requests that read which are served at a time; 0: any number"),
 		flag.Set("max-mutating-requests-inflight", flag.Int(&c.MaxWrites), "requests that write which are served at a time; 0: any number"),
-		flag.Ignore("enable-priority-and-fairness", "bool", "true", "what is under way is counted, reads and writes apart"),
+		flag.Set("enable-priority-and-fairness", flag.Bool(&c.Fairness), "share out the two limits together by priority levels, in whose queues requests wait; otherwise each limit refuses what is beyond it"),
 		flag.Ignore("min-request-timeout", "int", "1800", "a watch lasts between half an hour and an hour"),
 		flag.Refuse("request-timeout", "duration", "1m0s", "a request has a minute, or less if it says so"),
 		flag.Refuse("max-connection-bytes-per-sec", "int", "", "connections are as fast as they are"),

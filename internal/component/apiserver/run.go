@@ -55,7 +55,7 @@ func (c *Config) Run(ctx context.Context, log *slog.Logger) error {
 		return err
 	}
 	defer st.Close()
-	cfg.Store, cfg.Listener = st, l
+	cfg.Store, cfg.Shared, cfg.Listener = st, true, l
 	if cfg.Encryption, err = c.Encryption(log); err != nil {
 		return flag.Usage{Err: err}
 	}
@@ -84,7 +84,7 @@ func (c *Config) Hub() (out hub.Config, err error) {
 	out = hub.Config{
 		Bootstrap: true, NodePorts: hub.PortRange{Low: c.NodePorts[0], High: c.NodePorts[1]},
 		NotReadySeconds: int64(c.NotReady), UnreachableSeconds: int64(c.Unreachable),
-		MaxReads: orAny(c.MaxReads), MaxWrites: orAny(c.MaxWrites), Memory: memlimit.Apply(),
+		MaxReads: orAny(c.MaxReads), MaxWrites: orAny(c.MaxWrites), NoFairness: !c.Fairness, Memory: memlimit.Apply(),
 		Version: hub.Version{Git: config.Version, Commit: config.Build}, KeyRoot: c.Root,
 	}
 	var chosen admit.Config
@@ -98,6 +98,9 @@ func (c *Config) Hub() (out hub.Config, err error) {
 	}
 	if out.Anonymous, err = c.Anonymous(out.JWT); err != nil {
 		return out, err
+	}
+	if out.Admission, err = admit.ReadSettings(c.AdmissionFile); err != nil {
+		return out, fmt.Errorf("--admission-control-config-file: %w", err)
 	}
 	out.Outsiders, err = c.Outsiders()
 	return out, err

@@ -5,7 +5,9 @@ import (
 	"errors"
 
 	"sampan.dev/internal/api"
+	"sampan.dev/internal/client"
 
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 )
@@ -46,6 +48,7 @@ type Attributes struct {
 	Annotate func(key, value string)
 
 	round rounds
+	ns    *corev1.Namespace // of Namespace, as a plugin has looked it up; nil before one has
 }
 
 // ErrUnsure is not sent to anybody: the verb begins anew with the newest object, so that webhooks are not asked about one that is past.
@@ -91,6 +94,25 @@ func (a *Attributes) ObjectKind() schema.GroupVersionKind {
 		return s.GVK
 	}
 	return a.As().GVK()
+}
+
+// annotate notes something in the audit log.
+func (a *Attributes) annotate(key, value string) {
+	if a.Annotate != nil {
+		a.Annotate(key, value)
+	}
+}
+
+// namespace is the namespace of the request as the cache has it, looked up once for all plugins.
+func (a *Attributes) namespace(ctx context.Context, l lookup) (*corev1.Namespace, error) {
+	if a.ns != nil {
+		return a.ns, nil
+	}
+	ns, err := find[*corev1.Namespace](ctx, l, client.Namespaces, "", a.Namespace)
+	if err == nil {
+		a.ns = ns
+	}
+	return ns, err
 }
 
 // Plugin has a name and is a Mutator, a Validator or both. Errors are apierrors values, ready to be sent.

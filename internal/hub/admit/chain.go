@@ -7,6 +7,7 @@ import (
 
 	"sampan.dev/internal/api"
 	"sampan.dev/internal/client"
+	"sampan.dev/internal/hub/admit/podsecurity"
 	"sampan.dev/internal/hub/authz"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -16,7 +17,7 @@ import (
 
 // Config is what the plugins need.
 type Config struct {
-	Door       client.Reader // the hub's own
+	Door       client.Interface // the hub's own
 	Authorizer authz.Authorizer
 	RBAC       *authz.RBAC
 
@@ -26,6 +27,8 @@ type Config struct {
 	DenyExternalIPs bool
 	// Outside asks others about a write: they are rooms of their own, made by the hub.
 	Outside Outside
+	// Settings are the plugins' own.
+	Settings Settings
 	// Disable names plugins to leave out, Enable those to run that are off by default.
 	Disable, Enable map[string]bool
 }
@@ -68,6 +71,7 @@ func New(cfg Config) Chain {
 		&nodeRestriction{look, cfg.Authorizer},
 		taintNodes{},
 		alwaysPullImages{},
+		&podSecurity{look, podsecurity.New(cfg.Settings.PodSecurity)},
 		&nodeSelectors{look},
 		&priority{look},
 		newDefaultTolerations(cfg.NotReadySeconds, cfg.UnreachableSeconds),
@@ -82,6 +86,7 @@ func New(cfg Config) Chain {
 		&podCertificateSigning{cfg.Authorizer},
 		&trustBundleAttest{cfg.Authorizer},
 		certificateSubject{},
+		&defaultIngressClass{look},
 		&podTopologyLabels{look},
 		&declaredFeatures{look},
 		&podResize{look},
@@ -100,6 +105,7 @@ func New(cfg Config) Chain {
 	if cfg.DenyExternalIPs {
 		all = append(all, denyExternalIPs{})
 	}
+	all = append(all, newResourceQuota(look, cfg.Door, cfg.Settings.Limited)) // what nobody refuses any more is charged
 	out := all[:0]
 	for _, p := range all {
 		if !cfg.Disable[p.Name()] && (cfg.Enable[p.Name()] || !slices.Contains(off, p.Name())) {

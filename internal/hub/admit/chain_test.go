@@ -40,8 +40,8 @@ func TestSelect(t *testing.T) {
 	}{
 		{nil, nil, ""},
 		{[]string{"NodeRestriction", "DenyServiceExternalIPs"}, nil, "+DenyServiceExternalIPs"},
-		{nil, []string{"Priority", "PodSecurity", "AlwaysPullImages"}, "-Priority"},
-		{[]string{"PodSecurity"}, nil, `--enable-admission-plugins plugin "PodSecurity" is not implemented yet`},
+		{nil, []string{"Priority", "AlwaysPullImages"}, "-Priority"},
+		{[]string{"ImagePolicyWebhook"}, nil, `--enable-admission-plugins plugin "ImagePolicyWebhook" is not implemented yet`},
 		{[]string{"EventRateLimit"}, nil, `--enable-admission-plugins plugin "EventRateLimit" is not implemented yet`},
 		{[]string{"Nobody"}, nil, `--enable-admission-plugins plugin "Nobody" is unknown`},
 		{nil, []string{""}, `--disable-admission-plugins plugin "" is unknown`},

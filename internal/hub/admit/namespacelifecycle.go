@@ -56,7 +56,7 @@ func (n *namespaceLifecycle) Admit(ctx context.Context, a *Attributes) error {
 	if a.is("authorization.k8s.io", "localsubjectaccessreviews", "") {
 		return nil
 	}
-	ns, err := find[*corev1.Namespace](ctx, n.look, client.Namespaces, "", a.Namespace)
+	ns, err := a.namespace(ctx, n.look)
 	if err == nil && ns.Status.Phase != corev1.NamespaceTerminating && n.suspect(a.Namespace) {
 		ns, err = client.Get[*corev1.Namespace](ctx, n.look.door, client.Namespaces, "", a.Namespace)
 	}
