@@ -1,6 +1,7 @@
 package alloc
 
 import (
+	"context"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -13,17 +14,20 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation/field"
 )
 
-// operation is one call of Assign. It belongs to its caller, which holds Services.mu while it runs.
+// operation is one call of Assign. It belongs to its caller.
 //
 // ips and ports are what it has taken, to be given back if the write fails; dropIPs and dropPorts are what the service does
 // not need any more, to be freed once the write is stored.
 type operation struct {
+	ctx   context.Context // of the one call
 	s     *Services
 	svc   *corev1.Service
 	old   *corev1.Service // of type ExternalName, which holds nothing, on create
 	owner types.UID
+	dry   bool
 
 	ips       []netip.Addr
+	foreign   []netip.Addr // of these, those that turned out to be somebody else's
 	ports     []int32
 	dropIPs   []netip.Addr
 	dropPorts []int32
@@ -65,11 +69,11 @@ func (o *operation) families() error {
 			return invalid(o.svc, field.Invalid(path, *p, fmt.Sprintf(dual, "IP families")))
 		}
 	}
-	if p := spec.IPFamilyPolicy; p != nil && *p == corev1.IPFamilyPolicyRequireDualStack && len(o.s.mu.ips) < 2 {
+	if p := spec.IPFamilyPolicy; p != nil && *p == corev1.IPFamilyPolicyRequireDualStack && len(o.s.families()) < 2 {
 		errs = append(errs, field.Invalid(specPath.Child("ipFamilyPolicy"), *p, "this cluster is not configured for dual-stack services"))
 	}
 	for i, f := range spec.IPFamilies {
-		if o.s.mu.ips[f] == nil {
+		if !slices.Contains(o.s.families(), f) {
 			errs = append(errs, field.Invalid(specPath.Child("ipFamilies").Index(i), f, "not configured on this cluster"))
 		}
 	}
@@ -96,17 +100,15 @@ func (o *operation) clusterIPs() error {
 			if err != nil || slices.Contains(held, ip.Unmap()) {
 				continue // bad addresses are validation's to describe
 			}
-			if err := o.s.mu.ips[f].take(ip.Unmap(), o.owner); err != nil {
+			if err := o.takeIP(f, ip.Unmap()); err != nil {
 				return invalid(o.svc, field.Invalid(specPath.Child("clusterIPs"), ips, fmt.Sprintf("failed to allocate IP %v: %v", ips[i], err)))
 			}
-			o.ips = append(o.ips, ip.Unmap())
 			continue
 		}
-		ip, err := o.s.mu.ips[f].next(o.owner)
+		ip, err := o.nextIP(f)
 		if err != nil {
 			return apierrors.NewInternalError(fmt.Errorf("failed to allocate a serviceIP for Service %q: %w", o.svc.Name, err))
 		}
-		o.ips = append(o.ips, ip)
 		if i < len(ips) {
 			ips[i] = ip.String()
 		} else {
@@ -178,11 +180,10 @@ func (o *operation) nodePort(i int, held []int32, byPort map[int32]int32) error 
 	case p.NodePort == 0 && fresh && byPort[p.Port] != 0:
 		p.NodePort = byPort[p.Port]
 	case p.NodePort == 0:
-		n, err := o.s.mu.ports.next(o.owner)
+		n, err := o.nextPort()
 		if err != nil {
 			return apierrors.NewInternalError(fmt.Errorf("failed to allocate a nodePort: %w", err))
 		}
-		o.ports = append(o.ports, n)
 		p.NodePort = n
 		byPort[p.Port] = n
 		return nil
@@ -190,10 +191,9 @@ func (o *operation) nodePort(i int, held []int32, byPort map[int32]int32) error 
 	if slices.Contains(held, p.NodePort) || slices.Contains(o.ports, p.NodePort) && o.mayShare(i, fresh) {
 		return nil
 	}
-	if err := o.s.mu.ports.take(p.NodePort, o.owner); err != nil {
+	if err := o.takePort(p.NodePort); err != nil {
 		return invalid(o.svc, field.Invalid(specPath.Child("ports").Index(i).Child("nodePort"), p.NodePort, err.Error()))
 	}
-	o.ports = append(o.ports, p.NodePort)
 	return nil
 }
 
@@ -228,16 +228,14 @@ func (o *operation) healthPort() error {
 	switch {
 	case needs && !had && o.svc.Spec.HealthCheckNodePort != 0:
 		n := o.svc.Spec.HealthCheckNodePort
-		if err := o.s.mu.ports.take(n, o.owner); err != nil {
+		if err := o.takePort(n); err != nil {
 			return apierrors.NewInternalError(fmt.Errorf("failed to allocate requested HealthCheck NodePort %v: %v", n, err))
 		}
-		o.ports = append(o.ports, n)
 	case needs && !had:
-		n, err := o.s.mu.ports.next(o.owner)
+		n, err := o.nextPort()
 		if err != nil {
 			return apierrors.NewInternalError(fmt.Errorf("failed to allocate a HealthCheck NodePort %v: %v", n, err))
 		}
-		o.ports = append(o.ports, n)
 		o.svc.Spec.HealthCheckNodePort = n
 	case had && !needs && o.old.Spec.HealthCheckNodePort != 0:
 		o.dropPorts = append(o.dropPorts, o.old.Spec.HealthCheckNodePort)

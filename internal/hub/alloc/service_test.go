@@ -71,7 +71,7 @@ func TestClusterIPs(t *testing.T) {
 	w.create(service("b", named("10.96.0.77")), "")
 	w.create(service("c", named("10.96.0.77")), `Service "c" is invalid: spec.clusterIPs: Invalid value: ["10.96.0.77"]: failed to allocate IP 10.96.0.77: provided IP is already allocated`)
 	w.create(service("c", named("10.96.0.1")), `Service "c" is invalid: spec.clusterIPs: Invalid value: ["10.96.0.1"]: failed to allocate IP 10.96.0.1: provided IP is already allocated`)
-	w.create(service("c", named("192.0.2.1")), `Service "c" is invalid: spec.clusterIPs: Invalid value: ["192.0.2.1"]: failed to allocate IP 192.0.2.1: the provided IP (192.0.2.1) is not in the valid range. The range of valid IPs is 10.96.0.0/16`)
+	w.create(service("c", named("192.0.2.1")), `Service "c" is invalid: spec.clusterIPs: Invalid value: ["192.0.2.1"]: failed to allocate IP 192.0.2.1: the provided network does not match the current range`)
 	if h := w.create(service("headless", named("None")), ""); h.Spec.ClusterIP != "None" || h.Spec.ClusterIPs[0] != "None" {
 		t.Errorf("%v", h.Spec)
 	}
@@ -108,6 +108,22 @@ func TestClusterIPs(t *testing.T) {
 		t.Fatal(err)
 	}
 	w.create(service("wet", named("10.96.0.99")), "")
+	for want, change := range map[string]func(*corev1.Service){
+		"": named("10.96.0.99"), // nor do they look whether it is taken
+		`Service "dry" is invalid: spec.clusterIPs: Invalid value: ["192.0.2.1"]: failed to allocate IP 192.0.2.1: the provided IP (192.0.2.1) is not in the valid range. The range of valid IPs is 10.96.0.0/16`: named("192.0.2.1"),
+	} {
+		_, err := w.Root.Create(t.Context(), client.Ref{Resource: client.Services, Namespace: "default"}, service("dry", change), metav1.CreateOptions{DryRun: []string{"All"}})
+		w.check(err, want)
+	}
+	obj, err := w.Root.Create(t.Context(), client.Ref{Resource: client.Services, Namespace: "default"}, service("dry", func(s *corev1.Service) {
+		s.Spec.Type, s.Spec.Ports = corev1.ServiceTypeNodePort, []corev1.ServicePort{{Name: "a", Port: 80}, {Name: "b", Port: 81}}
+	}), metav1.CreateOptions{DryRun: []string{"All"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s := obj.(*corev1.Service).Spec; s.ClusterIP != "10.96.0.0" || s.Ports[0].NodePort != 32769 || s.Ports[1].NodePort != 32770 {
+		t.Errorf("a dry run shows %s and %v", s.ClusterIP, s.Ports)
+	}
 
 	// To ExternalName and back.
 	w.update(service("wet", nil), func(s *corev1.Service) {
