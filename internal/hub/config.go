@@ -14,6 +14,7 @@ import (
 
 	"sampan.dev/internal/api"
 	"sampan.dev/internal/client/lease"
+	"sampan.dev/internal/hub/admit"
 	"sampan.dev/internal/hub/admit/webhook"
 	"sampan.dev/internal/hub/audit"
 	"sampan.dev/internal/hub/authn"
@@ -42,6 +43,8 @@ type Config struct {
 	// which ciphertexts are bound to.
 	Encryption *encrypt.Config
 	KeyRoot    string
+	// Shared says that other API servers have the same store.
+	Shared bool
 
 	// Listener and TLS serve HTTPS in Run; with a nil Listener there are only Handler and doors. Run closes it.
 	Listener net.Listener
@@ -77,6 +80,7 @@ type Config struct {
 	DenyExternalIPs                     bool
 	Webhooks                            *webhook.Identity // as whom webhooks are asked; nil: as nobody
 	Egress                              *egress.Dialer    // makes connections to webhooks; nil: one that keeps away from Listener
+	Admission                           admit.Settings    // of single plugins
 
 	// Bootstrap writes the system's own objects and keeps the Service kubernetes.
 	Bootstrap   bool
@@ -103,6 +107,8 @@ type Config struct {
 
 	// How many requests may be under way; zero is upstream's figure, negative any number.
 	MaxReads, MaxWrites int
+	// NoFairness has the two limits alone decide what is refused, without priority levels and queues.
+	NoFairness bool
 	// Memory is how many bytes the process may use; what there is no memory for is refused. Zero: not known.
 	Memory int64
 

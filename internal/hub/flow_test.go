@@ -35,7 +35,7 @@ func (byGroup) Authenticate(r *http.Request) (api.User, bool, error) {
 // While as many requests are under way as may be, the rest is refused as upstream does it, but for who must be heard.
 func TestTooManyRequests(t *testing.T) {
 	d := doorkeeper{make(chan struct{}), make(chan struct{})}
-	h := start(t, func(c *Config) { bare(c); c.Authorizer, c.MaxReads, c.MaxWrites = d, 3, 2 })
+	h := start(t, func(c *Config) { bare(c); c.Authorizer, c.MaxReads, c.MaxWrites, c.NoFairness = d, 3, 2, true })
 	believe(h, byGroup{})
 	ended := make(chan answer)
 	for i := range 5 {

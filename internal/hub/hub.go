@@ -15,6 +15,7 @@ import (
 	"sampan.dev/internal/hub/cache"
 	"sampan.dev/internal/hub/catalog"
 	"sampan.dev/internal/hub/discovery"
+	"sampan.dev/internal/hub/fairness"
 	"sampan.dev/internal/hub/flow"
 	"sampan.dev/internal/hub/health"
 	"sampan.dev/internal/hub/openapi"
@@ -43,6 +44,8 @@ type Hub struct {
 	metrics *health.Metrics
 	checks  *health.Checks
 	gate    flow.Gate
+	fair    *fairness.Fairness // nil with Config.NoFairness
+	flowDue chan struct{}      // of one slot: schemas are to be told whether they count
 	memory  *flow.Memory
 	rest    *rest.Server
 	others  *aggregate.Aggregator // nil: nobody else answers for anything
@@ -61,7 +64,7 @@ func New(cfg Config) (*Hub, error) {
 	if e := cfg.Encryption; e != nil && !e.Idle() {
 		cfg.Checks = append(slices.Clip(cfg.Checks), Check{Name: "kms-providers", Check: e.Check})
 	}
-	h := &Hub{cfg: cfg, log: cfg.Log.With("component", "hub"), own: &own{}, ready: make(chan struct{})}
+	h := &Hub{cfg: cfg, log: cfg.Log.With("component", "hub"), own: &own{}, ready: make(chan struct{}), flowDue: make(chan struct{}, 1)}
 	h.stopping, h.stop = context.WithCancel(context.Background())
 	h.set = informers.NewSet(h.own, h.log)
 	var err error
@@ -87,6 +90,10 @@ func (h *Hub) serveOver() {
 	cfg := &h.cfg
 	h.gate.Reads.Limit, h.gate.Writes.Limit = under(cfg.MaxReads, flow.DefaultReads), under(cfg.MaxWrites, flow.DefaultWrites)
 	h.memory = flow.NewMemory(cfg.Memory)
+	if !cfg.NoFairness {
+		h.fair = h.newFairness()
+		h.metrics.Register(h.fair)
+	}
 	h.docs = catalog.Derive(h.catalog, func(s *catalog.Snapshot) *discovery.Documents {
 		return discovery.New(s.Kinds(), elsewhere(s), advertised(cfg))
 	})
@@ -99,7 +106,7 @@ func (h *Hub) serveOver() {
 	h.checks = health.New(cfg.storesAnswer, cfg.Checks, h.log)
 	h.rest = rest.New(rest.Config{
 		Catalog: h.catalog, Verbs: h.verbs, Log: h.log,
-		Authenticator: h.guard.authn, Admission: h.guard.admit, Audit: cfg.Audit, Gate: &h.gate, Memory: h.memory, Metrics: h.metrics,
+		Authenticator: h.guard.authn, Admission: h.guard.admit, Audit: cfg.Audit, Gate: &h.gate, Fairness: h.fair, Memory: h.memory, Metrics: h.metrics,
 		Paths: h, Connect: cfg.Connect, Leases: cfg.Leases, WhenEnded: h.whenEnded,
 	})
 }

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"sampan.dev/internal/hub/fairness"
 	"sampan.dev/internal/hub/health"
 	"sampan.dev/internal/hub/wire"
 )
@@ -36,6 +37,9 @@ func (h *Hub) ServePath(w http.ResponseWriter, r *http.Request) (known bool, err
 		return true, h.wellKnown(w, r)
 	case h.cfg.Debug[trimmed] != nil:
 		h.cfg.Debug[trimmed].ServeHTTP(w, r)
+		return true, nil
+	case h.fair != nil && strings.HasPrefix(p, fairness.DebugPath) && h.fair.Dumps()[trimmed] != nil:
+		h.fair.Dumps()[trimmed].ServeHTTP(w, r)
 		return true, nil
 	case strings.HasPrefix(p, "/debug/pprof"):
 		return true, health.Profile(w, r)

@@ -40,6 +40,7 @@ func (h *Hub) Run(ctx context.Context) error {
 	if z := h.guard.chain; z != nil && z.Follows() {
 		g.Go(func() error { return h.ended(parts, "authorization config", z.Run(parts, h.log)) })
 	}
+	g.Go(func() error { return h.repairAddresses(parts) })
 	for _, st := range h.cfg.stores() {
 		g.Go(func() error {
 			return h.ended(parts, "compaction", store.CompactEvery(parts, st, store.KeepHistory, h.log))
@@ -117,8 +118,12 @@ func (h *Hub) start(ctx context.Context) error {
 
 func (h *Hub) bootstrapConfig() bootstrap.Config {
 	c := &h.cfg
+	var masters *bootstrap.Masters
+	if c.Shared {
+		masters = &bootstrap.Masters{Store: c.Store}
+	}
 	return bootstrap.Config{
-		Served:    h.catalog.Now().Kinds(),
+		Served: h.catalog.Now().Kinds(), Masters: masters, Other: h.flowDue, DoOther: h.tellFlow,
 		Advertise: c.Advertise, Moved: c.Moved, ServiceCIDR: c.ServiceCIDR, DNS: c.DNS,
 		ClientCA: c.ClientCAPEM, FrontProxyCA: c.FrontCAPEM, FrontProxyNames: c.FrontProxyNames, ServerCA: c.ServerCAPEM,
 	}

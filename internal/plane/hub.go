@@ -30,6 +30,7 @@ func (p *Plane) hubConfig(st *state, listener net.Listener) (hub.Config, error) 
 	services := netip.MustParsePrefix(p.cfg.ServiceCIDR)
 	c.Kinds, c.Leases, c.Audit = p.kinds, &p.leases, p.audit
 	c.Store, c.Apart, c.Checks = st.main, st.apart, append(st.checks, p.parts)
+	c.Shared = len(p.cfg.API.EtcdServers) > 0 // whoever has an etcd elsewhere may have further API servers on it
 	c.Debug = p.cfg.API.Pages()
 	c.Debug["/debug/controllers"] = http.HandlerFunc(p.serveControllers)
 	c.Log, c.Listener = p.log.With("component", "hub"), listener

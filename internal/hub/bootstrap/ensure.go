@@ -55,13 +55,23 @@ func Ensure(ctx context.Context, door client.Interface, cfg Config) error {
 	if local := apiServices(cfg.Served); len(local) > 0 {
 		todo = append(todo, wanted{resource: client.APIServices, objects: local}) // what is there already hub/aggregate puts right
 	}
+	if cfg.serves(client.FlowSchemas) {
+		todo = append(todo, flowRules()...)
+	}
 	if cfg.DNS {
 		todo = append(todo, wanted{resource: client.Services, namespace: metav1.NamespaceSystem, objects: []api.Object{dnsService(&cfg)}})
 	}
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return ensureKubernetes(ctx, door, &cfg) })
+	if cfg.serves(client.ServiceCIDRs) && cfg.ServiceCIDR.IsValid() {
+		g.Go(func() error { return ensureServiceCIDR(ctx, door, &cfg) })
+	}
 	g.Go(func() error { return ensure(ctx, door, todo) })
 	return g.Wait()
+}
+
+func (c *Config) serves(r schema.GroupVersionResource) bool {
+	return c.Served != nil && c.Served.Resource(r) != nil
 }
 
 func ensure(ctx context.Context, door client.Interface, todo []wanted) error {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"net/netip"
 	"time"
 
 	"sampan.dev/internal/api"
@@ -22,6 +23,10 @@ import (
 
 // ensureKubernetes makes the Service kubernetes and its endpoints what they should be.
 func ensureKubernetes(ctx context.Context, door client.Interface, cfg *Config) error {
+	live, err := cfg.live(ctx)
+	if err != nil {
+		return fmt.Errorf("bootstrap: which API servers live: %w", err)
+	}
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error {
 		return put(ctx, door, client.Services, kubernetesService(cfg), func(have, want *corev1.Service) bool {
@@ -32,15 +37,22 @@ func ensureKubernetes(ctx context.Context, door client.Interface, cfg *Config) e
 			return same
 		})
 	})
+	g.Go(func() error { return ensureEndpoints(ctx, door, cfg, live) })
+	return g.Wait()
+}
+
+// ensureEndpoints makes the Service's endpoints the servers that live.
+func ensureEndpoints(ctx context.Context, door client.Interface, cfg *Config, live []netip.Addr) error {
+	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error {
-		return put(ctx, door, client.EndpointsResource, kubernetesEndpoints(cfg), func(have, want *corev1.Endpoints) bool {
+		return put(ctx, door, client.EndpointsResource, kubernetesEndpoints(cfg, live), func(have, want *corev1.Endpoints) bool {
 			same := equality.Semantic.DeepEqual(have.Subsets, want.Subsets) && have.Labels[discoveryv1.LabelSkipMirror] == "true"
 			have.Subsets, have.Labels = want.Subsets, merge(have.Labels, want.Labels)
 			return same
 		})
 	})
 	g.Go(func() error {
-		return put(ctx, door, client.EndpointSlices, kubernetesSlice(cfg), func(have, want *discoveryv1.EndpointSlice) bool {
+		return put(ctx, door, client.EndpointSlices, kubernetesSlice(cfg, live), func(have, want *discoveryv1.EndpointSlice) bool {
 			same := equality.Semantic.DeepEqual(have.Endpoints, want.Endpoints) && equality.Semantic.DeepEqual(have.Ports, want.Ports) &&
 				have.Labels[discoveryv1.LabelServiceName] == "kubernetes"
 			have.Endpoints, have.Ports, have.Labels = want.Endpoints, want.Ports, merge(have.Labels, want.Labels)
@@ -87,17 +99,37 @@ func Run(ctx context.Context, door client.Interface, cfg Config, log *slog.Logge
 	wake(cache.For[*discoveryv1.EndpointSlice](set, client.EndpointSlices, opts), due)
 	ended := make(chan error, 1)
 	go func() { ended <- set.Run(ctx) }()
+	who, every := newIdentity(), time.Duration(0) // a server alone has nobody to tell that it still lives, and an idle cluster writes nothing
+	if cfg.Masters != nil {
+		every = renewEvery
+	}
+	renew := time.NewTimer(0)
+	defer renew.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			<-ended
+			cfg.leave(ctx, door, log)
 			return ctx.Err()
+		case <-renew.C:
+			if every > 0 {
+				renew.Reset(every)
+			}
+			if err := who.renew(ctx, door); err != nil && ctx.Err() == nil {
+				log.Warn("renew the lease of the API server's identity", "error", err)
+			}
+			if cfg.Masters == nil {
+				continue
+			}
 		case to := <-cfg.Moved:
 			cfg.Advertise = to
 			log.Info("the API server has another address", "address", cfg.Advertise)
 			if err := put(ctx, door, client.ConfigMaps, clusterInfo(&cfg), followAddress); err != nil {
 				log.Warn("keep the cluster's address", "error", err)
 			}
+		case <-cfg.Other:
+			cfg.DoOther(ctx)
+			continue
 		case <-due:
 		}
 		if err := ensureKubernetes(ctx, door, &cfg); err != nil && ctx.Err() == nil {
@@ -108,6 +140,28 @@ func Run(ctx context.Context, door client.Interface, cfg Config, log *slog.Logge
 			}
 			kick(due)
 		}
+	}
+}
+
+// leaveTimeout is how long a server that ends may take to tell the others.
+const leaveTimeout = 3 * time.Second
+
+// leave takes a server that ends out of those that live, and out of the Service's endpoints. The last one leaves them.
+func (c *Config) leave(ctx context.Context, door client.Interface, log *slog.Logger) {
+	if c.Masters == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), leaveTimeout)
+	defer cancel()
+	err := c.Masters.Leave(ctx, c.Advertise.Addr().Unmap())
+	if err == nil {
+		var live []netip.Addr
+		if live, err = c.Masters.Live(ctx); err == nil && len(live) > 0 {
+			err = ensureEndpoints(ctx, door, c, live)
+		}
+	}
+	if err != nil {
+		log.Warn("leave the endpoints of the kubernetes service", "error", err)
 	}
 }
 

@@ -1,6 +1,7 @@
 package bootstrap
 
 import (
+	"context"
 	"encoding/json"
 	"net/netip"
 
@@ -13,13 +14,19 @@ import (
 	"k8s.io/apimachinery/pkg/util/intstr"
 )
 
-// Config is what the objects depend on.
+// Config is what the objects depend on, and what else Run does.
 type Config struct {
 	Advertise   netip.AddrPort        // where this hub is reached: kubernetes' endpoint
 	Moved       <-chan netip.AddrPort // where it is reached from then on; nil for a hub that stays
 	ServiceCIDR netip.Prefix          // its first address is kubernetes', its tenth kube-dns'
 	DNS         bool                  // make the Service kube-dns
-	Served      *api.Kinds            // an APIService is made of each group version; nil: of none
+	Served      *api.Kinds            // an APIService is made of each group version, and objects of kinds that not every hub has; nil: of none
+
+	// Masters is where servers that share a store say that they live; nil for one that has its store alone.
+	Masters *Masters
+	// Other is work that comes up while the hub runs: Run does it whenever told to. Both may be nil.
+	Other   <-chan struct{}
+	DoOther func(context.Context)
 
 	ClientCA        []byte   // PEM
 	FrontProxyCA    []byte   // PEM; empty: no aggregation
@@ -106,26 +113,34 @@ func kubernetesService(c *Config) *corev1.Service {
 	}
 }
 
-func kubernetesEndpoints(c *Config) *corev1.Endpoints {
+func kubernetesEndpoints(c *Config, live []netip.Addr) *corev1.Endpoints {
+	var addresses []corev1.EndpointAddress
+	for _, ip := range live {
+		addresses = append(addresses, corev1.EndpointAddress{IP: ip.String()})
+	}
 	return &corev1.Endpoints{
 		ObjectMeta: metav1.ObjectMeta{
 			Namespace: metav1.NamespaceDefault, Name: "kubernetes", Labels: map[string]string{discoveryv1.LabelSkipMirror: "true"},
 		},
 		Subsets: []corev1.EndpointSubset{{
-			Addresses: []corev1.EndpointAddress{{IP: c.Advertise.Addr().String()}},
+			Addresses: addresses,
 			Ports:     []corev1.EndpointPort{{Name: "https", Port: int32(c.Advertise.Port()), Protocol: corev1.ProtocolTCP}},
 		}},
 	}
 }
 
-func kubernetesSlice(c *Config) *discoveryv1.EndpointSlice {
+func kubernetesSlice(c *Config, live []netip.Addr) *discoveryv1.EndpointSlice {
 	name, port, tcp, ready := "https", int32(c.Advertise.Port()), corev1.ProtocolTCP, true
+	var endpoints []discoveryv1.Endpoint
+	for _, ip := range live {
+		endpoints = append(endpoints, discoveryv1.Endpoint{Addresses: []string{ip.String()}, Conditions: discoveryv1.EndpointConditions{Ready: &ready}})
+	}
 	return &discoveryv1.EndpointSlice{
 		ObjectMeta: metav1.ObjectMeta{
 			Namespace: metav1.NamespaceDefault, Name: "kubernetes", Labels: map[string]string{discoveryv1.LabelServiceName: "kubernetes"},
 		},
 		AddressType: discoveryv1.AddressType(family(c.Advertise.Addr())),
-		Endpoints:   []discoveryv1.Endpoint{{Addresses: []string{c.Advertise.Addr().String()}, Conditions: discoveryv1.EndpointConditions{Ready: &ready}}},
+		Endpoints:   endpoints,
 		Ports:       []discoveryv1.EndpointPort{{Name: &name, Port: &port, Protocol: &tcp}},
 	}
 }

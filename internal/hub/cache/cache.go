@@ -108,6 +108,14 @@ func (c *Cache) within(ctx context.Context, limit time.Duration, rev int64) (*Sn
 	return c.Snapshot(ctx, rev)
 }
 
+// Estimate is how many objects there are, and about the size of one in bytes; nothing before the cache is loaded.
+func (c *Cache) Estimate() (objects, size int64) {
+	if s := c.current.Load(); s != nil {
+		return s.Estimate()
+	}
+	return 0, 0
+}
+
 // Current is the revision that "most recent" means now, see store.Store's Revision. Pass it to Snapshot.
 func (c *Cache) Current(ctx context.Context) (int64, error) {
 	rev, err := c.st.Revision(ctx, c.prefix)

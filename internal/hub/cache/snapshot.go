@@ -61,6 +61,16 @@ func (s *Snapshot) Len(prefix string) int {
 	return n
 }
 
+// Estimate is the number of objects, and about the size of one in bytes, as the first and the last have it.
+func (s *Snapshot) Estimate() (objects, size int64) {
+	first, ok := s.byKey.Min()
+	if !ok {
+		return 0, 0
+	}
+	last, _ := s.byKey.Max()
+	return int64(s.byKey.Len()), int64(first.Size()+last.Size()) / 2
+}
+
 // Part returns the entries whose partition field has the value, in key order; none for a kind without such a field.
 func (s *Snapshot) Part(value string) []*Entry {
 	if s.byPart == nil {

@@ -53,6 +53,14 @@ func (s *Stored) Told() {
 	}
 }
 
+// Estimate is how many objects there are, and about the size of one in bytes; nothing while no cache runs. It waits for nobody.
+func (s *Stored) Estimate() (objects, size int64) {
+	if l := s.life.Load(); l != nil {
+		return l.cache.Estimate()
+	}
+	return 0, 0
+}
+
 // Held is a watch cache that keeps running until it is released.
 type Held struct{ life *life }
 

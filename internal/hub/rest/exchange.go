@@ -11,6 +11,7 @@ import (
 	"sampan.dev/internal/api"
 	"sampan.dev/internal/hub/audit"
 	"sampan.dev/internal/hub/catalog"
+	"sampan.dev/internal/hub/fairness"
 
 	"k8s.io/apimachinery/pkg/runtime/schema"
 )
@@ -34,6 +35,9 @@ type exchange struct {
 	trail  *audit.Trail // what is recorded of it; nil: nothing
 	held   int64        // bytes of memory taken for its body
 	answer int64        // and for its answer
+
+	asks   fairness.Request // what priority and fairness knows of it
+	ticket fairness.Ticket
 }
 
 // identify finds the kind and the subresource that the route names, if they are served, or who else answers for it.

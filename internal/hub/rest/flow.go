@@ -4,16 +4,26 @@ import (
 	"errors"
 	"net/http"
 	"slices"
+	"strconv"
 
 	"sampan.dev/internal/api"
 	"sampan.dev/internal/client"
+	"sampan.dev/internal/hub/catalog"
+	"sampan.dev/internal/hub/fairness"
 	"sampan.dev/internal/hub/flow"
 	"sampan.dev/internal/hub/health"
 )
 
 // takeOn lets a request in or refuses it; leave is called when it has been answered.
-func (s *Server) takeOn(x *exchange) (leave func(), err error) {
-	if x.long() {
+func (s *Server) takeOn(w http.ResponseWriter, r *http.Request, x *exchange) (leave func(), err error) {
+	long := x.long()
+	if s.cfg.Fairness != nil && (!long || x.route.Verb == "watch") {
+		if err := s.seat(w, r, x, long); err != nil {
+			x.served = x.serves() // a dashboard is to show that there were too many
+			return nil, flow.ErrTooMany
+		}
+	}
+	if long {
 		s.cfg.Gate.Long.Add(1)
 		return func() { s.cfg.Gate.Long.Add(-1) }, nil
 	}
@@ -22,12 +32,64 @@ func (s *Server) takeOn(x *exchange) (leave func(), err error) {
 	case "get", "list", "watch":
 		p = &s.cfg.Gate.Reads
 	}
+	if s.cfg.Fairness != nil {
+		counted, _ := s.cfg.Gate.Enter(p, flow.Exempt, "") // whoever has a seat is only counted here
+		return func() { counted(); x.ticket.Leave() }, nil
+	}
 	leave, ok := s.cfg.Gate.Enter(p, x.rank(), x.user.Name)
 	if !ok {
-		x.served = x.serves() // a dashboard is to show that there were too many
+		x.served = x.serves()
 		return nil, flow.ErrTooMany
 	}
 	return leave, nil
+}
+
+// seat takes seats for a request by priority and fairness, which tells by headers where it belongs. A watch waits for a seat like
+// any other request and gives it back at once: what it costs is spread over its time.
+func (s *Server) seat(w http.ResponseWriter, r *http.Request, x *exchange, long bool) error {
+	rt := &x.route
+	x.asks = fairness.Request{
+		User: &x.user, Resource: rt.Resource, Verb: rt.Verb, Path: rt.Path, Group: rt.Group, Version: rt.Version, Plural: rt.Plural, Subresource: rt.Subresource,
+		Namespace: rt.Namespace, Name: rt.Name,
+	}
+	x.ticket = s.cfg.Fairness.Classify(&x.asks)
+	schema, level := x.ticket.Headers()
+	if schema[0] != "" && level[0] != "" { // those of the built-in rules have none
+		h := w.Header()
+		h["X-Kubernetes-Pf-Flowschema-Uid"], h["X-Kubernetes-Pf-Prioritylevel-Uid"] = schema, level
+	}
+	seats := int64(1)
+	if rt.Verb == "list" && x.names != nil {
+		seats = listSeats(x.names.Stored(), r)
+	}
+	if err := x.ticket.Enter(r.Context(), &x.asks, seats); err != nil {
+		return err
+	}
+	if long {
+		x.ticket.Leave()
+	}
+	return nil
+}
+
+// What a list takes: a seat for so many bytes that are in memory at a time, of which there are no more than are in transit of an
+// answer that is sent piece by piece. The figures are upstream's.
+const (
+	bytesPerSeat = 100_000
+	mostInMemory = 1_000_000
+)
+
+// listSeats is how many seats a list takes, by the number of objects that there are, and their size as the first and the last show it.
+func listSeats(of *catalog.Stored, r *http.Request) int64 {
+	if of == nil {
+		return 1
+	}
+	objects, size := of.Estimate()
+	if r.URL.RawQuery != "" {
+		if n, err := strconv.ParseInt(r.URL.Query().Get("limit"), 10, 64); err == nil && n > 0 {
+			objects = min(objects, n)
+		}
+	}
+	return max(1, (min(objects*size, mostInMemory)+bytesPerSeat-1)/bytesPerSeat)
 }
 
 // rank is what the request counts as when there are too many.

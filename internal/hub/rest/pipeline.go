@@ -70,7 +70,7 @@ func (s *Server) serve(w *recorder, r *http.Request, x *exchange) (err error) {
 		x.user = *as
 		x.trail.Impersonates(as, constraint)
 	}
-	leave, err := s.takeOn(x)
+	leave, err := s.takeOn(w, r, x)
 	if err != nil {
 		return err
 	}

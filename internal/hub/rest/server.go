@@ -9,6 +9,7 @@ import (
 	"sampan.dev/internal/hub/audit"
 	"sampan.dev/internal/hub/authn"
 	"sampan.dev/internal/hub/catalog"
+	"sampan.dev/internal/hub/fairness"
 	"sampan.dev/internal/hub/flow"
 	"sampan.dev/internal/hub/health"
 	"sampan.dev/internal/hub/verb"
@@ -26,6 +27,7 @@ type Config struct {
 	Admission     admit.Chain         // of streams; verbs have it themselves
 	Audit         *audit.Log          // nil: nothing is recorded
 	Gate          *flow.Gate
+	Fairness      *fairness.Fairness // nil: the gate alone decides
 	Memory        *flow.Memory
 	Metrics       *health.Metrics
 
