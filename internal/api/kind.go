@@ -63,6 +63,9 @@ type Kind struct {
 	// Codec is how objects are kept and copied; nil means Typed.
 	Codec Codec
 
+	// Model, for a kind that has no Go type, says what its objects look like; nil: only that they have metadata.
+	Model *Model
+
 	// View, when set, says that objects are stored as another kind, or as another version of this one, and how to turn one
 	// into the other.
 	View *View

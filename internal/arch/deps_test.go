@@ -59,7 +59,6 @@ var rooms = map[string][]string{
 	"internal/hub/authz":     {"internal/api/...", "internal/client/...", "internal/hub/callout", "internal/hub/reload"},
 	"internal/hub/apply":     {"internal/api/...", "internal/hub/price"},
 	"internal/hub/openapi":   {"internal/api/..."},
-	"internal/hub/cel":       {},
 	"internal/hub/review":    {"internal/api/...", "internal/client/...", "internal/hub/authn", "internal/hub/authz", "internal/hub/verb"},
 	"internal/hub/alloc":     {"internal/api", "internal/api/valid", "internal/client/...", "internal/hub/store", "internal/hub/verb"},   // store: what servers that share one keep of node ports
 	"internal/hub/bootstrap": {"internal/api/...", "internal/client/...", "internal/hub/fairness", "internal/hub/store", "internal/pki"}, // the system's priority classes
@@ -69,7 +68,7 @@ var rooms = map[string][]string{
 	"internal/hub/admit/match":   {"internal/api", "internal/api/expression", "internal/client", "internal/hub/admit", "internal/hub/authz"},
 	"internal/hub/admit/policy":  {"internal/api", "internal/api/expression", "internal/api/admissionregistration", "internal/client", "internal/hub/admit", "internal/hub/admit/match", "internal/hub/authz"},
 	"internal/hub/admit/webhook": {"internal/api", "internal/api/expression", "internal/api/admissionregistration", "internal/client", "internal/hub/admit", "internal/hub/admit/match", "internal/hub/authz", "internal/hub/egress"},
-	"internal/hub/custom/schema": {"internal/hub/cel"},
+	"internal/hub/custom/schema": {"internal/api"},
 
 	"internal/cloud":      {},
 	"internal/cloud/":     {"internal/cloud"},

@@ -10,6 +10,7 @@ import (
 	"k8s.io/apiextensions-apiserver/pkg/apiserver/schema/cel"
 	"k8s.io/apiextensions-apiserver/pkg/apiserver/schema/defaulting"
 	"k8s.io/apiextensions-apiserver/pkg/apiserver/validation"
+	celconfig "k8s.io/apiserver/pkg/apis/cel"
 )
 
 // Source returns the definition that a Schema is of, as it was when the Schema was made. It is frozen. The Schema asks whenever
@@ -149,7 +150,7 @@ func (s *Schema) checks() (*rules, error) {
 	r := &rules{
 		of: st, apiVersion: crd.Spec.Group + "/" + v.Name,
 		namespaced: crd.Spec.Scope == apiextensionsv1.NamespaceScoped,
-		cel:        cel.NewValidator(st.root, true, perCall),
+		cel:        cel.NewValidator(st.root, true, celconfig.PerCallLimit),
 	}
 	if r.whole, _, err = validation.NewSchemaValidator(props); err != nil {
 		return nil, err

@@ -5,18 +5,16 @@ import (
 	"fmt"
 	"strings"
 
-	"sampan.dev/internal/hub/cel"
-
 	structuralcel "k8s.io/apiextensions-apiserver/pkg/apiserver/schema/cel"
 	"k8s.io/apiextensions-apiserver/pkg/apiserver/schema/cel/model"
 	"k8s.io/apiextensions-apiserver/pkg/apiserver/schema/listtype"
 	"k8s.io/apiextensions-apiserver/pkg/apiserver/schema/objectmeta"
 	"k8s.io/apiextensions-apiserver/pkg/apiserver/validation"
 	"k8s.io/apimachinery/pkg/util/validation/field"
+	celconfig "k8s.io/apiserver/pkg/apis/cel"
 	"k8s.io/apiserver/pkg/cel/common"
+	"k8s.io/apiserver/pkg/warning"
 )
-
-const perCall = cel.PerCall
 
 // Validate checks a new object. ObjectMeta's generic rules are the caller's to check; metaErrs are what was wrong with it, which
 // are not returned again, but keep rules in CEL from being evaluated when they are of a kind that does.
@@ -37,7 +35,7 @@ func (s *Schema) Validate(ctx context.Context, obj map[string]any, metaErrs fiel
 }
 
 // ValidateUpdate checks the change of an object from old to obj. What was wrong with a part before and was not changed is passed
-// over (ratcheting); what a rule in CEL says of it becomes a warning (cel.WithWarnings).
+// over (ratcheting); what a rule in CEL says of it becomes a warning (WithWarnings).
 func (s *Schema) ValidateUpdate(ctx context.Context, obj, old map[string]any, metaErrs field.ErrorList) field.ErrorList {
 	r, err := s.checks()
 	if err != nil {
@@ -116,7 +114,7 @@ func (r *rules) evaluate(ctx context.Context, obj, old map[string]any, metaErrs,
 	if old != nil {
 		was = old
 	}
-	out, _ := r.cel.Validate(ctx, nil, r.of.root, obj, was, cel.Budget, options...)
+	out, _ := r.cel.Validate(ctx, nil, r.of.root, obj, was, celconfig.RuntimeCELCostBudget, options...)
 	return out
 }
 
@@ -130,6 +128,16 @@ func blocks(errs field.ErrorList) bool {
 	}
 	return false
 }
+
+// WithWarnings returns a context in which warn is told the warnings that rules have.
+func WithWarnings(ctx context.Context, warn func(text string)) context.Context {
+	return warning.WithWarningRecorder(ctx, recorder(warn))
+}
+
+type recorder func(text string)
+
+// AddWarning implements warning.Recorder. The agent of a warning is always the server itself.
+func (r recorder) AddWarning(_, text string) { r(text) }
 
 func internalError(err error) field.ErrorList {
 	return field.ErrorList{field.InternalError(nil, fmt.Errorf("%w", err))}
