@@ -97,11 +97,12 @@ func (h *Hub) serveOver() {
 	h.docs = catalog.Derive(h.catalog, func(s *catalog.Snapshot) *discovery.Documents {
 		return discovery.New(s.Kinds(), elsewhere(s), advertised(cfg))
 	})
+	shelf := &openapi.Shelf{}
 	h.openapi = catalog.Derive(h.catalog, func(s *catalog.Snapshot) http.Handler {
 		if cfg.OpenAPI != nil {
 			return cfg.OpenAPI
 		}
-		return openapi.New(openapi.Config{Kinds: s.Kinds(), Version: cfg.Version.Git})
+		return openapi.New(openapi.Config{Kinds: s.Kinds(), Version: cfg.Version.Git, Shelf: shelf})
 	})
 	h.checks = health.New(cfg.storesAnswer, cfg.Checks, h.log)
 	h.rest = rest.New(rest.Config{

@@ -16,9 +16,10 @@ import (
 
 // Engine patches objects and keeps their managed fields. It may be used by many goroutines at once.
 type Engine struct {
-	types    func() (managedfields.TypeConverter, error) // built once
+	types    func() (*converter, error) // built once
 	kinds    func(schema.GroupVersionKind) *api.Kind
-	managers sync.Map // target -> *managedfields.FieldManager
+	managers sync.Map // target -> *managedfields.FieldManager; those of kinds that are gone are dropped by and by
+	models   models
 	made     memo
 	owned    sets
 }
@@ -33,13 +34,16 @@ type target struct {
 // its definition. It is asked for once, on the first write. kinds finds the kind that another version of an object is of, whose
 // fields somebody may own; it may be nil where every kind has one version.
 func New(types func() ([]smdschema.TypeDef, error), kinds func(schema.GroupVersionKind) *api.Kind) *Engine {
-	return &Engine{kinds: kinds, types: sync.OnceValues(func() (managedfields.TypeConverter, error) {
+	e := &Engine{kinds: kinds}
+	e.types = sync.OnceValues(func() (*converter, error) {
 		defs, err := types()
 		if err != nil {
 			return nil, err
 		}
 		return newConverter(defs), nil
-	})}
+	})
+	e.models.types = e.types
+	return e
 }
 
 // manager returns the field manager of a kind or of one of its subresources.
@@ -57,17 +61,35 @@ func (e *Engine) manager(t target) (*managedfields.FieldManager, error) {
 	if err != nil {
 		return nil, fmt.Errorf("field manager of %s: %w", gvk, err)
 	}
+	if t.untyped() && e.kinds != nil {
+		e.forget()
+	}
 	e.managers.Store(t, m)
 	return m, nil
+}
+
+// forget drops what was made for kinds that are served no longer, as custom resources come and go.
+func (e *Engine) forget() {
+	served := func(k *api.Kind) bool { return e.kinds(k.GVK()) == k }
+	e.managers.Range(func(key, _ any) bool {
+		if !served(key.(target).kind) {
+			e.managers.Delete(key)
+		}
+		return true
+	})
+	e.models.forget(served)
 }
 
 // converter is what the fields of a target are told by: the schema of its kind, or, where there is none, the shape of each object.
 // Then every map is a struct whose fields have owners, and a list belongs to one manager as a whole.
 func (e *Engine) converter(t target) (managedfields.TypeConverter, error) {
-	if t.untyped() {
+	switch {
+	case !t.untyped():
+		return e.types()
+	case t.kind.Model == nil:
 		return managedfields.NewDeducedTypeConverter(), nil
 	}
-	return e.types()
+	return modelled{&e.models, identity{t, e.kinds}.find}, nil
 }
 
 // Converter is what tells the fields of objects of a kind, or of a subresource's own body.

@@ -2,9 +2,8 @@ package openapi
 
 import (
 	"bytes"
-	"compress/gzip"
-	"crypto/sha512"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -24,35 +23,26 @@ import (
 type Config struct {
 	Kinds   *api.Kinds
 	Version string // of the server, printed in the documents; a new one makes clients fetch them anew
+	Shelf   *Shelf // of the handlers before this one, whose documents may be served on; nil: one of its own
 }
 
-// Handler serves /openapi/v2, /openapi/v3 and the documents below it. What it serves is built when first asked for and kept
-// compressed.
+// Handler serves /openapi/v2, /openapi/v3 and the documents below it, of what is served at one time. A document is made when
+// somebody first asks for it, and kept compressed.
 type Handler struct {
-	cfg     Config
-	started time.Time // Last-Modified of everything
-	docs    func() ([]document, error)
-	digest  func() string
-
-	mu struct {
-		sync.Mutex
-		built map[key][]byte // gzip
-	}
+	cfg      Config
+	started  time.Time // Last-Modified of everything
+	outlines func() []outline
 }
 
-// key names one encoding of one document; doc is "" for v2.
-type key struct {
-	doc   string
-	proto bool
-}
-
-// New returns a handler.
+// New returns a handler. It makes nothing yet.
 func New(cfg Config) *Handler {
-	h := &Handler{cfg: cfg, started: time.Now().Truncate(time.Second)}
-	h.docs = sync.OnceValues(func() ([]document, error) { return documents(cfg.Kinds) })
-	h.digest = sync.OnceValue(func() string { return digest(cfg) })
-	h.mu.built = map[key][]byte{}
-	return h
+	if cfg.Shelf == nil {
+		cfg.Shelf = &Shelf{}
+	}
+	return &Handler{
+		cfg: cfg, started: time.Now().Truncate(time.Second),
+		outlines: sync.OnceValue(func() []outline { return outlinesOf(cfg.Kinds, cfg.Version) }),
+	}
 }
 
 // ServeHTTP answers GET and HEAD of /openapi/….
@@ -65,7 +55,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	rest, v3 := strings.CutPrefix(r.URL.Path, "/openapi/v3")
 	switch {
 	case r.URL.Path == "/openapi/v2":
-		h.serve(w, r, "", "v2")
+		h.serve(w, r, h.whole(), "v2")
 	case v3 && rest == "":
 		h.index(w, r)
 	case v3 && strings.HasPrefix(rest, "/"):
@@ -75,39 +65,14 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// etag of a document. It depends on what the document is made of, so that the index need not build the documents to name their
-// hashes. Both encodings have the same one.
-func (h *Handler) etag(name string) string {
-	return fmt.Sprintf("%X", sha512.Sum512([]byte(h.digest()+name)))
-}
-
-// digest of everything that documents are made of.
-func digest(cfg Config) string {
-	s := sha512.New()
-	fmt.Fprintln(s, cfg.Version)
-	for _, k := range cfg.Kinds.All() {
-		fmt.Fprintln(s, k.GVK(), k.Resource, k.Namespaced, k.Verbs)
-		for _, sub := range k.Subresources {
-			fmt.Fprintln(s, sub.Name, sub.GVK, sub.Verbs)
-		}
-	}
-	s.Write(compressed)
-	return string(s.Sum(nil))
-}
-
 // index lists the v3 documents with their hashes.
 func (h *Handler) index(w http.ResponseWriter, r *http.Request) {
-	docs, err := h.docs()
-	if err != nil {
-		http.Error(w, err.Error(), http.StatusInternalServerError)
-		return
-	}
 	type entry struct {
 		ServerRelativeURL string `json:"serverRelativeURL"`
 	}
 	paths := map[string]entry{}
-	for _, d := range docs {
-		paths[d.name] = entry{relative(d.name, h.etag(d.name))}
+	for _, o := range h.outlines() {
+		paths[o.name] = entry{relative(o.name, o.etag())}
 	}
 	data, err := json.Marshal(map[string]any{"paths": paths})
 	if err != nil {
@@ -115,7 +80,7 @@ func (h *Handler) index(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	w.Header().Set("Content-Type", "application/json")
-	w.Header().Set("Etag", strconv.Quote(h.etag("index")))
+	w.Header().Set("Etag", strconv.Quote(h.whole().etag()))
 	http.ServeContent(w, r, "", h.started, bytes.NewReader(data))
 }
 
@@ -123,17 +88,21 @@ func relative(name, etag string) string {
 	return (&url.URL{Path: "/openapi/v3/" + name, RawQuery: url.Values{"hash": {etag}}.Encode()}).String()
 }
 
-func (h *Handler) document(w http.ResponseWriter, r *http.Request, name string) {
-	docs, err := h.docs()
-	if err != nil {
-		http.Error(w, err.Error(), http.StatusInternalServerError)
-		return
+// whole is the outline of the v2 document, which is made of all others.
+func (h *Handler) whole() outline {
+	var all []string
+	for _, o := range h.outlines() {
+		all = append(all, o.digest)
 	}
-	for _, d := range docs {
-		if d.name != name {
+	return outline{name: "", digest: strings.Join(all, "")}
+}
+
+func (h *Handler) document(w http.ResponseWriter, r *http.Request, name string) {
+	for _, o := range h.outlines() {
+		if o.name != name {
 			continue
 		}
-		etag := h.etag(name)
+		etag := o.etag()
 		if hash := r.URL.Query().Get("hash"); hash != "" {
 			if hash != etag {
 				http.Redirect(w, r, relative(name, etag), http.StatusMovedPermanently)
@@ -142,21 +111,21 @@ func (h *Handler) document(w http.ResponseWriter, r *http.Request, name string) 
 			w.Header().Set("Cache-Control", "public, immutable")
 			w.Header().Set("Expires", time.Now().AddDate(1, 0, 0).UTC().Format(http.TimeFormat))
 		}
-		h.serve(w, r, name, "v3")
+		h.serve(w, r, o, "v3")
 		return
 	}
 	w.WriteHeader(http.StatusNotFound) // without a word, as upstream
 }
 
 // serve writes the document in the encoding that the client likes best.
-func (h *Handler) serve(w http.ResponseWriter, r *http.Request, name, version string) {
+func (h *Handler) serve(w http.ResponseWriter, r *http.Request, o outline, version string) {
 	w.Header().Add("Vary", "Accept")
 	asProto, ok := negotiate(r.Header.Get("Accept"), version)
 	if !ok {
 		w.WriteHeader(http.StatusNotAcceptable)
 		return
 	}
-	z, err := h.build(key{name, asProto})
+	z, err := h.cfg.Shelf.get(key{o.name, asProto}, o.etag(), h.names, func(l *library) ([]byte, error) { return h.encode(o, asProto, l) })
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusInternalServerError)
 		return
@@ -165,7 +134,7 @@ func (h *Handler) serve(w http.ResponseWriter, r *http.Request, name, version st
 	if asProto {
 		w.Header().Set("Content-Type", "application/"+protoSubtype(version)+"+protobuf")
 	}
-	w.Header().Set("Etag", strconv.Quote(h.etag(name)))
+	w.Header().Set("Etag", strconv.Quote(o.etag()))
 	if strings.Contains(r.Header.Get("Accept-Encoding"), "gzip") {
 		w.Header().Add("Vary", "Accept-Encoding")
 		w.Header().Set("Content-Encoding", "gzip")
@@ -176,51 +145,57 @@ func (h *Handler) serve(w http.ResponseWriter, r *http.Request, name, version st
 	http.ServeContent(w, r, "", h.started, bytes.NewReader(z))
 }
 
-// build returns a document compressed, making it the first time. One is made at a time, because making one takes memory.
-func (h *Handler) build(k key) ([]byte, error) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if z := h.mu.built[k]; z != nil {
-		return z, nil
+// names are those of the documents that there are.
+func (h *Handler) names() map[string]bool {
+	out := map[string]bool{"": true}
+	for _, o := range h.outlines() {
+		out[o.name] = true
 	}
-	data, err := h.render(k.doc)
-	if err == nil && k.proto {
-		data, err = encodeProto(k.doc, data)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("openapi document %q: %w", k.doc, err)
-	}
-	var b bytes.Buffer
-	z := gzip.NewWriter(&b)
-	if _, err := z.Write(data); err != nil {
-		return nil, err
-	}
-	if err := z.Close(); err != nil {
-		return nil, err
-	}
-	h.mu.built[k] = b.Bytes()
-	return b.Bytes(), nil
+	return out
 }
 
-func (h *Handler) render(name string) ([]byte, error) {
-	docs, err := h.docs()
+// encode makes a document.
+func (h *Handler) encode(o outline, asProto bool, l *library) ([]byte, error) {
+	data, err := h.render(o, l)
+	if err == nil && asProto {
+		data, err = encodeProto(o.name, data)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("openapi document %q: %w", o.name, err)
+	}
+	return data, nil
+}
+
+func (h *Handler) render(o outline, l *library) ([]byte, error) {
+	if o.name != "" {
+		d, err := o.document()
+		if err != nil {
+			return nil, err
+		}
+		models, err := modelled(o.kinds, 3)
+		if err != nil {
+			return nil, err
+		}
+		find := func(name string) node {
+			if m := models.find(name); m != nil {
+				return m
+			}
+			return l.v3(name)
+		}
+		data, err := renderV3(d, find, release(h.cfg.Version))
+		return data, errors.Join(err, l.err)
+	}
+	docs, err := documents(h.outlines())
 	if err != nil {
 		return nil, err
 	}
-	var defs definitions[node]
-	if err := unpack(compressed, &defs); err != nil {
+	kinds := h.cfg.Kinds.All()
+	models, err := modelled(kinds, 2)
+	if err != nil {
 		return nil, err
 	}
-	untyped(h.cfg.Kinds, defs.V3)
-	if name == "" {
-		return renderV2(docs, defs.V3, defs.V2, release(h.cfg.Version))
-	}
-	for _, d := range docs {
-		if d.name == name {
-			return renderV3(d, defs.V3, release(h.cfg.Version))
-		}
-	}
-	return nil, fmt.Errorf("no such document")
+	data, err := renderV2(docs, models, l, release(h.cfg.Version))
+	return data, errors.Join(err, l.err)
 }
 
 // encodeProto turns a JSON document into gnostic's protobuf form.

@@ -85,7 +85,7 @@ func TestPaths(t *testing.T) {
 			want[path] = p
 		}
 	}
-	docs, err := documents(kinds)
+	docs, err := documents(outlinesOf(kinds, ""))
 	if err != nil {
 		t.Fatal(err)
 	}

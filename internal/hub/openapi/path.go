@@ -56,34 +56,13 @@ const (
 	metaPrefix    = "io.k8s.apimachinery.pkg.apis.meta.v1."
 )
 
-// documents describes all kinds, group by group, and the well-known paths.
-func documents(kinds *api.Kinds) ([]document, error) {
-	docs := wellKnown()
-	at := map[schema.GroupVersion]int{}
-	seen := map[string]bool{}
-	for _, k := range kinds.All() {
-		gv := k.GVK().GroupVersion()
-		if _, ok := at[gv]; !ok {
-			if !seen[k.Group] && k.Group != "" {
-				docs = append(docs, groupDocument(k.Group))
-			}
-			seen[k.Group] = true
-			at[gv] = len(docs)
-			docs = append(docs, versionDocument(gv))
-		}
-		items, err := kindItems(k)
-		if err != nil {
-			return nil, err
-		}
-		d := &docs[at[gv]]
-		d.items = append(d.items, items...)
+// shared returns the document with the parameters that all operations of a path have at the path.
+func (d document) shared() document {
+	d.items = slices.Clone(d.items)
+	for i := range d.items {
+		d.items[i].share()
 	}
-	for i := range docs {
-		for j := range docs[i].items {
-			docs[i].items[j].share()
-		}
-	}
-	return docs, nil
+	return d
 }
 
 // root is the path of a group and version without a slash at its ends.

@@ -18,7 +18,7 @@ const (
 var bearer = node{"description": "Bearer Token authentication", "in": "header", "name": "authorization", "type": "apiKey"}
 
 // renderV3 encodes one document with the definitions that it reaches.
-func renderV3(doc document, defs map[string]node, version string) ([]byte, error) {
+func renderV3(doc document, find finder, version string) ([]byte, error) {
 	paths, schemas := node{}, node{}
 	for _, it := range doc.items {
 		p := node{}
@@ -27,8 +27,8 @@ func renderV3(doc document, defs map[string]node, version string) ([]byte, error
 		}
 		for _, o := range it.ops {
 			p[o.method] = o.v3()
-			reach(o.body, defs, schemas)
-			reach(o.answer, defs, schemas)
+			reach(o.body, find, schemas)
+			reach(o.answer, find, schemas)
 		}
 		paths[it.path] = p
 	}
@@ -41,13 +41,20 @@ func renderV3(doc document, defs map[string]node, version string) ([]byte, error
 	})
 }
 
+// finder returns the definition of a name, which is not to be changed; nil for none.
+type finder func(name string) node
+
 // reach adds the named definition and all that it refers to.
-func reach(name string, defs map[string]node, into node) {
-	if name == "" || into[name] != nil || defs[name] == nil {
+func reach(name string, find finder, into node) {
+	if name == "" || into[name] != nil {
 		return
 	}
-	into[name] = defs[name]
-	walk(defs[name], func(ref string) { reach(strings.TrimPrefix(ref, refV3), defs, into) })
+	def := find(name)
+	if def == nil {
+		return
+	}
+	into[name] = def
+	walk(def, func(ref string) { reach(strings.TrimPrefix(strings.TrimPrefix(ref, refV3), refV2), find, into) })
 }
 
 // walk calls f for every $ref under v.
@@ -132,9 +139,15 @@ func (o operation) v3() node {
 	return n
 }
 
-// renderV2 encodes all documents as one, with all definitions that they reach.
-func renderV2(docs []document, defs, override map[string]node, version string) ([]byte, error) {
+// renderV2 encodes all documents as one, with all definitions that they reach. Those of models are in their v2 form already.
+func renderV2(docs []document, models modelDefs, l *library, version string) ([]byte, error) {
 	paths, schemas := node{}, node{}
+	find := func(name string) node {
+		if m := models.find(name); m != nil {
+			return m
+		}
+		return l.v3(name)
+	}
 	for _, d := range docs {
 		for _, it := range d.items {
 			p := node{}
@@ -143,14 +156,17 @@ func renderV2(docs []document, defs, override map[string]node, version string) (
 			}
 			for _, o := range it.ops {
 				p[o.method] = o.v2()
-				reach(o.body, defs, schemas)
-				reach(o.answer, defs, schemas)
+				reach(o.body, find, schemas)
+				reach(o.answer, find, schemas)
 			}
 			paths[it.path] = p
 		}
 	}
 	for name, def := range schemas {
-		if v2 := override[name]; v2 != nil {
+		if models.find(name) != nil {
+			continue
+		}
+		if v2 := l.v2(name); v2 != nil {
 			def = v2
 		}
 		schemas[name] = schemaV2(def.(node))
