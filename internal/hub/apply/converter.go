@@ -18,7 +18,7 @@ import (
 // converter turns objects into the values that managed fields are reckoned with, and back.
 type converter struct {
 	parser typed.Parser
-	names  sync.Map // schema.GroupVersionKind -> string
+	names  sync.Map                   // schema.GroupVersionKind -> string
 	meta   func() []smdschema.TypeDef // the types of ObjectMeta, found once
 }
 

@@ -1,0 +1,71 @@
+package ask
+
+import (
+	"encoding/json"
+	"slices"
+	"strings"
+)
+
+// times and names that are a server's own.
+var own = []string{"uid", "resourceVersion", "creationTimestamp", "deletionTimestamp", "time", "lastTransitionTime", "selfLink"}
+
+// Normalize takes out of an answer what two servers cannot have in common. It changes the answer's body.
+func Normalize(a Answer) Answer {
+	a.Warnings = slices.Clone(a.Warnings)
+	slices.Sort(a.Warnings)
+	body, ok := a.Body.(map[string]any)
+	if !ok {
+		return a
+	}
+	if body["kind"] == "Status" {
+		status(body)
+	} else {
+		scrub(body, "")
+	}
+	return a
+}
+
+// status sorts the causes, and the parts of the message that lists them.
+func status(s map[string]any) {
+	details, _ := s["details"].(map[string]any)
+	delete(details, "uid")
+	causes, _ := details["causes"].([]any)
+	slices.SortFunc(causes, func(a, b any) int { return strings.Compare(encode(a), encode(b)) })
+	if m, _ := s["message"].(string); len(causes) > 1 {
+		if head, rest, ok := strings.Cut(m, " is invalid: ["); ok {
+			parts := strings.Split(strings.TrimSuffix(rest, "]"), ", ")
+			slices.Sort(parts)
+			s["message"] = head + " is invalid: [" + strings.Join(parts, ", ") + "]"
+		}
+	}
+}
+
+// scrub empties what is a server's own, in metadata, conditions and managed fields only: spec may have fields of the same names.
+func scrub(v any, in string) {
+	switch v := v.(type) {
+	case map[string]any:
+		for k, c := range v {
+			if slices.Contains(own, k) && (in == "metadata" || in == "managedFields" || in == "conditions") {
+				v[k] = "…"
+				continue
+			}
+			at := k
+			if in == "managedFields" || in == "spec" {
+				at = in
+			}
+			scrub(c, at)
+		}
+	case []any:
+		for _, c := range v {
+			scrub(c, in)
+		}
+	}
+}
+
+func encode(v any) string {
+	data, _ := json.Marshal(v)
+	return string(data)
+}
+
+// Equal reports whether two normalized answers say the same.
+func Equal(a, b Answer) bool { return encode(a) == encode(b) }

@@ -1,0 +1,25 @@
+package main
+
+import "strings"
+
+// difference is one that stays, and why. It is known by texts that all stand in what is printed of it.
+type difference struct {
+	texts  []string
+	reason string
+}
+
+var known = []difference{}
+
+// why is the reason of a known difference; "" for another.
+func why(printed string) string {
+	for _, d := range known {
+		all := true
+		for _, t := range d.texts {
+			all = all && strings.Contains(printed, t)
+		}
+		if all {
+			return d.reason
+		}
+	}
+	return ""
+}
