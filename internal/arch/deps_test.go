@@ -170,6 +170,7 @@ var rooms = map[string][]string{
 	"internal/testkit":  {"internal/..."},
 	"internal/arch":     {},
 	"e2e":               {},
+	"e2e/differential":  {"e2e/differential/..."},
 }
 
 // forbidden is what nothing of the product imports, and why.

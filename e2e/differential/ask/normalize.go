@@ -2,6 +2,7 @@ package ask
 
 import (
 	"encoding/json"
+	"regexp"
 	"slices"
 	"strings"
 )
@@ -38,7 +39,20 @@ func status(s map[string]any) {
 			s["message"] = head + " is invalid: [" + strings.Join(parts, ", ") + "]"
 		}
 	}
+	if m, ok := s["message"].(string); ok {
+		s["message"] = quoted(m)
+	}
+	for _, c := range causes {
+		if m, _ := c.(map[string]any); m != nil {
+			m["message"] = quoted(m["message"].(string))
+		}
+	}
 }
+
+var serversOwn = regexp.MustCompile(`(\\?"(?:uid|resourceVersion|creationTimestamp|time)\\?":\\?")[^"\\]*`)
+
+// quoted takes a server's own values out of an object that a message quotes.
+func quoted(message string) string { return serversOwn.ReplaceAllString(message, "${1}…") }
 
 // scrub empties what is a server's own, in metadata, conditions and managed fields only: spec may have fields of the same names.
 func scrub(v any, in string) {

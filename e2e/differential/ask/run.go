@@ -64,13 +64,15 @@ func one(ctx context.Context, peer, sampan *Server, c Case) ([]Outcome, error) {
 			continue
 		}
 		both.Go(func() {
-			for _, st := range c.Steps {
+			for n, st := range c.Steps {
 				a, err := s.Do(ctx, st)
 				if err != nil {
 					errs[i] = err
 					return
 				}
-				answers[i] = append(answers[i], a)
+				if answers[i] = append(answers[i], a); n == 0 && a.Code >= 400 {
+					return // the rest is about what was not made
+				}
 			}
 		})
 	}
@@ -80,9 +82,9 @@ func one(ctx context.Context, peer, sampan *Server, c Case) ([]Outcome, error) {
 			return nil, err
 		}
 	}
-	out := make([]Outcome, len(c.Steps))
-	for i, st := range c.Steps {
-		out[i] = Outcome{c.Name, st, answers[0][i], answers[1][i]}
+	var out []Outcome
+	for i := range min(len(answers[0]), len(answers[1])) {
+		out = append(out, Outcome{c.Name, c.Steps[i], answers[0][i], answers[1][i]})
 	}
 	return out, nil
 }

@@ -69,7 +69,6 @@ func named() []ask.Case {
 		return []ask.Step{
 			ask.Post(p.path(), p.object("a", spec(node{"a": "b"}))), {Method: "PATCH", Path: p.path() + "/a", Type: "application/strategic-merge-patch+json", Body: body},
 			{Method: "PATCH", Path: p.path() + "/a", Type: "application/json", Body: body}, {Method: "PATCH", Path: p.path() + "/a", Type: "application/json-patch+json", Body: `[{"op":"replace","path":"/spec/a","value":3}]`},
-			{Method: "POST", Path: p.path(), Type: "application/vnd.kubernetes.protobuf", Body: "k8s"},
 		}
 	})
 	add("deletes", fields(node{"a": str}), node{"subresources": node{"status": node{}}}, func(p place) []ask.Step {

@@ -22,8 +22,8 @@ var (
 )
 
 // customItems are the paths of a kind that has no Go type. Upstream describes custom resources by other code than the rest: they
-// have no protobuf and no strategic merge patch, the scale subresource is said to be of the kind itself, and options are
-// listed for reads as well, but none for the deletion of a collection besides those of the list.
+// have no protobuf and no strategic merge patch, no word of watching, the scale subresource is said to be of the kind itself, and
+// options are listed for reads as well, but none for the deletion of a collection besides those of the list.
 func customItems(k *api.Kind) ([]item, error) {
 	items, err := kindItems(k)
 	if err != nil {
@@ -35,7 +35,7 @@ func customItems(k *api.Kind) ([]item, error) {
 			o.gvk, o.produces, o.consumes = k.GVK(), customTypes, customTypes
 			switch o.action {
 			case "list":
-				o.answer = listName(k)
+				o.answer, o.doc = listName(k), "list objects of kind "+k.Kind
 			case "get":
 				o.params = paramsOf(metav1.GetOptions{})
 			case "patch":

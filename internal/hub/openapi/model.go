@@ -46,9 +46,9 @@ func modelled(kinds []*api.Kind, version int) (modelDefs, error) {
 		if err != nil {
 			return nil, fmt.Errorf("model of %s: %w", k.GVK(), err)
 		}
-		out[untypedName(k.GVK())] = def
+		out[untypedName(k.GVK())] = wrapped(def)
 		if k.NewList != nil {
-			out[listName(k)] = listOf(k, def, version)
+			out[listName(k)] = listOf(k, def)
 		}
 	}
 	return out, nil
@@ -66,9 +66,9 @@ func modelOf(k *api.Kind, version int) (node, error) {
 		return node{
 			"type": "object", "x-kubernetes-preserve-unknown-fields": true, kindsKey: []any{kindNode(k.GVK())},
 			"properties": node{
-				"apiVersion": described(node{"type": "string"}, typeDocs["apiVersion"]),
-				"kind":       described(node{"type": "string"}, typeDocs["kind"]),
-				"metadata":   metaOf("ObjectMeta", metav1.PartialObjectMetadata{}.SwaggerDoc()["metadata"], version),
+				"apiVersion": documented(node{"type": "string"}, typeDocs["apiVersion"]),
+				"kind":       documented(node{"type": "string"}, typeDocs["kind"]),
+				"metadata":   metaOf("ObjectMeta", metav1.PartialObjectMetadata{}.SwaggerDoc()["metadata"]),
 			},
 		}, nil
 	}
@@ -85,18 +85,18 @@ func modelOf(k *api.Kind, version int) (node, error) {
 }
 
 // listOf is the definition of a list of objects that def defines.
-func listOf(k *api.Kind, def node, version int) node {
+func listOf(k *api.Kind, def node) node {
 	gvk := k.GVK()
 	gvk.Kind = listKind(k)
-	items := described(node{"type": "array", "items": node{"$ref": prefixOf(version) + untypedName(k.GVK())}},
+	items := documented(node{"type": "array", "items": node{"$ref": refV3 + untypedName(k.GVK())}},
 		"List of "+k.Resource+". More info: https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md")
 	out := node{
 		"type": "object", "description": gvk.Kind + " is a list of " + k.Kind, "required": []any{"items"},
 		kindsKey: []any{kindNode(gvk)},
 		"properties": node{
-			"apiVersion": described(node{"type": "string"}, typeDocs["apiVersion"]),
-			"kind":       described(node{"type": "string"}, typeDocs["kind"]),
-			"metadata":   metaOf("ListMeta", metav1.PartialObjectMetadataList{}.SwaggerDoc()["metadata"], version),
+			"apiVersion": documented(node{"type": "string"}, typeDocs["apiVersion"]),
+			"kind":       documented(node{"type": "string"}, typeDocs["kind"]),
+			"metadata":   metaOf("ListMeta", metav1.PartialObjectMetadataList{}.SwaggerDoc()["metadata"]),
 			"items":      items,
 		},
 	}
@@ -117,18 +117,29 @@ func kindNode(gvk schema.GroupVersionKind) node {
 	return node{"group": gvk.Group, "version": gvk.Version, "kind": gvk.Kind}
 }
 
-func described(n node, doc string) node {
+func documented(n node, doc string) node {
 	n["description"] = doc
 	return n
 }
 
-func metaOf(name, doc string, version int) node {
-	return described(node{"$ref": prefixOf(version) + metaPrefix + name}, doc)
+func metaOf(name, doc string) node {
+	return documented(node{"allOf": []any{node{"$ref": refV3 + metaPrefix + name}}}, doc)
 }
 
-func prefixOf(version int) string {
-	if version == 2 {
-		return refV2
+// wrapped puts references that have something beside them into an allOf, which is how version 3 writes that. def is changed.
+func wrapped(def node) node {
+	if ref, ok := def["$ref"]; ok && len(def) > 1 {
+		delete(def, "$ref")
+		def["allOf"] = []any{node{"$ref": ref}}
 	}
-	return refV3
+	for _, key := range []string{"items", "additionalProperties"} {
+		if inner, ok := def[key].(node); ok {
+			wrapped(inner)
+		}
+	}
+	props, _ := def["properties"].(node)
+	for _, p := range props {
+		wrapped(p.(node))
+	}
+	return def
 }

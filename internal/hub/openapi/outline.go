@@ -33,7 +33,7 @@ func (o outline) document() (document, error) {
 	if typed(o.kinds[0]) {
 		d = versionDocument(o.kinds[0].GVK().GroupVersion())
 	}
-	d.name = o.name
+	d.name, d.custom = o.name, !typed(o.kinds[0])
 	for _, k := range o.kinds {
 		items, err := itemsOf(k)
 		if err != nil {

@@ -2,6 +2,7 @@ package openapi
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"unicode"
 
@@ -12,8 +13,9 @@ import (
 
 // document is what one v3 document tells of: a group and version, or a well-known path.
 type document struct {
-	name  string // "apis/apps/v1"
-	items []item
+	name   string // "apis/apps/v1"
+	items  []item
+	custom bool // of custom resources
 }
 
 // item is one path with its operations. params are those that all operations share.
@@ -99,7 +101,7 @@ func camel(s string, upper bool) string {
 
 // info is an operation that tells something of the server.
 func info(doc, path, id, text, tag, answer string, types []string) document {
-	return document{doc, []item{{path: path, ops: []operation{{
+	return document{name: doc, items: []item{{path: path, ops: []operation{{
 		method: "get", id: id, doc: text, tag: tag, consumes: types, produces: types, answer: answer, codes: []int{200},
 	}}}}}
 }

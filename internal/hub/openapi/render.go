@@ -20,6 +20,10 @@ var bearer = node{"description": "Bearer Token authentication", "in": "header", 
 // renderV3 encodes one document with the definitions that it reaches.
 func renderV3(doc document, find finder, version string) ([]byte, error) {
 	paths, schemas := node{}, node{}
+	title, components := "Kubernetes", node{"securitySchemes": node{"BearerToken": bearer}}
+	if doc.custom {
+		title, version, components = "Kubernetes CRD Swagger", "v0.1.0", node{} // as upstream's other code has it
+	}
 	for _, it := range doc.items {
 		p := node{}
 		if len(it.params) > 0 {
@@ -32,12 +36,11 @@ func renderV3(doc document, find finder, version string) ([]byte, error) {
 		}
 		paths[it.path] = p
 	}
-	components := node{"securitySchemes": node{"BearerToken": bearer}}
 	if len(schemas) > 0 {
 		components["schemas"] = schemas
 	}
 	return json.Marshal(node{
-		"openapi": "3.0.0", "info": node{"title": "Kubernetes", "version": version}, "paths": paths, "components": components,
+		"openapi": "3.0.0", "info": node{"title": title, "version": version}, "paths": paths, "components": components,
 	})
 }
 
@@ -54,7 +57,7 @@ func reach(name string, find finder, into node) {
 		return
 	}
 	into[name] = def
-	walk(def, func(ref string) { reach(strings.TrimPrefix(strings.TrimPrefix(ref, refV3), refV2), find, into) })
+	walk(def, func(ref string) { reach(strings.TrimPrefix(ref, refV3), find, into) })
 }
 
 // walk calls f for every $ref under v.
@@ -139,7 +142,7 @@ func (o operation) v3() node {
 	return n
 }
 
-// renderV2 encodes all documents as one, with all definitions that they reach. Those of models are in their v2 form already.
+// renderV2 encodes all documents as one, with all definitions that they reach. models are made for it, but in the form of v3.
 func renderV2(docs []document, models modelDefs, l *library, version string) ([]byte, error) {
 	paths, schemas := node{}, node{}
 	find := func(name string) node {
@@ -163,9 +166,6 @@ func renderV2(docs []document, models modelDefs, l *library, version string) ([]
 		}
 	}
 	for name, def := range schemas {
-		if models.find(name) != nil {
-			continue
-		}
 		if v2 := l.v2(name); v2 != nil {
 			def = v2
 		}

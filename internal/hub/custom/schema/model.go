@@ -15,9 +15,7 @@ import (
 )
 
 const (
-	refV2    = "#/definitions/"
-	refV3    = "#/components/schemas/"
-	metaType = "io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta"
+	metaRef = "#/components/schemas/io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta"
 
 	kindsKey      = "x-kubernetes-group-version-kind"
 	selectableKey = "x-kubernetes-selectable-fields"
@@ -52,7 +50,7 @@ func (s *Schema) published(v2, selectable bool) (*spec.Schema, error) {
 			root = openapiv2.ToStructuralOpenAPIV2(root)
 		}
 		out = root.ToKubeOpenAPI()
-		setMeta(out, v2)
+		setMeta(out)
 		out.SetProperty("apiVersion", *spec.StringProperty().WithDescription(typeDocs["apiVersion"]))
 		out.SetProperty("kind", *spec.StringProperty().WithDescription(typeDocs["kind"]))
 		embed(out, v2)
@@ -84,12 +82,8 @@ var (
 )
 
 // setMeta gives a schema the metadata of objects.
-func setMeta(s *spec.Schema, v2 bool) {
-	ref := refV3
-	if v2 {
-		ref = refV2
-	}
-	s.SetProperty("metadata", *spec.RefSchema(ref + metaType).WithDescription(metadataDocs["metadata"]))
+func setMeta(s *spec.Schema) {
+	s.SetProperty("metadata", *spec.RefSchema(metaRef).WithDescription(metadataDocs["metadata"]))
 }
 
 // embed gives what is an object inside the object its apiVersion, kind and metadata. Version 2 leaves those alone that keep
@@ -115,7 +109,7 @@ func embed(s *spec.Schema, v2 bool) {
 	}
 	s.SetProperty("apiVersion", *spec.StringProperty().WithDescription("apiVersion defines the versioned schema of this representation of an object. More info: https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md#resources"))
 	s.SetProperty("kind", *spec.StringProperty().WithDescription("kind is a string value representing the type of this object. In CamelCase. More info: https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md#types-kinds"))
-	setMeta(s, v2)
+	setMeta(s)
 	for _, name := range []string{"kind", "apiVersion"} {
 		if !slices.Contains(s.Required, name) {
 			s.Required = append(s.Required, name)
