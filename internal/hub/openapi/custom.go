@@ -39,7 +39,7 @@ func customItems(k *api.Kind) ([]item, error) {
 			case "get":
 				o.params = paramsOf(metav1.GetOptions{})
 			case "patch":
-				o.consumes = customPatches
+				o.consumes, o.codes = customPatches, []int{200}
 			case "deletecollection":
 				o.body, o.params = "", paramsOf(metav1.ListOptions{})
 			}
