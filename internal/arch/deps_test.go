@@ -124,7 +124,7 @@ var rooms = map[string][]string{
 	"internal/component/proxy":        {"internal/component/...", "internal/client/...", "internal/config", "internal/node/proxy/..."},
 	"internal/component/konnectivity": {"internal/component", "internal/component/flag", "internal/client/...", "internal/tunnel/konnectivity/..."},
 	"internal/component/cloud":        {"internal/component/...", "internal/config", "internal/cloud/...", "internal/control/..."},
-	"internal/component/suite":        {"internal/component/...", "internal/config", "internal/obs", "internal/control", "internal/cloud/...", "internal/tunnel/konnectivity/selector"}, // control: which controllers there are; cloud: which provider is the default
+	"internal/component/suite":        {"internal/component/...", "internal/hub/authz", "internal/config", "internal/obs", "internal/control", "internal/cloud/...", "internal/tunnel/konnectivity/selector"}, // control: which controllers there are; cloud: which provider is the default
 
 	// What makes a machine a node, and joins the planks to a cluster.
 	"internal/cluster":         {"internal/..."},

@@ -47,7 +47,7 @@ func (p *Plane) hubConfig(st *state, listener net.Listener) (hub.Config, error) 
 	if c.Encryption, err = p.encryption(); err != nil {
 		return c, err
 	}
-	if c.Authorization, err = p.cfg.API.Authorizers(); err != nil {
+	if c.Authorization, err = p.cfg.Authorizers(); err != nil {
 		return c, err
 	}
 

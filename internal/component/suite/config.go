@@ -17,6 +17,7 @@ import (
 	"sampan.dev/internal/component/scheduler"
 	"sampan.dev/internal/config"
 	"sampan.dev/internal/control"
+	"sampan.dev/internal/hub/authz"
 	"sampan.dev/internal/obs"
 	"sampan.dev/internal/tunnel/konnectivity/selector"
 )
@@ -73,10 +74,7 @@ func (c *Config) Check() error {
 	if _, err := c.API.Hub(); err != nil {
 		return flag.Usage{Err: err}
 	}
-	if len(c.API.Authorization.Modes) == 0 && c.API.Authorization.File == "" {
-		c.API.Authorization.Modes = []string{"Node", "RBAC"}
-	}
-	if _, err := c.API.Authorizers(); err != nil {
+	if _, err := c.Authorizers(); err != nil {
 		return flag.Usage{Err: err}
 	}
 	encryption, err := c.API.Encryption(slog.New(slog.DiscardHandler))
@@ -97,6 +95,16 @@ func (c *Config) Check() error {
 		return flag.Usage{Err: err}
 	}
 	return nil
+}
+
+// Authorizers are who decides what callers of the API server may do: what --authorization-* say, and where they say nothing, Node and
+// RBAC. (A kube-apiserver alone lets everybody do everything then.)
+func (c *Config) Authorizers() (*authz.Settings, error) {
+	api := *c.API
+	if len(api.Authorization.Modes) == 0 && api.Authorization.File == "" {
+		api.Authorization.Modes = []string{"Node", "RBAC"}
+	}
+	return api.Authorizers()
 }
 
 // complete gives each program what it shares with the others.

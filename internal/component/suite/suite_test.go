@@ -88,3 +88,16 @@ func TestProgramsAreGivenTheirSettings(t *testing.T) {
 		t.Errorf("the node is %s", name)
 	}
 }
+
+// A cluster authorizes by Node and RBAC unless it is told otherwise; nobody has to have called Check for that.
+func TestAuthorizersByDefault(t *testing.T) {
+	c := New()
+	s, err := c.Authorizers()
+	if err != nil || s.Open() {
+		t.Errorf("everybody may do everything: %v", err)
+	}
+	c.API.Authorization.Modes = []string{"AlwaysAllow"}
+	if s, err = c.Authorizers(); err != nil || !s.Open() {
+		t.Errorf("what is asked for does not count: %v", err)
+	}
+}
