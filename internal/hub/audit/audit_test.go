@@ -177,6 +177,8 @@ func TestDefaultPolicy(t *testing.T) {
 		{Asked{User: node, Verb: "update", Object: &Object{Group: "coordination.k8s.io", Resource: "leases"}}, None},
 		{Asked{User: node, Verb: "create", Object: &Object{Resource: "events"}}, None},
 		{Asked{User: node, Verb: "create", Object: &Object{Group: "authorization.k8s.io", Resource: "subjectaccessreviews"}}, None},
+		{Asked{User: admin, Verb: "create", Object: &Object{Group: "authentication.k8s.io", Resource: "selfsubjectreviews"}}, None},
+		{Asked{User: admin, Verb: "create", Object: &Object{Resource: "serviceaccounts", Subresource: "token"}}, Metadata},
 		{Asked{User: admin, Verb: "get", Path: "/metrics"}, None},
 	} {
 		if got := (Default{}).Of(&c.a).Level; got != c.want {

@@ -32,7 +32,7 @@ func chatter(a *Asked) bool {
 	case "events.k8s.io", "authorization.k8s.io":
 		return true
 	case "authentication.k8s.io":
-		return o.Resource == "tokenreviews"
+		return o.Resource == "tokenreviews" || o.Resource == "selfsubjectreviews"
 	}
 	return false
 }
