@@ -135,7 +135,7 @@ func enabled(d descriptor, selection []string) bool {
 // warnOfUnbuilt tells of controllers that were asked for by name and do not exist.
 func (m *Manager) warnOfUnbuilt() {
 	for _, c := range unbuilt.Controllers {
-		if slices.Contains(m.cfg.Controllers, c.Name) || slices.Contains(m.cfg.Controllers, c.Alias) {
+		if !c.InHub && (slices.Contains(m.cfg.Controllers, c.Name) || slices.Contains(m.cfg.Controllers, c.Alias)) {
 			m.cfg.Log.Warn("controller is not implemented yet and does nothing", "controller", c.Name)
 		}
 	}

@@ -4,35 +4,37 @@ package unbuilt
 type Controller struct {
 	Name  string
 	Alias string // upstream's name of old, which --controllers takes too; "" where there is none
+	// InHub says that the API server does itself what upstream's controller does, so that it cannot be turned off here.
+	InHub bool
 }
 
 // Controllers may be named by --controllers, so that command lines written for upstream's manager keep their meaning: turning
 // one off is no mistake, turning one on is answered by a warning in the log.
 var Controllers = []Controller{
-	{"serviceaccount-token-controller", "serviceaccount-token"},
-	{"daemonset-controller", "daemonset"},
-	{"job-controller", "job"},
-	{"horizontal-pod-autoscaler-controller", "horizontalpodautoscaling"},
-	{"disruption-controller", "disruption"},
-	{"statefulset-controller", "statefulset"},
-	{"cronjob-controller", "cronjob"},
-	{"podcertificaterequest-cleaner-controller", ""},
-	{"device-taint-eviction-controller", ""},
-	{"persistentvolume-binder-controller", "persistentvolume-binder"},
-	{"persistentvolume-attach-detach-controller", "attachdetach"},
-	{"persistentvolume-expander-controller", "persistentvolume-expander"},
-	{"podgroup-protection-controller", ""},
-	{"ttl-after-finished-controller", "ttl-after-finished"},
-	{"kube-apiserver-serving-clustertrustbundle-publisher-controller", ""},
-	{"ephemeral-volume-controller", "ephemeral-volume"},
-	{"storageversion-garbage-collector-controller", "storage-version-gc"},
-	{"resourceclaim-controller", "resource-claim-controller"},
-	{"resourcepoolstatusrequest-controller", ""},
-	{"legacy-serviceaccount-token-cleaner-controller", "legacy-service-account-token-cleaner"},
-	{"validatingadmissionpolicy-status-controller", ""},
-	{"service-cidr-controller", ""},
-	{"storage-version-migrator-controller", "svm"},
-	{"selinux-warning-controller", ""},
+	{Name: "serviceaccount-token-controller", Alias: "serviceaccount-token"},
+	{Name: "daemonset-controller", Alias: "daemonset"},
+	{Name: "job-controller", Alias: "job"},
+	{Name: "horizontal-pod-autoscaler-controller", Alias: "horizontalpodautoscaling"},
+	{Name: "disruption-controller", Alias: "disruption"},
+	{Name: "statefulset-controller", Alias: "statefulset"},
+	{Name: "cronjob-controller", Alias: "cronjob"},
+	{Name: "podcertificaterequest-cleaner-controller"},
+	{Name: "device-taint-eviction-controller"},
+	{Name: "persistentvolume-binder-controller", Alias: "persistentvolume-binder"},
+	{Name: "persistentvolume-attach-detach-controller", Alias: "attachdetach"},
+	{Name: "persistentvolume-expander-controller", Alias: "persistentvolume-expander"},
+	{Name: "podgroup-protection-controller"},
+	{Name: "ttl-after-finished-controller", Alias: "ttl-after-finished"},
+	{Name: "kube-apiserver-serving-clustertrustbundle-publisher-controller"},
+	{Name: "ephemeral-volume-controller", Alias: "ephemeral-volume"},
+	{Name: "storageversion-garbage-collector-controller", Alias: "storage-version-gc"},
+	{Name: "resourceclaim-controller", Alias: "resource-claim-controller"},
+	{Name: "resourcepoolstatusrequest-controller"},
+	{Name: "legacy-serviceaccount-token-cleaner-controller", Alias: "legacy-service-account-token-cleaner"},
+	{Name: "validatingadmissionpolicy-status-controller", InHub: true},
+	{Name: "service-cidr-controller"},
+	{Name: "storage-version-migrator-controller", Alias: "svm"},
+	{Name: "selinux-warning-controller"},
 }
 
 // SchedulerPlugins are on by default in upstream's scheduler and not here.
