@@ -70,6 +70,10 @@ type Kind struct {
 	// into the other.
 	View *View
 
+	// Accept refuses an object, as a client sends it, that the kind has no place for, before anything else looks at it (text in an
+	// annotation that stands for a number). Its error becomes a 400, as that of a body that cannot be decoded.
+	Accept func(obj Object) error
+
 	// Default fills the unset fields (upstream's SetDefaults and SetObjectDefaults). It runs on every decode of a
 	// request body and on what is read from storage.
 	Default func(obj Object)
@@ -80,6 +84,9 @@ type Kind struct {
 
 	// PrepareCreate clears what a client may not set on create (status) and sets generation 1 where the kind has one.
 	PrepareCreate func(obj Object)
+	// PrepareOnce says that PrepareCreate writes the object's name or uid into it, so that a second attempt, under another
+	// generated name, must begin with the object as it was before.
+	PrepareOnce bool
 	// PrepareUpdate copies from old what an update of the main resource may not change (status), and bumps
 	// metadata.generation when the spec changed, where the kind has one.
 	PrepareUpdate func(obj, old Object)
@@ -105,6 +112,8 @@ type Kind struct {
 	// DefaultOrphan makes "orphan" the propagation policy when a delete names none (ReplicationController, as it was before
 	// there were propagation policies).
 	DefaultOrphan bool
+	// DeleteWarning is sent with every deletion that names no propagation policy, or "".
+	DeleteWarning string
 	// ReturnsDeleted has a delete that removes the object answered with the object; otherwise it is answered with a Status.
 	ReturnsDeleted bool
 	// Termination, for a kind whose objects have a second set of finalizers in their spec (Namespace).
@@ -165,6 +174,8 @@ type Subresource struct {
 	// PrepareUpdate copies from old all that this subresource may not change.
 	PrepareUpdate  func(obj, old Object)
 	ValidateUpdate func(obj, old Object) field.ErrorList
+	// Warnings are sent as Warning headers.
+	Warnings func(obj, old Object) []string
 
 	// ResetFields is as in Kind. Nil means "spec" for status and nothing for all others. OwnFields says it the other way
 	// round where that is shorter: the dotted paths that a writer may own, "*" for any item of a list.

@@ -16,6 +16,11 @@ func OnChange[T Object](f func(obj, old T)) func(obj, old Object) {
 	return func(obj, old Object) { f(obj.(T), old.(T)) }
 }
 
+// Try adapts a function that may refuse an object: Accept.
+func Try[T Object](f func(T) error) func(Object) error {
+	return func(obj Object) error { return f(obj.(T)) }
+}
+
 // Check adapts a validation.
 func Check[T Object](f func(T) field.ErrorList) func(Object) field.ErrorList {
 	return func(obj Object) field.ErrorList { return f(obj.(T)) }

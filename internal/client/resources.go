@@ -23,6 +23,11 @@ var (
 	ReplicaSets         = group("apps", "replicasets")
 	ControllerRevisions = group("apps", "controllerrevisions")
 
+	PodDisruptionBudgets = group("policy", "poddisruptionbudgets")
+	RuntimeClasses       = group("node.k8s.io", "runtimeclasses")
+	FlowSchemas          = group("flowcontrol.apiserver.k8s.io", "flowschemas")
+	PriorityLevels       = group("flowcontrol.apiserver.k8s.io", "prioritylevelconfigurations")
+
 	SeriesEvents    = group("events.k8s.io", "events")
 	EndpointSlices  = group("discovery.k8s.io", "endpointslices")
 	Leases          = group("coordination.k8s.io", "leases")

@@ -7,15 +7,22 @@ import (
 	"sampan.dev/internal/api/apps"
 	"sampan.dev/internal/api/authentication"
 	"sampan.dev/internal/api/authorization"
+	"sampan.dev/internal/api/autoscaling"
+	"sampan.dev/internal/api/batch"
 	"sampan.dev/internal/api/certificates"
 	"sampan.dev/internal/api/coordination"
 	"sampan.dev/internal/api/core"
 	"sampan.dev/internal/api/discovery"
 	"sampan.dev/internal/api/events"
+	"sampan.dev/internal/api/flowcontrol"
+	"sampan.dev/internal/api/networking"
+	"sampan.dev/internal/api/node"
+	"sampan.dev/internal/api/policy"
 	"sampan.dev/internal/api/rbac"
 	"sampan.dev/internal/api/resource"
 	"sampan.dev/internal/api/scheduling"
 	"sampan.dev/internal/api/storage"
+	"sampan.dev/internal/api/storagemigration"
 )
 
 // Kinds returns a new list of all kinds. The groups come in the order of upstream's discovery, which tells clients whose short
@@ -32,6 +39,7 @@ func Kinds() *api.Kinds {
 		core.PersistentVolumeClaims(),
 		core.PersistentVolumes(),
 		core.Pods(),
+		core.PodTemplates(),
 		core.ReplicationControllers(),
 		core.ResourceQuotas(),
 		core.Secrets(),
@@ -41,8 +49,10 @@ func Kinds() *api.Kinds {
 		apiregistration.APIServices(),
 
 		apps.ControllerRevisions(),
+		apps.DaemonSets(),
 		apps.Deployments(),
 		apps.ReplicaSets(),
+		apps.StatefulSets(),
 
 		events.Events(),
 
@@ -54,9 +64,23 @@ func Kinds() *api.Kinds {
 		authorization.SelfSubjectRulesReviews(),
 		authorization.SubjectAccessReviews(),
 
+		autoscaling.Autoscalers(),
+		autoscaling.AutoscalersV1(),
+
+		batch.CronJobs(),
+		batch.Jobs(),
+
 		certificates.Requests(),
 		certificates.TrustBundles(),
 		certificates.PodRequests(),
+
+		networking.IngressClasses(),
+		networking.Ingresses(),
+		networking.IPAddresses(),
+		networking.NetworkPolicies(),
+		networking.ServiceCIDRs(),
+
+		policy.PodDisruptionBudgets(),
 
 		rbac.ClusterRoleBindings(),
 		rbac.ClusterRoles(),
@@ -81,6 +105,8 @@ func Kinds() *api.Kinds {
 
 		coordination.Leases(),
 
+		node.RuntimeClasses(),
+
 		discovery.EndpointSlices(),
 
 		resource.Classes(),
@@ -88,5 +114,10 @@ func Kinds() *api.Kinds {
 		resource.Claims(),
 		resource.ClaimTemplates(),
 		resource.Slices(),
+
+		flowcontrol.FlowSchemas(),
+		flowcontrol.PriorityLevels(),
+
+		storagemigration.StorageVersionMigrations(),
 	})
 }

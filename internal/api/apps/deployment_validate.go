@@ -1,13 +1,10 @@
 package apps
 
 import (
-	"strconv"
-
 	"sampan.dev/internal/api/valid"
 
 	appsv1 "k8s.io/api/apps/v1"
 	"k8s.io/apimachinery/pkg/util/intstr"
-	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 )
 
@@ -48,7 +45,7 @@ func checkStrategy(s *appsv1.DeploymentStrategy, path *field.Path) field.ErrorLi
 		}
 		return checkRolling(s.RollingUpdate, at)
 	}
-	return field.ErrorList{field.NotSupported(path, shownStrategy(*s), []appsv1.DeploymentStrategyType{
+	return field.ErrorList{field.NotSupported(path, valid.Internal(s), []appsv1.DeploymentStrategyType{
 		appsv1.RecreateDeploymentStrategyType, appsv1.RollingUpdateDeploymentStrategyType,
 	})}
 }
@@ -62,42 +59,12 @@ func checkRolling(r *appsv1.RollingUpdateDeployment, path *field.Path) field.Err
 		surge = *r.MaxSurge
 	}
 	at := path.Child("maxUnavailable")
-	errs := checkShare(unavailable, at)
-	errs = append(errs, checkShare(surge, path.Child("maxSurge"))...)
-	if number(unavailable) == 0 && number(surge) == 0 {
+	errs := valid.IntOrPercent(unavailable, at)
+	errs = append(errs, valid.IntOrPercent(surge, path.Child("maxSurge"))...)
+	if valid.NumberOrPercent(unavailable) == 0 && valid.NumberOrPercent(surge) == 0 {
 		errs = append(errs, field.Invalid(at, unavailable, "may not be 0 when `maxSurge` is 0"))
 	}
-	if n, ok := percent(unavailable); ok && n > 100 {
-		errs = append(errs, field.Invalid(at, unavailable, "must not be greater than 100%"))
-	}
-	return errs
-}
-
-// checkShare checks a number that is not negative or a percentage.
-func checkShare(v intstr.IntOrString, path *field.Path) field.ErrorList {
-	if v.Type == intstr.Int {
-		return valid.NonNegative(int64(v.IntValue()), path)
-	}
-	var errs field.ErrorList
-	for _, msg := range validation.IsValidPercent(v.StrVal) {
-		errs = append(errs, field.Invalid(path, v, msg))
-	}
-	return errs
-}
-
-func percent(v intstr.IntOrString) (int, bool) {
-	if v.Type != intstr.String || len(validation.IsValidPercent(v.StrVal)) != 0 {
-		return 0, false
-	}
-	n, err := strconv.Atoi(v.StrVal[:len(v.StrVal)-1])
-	return n, err == nil
-}
-
-func number(v intstr.IntOrString) int {
-	if n, ok := percent(v); ok {
-		return n
-	}
-	return v.IntValue()
+	return append(errs, valid.AtMost100Percent(unavailable, at)...)
 }
 
 func validateDeploymentStatus(d, old *appsv1.Deployment) field.ErrorList {
@@ -116,14 +83,5 @@ func validateDeploymentStatus(d, old *appsv1.Deployment) field.ErrorList {
 	if s.AvailableReplicas > s.ReadyReplicas {
 		errs = append(errs, field.Invalid(path.Child("availableReplicas"), s.AvailableReplicas, "cannot be greater than readyReplicas"))
 	}
-	if now, was := s.CollisionCount, old.Status.CollisionCount; was != nil && (now == nil || *now < *was) {
-		errs = append(errs, field.Invalid(path.Child("collisionCount"), deref(s.CollisionCount), "cannot be decremented"))
-	}
-	return errs
-}
-
-// shownStrategy is a strategy as upstream's messages show it: by the names of its fields in Go.
-type shownStrategy struct {
-	Type          appsv1.DeploymentStrategyType
-	RollingUpdate *appsv1.RollingUpdateDeployment
+	return append(errs, neverLess(s.CollisionCount, old.Status.CollisionCount, path.Child("collisionCount"))...)
 }

@@ -49,11 +49,17 @@ func checkSelected(selector *metav1.LabelSelector, template *corev1.PodTemplateS
 		errs = append(errs, field.Invalid(at.Child("metadata", "labels"), template.Labels, "`selector` does not match template `labels`"))
 	}
 	errs = append(errs, valid.ValidatePodTemplate(template, at)...)
-	if template.Spec.RestartPolicy != corev1.RestartPolicyAlways {
-		errs = append(errs, field.NotSupported(at.Child("spec", "restartPolicy"), template.Spec.RestartPolicy, []corev1.RestartPolicy{corev1.RestartPolicyAlways}))
+	return append(errs, alwaysRestarts(&template.Spec, at.Child("spec"), "ReplicaSet")...)
+}
+
+// alwaysRestarts checks what a workload named kind demands of its pods besides what every pod must have.
+func alwaysRestarts(spec *corev1.PodSpec, path *field.Path, kind string) field.ErrorList {
+	var errs field.ErrorList
+	if spec.RestartPolicy != corev1.RestartPolicyAlways {
+		errs = append(errs, field.NotSupported(path.Child("restartPolicy"), spec.RestartPolicy, []corev1.RestartPolicy{corev1.RestartPolicyAlways}))
 	}
-	if template.Spec.ActiveDeadlineSeconds != nil {
-		errs = append(errs, field.Forbidden(at.Child("spec", "activeDeadlineSeconds"), "activeDeadlineSeconds in ReplicaSet is not Supported"))
+	if spec.ActiveDeadlineSeconds != nil {
+		errs = append(errs, field.Forbidden(path.Child("activeDeadlineSeconds"), "activeDeadlineSeconds in "+kind+" is not Supported"))
 	}
 	return errs
 }
@@ -77,6 +83,14 @@ func checkCounts(counts []count, replicas int64, path *field.Path) field.ErrorLi
 		}
 	}
 	return errs
+}
+
+// neverLess checks that a counter does not go back.
+func neverLess(now, was *int32, path *field.Path) field.ErrorList {
+	if was != nil && (now == nil || *now < *was) {
+		return valid.Invalid(path, deref(now), "cannot be decremented")
+	}
+	return nil
 }
 
 func workloadWarnings(name string, template *corev1.PodTemplateSpec, created bool) []string {

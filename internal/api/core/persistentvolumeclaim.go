@@ -18,7 +18,7 @@ func PersistentVolumeClaims() *api.Kind {
 		New:     func() api.Object { return &corev1.PersistentVolumeClaim{} },
 		NewList: func() runtime.Object { return &corev1.PersistentVolumeClaimList{} },
 
-		Default: api.On(defaultClaim),
+		Default: api.On(DefaultClaim),
 		PrepareCreate: api.On(func(c *corev1.PersistentVolumeClaim) {
 			c.Status = corev1.PersistentVolumeClaimStatus{Phase: corev1.ClaimPending}
 			prepareSources(&c.Spec, nil)
@@ -49,7 +49,8 @@ func PersistentVolumeClaims() *api.Kind {
 	}
 }
 
-func defaultClaim(c *corev1.PersistentVolumeClaim) {
+// DefaultClaim fills the unset fields of a claim: of its own, or of a template of a StatefulSet.
+func DefaultClaim(c *corev1.PersistentVolumeClaim) {
 	setDefault(&c.Status.Phase, corev1.ClaimPending)
 	setDefaultPtr(&c.Spec.VolumeMode, corev1.PersistentVolumeFilesystem)
 	for _, list := range []corev1.ResourceList{c.Spec.Resources.Limits, c.Spec.Resources.Requests, c.Status.Capacity, c.Status.AllocatedResources} {
@@ -101,12 +102,18 @@ func claimWarnings(c *corev1.PersistentVolumeClaim) []string {
 	if _, ok := c.Annotations[corev1.BetaStorageClassAnnotation]; ok {
 		w.add(w.annotation(corev1.BetaStorageClassAnnotation), `deprecated since v1.8; use "storageClassName" attribute instead`)
 	}
+	return append(w.out, ClaimSpecWarnings(field.NewPath("spec"), &c.Spec)...)
+}
+
+// ClaimSpecWarnings tells of sizes that are no whole number of bytes, in the spec of a claim found at path.
+func ClaimSpecWarnings(path *field.Path, spec *corev1.PersistentVolumeClaimSpec) []string {
+	var w warner
 	for _, l := range []struct {
 		name string
 		list corev1.ResourceList
-	}{{"requests", c.Spec.Resources.Requests}, {"limits", c.Spec.Resources.Limits}} {
+	}{{"requests", spec.Resources.Requests}, {"limits", spec.Resources.Limits}} {
 		if q := l.list[corev1.ResourceStorage]; q.MilliValue()%1000 != 0 {
-			w.add(w.spec("resources", l.name).Key("storage"), "fractional byte value %q is invalid, must be an integer", q.String())
+			w.add(path.Child("resources", l.name).Key("storage"), "fractional byte value %q is invalid, must be an integer", q.String())
 		}
 	}
 	return w.out

@@ -118,6 +118,8 @@ var Resources = map[string]bool{
 	"services": true, "priorityclasses": true, "roles": true, "clusterroles": true,
 	"persistentvolumeclaims": true, "persistentvolumes": true, "csidrivers": true,
 	"resourceclaims": true, "resourceclaimtemplates": true, "devicetaintrules": true,
+	"jobs": true, "cronjobs": true, "statefulsets": true, "daemonsets": true, "poddisruptionbudgets": true,
+	"horizontalpodautoscalers": true, "networkpolicies": true, "storageversionmigrations": true, "podtemplates": true,
 }
 
 // PodFields are the fields of a pod's spec that nobody reads, as "Type.Field".

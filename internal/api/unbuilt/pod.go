@@ -4,6 +4,7 @@ import (
 	"sampan.dev/internal/api"
 
 	appsv1 "k8s.io/api/apps/v1"
+	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 )
@@ -38,6 +39,13 @@ var podGaps = []PodGap{
 		Fields: []string{"PodSpec.HostUsers"},
 		uses: func(path *field.Path, s *corev1.PodSpec) []*field.Path {
 			return when(s.HostUsers != nil && !*s.HostUsers, path, "hostUsers")
+		},
+	},
+	{
+		Feature: "runtime classes", Effect: "the node refuses the pod", Actor: Kubelet, Refused: true,
+		Fields: []string{"PodSpec.RuntimeClassName"},
+		uses: func(path *field.Path, s *corev1.PodSpec) []*field.Path {
+			return when(s.RuntimeClassName != nil, path, "runtimeClassName")
 		},
 	},
 	{
@@ -207,21 +215,27 @@ func inList(path *field.Path, name string, list []corev1.Container, find func(*c
 
 // template returns the pod spec inside obj and its path; nil when it has none.
 func template(obj api.Object) (*field.Path, *corev1.PodSpec) {
-	of := func(t *corev1.PodTemplateSpec) (*field.Path, *corev1.PodSpec) {
-		if t == nil {
-			return nil, nil
-		}
-		return templatePath, &t.Spec
-	}
 	switch o := obj.(type) {
 	case *corev1.Pod:
 		return specPath, &o.Spec
+	case *corev1.PodTemplate:
+		return field.NewPath("template", "spec"), &o.Template.Spec
 	case *corev1.ReplicationController:
-		return of(o.Spec.Template)
+		if o.Spec.Template != nil {
+			return templatePath, &o.Spec.Template.Spec
+		}
 	case *appsv1.ReplicaSet:
-		return of(&o.Spec.Template)
+		return templatePath, &o.Spec.Template.Spec
 	case *appsv1.Deployment:
-		return of(&o.Spec.Template)
+		return templatePath, &o.Spec.Template.Spec
+	case *appsv1.StatefulSet:
+		return templatePath, &o.Spec.Template.Spec
+	case *appsv1.DaemonSet:
+		return templatePath, &o.Spec.Template.Spec
+	case *batchv1.Job:
+		return templatePath, &o.Spec.Template.Spec
+	case *batchv1.CronJob:
+		return field.NewPath("spec", "jobTemplate", "spec", "template", "spec"), &o.Spec.JobTemplate.Spec.Template.Spec
 	}
 	return nil, nil
 }

@@ -9,11 +9,16 @@ import (
 	"sampan.dev/internal/api/unbuilt"
 
 	appsv1 "k8s.io/api/apps/v1"
+	autoscalingv2 "k8s.io/api/autoscaling/v2"
+	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
+	networkingv1 "k8s.io/api/networking/v1"
+	policyv1 "k8s.io/api/policy/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	resourcev1 "k8s.io/api/resource/v1"
 	schedulingv1 "k8s.io/api/scheduling/v1"
 	storagev1 "k8s.io/api/storage/v1"
+	svmv1 "k8s.io/api/storagemigration/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
@@ -77,6 +82,16 @@ var asks = []struct {
 	{name: "replication controller", obj: &corev1.ReplicationController{Spec: corev1.ReplicationControllerSpec{Template: &corev1.PodTemplateSpec{Spec: corev1.PodSpec{HostUsers: new(false)}}}},
 		want: "spec.template.spec.hostUsers: "},
 	{name: "replication controller without a template", obj: &corev1.ReplicationController{}},
+	{name: "job", obj: &batchv1.Job{}, want: "spec: the job controller not implemented yet; no pods are made"},
+	{name: "job that asks", obj: &batchv1.Job{Spec: batchv1.JobSpec{Template: corev1.PodTemplateSpec{Spec: corev1.PodSpec{HostUsers: new(false)}}}}, want: "spec: |spec.template.spec.hostUsers: "},
+	{name: "cron job that asks", obj: &batchv1.CronJob{Spec: batchv1.CronJobSpec{JobTemplate: batchv1.JobTemplateSpec{Spec: batchv1.JobSpec{Template: corev1.PodTemplateSpec{Spec: corev1.PodSpec{HostUsers: new(false)}}}}}}, want: "spec: |spec.jobTemplate.spec.template.spec.hostUsers: "},
+	{name: "stateful set", obj: &appsv1.StatefulSet{}, want: "spec: "},
+	{name: "daemon set", obj: &appsv1.DaemonSet{}, want: "spec: "},
+	{name: "pod template that asks", obj: &corev1.PodTemplate{Template: corev1.PodTemplateSpec{Spec: corev1.PodSpec{RuntimeClassName: new("x")}}}, want: "template.spec.runtimeClassName: "},
+	{name: "disruption budget", obj: &policyv1.PodDisruptionBudget{}, want: "spec: "},
+	{name: "autoscaler", obj: &autoscalingv2.HorizontalPodAutoscaler{}, want: "spec: "},
+	{name: "network policy", obj: &networkingv1.NetworkPolicy{}, want: "spec: "},
+	{name: "migration", obj: &svmv1.StorageVersionMigration{}, want: "spec: "},
 	{name: "resize", obj: pod(func(*corev1.PodSpec) {}), sub: "resize", want: "spec.containers.resources: in-place resize not implemented yet; "},
 	{name: "status of a pod that asks", obj: pod(func(s *corev1.PodSpec) { s.HostUsers = new(false) }), sub: "status"},
 	{name: "token in a Secret", obj: &corev1.Secret{Type: corev1.SecretTypeServiceAccountToken}, want: "type: tokens in Secrets"},
@@ -149,6 +164,9 @@ func TestResources(t *testing.T) {
 		"*v1.PersistentVolumeClaim": "persistentvolumeclaims", "*v1.PersistentVolume": "persistentvolumes",
 		"*v1.CSIDriver": "csidrivers", "*v1.ResourceClaim": "resourceclaims", "*v1.ResourceClaimTemplate": "resourceclaimtemplates",
 		"*v1.DeviceTaintRule": "devicetaintrules",
+		"*v1.Job": "jobs", "*v1.CronJob": "cronjobs", "*v1.StatefulSet": "statefulsets", "*v1.DaemonSet": "daemonsets",
+		"*v1.PodTemplate": "podtemplates", "*v1.PodDisruptionBudget": "poddisruptionbudgets", "*v2.HorizontalPodAutoscaler": "horizontalpodautoscalers",
+		"*v1.NetworkPolicy": "networkpolicies", "*v1.StorageVersionMigration": "storageversionmigrations",
 	}
 	var used []string
 	for _, tc := range asks {

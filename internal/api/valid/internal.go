@@ -74,8 +74,8 @@ func internalFields(b *bytes.Buffer, v reflect.Value) error {
 		if last := b.Bytes()[b.Len()-1]; last != '{' && last != ',' {
 			b.WriteByte(',')
 		}
-		if f.Anonymous && f.Type.Kind() == reflect.Struct && strings.HasPrefix(f.Type.PkgPath(), "k8s.io/api/") {
-			if err := internalFields(b, v.Field(i)); err != nil {
+		if f.Anonymous && f.Type.Kind() == reflect.Struct {
+			if err := internalEmbedded(b, v.Field(i)); err != nil {
 				return err
 			}
 			continue
@@ -94,6 +94,20 @@ func internalFields(b *bytes.Buffer, v reflect.Value) error {
 		}
 	}
 	return nil
+}
+
+// internalEmbedded writes the fields of an embedded struct; those of metadata have their JSON names.
+func internalEmbedded(b *bytes.Buffer, v reflect.Value) error {
+	if strings.HasPrefix(v.Type().PkgPath(), "k8s.io/api/") {
+		return internalFields(b, v)
+	}
+	data, err := json.Marshal(v.Interface())
+	if fields := bytes.Trim(data, "{}"); len(fields) > 0 {
+		b.Write(data[1 : len(data)-1])
+	} else if last := b.Len() - 1; b.Bytes()[last] == ',' {
+		b.Truncate(last) // there is nothing that the comma stands before
+	}
+	return err
 }
 
 func internalMap(b *bytes.Buffer, v reflect.Value) error {

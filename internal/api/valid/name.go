@@ -20,6 +20,11 @@ func messages(path *field.Path, value any, msgs []string) field.ErrorList {
 	return errs
 }
 
+// Messages makes one Invalid error of each message that a rule of apimachinery's found.
+func Messages(path *field.Path, value any, msgs []string) field.ErrorList {
+	return messages(path, value, msgs)
+}
+
 // DNSLabel checks an RFC 1123 label: lower case letters, digits and "-", 63 bytes at most.
 func DNSLabel(value string, path *field.Path) field.ErrorList {
 	return messages(path, value, validation.IsDNS1123Label(value))

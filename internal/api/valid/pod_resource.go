@@ -53,6 +53,13 @@ func (c *podCheck) requirements(r *corev1.ResourceRequirements, rule func(corev1
 	c.claimRefs(r.Claims, path.Child("claims"))
 }
 
+// ContainerLimits checks the limits of a container found at path.limits, by themselves.
+func ContainerLimits(limits corev1.ResourceList, path *field.Path) field.ErrorList {
+	c := &podCheck{PodSpec: &corev1.PodSpec{}}
+	c.containerResources(&corev1.ResourceRequirements{Limits: limits}, path)
+	return c.errs
+}
+
 func (c *podCheck) wholePages(name corev1.ResourceName, q resource.Quantity, path *field.Path) {
 	size, err := resource.ParseQuantity(strings.TrimPrefix(string(name), corev1.ResourceHugePagesPrefix))
 	if err != nil || size.Sign() <= 0 || size.MilliValue()%1000 != 0 || q.Value()%size.Value() != 0 {

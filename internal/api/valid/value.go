@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
 	apivalidation "k8s.io/apimachinery/pkg/api/validation"
 	"k8s.io/apimachinery/pkg/util/intstr"
 	"k8s.io/apimachinery/pkg/util/validation"
@@ -108,3 +109,20 @@ func InOrder[T ~string](value T, path *field.Path, allowed ...T) field.ErrorList
 
 // lowerFirst turns the name of a Go field into its JSON name, where they differ by the first letter only.
 func lowerFirst(name string) string { return strings.ToLower(name[:1]) + name[1:] }
+
+// ImmutableInternal is Immutable for a value that messages show as Internal does.
+func ImmutableInternal(value, old any, path *field.Path) field.ErrorList {
+	if equality.Semantic.DeepEqual(value, old) {
+		return nil
+	}
+	return field.ErrorList{field.Invalid(path, Internal(value), apivalidation.FieldImmutableErrorMsg)}
+}
+
+// Deref is what p points to, and the zero value for no pointer.
+func Deref[T any](p *T) T {
+	if p == nil {
+		var zero T
+		return zero
+	}
+	return *p
+}

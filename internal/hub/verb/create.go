@@ -60,10 +60,10 @@ func (e *Engine) create(ctx context.Context, t target, req *Request, o api.Objec
 	}
 	meta.DedupOwners(o, req.Warn, " after mutating admission happens")
 	generated := o.GetName() == "" && o.GetGenerateName() != ""
-	// A second attempt under another name begins with what admission left. To prepare an object twice does nothing more,
+	// A second attempt under another name begins with what admission left. To prepare an object twice mostly does nothing more,
 	// but what a hook has given out it must not find there again.
 	again := func() api.Object { return o }
-	if generated && e.cfg.Hooks[t.stored.GR()] != nil {
+	if generated && (e.cfg.Hooks[t.stored.GR()] != nil || t.stored.PrepareOnce) {
 		again = func() api.Object { return o.DeepCopyObject().(api.Object) }
 	}
 	for attempt := 1; ; attempt++ {
@@ -172,11 +172,25 @@ func (e *Engine) incoming(ctx context.Context, t target, obj runtime.Object) (ap
 	if !ok {
 		return nil, apierrors.NewBadRequest(fmt.Sprintf("%T is not a %s", obj, t.kind.Kind))
 	}
+	if err := accepted(t.kind, o); err != nil {
+		return nil, err
+	}
 	if t.kind.Default != nil {
 		t.kind.Default(o)
 	}
 	o.GetObjectKind().SetGroupVersionKind(t.kind.GVK())
 	return t.inward(ctx, o)
+}
+
+// accepted refuses an object, as a client sends it, that the kind has no place for.
+func accepted(k *api.Kind, o api.Object) error {
+	if k.Accept == nil {
+		return nil
+	}
+	if err := k.Accept(o); err != nil {
+		return apierrors.NewBadRequest(fmt.Sprintf("%s in version %q cannot be handled as a %s: %v", k.Kind, k.Version, k.Kind, err))
+	}
+	return nil
 }
 
 // track keeps managedFields; old is nil on create.

@@ -42,6 +42,7 @@ func (e *Engine) Delete(ctx context.Context, req *Request, opts metav1.DeleteOpt
 	if err != nil {
 		return Result{}, false, err
 	}
+	warnOfDefault(req, &opts)
 	chain := e.cfg.Admit
 	dry := meta.DryRun(opts.DryRun)
 	if en, err := t.peek(ctx, key); err == nil && en != nil && en.Bad() != nil {
@@ -87,6 +88,13 @@ func (e *Engine) Delete(ctx context.Context, req *Request, opts metav1.DeleteOpt
 		TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "Status"}, Status: metav1.StatusSuccess,
 		Details: &metav1.StatusDetails{Name: last.GetName(), Group: t.kind.Group, Kind: t.kind.Resource, UID: last.GetUID()},
 	}), true, nil
+}
+
+// warnOfDefault says what becomes of an object's dependents where the caller does not.
+func warnOfDefault(req *Request, opts *metav1.DeleteOptions) {
+	if opts.PropagationPolicy == nil && opts.OrphanDependents == nil { //nolint:staticcheck // old clients still send it
+		req.Warn(req.Kind.DeleteWarning)
+	}
 }
 
 // deleteUnreadable removes what cannot be read. Finalizers, grace and admission are of the object, and there is none: to

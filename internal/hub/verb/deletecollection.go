@@ -21,6 +21,7 @@ func (e *Engine) DeleteCollection(ctx context.Context, req *Request, opts metav1
 	if err != nil {
 		return nil, err
 	}
+	warnOfDefault(req, &opts)
 	group, each := errgroup.WithContext(ctx)
 	group.SetLimit(deletions)
 	var warning sync.Mutex

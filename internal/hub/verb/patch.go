@@ -59,6 +59,9 @@ func (w *writing) patched(ctx context.Context, old api.Object, pt types.PatchTyp
 	if err := meta.CheckName(t.stored, w.req.Ref.Namespace, w.req.Ref.Name, obj); err != nil {
 		return nil, err
 	}
+	if err := accepted(k, obj); err != nil {
+		return nil, err
+	}
 	if pt == types.ApplyYAMLPatchType && k.Default != nil {
 		k.Default(obj)
 	}

@@ -239,11 +239,15 @@ func (w *writing) prepare(obj, old api.Object) error {
 
 // validate checks the change from old to obj, both prepared.
 func (w *writing) validate(ctx context.Context, obj, old api.Object) error {
-	k, validate := w.t.stored, w.t.kind.ValidateUpdate
-	if sub := k.Sub(w.req.Ref.Subresource); sub != nil && sub.Scale == nil {
-		validate = sub.ValidateUpdate
+	k := w.t.kind
+	validate, warnings := k.ValidateUpdate, k.Warnings
+	if sub := k.Sub(w.req.Ref.Subresource); sub != nil {
+		warnings = sub.Warnings
+		if sub.Scale == nil {
+			validate = sub.ValidateUpdate
+		}
 	}
-	errs := meta.ValidateChange(k, obj, old)
+	errs := meta.ValidateChange(w.t.stored, obj, old)
 	seen, err := w.t.outward(ctx, obj)
 	if err != nil {
 		return err
@@ -258,8 +262,8 @@ func (w *writing) validate(ctx context.Context, obj, old api.Object) error {
 	if len(errs) > 0 {
 		return invalid(w.t.stored.GVK().GroupKind(), obj.GetName(), errs)
 	}
-	if w.t.kind.Warnings != nil && w.req.Ref.Subresource == "" {
-		for _, s := range w.t.kind.Warnings(seen, was) {
+	if warnings != nil {
+		for _, s := range warnings(seen, was) {
 			w.req.Warn(s)
 		}
 	}

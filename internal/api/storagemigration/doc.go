@@ -1,0 +1,5 @@
+// Package storagemigration describes the kinds of the storagemigration.k8s.io group.
+//
+// It owns no data, runs no goroutines and does no I/O; all of its functions are pure. It imports api and api/valid.
+// api/all lists its kinds.
+package storagemigration
