@@ -79,7 +79,7 @@ func New(cfg Config) Chain {
 		&defaultStorageClass{look},
 		storageInUse{},
 		&claimResize{look},
-		runtimeClass{},
+		runtimeClass{look},
 		csrRequester{},
 		&certificateApproval{cfg.Authorizer},
 		&certificateSigning{cfg.Authorizer},

@@ -11,6 +11,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
+	nodev1 "k8s.io/api/node/v1"
 	schedulingv1 "k8s.io/api/scheduling/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/resource"
@@ -295,4 +296,46 @@ func TestRuntimeClass(t *testing.T) {
 	p.Spec.Overhead = corev1.ResourceList{corev1.ResourceCPU: resource.MustParse("1")}
 	_, err = client.Create(t.Context(), h.Root, client.Pods, p)
 	wantError(t, "overhead of its own", err, `pods "p" is forbidden: pod rejected: Pod Overhead set without corresponding RuntimeClass defined Overhead`)
+}
+
+// A pod gets what its RuntimeClass says of overhead and nodes, and may not say otherwise.
+func TestRuntimeClassGives(t *testing.T) {
+	h := newHub(t)
+	class := read(t, &nodev1.RuntimeClass{}, `
+metadata: {name: c}
+handler: h
+overhead: {podFixed: {cpu: 100m}}
+scheduling:
+  nodeSelector: {a: b}
+  tolerations: [{key: k, operator: Exists}, {key: k, operator: Equal, value: v, effect: NoSchedule}]
+`)
+	if _, err := client.Create(t.Context(), h.Root, client.RuntimeClasses, class); err != nil {
+		t.Fatal(err)
+	}
+	pod := func(change func(*corev1.PodSpec)) (*corev1.Pod, error) {
+		p := simplePod("p")
+		p.Spec.RuntimeClassName = new("c")
+		change(&p.Spec)
+		return client.Create(t.Context(), h.Root, client.Pods, p)
+	}
+	_, err := pod(func(s *corev1.PodSpec) { s.Overhead = corev1.ResourceList{corev1.ResourceCPU: resource.MustParse("1")} })
+	wantError(t, "another overhead", err, `pods "p" is forbidden: pod rejected: Pod's Overhead doesn't match RuntimeClass's defined Overhead`)
+	_, err = pod(func(s *corev1.PodSpec) { s.NodeSelector = map[string]string{"a": "c"} })
+	wantError(t, "other nodes", err, `pods "p" is forbidden: conflict: runtimeClass.scheduling.nodeSelector[a] = b; pod.spec.nodeSelector[a] = c`)
+	p, err := pod(func(s *corev1.PodSpec) {
+		s.NodeSelector = map[string]string{"x": "y"}
+		s.Tolerations = []corev1.Toleration{{Key: "own", Operator: corev1.TolerationOpExists}}
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	cpu := p.Spec.Overhead[corev1.ResourceCPU]
+	if cpu.String() != "100m" || len(p.Spec.NodeSelector) != 2 || p.Spec.Tolerations[0].Key != "own" || p.Spec.Tolerations[1].Key != "k" || p.Spec.Tolerations[1].Operator != "Exists" {
+		t.Errorf("%+v", p.Spec)
+	}
+	for _, t2 := range p.Spec.Tolerations[2:] {
+		if t2.Key == "k" {
+			t.Error("a toleration that another covers is kept")
+		}
+	}
 }
