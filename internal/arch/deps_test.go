@@ -44,7 +44,7 @@ var rooms = map[string][]string{
 	"internal/hub/encrypt":   {"internal/hub/store", "internal/hub/store/sealed", "internal/hub/reload"},
 	"internal/hub/reload":    {},
 	"internal/hub/flow":      {},
-	"internal/hub/fairness":  {"internal/api", "internal/client"},
+	"internal/hub/fairness":  {"internal/api", "internal/api/flowcontrol"},
 	"internal/hub/cache":     {"internal/hub/store", "internal/hub/deflate", "internal/api"}, // deflate: entries keep their compressed forms
 	"internal/hub/price":     {},
 	"internal/hub/wire":      {"internal/api/...", "internal/hub/cache", "internal/hub/deflate", "internal/hub/price"}, // cache: streamed lists are made of its entries

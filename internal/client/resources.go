@@ -25,8 +25,6 @@ var (
 
 	PodDisruptionBudgets = group("policy", "poddisruptionbudgets")
 	RuntimeClasses       = group("node.k8s.io", "runtimeclasses")
-	FlowSchemas          = group("flowcontrol.apiserver.k8s.io", "flowschemas")
-	PriorityLevels       = group("flowcontrol.apiserver.k8s.io", "prioritylevelconfigurations")
 
 	SeriesEvents    = group("events.k8s.io", "events")
 	EndpointSlices  = group("discovery.k8s.io", "endpointslices")

@@ -164,7 +164,7 @@ func TestResources(t *testing.T) {
 		"*v1.PersistentVolumeClaim": "persistentvolumeclaims", "*v1.PersistentVolume": "persistentvolumes",
 		"*v1.CSIDriver": "csidrivers", "*v1.ResourceClaim": "resourceclaims", "*v1.ResourceClaimTemplate": "resourceclaimtemplates",
 		"*v1.DeviceTaintRule": "devicetaintrules",
-		"*v1.Job": "jobs", "*v1.CronJob": "cronjobs", "*v1.StatefulSet": "statefulsets", "*v1.DaemonSet": "daemonsets",
+		"*v1.Job":             "jobs", "*v1.CronJob": "cronjobs", "*v1.StatefulSet": "statefulsets", "*v1.DaemonSet": "daemonsets",
 		"*v1.PodTemplate": "podtemplates", "*v1.PodDisruptionBudget": "poddisruptionbudgets", "*v2.HorizontalPodAutoscaler": "horizontalpodautoscalers",
 		"*v1.NetworkPolicy": "networkpolicies", "*v1.StorageVersionMigration": "storageversionmigrations",
 	}

@@ -16,7 +16,7 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// parallel writes let the store commit them in groups; a fresh cluster has 170 of them.
+// parallel writes let the store commit them in groups; a fresh cluster has 190 of them.
 const parallel = 32
 
 // wanted is a group of objects of one resource, and how one that is there becomes what it should be: nil leaves it.
@@ -26,6 +26,7 @@ type wanted struct {
 	objects   []api.Object
 	retired   map[string]string // names of bindings to take away, with the roles they have
 	reconcile func(have, want api.Object) (obj api.Object, recreate bool)
+	stray     func(have api.Object) bool // whether one that is not wanted is taken away; nil: none is
 }
 
 // Ensure writes what is missing. It may be called on every start: what is there is read from lists, not asked for singly.
@@ -56,7 +57,7 @@ func Ensure(ctx context.Context, door client.Interface, cfg Config) error {
 		todo = append(todo, wanted{resource: client.APIServices, objects: local}) // what is there already hub/aggregate puts right
 	}
 	if cfg.serves(client.FlowSchemas) {
-		todo = append(todo, flowRules()...)
+		todo = append(todo, flowObjects()...)
 	}
 	if cfg.DNS {
 		todo = append(todo, wanted{resource: client.Services, namespace: metav1.NamespaceSystem, objects: []api.Object{dnsService(&cfg)}})
@@ -93,6 +94,7 @@ func ensure(ctx context.Context, door client.Interface, todo []wanted) error {
 				})
 			}
 		}
+		removeStrays(ctx, door, w, have, g)
 		for _, want := range w.objects {
 			g.Go(func() error {
 				if err := one(ctx, door, w, have[want.GetNamespace()+"/"+want.GetName()], want); err != nil {

@@ -13,6 +13,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
+	flowcontrolv1 "k8s.io/api/flowcontrol/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -87,16 +88,24 @@ func put[T api.Object](ctx context.Context, door client.Interface, res schema.Gr
 	}
 }
 
-// Run keeps the Service kubernetes and its endpoints while the hub runs: a change to any of them is put right, and when the
-// hub moves to another address they, and what nodes read that join, follow.
+// Run keeps the Service kubernetes with its endpoints, and the objects of flow control, while the hub runs: a change to any of
+// them is put right, and when the hub moves to another address the former, and what nodes read that join, follow.
 func Run(ctx context.Context, door client.Interface, cfg Config, log *slog.Logger) error {
-	due := make(chan struct{}, 1)
+	due, flowDue := make(chan struct{}, 1), make(chan struct{}, 1)
 	due <- struct{}{}
 	opts := cache.Options{Namespace: metav1.NamespaceDefault, FieldSelector: "metadata.name=kubernetes"}
 	set := cache.NewSet(door, log)
 	wake(cache.For[*corev1.Service](set, client.Services, opts), due)
 	wake(cache.For[*corev1.Endpoints](set, client.EndpointsResource, opts), due)
 	wake(cache.For[*discoveryv1.EndpointSlice](set, client.EndpointSlices, opts), due)
+	if cfg.serves(client.FlowSchemas) {
+		levels := cache.For[*flowcontrolv1.PriorityLevelConfiguration](set, client.PriorityLevels, cache.Options{})
+		schemas := cache.For[*flowcontrolv1.FlowSchema](set, client.FlowSchemas, cache.Options{})
+		wake(levels, flowDue)
+		wake(schemas, flowDue)
+		levels.Handle(cache.Handler[*flowcontrolv1.PriorityLevelConfiguration]{Add: func(*flowcontrolv1.PriorityLevelConfiguration) { kick(flowDue) }}) // one that does not belong here
+		schemas.Handle(cache.Handler[*flowcontrolv1.FlowSchema]{Add: func(*flowcontrolv1.FlowSchema) { kick(flowDue) }})
+	}
 	ended := make(chan error, 1)
 	go func() { ended <- set.Run(ctx) }()
 	who, every := newIdentity(), time.Duration(0) // a server alone has nobody to tell that it still lives, and an idle cluster writes nothing
@@ -130,16 +139,12 @@ func Run(ctx context.Context, door client.Interface, cfg Config, log *slog.Logge
 		case <-cfg.Other:
 			cfg.DoOther(ctx)
 			continue
+		case <-flowDue:
+			again(ctx, flowDue, ensureFlow(ctx, door), log, "keep the objects of flow control")
+			continue
 		case <-due:
 		}
-		if err := ensureKubernetes(ctx, door, &cfg); err != nil && ctx.Err() == nil {
-			log.Warn("keep the kubernetes service", "error", err)
-			select {
-			case <-time.After(time.Second):
-			case <-ctx.Done():
-			}
-			kick(due)
-		}
+		again(ctx, due, ensureKubernetes(ctx, door, &cfg), log, "keep the kubernetes service")
 	}
 }
 
@@ -163,6 +168,19 @@ func (c *Config) leave(ctx context.Context, door client.Interface, log *slog.Log
 	if err != nil {
 		log.Warn("leave the endpoints of the kubernetes service", "error", err)
 	}
+}
+
+// again has what failed tried once more, a second later.
+func again(ctx context.Context, due chan struct{}, err error, log *slog.Logger, what string) {
+	if err == nil || ctx.Err() != nil {
+		return
+	}
+	log.Warn(what, "error", err)
+	select {
+	case <-time.After(time.Second):
+	case <-ctx.Done():
+	}
+	kick(due)
 }
 
 // followAddress puts the address into the kubeconfig of cluster-info, which also holds signatures for tokens.
