@@ -80,14 +80,6 @@ func internalFields(b *bytes.Buffer, v reflect.Value) error {
 			}
 			continue
 		}
-		if f.Anonymous && f.Type.Kind() == reflect.Struct {
-			data, err := json.Marshal(v.Field(i).Interface())
-			if err != nil {
-				return err
-			}
-			b.Write(data[1 : len(data)-1]) // metadata: its own names
-			continue
-		}
 		b.WriteString(`"` + f.Name + `":`)
 		if err := internal(b, v.Field(i)); err != nil {
 			return err
