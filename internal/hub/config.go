@@ -78,9 +78,9 @@ type Config struct {
 	DisableAdmission                    map[string]bool
 	EnableAdmission                     map[string]bool // plugins that are off by default
 	DenyExternalIPs                     bool
-	Webhooks                            *webhook.Identity // as whom webhooks are asked; nil: as nobody
-	Egress                              *egress.Dialer    // makes connections to webhooks; nil: one that keeps away from Listener
-	Admission                           admit.Settings    // of single plugins
+	Webhooks                            webhook.Askers
+	Egress                              *egress.Dialer // makes connections to webhooks; nil: one that keeps away from Listener
+	Admission                           admit.Settings // of single plugins
 
 	// Bootstrap writes the system's own objects and keeps the Service kubernetes.
 	Bootstrap   bool

@@ -30,7 +30,7 @@ func (h *Hub) newOutside(g *guard) *outside {
 	}
 	return &outside{
 		hooks: webhook.New(webhook.Config{
-			Match: m, Door: h.own, Authorizer: g.authz, Egress: out, Identity: h.cfg.Webhooks, Metrics: webhook.NewMetrics(h.metrics.Register), Log: h.log,
+			Match: m, Door: h.own, Authorizer: g.authz, Egress: out, Askers: h.cfg.Webhooks, Metrics: webhook.NewMetrics(h.metrics.Register), Log: h.log,
 		}),
 		policies: policy.New(policy.Config{
 			Match: m, Door: h.own, Authorizer: g.authz, Kind: h.kind, Types: h.patches.Converter, Metrics: policy.NewMetrics(h.metrics.Register),

@@ -23,6 +23,7 @@ import (
 	"sampan.dev/internal/config"
 	"sampan.dev/internal/hub"
 	"sampan.dev/internal/hub/admit"
+	"sampan.dev/internal/hub/admit/webhook"
 	"sampan.dev/internal/hub/authz"
 	"sampan.dev/internal/hub/connect"
 	"sampan.dev/internal/hub/egress"
@@ -100,6 +101,9 @@ func (c *Config) Hub() (out hub.Config, err error) {
 		return out, err
 	}
 	if out.Admission, err = admit.ReadSettings(c.AdmissionFile); err != nil {
+		return out, fmt.Errorf("--admission-control-config-file: %w", err)
+	}
+	if out.Webhooks, err = webhook.ReadAskers(out.Admission.Askers); err != nil {
 		return out, fmt.Errorf("--admission-control-config-file: %w", err)
 	}
 	out.Outsiders, err = c.Outsiders()

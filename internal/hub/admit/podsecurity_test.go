@@ -97,6 +97,9 @@ func TestReadSettings(t *testing.T) {
 		"path":   {head + "- name: PodSecurity\n  path: security.yaml\n", ""},
 		"mistake": {head + "- name: PodSecurity\n  configuration: {apiVersion: pod-security.admission.config.k8s.io/v1, kind: PodSecurityConfiguration, defaults: {enforce: x}}\n",
 			`couldn't init admission plugin "PodSecurity": defaults.enforce: Invalid value: "x": must be one of privileged, baseline, restricted`},
+		"webhooks": {head + "- name: PodSecurity\n  path: security.yaml\n- name: ValidatingAdmissionWebhook\n  configuration: {apiVersion: apiserver.config.k8s.io/v1, kind: WebhookAdmissionConfiguration, kubeConfigFile: /a/b}\n", ""},
+		"relative": {head + "- name: MutatingAdmissionWebhook\n  configuration: {apiVersion: apiserver.config.k8s.io/v1, kind: WebhookAdmissionConfiguration, kubeConfigFile: b}\n",
+			`couldn't init admission plugin "MutatingAdmissionWebhook": kubeConfigFile: Invalid value: "b": must be an absolute file path`},
 		"field": {head + "- name: PodSecurity\n  pth: x\n", `strict decoding error: unknown field "plugins[0].pth"`},
 		"kind":  {"apiVersion: v1\nkind: Pod\n", `no kind "Pod" is registered for version "v1"`},
 	} {
@@ -104,6 +107,9 @@ func TestReadSettings(t *testing.T) {
 		wantError(t, name, err, tc.err)
 		if err == nil && got.PodSecurity.Defaults.Enforce != "baseline" {
 			t.Errorf("%s: %+v", name, got)
+		}
+		if asker := got.Askers["ValidatingAdmissionWebhook"]; err == nil && (asker == "/a/b") != (name == "webhooks") {
+			t.Errorf("%s: %q", name, asker)
 		}
 	}
 	if got, err := admit.ReadSettings(""); err != nil || got.PodSecurity.Defaults.Enforce != "" {

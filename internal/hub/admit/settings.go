@@ -12,6 +12,7 @@ import (
 	"sampan.dev/internal/hub/admit/podsecurity"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/validation/field"
 	sigsjson "sigs.k8s.io/json"
 	"sigs.k8s.io/yaml"
 )
@@ -20,6 +21,8 @@ import (
 type Settings struct {
 	PodSecurity podsecurity.Config
 	Limited     []quota.Limited // of ResourceQuota: what may be used only under a quota
+	// Askers are the kubeconfigs that say as whom webhooks are asked, by the plugin that asks.
+	Askers map[string]string
 }
 
 // admissionConfiguration is the file: AdmissionConfiguration of apiserver.config.k8s.io/v1.
@@ -43,12 +46,13 @@ var settingsOf = map[string]func(out *Settings, text []byte) error{
 		out.Limited, err = readLimited(text)
 		return err
 	},
+	"MutatingAdmissionWebhook":   readAsker("MutatingAdmissionWebhook"),
+	"ValidatingAdmissionWebhook": readAsker("ValidatingAdmissionWebhook"),
 }
 
 // settingsUnread are the plugins whose settings upstream reads and this program does not.
 var settingsUnread = []string{
-	"EventRateLimit", "ImagePolicyWebhook", "MutatingAdmissionPolicy", "MutatingAdmissionWebhook", "PodNodeSelector", "PodTolerationRestriction",
-	"ValidatingAdmissionPolicy", "ValidatingAdmissionWebhook",
+	"EventRateLimit", "ImagePolicyWebhook", "MutatingAdmissionPolicy", "PodNodeSelector", "PodTolerationRestriction", "ValidatingAdmissionPolicy",
 }
 
 // ReadSettings reads an AdmissionConfiguration; "" is no file. Plugins that have no settings may be named, as upstream lets them be.
@@ -91,6 +95,39 @@ func ReadSettings(file string) (Settings, error) {
 		}
 	}
 	return out, nil
+}
+
+// readAsker reads the WebhookAdmissionConfiguration of a plugin.
+func readAsker(plugin string) func(*Settings, []byte) error {
+	return func(out *Settings, text []byte) error {
+		var conf struct {
+			metav1.TypeMeta `json:",inline"`
+
+			KubeConfigFile     string `json:"kubeConfigFile"`
+			StaticManifestsDir string `json:"staticManifestsDir,omitempty"`
+		}
+		if len(text) == 0 {
+			return nil
+		}
+		if err := strictly(text, &conf); err != nil {
+			return err
+		}
+		switch {
+		case conf.Kind != "WebhookAdmissionConfiguration" || conf.APIVersion != "apiserver.config.k8s.io/v1":
+			return fmt.Errorf("no kind %q is registered for version %q", conf.Kind, conf.APIVersion)
+		case conf.StaticManifestsDir != "":
+			return errors.New("staticManifestsDir is not read yet")
+		case conf.KubeConfigFile == "":
+			return nil
+		case !filepath.IsAbs(conf.KubeConfigFile):
+			return field.Invalid(field.NewPath("kubeConfigFile"), conf.KubeConfigFile, "must be an absolute file path")
+		}
+		if out.Askers == nil {
+			out.Askers = map[string]string{}
+		}
+		out.Askers[plugin] = conf.KubeConfigFile
+		return nil
+	}
 }
 
 // admissionConfigurationOf reads the file strictly.

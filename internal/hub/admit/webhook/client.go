@@ -33,10 +33,11 @@ type address struct {
 	path            string
 	port            int32
 	authority       string // PEM; "" for those that the machine believes
+	as              *Identity
 }
 
-func addressOf(c *admissionv1.WebhookClientConfig) address {
-	a := address{authority: string(c.CABundle)}
+func addressOf(c *admissionv1.WebhookClientConfig, as *Identity) address {
+	a := address{authority: string(c.CABundle), as: as}
 	if s := c.Service; s != nil {
 		a.namespace, a.name, a.port = s.Namespace, s.Name, 443
 		if s.Port != nil {
@@ -140,7 +141,7 @@ func (c *clients) make(a address) (*caller, error) {
 		}
 	}
 	var err error
-	if out.identity, err = c.cfg.Identity.forHost(target); err != nil {
+	if out.identity, err = a.as.forHost(target); err != nil {
 		return nil, err
 	}
 	out.identity.show(conf)

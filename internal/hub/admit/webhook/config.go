@@ -24,7 +24,7 @@ type Config struct {
 	Door       client.Reader // reads configurations, Services and what is behind them
 	Authorizer authz.Authorizer
 	Egress     *egress.Dialer
-	Identity   *Identity // as whom webhooks are asked; nil: as nobody
+	Askers     Askers
 	Metrics    *Metrics
 	Log        *slog.Logger
 }

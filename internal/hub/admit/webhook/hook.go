@@ -37,7 +37,7 @@ func (a *asker) mutating(objects []api.Object) *hooks {
 		c := obj.(*admissionv1.MutatingWebhookConfiguration)
 		for i := range c.Webhooks {
 			w := &c.Webhooks[i]
-			h := newHook(c.Name, w.Name, out, w.FailurePolicy, w.SideEffects, w.TimeoutSeconds, w.AdmissionReviewVersions, &w.ClientConfig)
+			h := newHook(c.Name, w.Name, out, w.FailurePolicy, w.SideEffects, w.TimeoutSeconds, w.AdmissionReviewVersions, addressOf(&w.ClientConfig, a.cfg.Askers.Mutating))
 			h.reinvoke = w.ReinvocationPolicy != nil && *w.ReinvocationPolicy == admissionv1.IfNeededReinvocationPolicy
 			h.criteria, h.err = match.Hook(w.Rules, w.MatchPolicy, w.NamespaceSelector, w.ObjectSelector)
 			h.conditions = conditions(w.MatchConditions, w.FailurePolicy)
@@ -53,7 +53,7 @@ func (a *asker) validating(objects []api.Object) *hooks {
 		c := obj.(*admissionv1.ValidatingWebhookConfiguration)
 		for i := range c.Webhooks {
 			w := &c.Webhooks[i]
-			h := newHook(c.Name, w.Name, out, w.FailurePolicy, w.SideEffects, w.TimeoutSeconds, w.AdmissionReviewVersions, &w.ClientConfig)
+			h := newHook(c.Name, w.Name, out, w.FailurePolicy, w.SideEffects, w.TimeoutSeconds, w.AdmissionReviewVersions, addressOf(&w.ClientConfig, a.cfg.Askers.Validating))
 			h.criteria, h.err = match.Hook(w.Rules, w.MatchPolicy, w.NamespaceSelector, w.ObjectSelector)
 			h.conditions = conditions(w.MatchConditions, w.FailurePolicy)
 			out = append(out, h)
@@ -63,7 +63,7 @@ func (a *asker) validating(objects []api.Object) *hooks {
 }
 
 func newHook(config, name string, before []*hook, policy *admissionv1.FailurePolicyType, effects *admissionv1.SideEffectClass, seconds *int32,
-	versions []string, to *admissionv1.WebhookClientConfig) *hook {
+	versions []string, to address) *hook {
 	same := 0
 	for _, h := range before {
 		if h.config == config && h.name == name {
@@ -74,7 +74,7 @@ func newHook(config, name string, before []*hook, policy *admissionv1.FailurePol
 		name: name, config: config, id: fmt.Sprintf("%s/%s/%d", config, name, same),
 		ignore:   policy != nil && *policy == admissionv1.Ignore,
 		harmless: effects != nil && (*effects == admissionv1.SideEffectClassNone || *effects == admissionv1.SideEffectClassNoneOnDryRun),
-		timeout:  timeout(seconds), versions: versions, to: addressOf(to),
+		timeout:  timeout(seconds), versions: versions, to: to,
 	}
 }
 

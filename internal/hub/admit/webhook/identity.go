@@ -8,6 +8,7 @@ import (
 	"os"
 	"strings"
 
+	"k8s.io/client-go/tools/clientcmd"
 	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
 )
 
@@ -29,6 +30,32 @@ func NewIdentity(c clientcmdapi.Config) (*Identity, error) {
 type credentials struct {
 	token, tokenFile, user, password string
 	pair                             *tls.Certificate
+}
+
+// Askers say as whom each plugin asks webhooks; nil: as nobody.
+type Askers struct{ Mutating, Validating *Identity }
+
+// ReadAskers reads the kubeconfigs of the plugins, by the plugins' names.
+func ReadAskers(files map[string]string) (out Askers, err error) {
+	if out.Mutating, err = readIdentity(files["MutatingAdmissionWebhook"]); err == nil {
+		out.Validating, err = readIdentity(files["ValidatingAdmissionWebhook"])
+	}
+	return out, err
+}
+
+func readIdentity(file string) (*Identity, error) {
+	if file == "" {
+		return nil, nil
+	}
+	c, err := clientcmd.LoadFromFile(file)
+	if err != nil {
+		return nil, err
+	}
+	// Files that a kubeconfig names are beside it.
+	if err := clientcmd.ResolveLocalPaths(c); err != nil {
+		return nil, err
+	}
+	return NewIdentity(*c)
 }
 
 // forHost finds the user for HOST:PORT: of that name, of "*." and the end of the host, the same without port 443, "*", and last
