@@ -10,11 +10,14 @@ import (
 
 	"sampan.dev/e2e/differential/ask"
 	"sampan.dev/e2e/differential/crd"
+	"sampan.dev/e2e/differential/kinds"
 )
 
 // topics are the kinds of cases. Each makes about count requests from a seed.
 var topics = map[string]func(seed uint64, count int) []ask.Case{
-	"crd": crd.Cases,
+	"crd": crd.Cases, "batch": kinds.Cases("batch"), "apps": kinds.Cases("apps"), "policy": kinds.Cases("policy"),
+	"networking": kinds.Cases("networking"), "other": kinds.Cases("other"), "volumes": kinds.Cases("volumes"),
+	"storage": kinds.Cases("storage"), "devices": kinds.Cases("devices"), "certificates": kinds.Cases("certificates"),
 }
 
 func main() {
