@@ -42,6 +42,12 @@ func status(s map[string]any) {
 		}
 	}
 	if m, ok := s["message"].(string); ok {
+		// The errors of what has the wrong type come in no order.
+		if head, rest, ok := strings.Cut(m, ": errors:\n"); ok {
+			parts := strings.Split(rest, "\n")
+			slices.Sort(parts)
+			m = head + ": errors:\n" + strings.Join(parts, "\n")
+		}
 		s["message"] = quoted(m)
 	}
 	for _, c := range causes {
