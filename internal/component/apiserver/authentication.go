@@ -69,7 +69,11 @@ func (c *Config) JWTIssuers(reserved ...string) (*jwt.Settings, error) {
 	flags.Dial = func(selection string) func(ctx context.Context, network, address string) (net.Conn, error) {
 		return through[selection]
 	}
-	return jwt.Read(flags)
+	s, err := jwt.Read(flags)
+	if err != nil && flags.File != "" {
+		return nil, fmt.Errorf("--authentication-config %s: %w", flags.File, err)
+	}
+	return s, err
 }
 
 // Anonymous is what the file and --anonymous-auth say of requests without credentials.

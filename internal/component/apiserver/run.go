@@ -286,7 +286,11 @@ func (c *Config) Authorizers() (*authz.Settings, error) {
 	}
 	flags := c.Authorization
 	flags.Dial = through[selector.ControlPlane]
-	return authz.Read(flags)
+	s, err := authz.Read(flags)
+	if err != nil && flags.File != "" {
+		return nil, fmt.Errorf("--authorization-config %s: %w", flags.File, err)
+	}
+	return s, err
 }
 
 // Egress is what makes connections for each of the purposes for which --egress-selector-config-file names a proxy.
