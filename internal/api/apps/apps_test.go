@@ -25,7 +25,7 @@ const template = `
 func deployment(t *testing.T, spec string) *appsv1.Deployment {
 	t.Helper()
 	d := &appsv1.Deployment{}
-	if err := yaml.UnmarshalStrict([]byte("metadata: {name: d, namespace: n}\nspec:"+template+spec), d); err != nil {
+	if err := yaml.UnmarshalStrict([]byte("metadata: {name: d, namespace: ns}\nspec:"+template+spec), d); err != nil {
 		t.Fatal(err)
 	}
 	return d

@@ -11,7 +11,7 @@ import (
 const plainStateful = `
 apiVersion: apps/v1
 kind: StatefulSet
-metadata: {name: s, namespace: n}
+metadata: {name: s, namespace: ns}
 spec:
   selector: {matchLabels: {a: b}}
   template: {metadata: {labels: {a: b}}, spec: {containers: [{name: c, image: i, volumeMounts: [{name: v, mountPath: /v}]}]}}
@@ -68,7 +68,7 @@ func TestStatefulSetWarnings(t *testing.T) {
 const plainDaemon = `
 apiVersion: apps/v1
 kind: DaemonSet
-metadata: {name: d, namespace: n}
+metadata: {name: d, namespace: ns}
 spec: {selector: {matchLabels: {a: b}}, template: {metadata: {labels: {a: b}}, spec: {containers: [{name: c, image: i}]}}}
 `
 

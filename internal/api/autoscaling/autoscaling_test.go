@@ -12,7 +12,7 @@ import (
 )
 
 const (
-	spec    = "metadata: {name: h, namespace: n}\nspec: {maxReplicas: 5, scaleTargetRef: {apiVersion: apps/v1, kind: Deployment, name: d}}\n"
+	spec    = "metadata: {name: h, namespace: ns}\nspec: {maxReplicas: 5, scaleTargetRef: {apiVersion: apps/v1, kind: Deployment, name: d}}\n"
 	plain   = "apiVersion: autoscaling/v2\nkind: HorizontalPodAutoscaler\n" + spec
 	plainV1 = "apiVersion: autoscaling/v1\nkind: HorizontalPodAutoscaler\n" + spec
 )

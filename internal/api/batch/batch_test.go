@@ -13,7 +13,7 @@ import (
 const plainJob = `
 apiVersion: batch/v1
 kind: Job
-metadata: {name: j, namespace: n}
+metadata: {name: j, namespace: ns}
 spec: {template: {spec: {restartPolicy: Never, containers: [{name: c, image: i}]}}}
 `
 
@@ -143,7 +143,7 @@ func TestJobRow(t *testing.T) {
 const plainCron = `
 apiVersion: batch/v1
 kind: CronJob
-metadata: {name: c, namespace: n}
+metadata: {name: c, namespace: ns}
 spec: {schedule: "*/5 * * * *", jobTemplate: {spec: {template: {spec: {restartPolicy: Never, containers: [{name: c, image: i}]}}}}}
 `
 

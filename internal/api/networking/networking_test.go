@@ -12,7 +12,7 @@ import (
 const plainIngress = `
 apiVersion: networking.k8s.io/v1
 kind: Ingress
-metadata: {name: i, namespace: n}
+metadata: {name: i, namespace: ns}
 spec: {rules: [{host: a.example.com, http: {paths: [{path: /, pathType: Prefix, backend: {service: {name: s, port: {number: 80}}}}]}}]}
 `
 
@@ -54,14 +54,14 @@ func TestIngressClass(t *testing.T) {
 		{"spec: {parameters: {kind: K, name: n, scope: Namespace}}", "spec.parameters.namespace: Required value: `parameters.scope` is set to 'Namespace'"},
 	})
 	apitest.Updates(t, IngressClasses(), plain, "", []apitest.Change{{"spec: {controller: a.b/d}", `spec.controller: Invalid value: "a.b/d": field is immutable`}})
-	row := IngressClasses().Row(apitest.Read(t, IngressClasses(), plain, "metadata: {annotations: {ingressclass.kubernetes.io/is-default-class: 'true'}}\nspec: {parameters: {apiGroup: g, kind: K, name: n}}"))
-	if got := fmt.Sprint(row[:3]...); got != fmt.Sprint("c (default)", "a.b/c", "K.g/n") {
+	row := IngressClasses().Row(apitest.Read(t, IngressClasses(), plain, "metadata: {annotations: {ingressclass.kubernetes.io/is-default-class: 'true'}}\nspec: {parameters: {apiGroup: g, kind: K, name: o}}"))
+	if got := fmt.Sprint(row[:3]...); got != fmt.Sprint("c (default)", "a.b/c", "K.g/o") {
 		t.Error(got)
 	}
 }
 
 func TestNetworkPolicy(t *testing.T) {
-	const plain = "apiVersion: networking.k8s.io/v1\nkind: NetworkPolicy\nmetadata: {name: p, namespace: n}\nspec: {podSelector: {}}\n"
+	const plain = "apiVersion: networking.k8s.io/v1\nkind: NetworkPolicy\nmetadata: {name: p, namespace: ns}\nspec: {podSelector: {}}\n"
 	from := func(peer string) string { return "spec: {ingress: [{from: [" + peer + "]}]}" }
 	const at = "spec.ingress[0].from[0]"
 	apitest.Creates(t, NetworkPolicies(), plain, []apitest.Change{
@@ -83,7 +83,7 @@ func TestNetworkPolicy(t *testing.T) {
 }
 
 func TestIPAddress(t *testing.T) {
-	const plain = "apiVersion: networking.k8s.io/v1\nkind: IPAddress\nmetadata: {name: 10.0.0.1}\nspec: {parentRef: {resource: services, namespace: n, name: s}}\n"
+	const plain = "apiVersion: networking.k8s.io/v1\nkind: IPAddress\nmetadata: {name: 10.0.0.1}\nspec: {parentRef: {resource: services, namespace: ns, name: s}}\n"
 	apitest.Creates(t, IPAddresses(), plain, []apitest.Change{
 		{"spec: {parentRef: null}", "spec.parentRef: Required value"},
 		{"spec: {parentRef: {group: A_, resource: '', name: a/b}}", "spec.parentRef.group: Invalid value: \"A_\": a lowercase RFC 1123…\nspec.parentRef.name: Invalid value: \"a/b\": may not contain '/'\nspec.parentRef.resource: Required value"},
@@ -94,7 +94,7 @@ func TestIPAddress(t *testing.T) {
 			t.Errorf("%s: %d", name, got)
 		}
 	}
-	if got := IPAddresses().Row(apitest.Read(t, IPAddresses(), plain, ""))[1]; got != "services/n/s" {
+	if got := IPAddresses().Row(apitest.Read(t, IPAddresses(), plain, ""))[1]; got != "services/ns/s" {
 		t.Error(got)
 	}
 }

@@ -12,7 +12,7 @@ import (
 const plain = `
 apiVersion: policy/v1
 kind: PodDisruptionBudget
-metadata: {name: b, namespace: n}
+metadata: {name: b, namespace: ns}
 spec: {minAvailable: 1, selector: {matchLabels: {a: b}}}
 `
 
@@ -54,9 +54,9 @@ func TestBudgetRow(t *testing.T) {
 func TestBudgetStatusKeepsMetadata(t *testing.T) {
 	k := PodDisruptionBudgets()
 	old := apitest.Made(t, k, plain, "").(*policyv1.PodDisruptionBudget)
-	b := apitest.Read(t, k, plain, "metadata: {labels: {x: y}, finalizers: [a.b/c]}\nspec: {minAvailable: 7}").(*policyv1.PodDisruptionBudget)
+	b := apitest.Read(t, k, plain, "metadata: {labels: {x: w}, finalizers: [a.b/c]}\nspec: {minAvailable: 7}").(*policyv1.PodDisruptionBudget)
 	k.Sub("status").PrepareUpdate(b, old)
-	if b.Labels["x"] != "y" || len(b.Finalizers) != 1 || b.Spec.MinAvailable.IntValue() != 1 {
+	if b.Labels["x"] != "w" || len(b.Finalizers) != 1 || b.Spec.MinAvailable.IntValue() != 1 {
 		t.Error(apitest.JSON(t, b))
 	}
 }
