@@ -8,15 +8,16 @@ import (
 	"log/slog"
 	"path/filepath"
 
-	"sampan.dev/internal/component/apiserver"
 	"sampan.dev/internal/component/cloud"
 	kcm "sampan.dev/internal/component/controllers"
+	"sampan.dev/internal/component/etcd"
 	"sampan.dev/internal/component/flag"
 	"sampan.dev/internal/component/konnectivity"
 	"sampan.dev/internal/component/kubelet"
 	"sampan.dev/internal/component/proxy"
 	"sampan.dev/internal/component/scheduler"
 	"sampan.dev/internal/config"
+	"sampan.dev/internal/envtest"
 	"sampan.dev/internal/memlimit"
 
 	"github.com/spf13/cobra"
@@ -37,7 +38,7 @@ var components = []struct {
 	name, short string
 	make        func() program
 }{
-	{"kube-apiserver", "Run the API server alone, with upstream's flags", func() program { return apiserver.New() }},
+	{"kube-apiserver", "Run the API server alone, with upstream's flags", func() program { return envtest.APIServer() }},
 	{"kube-controller-manager", "Run the controllers alone, with upstream's flags", func() program { return kcm.New() }},
 	{"cloud-controller-manager", "Run the loops of a cloud alone, with upstream's flags", func() program { return cloud.New() }},
 	{"kube-scheduler", "Run the scheduler alone, with upstream's flags", func() program { return scheduler.New() }},
@@ -45,7 +46,11 @@ var components = []struct {
 	{"konnectivity-server", "Run Konnectivity's server alone, with the flags of upstream's proxy-server", func() program { return konnectivity.NewServer() }},
 	{"konnectivity-agent", "Run Konnectivity's agent alone, with the flags of upstream's proxy-agent", func() program { return konnectivity.NewAgent() }},
 	{"kube-proxy", "Run the proxy alone, with upstream's flags", func() program { return proxy.New() }},
+	{etcdAlone, "Run an etcd of one member alone, for test suites (a link named etcd leads here)", func() program { return etcd.New() }},
 }
+
+// etcdAlone is the subcommand that a link named etcd leads to; `sampan etcd` looks after the embedded one.
+const etcdAlone = "etcd-server"
 
 func componentCommands() []*cobra.Command {
 	var out []*cobra.Command
@@ -63,6 +68,9 @@ func componentCommands() []*cobra.Command {
 // asComponent is the command line of a program that was called by a component's name.
 func asComponent(args []string) []string {
 	name := filepath.Base(args[0])
+	if name == "etcd" {
+		name = etcdAlone
+	}
 	for _, c := range components {
 		if c.name == name {
 			return append([]string{name}, args[1:]...)

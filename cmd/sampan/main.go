@@ -63,6 +63,7 @@ func run(ctx context.Context, args []string) int {
 		tokenCommand(),
 		imageCommand(),
 		etcdCommand(),
+		envtestCommand(),
 		kubectlCommand(),
 		installCommand(),
 		uninstallCommand(),

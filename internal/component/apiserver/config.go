@@ -1,6 +1,7 @@
 package apiserver
 
 import (
+	"context"
 	"io"
 	"log/slog"
 	"net"
@@ -9,6 +10,7 @@ import (
 
 	"sampan.dev/internal/component"
 	"sampan.dev/internal/component/flag"
+	"sampan.dev/internal/hub"
 	"sampan.dev/internal/hub/authn"
 	"sampan.dev/internal/hub/authn/jwt"
 	"sampan.dev/internal/hub/authz"
@@ -24,6 +26,7 @@ type Config struct {
 	Bind, Advertise   net.IP
 	Port              int
 	CertFile, KeyFile string
+	CertDir           string // has apiserver.crt and apiserver.key where no files are named; "": a certificate is made for this run
 
 	// Where objects are.
 	EtcdServers                     []string
@@ -56,6 +59,9 @@ type Config struct {
 	KubeletCert, KubeletKey string
 	KubeletCA               string
 	EgressFile              string // an EgressSelectorConfiguration
+
+	// Beside runs beside the hub once that is ready; nil: nothing does. It is no flag.
+	Beside func(ctx context.Context, h *hub.Hub, log *slog.Logger) error
 }
 
 // New returns upstream's defaults.

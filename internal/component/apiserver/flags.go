@@ -36,7 +36,7 @@ func (c *Config) serving() flag.Table {
 		flag.Set("advertise-address", flag.IP(&c.Advertise), "address that others reach the server at; default is --bind-address, or that of the default route's link"),
 		flag.Set("bind-address", flag.IP(&c.Bind), "address to serve on"),
 		flag.Set("secure-port", flag.Int(&c.Port), "port to serve on"),
-		flag.Ignore("cert-dir", "string", `"/var/run/kubernetes"`, "a certificate that nobody gave is kept in memory"),
+		flag.Set("cert-dir", flag.String(&c.CertDir), "directory of apiserver.crt and apiserver.key, which are used where no files are named; what is not there is made for this run and kept in memory"),
 		flag.Refuse("tls-min-version", "string", "", "TLS 1.3 is the lowest that is spoken").But("VersionTLS12", "VersionTLS13"),
 		flag.Refuse("disable-http2-serving", "bool", "", "HTTP/2 is always offered"),
 		flag.Ignore("http2-max-streams-per-connection", "int", "", "a connection may have 250 streams"),

@@ -7,17 +7,20 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"net"
 	"net/http"
 	"net/netip"
 	"os"
+	"path/filepath"
 	"strconv"
 	"sync/atomic"
 	"time"
 
 	"sampan.dev/internal/api/all"
 	"sampan.dev/internal/client"
+	"sampan.dev/internal/component"
 	"sampan.dev/internal/component/flag"
 	"sampan.dev/internal/component/zpage"
 	"sampan.dev/internal/config"
@@ -76,7 +79,17 @@ func (c *Config) Run(ctx context.Context, log *slog.Logger) error {
 	}
 	running.Store(h)
 	log.Info("API server starts", "version", config.Version, "at", cfg.Advertise.String(), "etcd", c.EtcdServers)
-	return h.Run(ctx)
+	if c.Beside == nil {
+		return h.Run(ctx)
+	}
+	return component.Beside(ctx, h.Run, func(ctx context.Context) error {
+		select {
+		case <-h.Ready():
+			return c.Beside(ctx, h, log)
+		case <-ctx.Done():
+			return nil
+		}
+	})
 }
 
 // Hub is what the settings make of a hub, whoever runs it: keys, addresses, the store and what else is open while it runs are the
@@ -175,7 +188,7 @@ func orAny(n int) int {
 // address is where others reach the server.
 func (c *Config) address(out *hub.Config) error {
 	ip := c.Advertise
-	if ip == nil && !c.Bind.IsUnspecified() {
+	if ip == nil && !c.Bind.IsUnspecified() && !c.Bind.IsLoopback() { // no endpoint may have a loopback's
 		ip = c.Bind
 	}
 	if ip == nil {
@@ -197,6 +210,16 @@ func (c *Config) certificate(out *hub.Config) error {
 		}
 		out.TLS = pki.ServerTLS(pair)
 		return nil
+	}
+	if c.CertDir != "" {
+		pair, err := pki.LoadPair(filepath.Join(c.CertDir, "apiserver.crt"), filepath.Join(c.CertDir, "apiserver.key"))
+		if err == nil {
+			out.TLS = pki.ServerTLS(pair)
+			return nil
+		}
+		if !errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("--cert-dir: %w", err)
+		}
 	}
 	pair, err := pki.SelfSigned("kube-apiserver", out.Advertise.Addr().AsSlice())
 	if err != nil {

@@ -45,6 +45,9 @@ type EmbeddedConfig struct {
 	Quota int64
 
 	Log *slog.Logger
+
+	url    string // where clients are told that it is, for Serve
+	noSync bool   // nothing is made durable, for Serve
 }
 
 // The member's name and peer address are the defaults of a stock etcd, so that one started on the same directory without
@@ -183,6 +186,8 @@ func serverConfig(dir string, cfg EmbeddedConfig, lg *zap.Logger) config.ServerC
 	clients := types.MustNewURLs([]string{"http://localhost:2379"})
 	if cfg.Listen != "" {
 		clients = types.URLs{url.URL{Scheme: "https", Host: cfg.Listen}}
+	} else if cfg.url != "" {
+		clients = types.MustNewURLs([]string{cfg.url})
 	}
 	return config.ServerConfig{
 		Name:                       memberName,
@@ -201,6 +206,7 @@ func serverConfig(dir string, cfg EmbeddedConfig, lg *zap.Logger) config.ServerC
 		ElectionTicks:              electionTicks,
 		InitialElectionTickAdvance: true,
 		PreVote:                    true,
+		UnsafeNoFsync:              cfg.noSync,
 		AutoCompactionMode:         "periodic", // with no retention: the hub compacts
 		QuotaBackendBytes:          hardQuota(cfg.quota(), dir),
 		MaxTxnOps:                  128,
