@@ -47,7 +47,7 @@ type Kind struct {
 	// Deprecated is the warning that every request for the kind is answered with, or "".
 	Deprecated string
 
-	// Virtual kinds are not stored: a create is answered by a Handler in the hub (reviews).
+	// Virtual kinds are not stored: a create is answered by a Handler in the hub (reviews), a read by a Source (metrics).
 	Virtual bool
 
 	// Untracked says that of a Virtual kind no managed fields are kept: nobody ever sees the body again (Binding).

@@ -34,7 +34,8 @@ var rooms = map[string][]string{
 	"internal/hub/rest":      {"internal/hub/admit", "internal/hub/audit", "internal/hub/authn", "internal/hub/authz", "internal/hub/catalog", "internal/hub/fairness", "internal/hub/flow", "internal/hub/health", "internal/hub/verb", "internal/hub/wire", "internal/api", "internal/client/..."},
 	"internal/hub/catalog":   {"internal/hub/cache", "internal/hub/store", "internal/api"},
 	"internal/hub/discovery": {"internal/hub/wire", "internal/api/..."},
-	"internal/hub/aggregate": {"internal/hub/catalog", "internal/api", "internal/api/apiregistration", "internal/client/...", "internal/stream"},
+	"internal/hub/usage":     {"internal/hub/verb", "internal/api", "internal/client"},
+	"internal/hub/aggregate": {"internal/hub/catalog", "internal/hub/openapi", "internal/api", "internal/api/apiregistration", "internal/client/...", "internal/stream"},
 	"internal/hub/health":    {"internal/hub/flow", "internal/api"},
 	"internal/hub/listener":  {"internal/hub/h2"},
 	"internal/hub/h2":        {},
@@ -122,14 +123,14 @@ var rooms = map[string][]string{
 	"internal/component/scheduler":    {"internal/component/...", "internal/client/...", "internal/config", "internal/control/scheduler/..."},
 	"internal/component/kubelet":      {"internal/component/...", "internal/client/...", "internal/api/...", "internal/config", "internal/pki", "internal/node/..."},
 	"internal/component/proxy":        {"internal/component/...", "internal/client/...", "internal/config", "internal/node/proxy/..."},
-	"internal/component/etcd":         {"internal/component/flag", "internal/hub/store/etcd", "internal/obs"},
+	"internal/component/etcd":         {"internal/component/flag", "internal/hub/store/etcd", "internal/memlimit", "internal/obs"},
 	"internal/component/konnectivity": {"internal/component", "internal/component/flag", "internal/client/...", "internal/tunnel/konnectivity/..."},
 	"internal/component/cloud":        {"internal/component/...", "internal/config", "internal/cloud/...", "internal/control/..."},
 	"internal/component/suite":        {"internal/component/...", "internal/hub/authz", "internal/config", "internal/obs", "internal/control", "internal/cloud/...", "internal/tunnel/konnectivity/selector"}, // control: which controllers there are; cloud: which provider is the default
 
 	// What makes a machine a node, and joins the planks to a cluster.
 	"internal/cluster":         {"internal/..."},
-	"internal/envtest":         {"internal/component/apiserver", "internal/component/controllers", "internal/api/all", "internal/control", "internal/hub"},                                                                                                                                                                                                                                                                                                       // joins two planks in one process, for test suites
+	"internal/envtest":         {"internal/component/apiserver", "internal/api/all", "internal/control", "internal/hub"},                                                                                                                                                                                                                                                                                                                                         // joins two planks in one process, for test suites
 	"internal/plane":           {"internal/machine", "internal/machine/steps", "internal/machine/further", "internal/component/...", "internal/client/...", "internal/api/...", "internal/config", "internal/daemon", "internal/pki", "internal/hub/...", "internal/control/...", "internal/node/hostnet", "internal/node/network", "internal/tunnel/konnectivity/server", "internal/tunnel/konnectivity/selector", "internal/tunnel/ssh", "internal/manifests"}, // network: which range the pods had last
 	"internal/machine":         {"internal/machine/...", "internal/component/...", "internal/config", "internal/pki", "internal/node/..."},
 	"internal/machine/place":   {"internal/config"},

@@ -63,6 +63,14 @@ type Discoverer interface {
 	Served(ctx context.Context, after *api.Kinds) (*api.Kinds, error)
 }
 
+// Elsewhere is a client that tells what others answer for in the hub's place; Served is what the hub answers for itself. Of these
+// resources it can list and delete. A client over the network has no such difference: to it Served is all.
+type Elsewhere interface {
+	// Elsewhere returns their kinds as discovery tells of them, and the group versions of which nothing certain is known, because who
+	// answers for them does not.
+	Elsewhere() (kinds []*api.Kind, unknown []schema.GroupVersion)
+}
+
 // Batched is a watch that hands over in one piece what has happened since the last: the local door's is. The receiver has
 // the slices to itself. Who calls Batches does not call ResultChan.
 type Batched interface {

@@ -14,11 +14,13 @@ import (
 	"sync"
 	"testing"
 
+	"sampan.dev/internal/api"
 	"sampan.dev/internal/client"
 	"sampan.dev/internal/pki"
 
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/watch"
 	apiregistrationv1 "k8s.io/kube-aggregator/pkg/apis/apiregistration/v1"
@@ -101,6 +103,12 @@ func (f *far) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case r.URL.Path == "/apis" && !plain:
 		w.Header().Set("Content-Type", "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList")
 		io.WriteString(w, farDiscovery)
+	case r.URL.Path == "/openapi/v3":
+		io.WriteString(w, `{"paths":{"version":{"serverRelativeURL":"/no"},"apis/far.example.com/v1":{"serverRelativeURL":"/openapi/v3/apis/far.example.com/v1?hash=H"}}}`)
+	case r.URL.Path == "/openapi/v3/apis/far.example.com/v1":
+		fmt.Fprintf(w, `{"openapi":"3.0.0","info":{"title":"far"},"hash":%q}`, r.URL.Query().Get("hash"))
+	case r.URL.Path == "/openapi/v2":
+		io.WriteString(w, `{"swagger":"2.0","info":{"title":"far","version":"1"},"paths":{"/apis/far.example.com/v1/things":{"get":{"responses":{"200":{"description":"OK","schema":{"$ref":"#/definitions/Thing"}}}}},"/version/":{}},"definitions":{"Thing":{"type":"object"}}}`)
 	case r.URL.Path == "/apis":
 		io.WriteString(w, `{"kind":"APIGroupList","apiVersion":"v1","groups":[]}`)
 	case r.URL.Path == farPath:
@@ -119,6 +127,10 @@ func (f *far) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		defer conn.Close()
 		io.WriteString(conn, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n")
 		io.Copy(conn, buf) //nolint:errcheck // until the client goes
+	case r.Method == http.MethodGet && strings.HasSuffix(r.URL.Path, "/x/things"):
+		io.WriteString(w, `{"kind":"ThingList","apiVersion":"far.example.com/v1","metadata":{},"items":[{"kind":"Thing","apiVersion":"far.example.com/v1","metadata":{"name":"t1","namespace":"x"}}]}`)
+	case r.Method == http.MethodDelete:
+		io.WriteString(w, `{"kind":"Status","apiVersion":"v1","status":"Success"}`)
 	case strings.HasSuffix(r.URL.Path, "/away"):
 		http.Redirect(w, r, "https://elsewhere.example.com/", http.StatusFound)
 	default:
@@ -321,6 +333,17 @@ func TestRequestsGoToTheServerElsewhere(t *testing.T) {
 	}
 	expect(t, h, "404 GET /apis/far.example.com/v2", "")
 	expect(t, h, "404 GET /apis/far.example.com/v2/things", "")
+	if a := expect(t, h, "200 GET /openapi/v3", ""); !strings.Contains(string(a.body), `"apis/far.example.com/v1":{"serverRelativeURL":"/openapi/v3/apis/far.example.com/v1?hash=H"}`) ||
+		!strings.Contains(string(a.body), `"apis/apps/v1"`) || strings.Contains(string(a.body), `"/no"`) {
+		t.Errorf("%s", a.body)
+	}
+	if a := expect(t, h, "200 GET /openapi/v3/apis/far.example.com/v1?hash=H", ""); !strings.Contains(string(a.body), `"title":"far"`) || !strings.Contains(string(a.body), `"hash":"H"`) {
+		t.Errorf("%s", a.body)
+	}
+	if a := expect(t, h, "200 GET /openapi/v2", ""); !strings.Contains(string(a.body), `"/apis/far.example.com/v1/things"`) || !strings.Contains(string(a.body), `"Thing"`) || !strings.Contains(string(a.body), `"/apis/apps/v1/`) {
+		t.Errorf("%d bytes", len(a.body))
+	}
+	expect(t, h, "200 GET /openapi/v2", "", "Accept: application/com.github.proto-openapi.spec.v2.v1.0+protobuf")
 	a = expect(t, h, "200 GET /metrics", "")
 	for line := range strings.SplitSeq(string(a.body), "\n") {
 		if strings.HasPrefix(line, "apiserver_request_total") && strings.Contains(line, "far.example.com") && !strings.Contains(line, `resource="things"`) && !strings.Contains(line, `resource=""`) {
@@ -388,6 +411,36 @@ func TestTheServerElsewhereIsVerified(t *testing.T) {
 	patch(map[string]any{"caBundle": []byte("garbage"), "insecureSkipTLSVerify": false})
 	if c := await(t, h, s.Name, "FailedDiscoveryCheck"); !strings.Contains(c.Message, "unable to load root certificates") {
 		t.Error(c.Message)
+	}
+}
+
+// Clients in process are told what others serve, and list and delete there as themselves.
+func TestClientsInProcessReachTheServerElsewhere(t *testing.T) {
+	h, f, s := farHub(t, nil)
+	await(t, h, s.Name, "Passed")
+	awaitDiscovery(t, h, "far.example.com", "Current")
+	door := h.Door(api.User{Name: "ann", Groups: []string{api.GroupMasters}}, "test")
+	kinds, unknown := door.(client.Elsewhere).Elsewhere()
+	if len(kinds) != 1 || kinds[0].Resource != "things" || !kinds[0].Namespaced || len(unknown) != 0 {
+		t.Fatalf("%v %v", kinds, unknown)
+	}
+	ref := client.Ref{Resource: kinds[0].GVR(), Namespace: "x"}
+	l, err := door.List(t.Context(), ref, metav1.ListOptions{})
+	if err != nil || len(l.Items) != 1 || l.Items[0].GetName() != "t1" {
+		t.Errorf("%+v %v", l, err)
+	}
+	ref.Name = "t1"
+	if err := door.Delete(t.Context(), ref, metav1.DeleteOptions{}); err != nil {
+		t.Error(err)
+	}
+	f.mu.Lock()
+	seen := f.mu.seen[len(f.mu.seen)-1].Get("X-Remote-User") + " " + f.mu.path
+	f.mu.Unlock()
+	if seen != "ann "+farPath+"/namespaces/x/things/t1" {
+		t.Error(seen)
+	}
+	if _, err := h.Door(api.User{Name: "bob"}, "test").List(t.Context(), ref, metav1.ListOptions{}); !apierrors.IsForbidden(err) {
+		t.Errorf("bob lists: %v", err)
 	}
 }
 

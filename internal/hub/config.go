@@ -101,6 +101,8 @@ type Config struct {
 	// them that the hub may say who asks.
 	Dial        func(ctx context.Context, network, address string) (net.Conn, error)
 	ProxyClient func(*tls.CertificateRequestInfo) (*tls.Certificate, error)
+	// ReadKubelet returns what the kubelet of a node serves at a path; with it metrics.k8s.io is served.
+	ReadKubelet func(ctx context.Context, node, path string) ([]byte, error)
 
 	OpenAPI http.Handler // stands in for the documents of what is served (tests)
 	Version Version

@@ -17,8 +17,12 @@ func (h *Hub) newAggregator() *aggregate.Aggregator {
 		Catalog: h.catalog, Door: h.own, Informers: h.set, Log: h.log.With("component", "aggregate"),
 		Dial: h.cfg.Dial, Identity: h.cfg.ProxyClient,
 	}
-	if c.Dial == nil {
-		c.Dial = egress.New(egress.Config{}).DialContext
+	switch {
+	case c.Dial != nil:
+	case h.cfg.Egress != nil:
+		c.Dial = h.cfg.Egress.DialContext
+	default:
+		c.Dial = egress.New(egress.Config{Own: h.listeners}).DialContext
 	}
 	if h.cfg.Bootstrap {
 		c.Ready = h.ready

@@ -75,9 +75,13 @@ func New(cfg Config) (*Hub, error) {
 	if h.guard, err = h.newGuard(); err != nil {
 		return nil, err
 	}
+	sources, err := h.newSources()
+	if err != nil {
+		return nil, err
+	}
 	h.verbs = verb.New(verb.Config{
 		Catalog: h.catalog, Log: h.log, Admit: h.guard.admit, Authorizer: h.guard.authz,
-		Patches: h.patches, Hooks: h.guard.hooks, Handlers: h.guard.handlers,
+		Patches: h.patches, Hooks: h.guard.hooks, Handlers: h.guard.handlers, Sources: sources,
 	})
 	h.own.Interface = h.Door(api.User{Name: api.UserAPIServer, Groups: []string{api.GroupMasters, api.GroupAuthenticated}}, "kube-apiserver/"+cfg.Version.Git)
 	h.serveOver()
@@ -98,11 +102,13 @@ func (h *Hub) serveOver() {
 		return discovery.New(s.Kinds(), elsewhere(s), advertised(cfg))
 	})
 	shelf := &openapi.Shelf{}
+	own := cfg.OpenAPI
+	var of *api.Kinds // that own is of; delegates that come and go do not change it
 	h.openapi = catalog.Derive(h.catalog, func(s *catalog.Snapshot) http.Handler {
-		if cfg.OpenAPI != nil {
-			return cfg.OpenAPI
+		if cfg.OpenAPI == nil && of != s.Kinds() {
+			own, of = openapi.New(openapi.Config{Kinds: s.Kinds(), Version: cfg.Version.Git, Shelf: shelf}), s.Kinds()
 		}
-		return openapi.New(openapi.Config{Kinds: s.Kinds(), Version: cfg.Version.Git, Shelf: shelf})
+		return aggregate.OpenAPI(own, s)
 	})
 	h.checks = health.New(cfg.storesAnswer, cfg.Checks, h.log)
 	h.rest = rest.New(rest.Config{

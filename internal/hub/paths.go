@@ -58,6 +58,9 @@ func (h *Hub) index(w http.ResponseWriter) error {
 			paths = append(paths, "/apis/"+k.Group, "/apis/"+k.Group+"/"+k.Version)
 		}
 	}
+	for gv := range h.catalog.Now().Delegates() {
+		paths = append(paths, "/apis/"+gv.Group, "/apis/"+gv.String())
+	}
 	paths = append(paths, h.checks.Paths()...)
 	slices.Sort(paths)
 	data, err := json.MarshalIndent(map[string][]string{"paths": slices.Compact(paths)}, "", "  ")

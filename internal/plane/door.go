@@ -11,6 +11,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/watch"
 )
@@ -92,6 +93,18 @@ func (d *door) Served(ctx context.Context, after *api.Kinds) (*api.Kinds, error)
 		return nil, apierrors.NewServiceUnavailable("the API server does not tell what it serves")
 	}
 	return discoverer.Served(ctx, after)
+}
+
+// Elsewhere implements client.Elsewhere.
+func (d *door) Elsewhere() (kinds []*api.Kind, unknown []schema.GroupVersion) {
+	to, err := d.now()
+	if err != nil {
+		return nil, nil
+	}
+	if other, ok := to.(client.Elsewhere); ok {
+		return other.Elsewhere()
+	}
+	return nil, nil
 }
 
 // Create implements client.Writer.

@@ -61,8 +61,8 @@ func (p *Plane) hubConfig(st *state, listener net.Listener) (hub.Config, error) 
 		DialWritten: through[selector.ControlPlane],
 		Own:         func() []netip.AddrPort { return append(ownListeners(listener, st), p.tunnels.own()...) },
 	}))
-	c.Egress, c.Dial, c.ProxyClient = out, out.DialContext, p.Pki.FrontProxyClient.GetClientCertificate
-	c.Connect = connect.New(connect.Config{
+	c.Egress, c.ProxyClient = out, p.Pki.FrontProxyClient.GetClientCertificate
+	connector := connect.New(connect.Config{
 		Door: func() client.Reader {
 			return p.Door(api.User{Name: api.UserAPIServer, Groups: []string{api.GroupMasters, api.GroupAuthenticated}}, "kube-apiserver/"+config.Version)
 		},
@@ -72,6 +72,7 @@ func (p *Plane) hubConfig(st *state, listener net.Listener) (hub.Config, error) 
 		Local:      p.Kubelet.where,
 		Log:        p.log.With("component", "connect"),
 	})
+	c.Connect, c.ReadKubelet = connector, connector.Read
 	return c, nil
 }
 

@@ -182,6 +182,12 @@ func (d *Door) Get(ctx context.Context, ref client.Ref, opts metav1.GetOptions) 
 
 // List reads the selected objects.
 func (d *Door) List(ctx context.Context, ref client.Ref, opts metav1.ListOptions) (*client.List, error) {
+	if far, err := d.elsewhere(ctx, "list", ref); far != nil || err != nil {
+		if err != nil {
+			return nil, err
+		}
+		return far.List(ctx, ref, opts)
+	}
 	ctx, req, done, err := d.request(ctx, "list", ref, &opts)
 	if err != nil {
 		return nil, err
@@ -262,6 +268,12 @@ func (d *Door) Patch(ctx context.Context, ref client.Ref, pt types.PatchType, da
 
 // Delete deletes one object.
 func (d *Door) Delete(ctx context.Context, ref client.Ref, opts metav1.DeleteOptions) error {
+	if far, err := d.elsewhere(ctx, "delete", ref); far != nil || err != nil {
+		if err != nil {
+			return err
+		}
+		return far.Delete(ctx, ref, opts)
+	}
 	ctx, req, done, err := d.request(ctx, "delete", ref, nil)
 	if err != nil {
 		return err
@@ -273,6 +285,12 @@ func (d *Door) Delete(ctx context.Context, ref client.Ref, opts metav1.DeleteOpt
 
 // DeleteCollection deletes every selected object.
 func (d *Door) DeleteCollection(ctx context.Context, ref client.Ref, opts metav1.DeleteOptions, list metav1.ListOptions) error {
+	if far, err := d.elsewhere(ctx, "deletecollection", ref); far != nil || err != nil {
+		if err != nil {
+			return err
+		}
+		return far.DeleteCollection(ctx, ref, opts, list)
+	}
 	ctx, req, done, err := d.request(ctx, "deletecollection", ref, &list)
 	if err != nil {
 		return err

@@ -53,8 +53,11 @@ func (d *Door) discover(ctx context.Context) (*api.Kinds, error) {
 		}
 		for _, g := range doc.Items {
 			for _, v := range g.Versions {
+				if v.Freshness == apidiscoveryv2.DiscoveryFreshnessStale {
+					continue // nobody answers for it now
+				}
 				for i := range v.Resources {
-					list = append(list, kindOf(schema.GroupVersion{Group: g.Name, Version: v.Version}, &v.Resources[i]))
+					list = append(list, KindOf(schema.GroupVersion{Group: g.Name, Version: v.Version}, &v.Resources[i]))
 				}
 			}
 		}
@@ -63,8 +66,8 @@ func (d *Door) discover(ctx context.Context) (*api.Kinds, error) {
 	return api.NewKinds(list), nil
 }
 
-// kindOf is what discovery says of a resource.
-func kindOf(gv schema.GroupVersion, r *apidiscoveryv2.APIResourceDiscovery) *api.Kind {
+// KindOf is what discovery says of a resource.
+func KindOf(gv schema.GroupVersion, r *apidiscoveryv2.APIResourceDiscovery) *api.Kind {
 	k := &api.Kind{
 		Group: gv.Group, Version: gv.Version, Resource: r.Resource, Singular: r.SingularResource, ShortNames: r.ShortNames,
 		Categories: r.Categories, Namespaced: r.Scope == apidiscoveryv2.ScopeNamespace, Verbs: r.Verbs,

@@ -2,6 +2,7 @@ package remote
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"net/url"
 
@@ -205,6 +206,11 @@ func (d *Door) DeleteCollection(ctx context.Context, ref client.Ref, opts metav1
 
 func (d *Door) remove(ctx context.Context, ref client.Ref, withName bool, opts metav1.DeleteOptions, query runtime.Object) error {
 	body, mediaType, err := encode(&opts)
+	if !api.Scheme.IsVersionRegistered(ref.Resource.GroupVersion()) {
+		mediaType = runtime.ContentTypeJSON // not everybody who serves what has no Go type here reads protobuf
+		opts.TypeMeta = metav1.TypeMeta{APIVersion: "v1", Kind: "DeleteOptions"}
+		body, err = json.Marshal(&opts)
+	}
 	if err != nil {
 		return err
 	}

@@ -69,6 +69,7 @@ func New() *Config {
 	return &Config{
 		Bind: net.IPv4zero, Port: 6443, Root: "/registry", AnonymousAuth: true,
 		NotReady: 300, Unreachable: 300, MaxReads: 400, MaxWrites: 200, Fairness: true, NodePorts: [2]int{30000, 32767}, Audit: newAudit(), Authorization: authz.NewFlags(), JWT: jwt.NewFlags(),
+		CertDir:      "/var/run/kubernetes",
 		TokenWebhook: TokenWebhook{Version: "v1beta1", TTL: 2 * time.Minute},
 	}
 }

@@ -67,8 +67,11 @@ func (c *Config) Run(ctx context.Context, log *slog.Logger) error {
 	var running atomic.Pointer[hub.Hub]
 	out, err := c.dialer(l)
 	if err == nil {
-		cfg.Dial, cfg.Egress = out.DialContext, out
-		cfg.Connect, err = c.connector(func() client.Reader { return running.Load().Own() }, out, log)
+		cfg.Egress = out
+		var connector *connect.Connector
+		if connector, err = c.connector(func() client.Reader { return running.Load().Own() }, out, log); err == nil {
+			cfg.Connect, cfg.ReadKubelet = connector, connector.Read
+		}
 	}
 	if err != nil {
 		return flag.Usage{Err: err}
@@ -79,16 +82,18 @@ func (c *Config) Run(ctx context.Context, log *slog.Logger) error {
 	}
 	running.Store(h)
 	log.Info("API server starts", "version", config.Version, "at", cfg.Advertise.String(), "etcd", c.EtcdServers)
-	if c.Beside == nil {
-		return h.Run(ctx)
-	}
 	return component.Beside(ctx, h.Run, func(ctx context.Context) error {
 		select {
 		case <-h.Ready():
-			return c.Beside(ctx, h, log)
+			memlimit.LetGoOfProgram()
 		case <-ctx.Done():
 			return nil
 		}
+		if c.Beside != nil {
+			return c.Beside(ctx, h, log)
+		}
+		<-ctx.Done()
+		return nil
 	})
 }
 

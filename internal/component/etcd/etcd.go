@@ -10,6 +10,7 @@ import (
 
 	"sampan.dev/internal/component/flag"
 	"sampan.dev/internal/hub/store/etcd"
+	"sampan.dev/internal/memlimit"
 	"sampan.dev/internal/obs"
 
 	"github.com/spf13/pflag"
@@ -99,7 +100,7 @@ func (c *Config) Run(ctx context.Context, log *slog.Logger) error {
 	if len(c.Advertise) > 0 {
 		told = c.Advertise[0]
 	}
-	return etcd.Serve(ctx, etcd.ServeConfig{Dir: c.DataDir, URL: told, NoSync: c.NoSync, Log: log}, l)
+	return etcd.Serve(ctx, etcd.ServeConfig{Dir: c.DataDir, URL: told, NoSync: c.NoSync, Serves: memlimit.LetGoOfProgram, Log: log}, l)
 }
 
 // listen is where clients are served.

@@ -134,7 +134,43 @@ func (c *namespaces) empty(ctx context.Context, ns *corev1.Namespace) *remaining
 	for _, r := range each {
 		left.merge(r)
 	}
+	c.emptyElsewhere(ctx, ns, left)
 	return left
+}
+
+// emptyElsewhere deletes what others than the hub have in a namespace. One that does not answer is named in the namespace's status,
+// and holds nothing up: upstream waits until it is back, or until somebody takes its APIService away.
+func (c *namespaces) emptyElsewhere(ctx context.Context, ns *corev1.Namespace, left *remaining) {
+	other, ok := c.Door.(client.Elsewhere)
+	if !ok {
+		return
+	}
+	kinds, unknown := other.Elsewhere()
+	for _, k := range kinds {
+		gv := k.GVK().GroupVersion()
+		if !k.Namespaced || !k.Can("list") || !k.Can("delete") || slices.Contains(unknown, gv) {
+			continue
+		}
+		r := newRemaining()
+		c.emptyKind(ctx, ns, k, r)
+		if slices.ContainsFunc(r.errs, unreachable) {
+			unknown = append(unknown, gv)
+			continue
+		}
+		left.merge(r)
+	}
+	for _, gv := range unknown {
+		left.unknown = append(left.unknown, gv.String())
+	}
+}
+
+// unreachable reports whether an error says that nobody answered.
+func unreachable(err error) bool {
+	var status apierrors.APIStatus
+	if !errors.As(err, &status) {
+		return !errors.As(err, new(loop.Pending))
+	}
+	return apierrors.IsServiceUnavailable(err) || apierrors.IsTimeout(err) || apierrors.IsServerTimeout(err)
 }
 
 func (c *namespaces) emptyKind(ctx context.Context, ns *corev1.Namespace, k *api.Kind, left *remaining) {

@@ -19,6 +19,7 @@ type remaining struct {
 	finalizers map[string]int
 	estimate   time.Duration // until it is worth another look; 0: nothing is left, or nobody knows
 	errs       []error
+	unknown    []string // group versions of others that did not answer
 }
 
 func newRemaining() *remaining {
@@ -32,7 +33,7 @@ func (r *remaining) merge(o *remaining) {
 		r.finalizers[f] += n
 	}
 	r.wait(o.estimate)
-	r.errs = append(r.errs, o.errs...)
+	r.errs, r.unknown = append(r.errs, o.errs...), append(r.unknown, o.unknown...)
 }
 
 func (r *remaining) fail(err error) { r.errs = append(r.errs, err) }
@@ -76,6 +77,15 @@ func (r *remaining) conditions() []corev1.NamespaceCondition {
 	var out []corev1.NamespaceCondition
 	add := func(kind corev1.NamespaceConditionType, reason, message string) {
 		out = append(out, corev1.NamespaceCondition{Type: kind, Status: corev1.ConditionTrue, Reason: reason, Message: message})
+	}
+	if len(r.unknown) > 0 {
+		slices.Sort(r.unknown)
+		stale := make([]string, len(r.unknown))
+		for i, gv := range r.unknown {
+			stale[i] = gv + ": stale GroupVersion discovery: " + gv
+		}
+		add(corev1.NamespaceDeletionDiscoveryFailure, "DiscoveryFailed", fmt.Sprintf("Discovery failed for some groups, %d failing: unable to retrieve the complete list of server APIs: %s",
+			len(stale), strings.Join(stale, ", ")))
 	}
 	if len(r.errs) > 0 {
 		texts := make([]string, len(r.errs))

@@ -43,8 +43,9 @@ func (d *Delegate) Knows(plural string) bool {
 func (c *Catalog) Delegate(list []*Delegate) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	next := newSnapshot(c.Now().resources(), list)
-	c.swapLocked(next)
+	next := *c.Now() // what the hub itself serves stays the same value, so that what follows from that alone does too
+	next.delegate(list)
+	c.swapLocked(&next)
 }
 
 // Delegates are those that answer in the hub's place, in no order.
@@ -62,6 +63,16 @@ func (s *Snapshot) DelegateOf(path string) *Delegate {
 	group, rest, _ := strings.Cut(rest, "/")
 	version, _, _ := strings.Cut(rest, "/")
 	return s.delegates[schema.GroupVersion{Group: group, Version: version}]
+}
+
+func (s *Snapshot) delegate(list []*Delegate) {
+	s.delegates = nil
+	for _, d := range list {
+		if s.delegates == nil {
+			s.delegates = make(map[schema.GroupVersion]*Delegate, len(list))
+		}
+		s.delegates[d.GV] = d
+	}
 }
 
 // others lists the delegates.

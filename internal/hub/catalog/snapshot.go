@@ -62,12 +62,7 @@ type Snapshot struct {
 // newSnapshot indexes list, in the order in which documents have it, and who else answers.
 func newSnapshot(list []*Resource, others []*Delegate) *Snapshot {
 	s := &Snapshot{byGVR: make(map[schema.GroupVersionResource]*Resource, len(list)), groups: map[string]bool{}}
-	for _, d := range others {
-		if s.delegates == nil {
-			s.delegates = make(map[schema.GroupVersion]*Delegate, len(others))
-		}
-		s.delegates[d.GV], s.groups[d.GV.Group] = d, true
-	}
+	s.delegate(others)
 	kinds := make([]*api.Kind, len(list))
 	for i, r := range list {
 		kinds[i] = r.Kind
@@ -99,8 +94,18 @@ func (s *Snapshot) Equivalent(k *api.Kind) []*api.Kind {
 	return out
 }
 
-// HasGroup reports whether any resource of an API group is served.
-func (s *Snapshot) HasGroup(group string) bool { return s.groups[group] }
+// HasGroup reports whether any resource of an API group is served, here or elsewhere.
+func (s *Snapshot) HasGroup(group string) bool {
+	if s.groups[group] {
+		return true
+	}
+	for gv := range s.delegates {
+		if gv.Group == group {
+			return true
+		}
+	}
+	return false
+}
 
 // resources lists them in order.
 func (s *Snapshot) resources() []*Resource {

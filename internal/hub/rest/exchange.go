@@ -91,7 +91,7 @@ func (x *exchange) placed() bool {
 	if x.names.Answers(rt.Subresource, rt.Verb) == catalog.NoSubresource {
 		return false
 	}
-	if k.Virtual && rt.Subresource == "" && rt.NameInPath { // what is only created has no place of its own
+	if k.Virtual && !k.Can("get") && rt.Subresource == "" && rt.NameInPath { // what is only created has no place of its own
 		return false
 	}
 	if k.Namespaced {

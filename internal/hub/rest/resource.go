@@ -52,7 +52,7 @@ func (s *Server) resource(w *recorder, r *http.Request, x *exchange) error {
 		return err
 	}
 	out, err := wire.Negotiate(r, func(f wire.Format, as schema.GroupVersionKind) bool {
-		return wire.ObjectConversions(f, as) && (!k.Virtual || as.Kind != "Table") // what is only created has no table
+		return wire.ObjectConversions(f, as) && (!k.Virtual || k.Can("get") || as.Kind != "Table") // what is only created has no table
 	})
 	if err != nil {
 		return err

@@ -28,6 +28,7 @@ type Config struct {
 	// Hooks by stored resource, Handlers by HandlerKey.
 	Hooks    map[schema.GroupResource]Hook
 	Handlers map[string]Handler
+	Sources  map[string]Source // by HandlerKey too
 	Log      *slog.Logger
 }
 

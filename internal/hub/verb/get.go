@@ -19,6 +19,9 @@ const futureWait = 3 * time.Second
 // Get reads one object, or a subresource whose body is the object or its scale. An unset resourceVersion means the most
 // recent state, "0" what is at hand, any other one that is not older.
 func (e *Engine) Get(ctx context.Context, req *Request, opts metav1.GetOptions) (Result, error) {
+	if s := e.source(req.Kind); s != nil {
+		return s.get(ctx, req)
+	}
 	t, err := e.target(req.Kind)
 	if err != nil {
 		return Result{}, err

@@ -3,6 +3,8 @@ package verb
 import (
 	"context"
 	"fmt"
+	"slices"
+	"strings"
 
 	"sampan.dev/internal/api"
 	"sampan.dev/internal/hub/admit"
@@ -11,7 +13,10 @@ import (
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/fields"
+	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 )
 
 // handle answers creates that are not plain writes.
@@ -96,4 +101,66 @@ func checkBody(req *Request, sub *api.Subresource, body api.Object, name string)
 		return refuse(name, errs)
 	}
 	return apierrors.NewInvalid(gvk.GroupKind(), name, errs)
+}
+
+// Source answers reads of a virtual kind whose objects are made when somebody asks. It returns those of a namespace ("": of all), or
+// the one of a name, as far as the selector takes them, with apiVersion and kind, in the order of their names.
+type Source func(ctx context.Context, namespace, name string, selector labels.Selector) ([]api.Object, error)
+
+// source is who answers reads of a kind; nil for kinds that are stored.
+func (e *Engine) source(k *api.Kind) Source {
+	if !k.Virtual {
+		return nil
+	}
+	return e.cfg.Sources[HandlerKey(k.GR(), "")]
+}
+
+// get reads one object.
+func (s Source) get(ctx context.Context, req *Request) (Result, error) {
+	list, err := s(ctx, req.Ref.Namespace, req.Ref.Name, labels.Everything())
+	if err != nil {
+		return Result{}, err
+	}
+	if len(list) == 0 {
+		name := req.Ref.Name
+		if req.Kind.Namespaced {
+			name = req.Ref.Namespace + "/" + name
+		}
+		return Result{}, apierrors.NewNotFound(schema.GroupResource{Group: req.Kind.Group, Resource: strings.ToLower(req.Kind.Kind)}, name)
+	}
+	return Made(list[0]), nil
+}
+
+// list reads those that the options select. There is one state, that of now, so revisions, limits and tokens mean nothing.
+func (s Source) list(ctx context.Context, req *Request, opts metav1.ListOptions) (*Listing, error) {
+	sel, err := selectionOf(target{kind: req.Kind, stored: req.Kind}, req.Ref.Namespace, req.Ref.Name, opts)
+	if err != nil {
+		return nil, err
+	}
+	labeled, namespace, name := labels.Everything(), req.Ref.Namespace, ""
+	if sel.labels != nil {
+		labeled = sel.labels
+	}
+	fielded := fields.Everything()
+	if sel.fields != nil {
+		fielded = sel.fields
+		if want, ok := fielded.RequiresExactMatch("metadata.namespace"); ok && namespace == "" {
+			namespace = want
+		}
+		if want, ok := fielded.RequiresExactMatch("metadata.name"); ok && (namespace != "" || !req.Kind.Namespaced) {
+			name = want
+		}
+	}
+	all, err := s(ctx, namespace, name, labeled)
+	if err != nil {
+		return nil, err
+	}
+	all = slices.DeleteFunc(all, func(o api.Object) bool {
+		return !fielded.Matches(fields.Set{"metadata.name": o.GetName(), "metadata.namespace": o.GetNamespace()})
+	})
+	l := &Listing{Kind: req.Kind}
+	for _, o := range all {
+		l.Items = append(l.Items, Made(o))
+	}
+	return l, nil
 }

@@ -62,6 +62,9 @@ func (e *Engine) List(ctx context.Context, req *Request, opts metav1.ListOptions
 	if err := checkListOptions(&opts); err != nil {
 		return nil, err
 	}
+	if s := e.source(req.Kind); s != nil {
+		return s.list(ctx, req, opts)
+	}
 	t, err := e.target(req.Kind)
 	if err != nil {
 		return nil, err

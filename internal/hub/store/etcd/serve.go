@@ -23,6 +23,7 @@ type ServeConfig struct {
 	Dir    string // the member's own directory
 	URL    string // where clients are told that it is
 	NoSync bool   // nothing is made durable, as with etcd's --unsafe-no-fsync
+	Serves func() // called once it serves; nil: nothing is
 	Log    *slog.Logger
 }
 
@@ -55,6 +56,9 @@ func Serve(ctx context.Context, cfg ServeConfig, l net.Listener) error {
 	front := &http.Server{Handler: http.HandlerFunc(m.tell), ReadHeaderTimeout: 10 * time.Second}
 	served := make(chan error, 1)
 	go func() { served <- front.Serve(shared.HTTP1) }()
+	if cfg.Serves != nil {
+		cfg.Serves()
+	}
 	log.Info("etcd serves", "at", l.Addr().String(), "directory", dir)
 	shared.Run(ctx)
 	front.Close()
