@@ -26,6 +26,9 @@ type Codec interface {
 	Drop(copied Object, field string)
 	// Proto reports whether objects have a protobuf form.
 	Proto() bool
+	// JSON reports whether the stored form is the object's JSON without resourceVersion, which is then all that need be kept to
+	// answer readers.
+	JSON() bool
 }
 
 // CodecOf is the codec of a kind: Typed unless the kind has another.
@@ -66,6 +69,9 @@ func (Typed) Drop(copied Object, field string) {
 
 // Proto implements Codec.
 func (Typed) Proto() bool { return true }
+
+// JSON implements Codec.
+func (Typed) JSON() bool { return false }
 
 // NoProto refuses the protobuf form of obj, which has none, in upstream's words: a 406.
 func NoProto(obj any) error {

@@ -39,6 +39,8 @@ type Kind struct {
 
 	New     func() Object         // a new empty object, TypeMeta unset
 	NewList func() runtime.Object // a new empty list; nil for kinds that are only created (reviews)
+	// ListKind is the kind of lists; empty means Kind with "List" after it.
+	ListKind string
 
 	// Verbs that the main resource answers, as discovery prints them. Nil means all eight: create delete
 	// deletecollection get list patch update watch.
@@ -62,6 +64,8 @@ type Kind struct {
 
 	// Codec is how objects are kept and copied; nil means Typed.
 	Codec Codec
+	// Bulky says that objects take so much more memory decoded, and are so seldom read, that each reader decodes them anew.
+	Bulky bool
 
 	// Model, for a kind that has no Go type, says what its objects look like; nil: only that they have metadata.
 	Model *Model
@@ -69,6 +73,18 @@ type Kind struct {
 	// View, when set, says that objects are stored as another kind, or as another version of this one, and how to turn one
 	// into the other.
 	View *View
+
+	// Versions, for a kind whose objects may each be stored in another version (custom resources), says how to turn one version
+	// into another. A request is then carried out in the version that it asks for, and the object is converted when it is
+	// stored; all versions but the one whose cache they share have a View as well.
+	Versions *Versions
+	// Closed, when it is not empty, says why nothing is created any more: creates are refused with it, and discovery no longer
+	// lists the verbs that make or change objects.
+	Closed string
+
+	// Coerce, for a kind without a Go type, makes of what was decoded from a request what decoding into a Go type would have made:
+	// it drops unknown fields, whose paths ("spec.x") it returns where they are to be checked. It changes obj.
+	Coerce func(obj Object, check bool) (unknown []string, err error)
 
 	// Accept refuses an object, as a client sends it, that the kind has no place for, before anything else looks at it (text in an
 	// annotation that stands for a number). Its error becomes a 400, as that of a body that cannot be decoded.
@@ -116,7 +132,7 @@ type Kind struct {
 	DeleteWarning string
 	// ReturnsDeleted has a delete that removes the object answered with the object; otherwise it is answered with a Status.
 	ReturnsDeleted bool
-	// Termination, for a kind whose objects have a second set of finalizers in their spec (Namespace).
+	// Termination, for a kind whose objects are never deleted at once (Namespace, CustomResourceDefinition).
 	Termination *Termination
 	// Unowned kinds own nothing and are owned by nothing, so that the garbage collector does not watch them (events, which are
 	// many and go by themselves).
@@ -194,15 +210,28 @@ type Scale struct {
 	// Get returns desired and observed replicas and the label selector of the pods, in its string form.
 	Get func(obj Object) (spec, status int32, selector string)
 	Set func(obj Object, replicas int32)
+
+	// Field is the JSON path of the desired replicas (".spec.replicas"), for kinds that may lack the field; Has reports whether
+	// obj has it, or what is wrong with what the scale is made of. Both are set or neither.
+	Field string
+	Has   func(obj Object) (bool, error)
+	// Paths are the paths of the desired replicas by apiVersion, empty for versions without scale; nil is spec.replicas.
+	Paths map[string][]string
+	// Columns are those of the table of a Scale of this kind; nil means those of the workloads. Name, desired and observed
+	// replicas and age are its cells.
+	Columns []metav1.TableColumnDefinition
 }
 
-// Termination describes the deletion of a kind whose objects have finalizers in their spec besides those in their metadata.
+// Termination describes the deletion of a kind whose objects have finalizers in their spec besides those in their metadata, or are
+// otherwise kept until something is done for them.
 type Termination struct {
 	// Begin marks an object that has not been marked before as being deleted at a time of whole seconds, and shows it in its
 	// status.
 	Begin func(obj Object, at metav1.Time)
 	// Held reports whether the finalizers in the spec still keep the object.
 	Held func(obj Object) bool
+	// Alone says that the deletion which begins it does nothing else: what the request says of dependents is not looked at.
+	Alone bool
 }
 
 // Partition is a field of a kind's objects that divides them.
@@ -224,6 +253,16 @@ type View struct {
 	From   func(ctx context.Context, obj Object) (Object, error)    // this kind -> stored form
 }
 
+// Versions tells how a kind that is stored in several versions is turned from one into another.
+type Versions struct {
+	// Storage is the version in which objects are written. Served reports whether it is served too.
+	Storage string
+	Served  bool
+	// Convert returns obj in another version. obj is frozen; it is returned itself when it is in that version. A conversion may
+	// fail, and may ask another program as long as ctx lasts.
+	Convert func(ctx context.Context, obj Object, version string) (Object, error)
+}
+
 // ViewOf makes a View of two conversions that cannot fail.
 func ViewOf(stored schema.GroupVersionResource, to, from func(Object) Object) *View {
 	return &View{
@@ -239,6 +278,15 @@ var AllVerbs = []string{"create", "delete", "deletecollection", "get", "list", "
 // GVK of the kind.
 func (k *Kind) GVK() schema.GroupVersionKind {
 	return schema.GroupVersionKind{Group: k.Group, Version: k.Version, Kind: k.Kind}
+}
+
+// ListGVK is the kind of lists.
+func (k *Kind) ListGVK() schema.GroupVersionKind {
+	gvk := k.GVK()
+	if gvk.Kind = k.ListKind; gvk.Kind == "" {
+		gvk.Kind = k.Kind + "List"
+	}
+	return gvk
 }
 
 // GVR of the resource.

@@ -11,7 +11,7 @@ import (
 
 // Settle makes obj what anybody else reads of it, who decodes its stored bytes. The encodings do not carry everything that a
 // Go value can hold: of a Time nothing below a second, of a MicroTime nothing below a microsecond, no reading of the monotonic
-// clock, and no difference between a list or map that is empty and one that is nil: both come back nil, or empty where they are
+// clock and no zone, and no difference between a list or map that is empty and one that is nil: both come back nil, or empty where they are
 // the value of a map. It changes obj only where there is something to
 // drop, so that parts which obj shares with a frozen object, settled before, are not written to.
 func Settle(obj Object) {
@@ -157,9 +157,12 @@ func structSettler(t reflect.Type, above map[reflect.Type]bool) settler {
 	}
 }
 
-// round writes only where there is something to drop.
+// round writes only where there is something to drop. Decoded times are local.
 func round(t *time.Time, unit time.Duration) {
 	if t.Nanosecond()%int(unit) != 0 {
 		*t = t.Truncate(unit)
+	}
+	if t.Location() != time.Local && !t.IsZero() {
+		*t = t.Local()
 	}
 }

@@ -8,3 +8,6 @@ var _ Codec = TypedJSON{}
 
 // Encode implements Codec.
 func (TypedJSON) Encode(obj Object) ([]byte, error) { return EncodeJSON(obj) }
+
+// JSON implements Codec.
+func (TypedJSON) JSON() bool { return true }

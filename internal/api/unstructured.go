@@ -93,8 +93,14 @@ func (Unstructured) Drop(copied Object, field string) {
 // Proto implements Codec.
 func (Unstructured) Proto() bool { return false }
 
-// Untyped returns functions for Kind.New and Kind.NewList of a kind without a Go type.
-func Untyped(apiVersion, kind string) (func() Object, func() runtime.Object) {
+// JSON implements Codec.
+func (Unstructured) JSON() bool { return true }
+
+// Untyped returns functions for Kind.New and Kind.NewList of a kind without a Go type; listKind is as in Kind.
+func Untyped(apiVersion, kind, listKind string) (func() Object, func() runtime.Object) {
+	if listKind == "" {
+		listKind = kind + "List"
+	}
 	fresh := func() Object {
 		u := &unstructured.Unstructured{Object: map[string]any{}}
 		u.SetAPIVersion(apiVersion)
@@ -104,7 +110,7 @@ func Untyped(apiVersion, kind string) (func() Object, func() runtime.Object) {
 	list := func() runtime.Object {
 		l := &unstructured.UnstructuredList{Object: map[string]any{}}
 		l.SetAPIVersion(apiVersion)
-		l.SetKind(kind + "List")
+		l.SetKind(listKind)
 		return l
 	}
 	return fresh, list

@@ -71,6 +71,18 @@ type Elsewhere interface {
 	Elsewhere() (kinds []*api.Kind, unknown []schema.GroupVersion)
 }
 
+// Sparse is a client that may know of resources that there are no objects of, so that nobody need watch them. When one gets its
+// first object, Served tells of the kinds once more.
+type Sparse interface {
+	Empty(r schema.GroupVersionResource) bool
+}
+
+// IsEmpty reports whether a client knows that there are no objects of a resource.
+func IsEmpty(r Reader, resource schema.GroupVersionResource) bool {
+	s, ok := r.(Sparse)
+	return ok && s.Empty(resource)
+}
+
 // Batched is a watch that hands over in one piece what has happened since the last: the local door's is. The receiver has
 // the slices to itself. Who calls Batches does not call ResultChan.
 type Batched interface {

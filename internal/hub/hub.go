@@ -14,6 +14,7 @@ import (
 	"sampan.dev/internal/hub/apply"
 	"sampan.dev/internal/hub/cache"
 	"sampan.dev/internal/hub/catalog"
+	"sampan.dev/internal/hub/custom"
 	"sampan.dev/internal/hub/discovery"
 	"sampan.dev/internal/hub/fairness"
 	"sampan.dev/internal/hub/flow"
@@ -38,6 +39,7 @@ type Hub struct {
 	outside *outside // nil without admission
 	patches *apply.Engine
 	verbs   *verb.Engine
+	custom  *custom.Room // nil for a hub without custom resource definitions
 
 	docs    *catalog.Derived[*discovery.Documents]
 	openapi *catalog.Derived[http.Handler]
@@ -84,6 +86,9 @@ func New(cfg Config) (*Hub, error) {
 		Patches: h.patches, Hooks: h.guard.hooks, Handlers: h.guard.handlers, Sources: sources,
 	})
 	h.own.Interface = h.Door(api.User{Name: api.UserAPIServer, Groups: []string{api.GroupMasters, api.GroupAuthenticated}}, "kube-apiserver/"+cfg.Version.Git)
+	if cfg.Kinds.Resource(client.CustomResourceDefinitions) != nil {
+		h.custom = custom.New(custom.Config{Catalog: h.catalog, Door: h.own, Log: h.log})
+	}
 	h.serveOver()
 	h.others = h.newAggregator()
 	return h, nil

@@ -30,6 +30,9 @@ func (h *Hub) Run(ctx context.Context) error {
 	if h.others != nil {
 		g.Go(func() error { return h.ended(parts, "aggregation", h.others.Run(parts)) })
 	}
+	if h.custom != nil {
+		g.Go(func() error { return h.ended(parts, "custom resources", h.custom.Run(parts)) })
+	}
 	g.Go(func() error { return h.start(parts) })
 	if e := h.cfg.Encryption; e != nil && !e.Idle() {
 		g.Go(func() error { return h.ended(parts, "encryption", e.Run(parts)) })
@@ -102,6 +105,13 @@ func (h *Hub) start(ctx context.Context) error {
 		// Else the first requests of components may be refused, and they wait for seconds before they ask again.
 		if err := authz.WaitTold(ctx, h.set, h.own); err != nil {
 			return h.ended(ctx, "authorization", err)
+		}
+	}
+	if h.custom != nil {
+		select {
+		case <-h.custom.Loaded():
+		case <-ctx.Done():
+			return nil
 		}
 	}
 	h.checks.Bootstrap.Pass()

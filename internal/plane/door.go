@@ -107,6 +107,12 @@ func (d *door) Elsewhere() (kinds []*api.Kind, unknown []schema.GroupVersion) {
 	return nil, nil
 }
 
+// Empty implements client.Sparse.
+func (d *door) Empty(r schema.GroupVersionResource) bool {
+	to, err := d.now()
+	return err == nil && client.IsEmpty(to, r)
+}
+
 // Create implements client.Writer.
 func (d *door) Create(ctx context.Context, ref client.Ref, obj runtime.Object, opts metav1.CreateOptions) (runtime.Object, error) {
 	to, err := d.now()

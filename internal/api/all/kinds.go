@@ -3,6 +3,7 @@ package all
 import (
 	"sampan.dev/internal/api"
 	"sampan.dev/internal/api/admissionregistration"
+	"sampan.dev/internal/api/apiextensions"
 	"sampan.dev/internal/api/apiregistration"
 	"sampan.dev/internal/api/apps"
 	"sampan.dev/internal/api/authentication"
@@ -100,6 +101,8 @@ func Kinds() *api.Kinds {
 		admissionregistration.ValidatingAdmissionPolicies(),
 		admissionregistration.ValidatingAdmissionPolicyBindings(),
 		admissionregistration.ValidatingWebhookConfigurations(),
+
+		apiextensions.Definitions(),
 
 		scheduling.PriorityClasses(),
 

@@ -24,6 +24,9 @@ func TestSettledIsWhatIsRead(t *testing.T) {
 		if k.Virtual || k.View != nil {
 			continue // never stored as it is
 		}
+		if k.Codec != nil {
+			continue // random values of such a kind are no objects; its package has objects for this test
+		}
 		t.Run(k.Resource, func(t *testing.T) {
 			fill := randfill.NewWithSeed(seed).NilChance(0.3).NumElements(0, 3).MaxDepth(12).Funcs(odd...)
 			for range objects {

@@ -56,7 +56,7 @@ func gauge(version string) *api.Kind {
 			PrepareUpdate: func(obj, old api.Object) { copyField(obj, old, "spec") },
 		}},
 	}
-	k.New, k.NewList = api.Untyped(schema.GroupVersion{Group: Group, Version: version}.String(), "Gauge")
+	k.New, k.NewList = api.Untyped(schema.GroupVersion{Group: Group, Version: version}.String(), "Gauge", "")
 	return k
 }
 

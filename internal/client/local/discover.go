@@ -7,6 +7,7 @@ import (
 	"sampan.dev/internal/client"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 )
 
 var _ client.Discoverer = (*Door)(nil)
@@ -32,4 +33,12 @@ func (d *Door) Served(ctx context.Context, after *api.Kinds) (*api.Kinds, error)
 			return nil, apierrors.NewServiceUnavailable("the hub has ended")
 		}
 	}
+}
+
+var _ client.Sparse = (*Door)(nil)
+
+// Empty implements client.Sparse.
+func (d *Door) Empty(r schema.GroupVersionResource) bool {
+	served := d.cfg.Catalog.Now().Resource(r)
+	return served != nil && served.Stored() != nil && served.Stored().Empty()
 }

@@ -256,7 +256,7 @@ func (c *collector) letGo(ctx context.Context, uid types.UID) (time.Duration, er
 	if n == nil || !n.orphaning {
 		return 0, nil
 	}
-	for _, kind := range c.world.watched() {
+	for _, kind := range c.world.owned() {
 		if n.kind.Namespaced && !kind.Namespaced {
 			continue // cannot be owned by it
 		}

@@ -17,7 +17,7 @@ import (
 const askAgain = time.Second
 
 // World is a view of the metadata of every stored kind that can be listed, watched, deleted and owned. It follows what is
-// served: a kind that comes is watched from then on, one that goes no longer. Run owns the informers; others see them through mu.
+// served: a kind that comes is watched from when it has an object, where the client can tell, and one that goes no longer. Run owns the informers; others see them through mu.
 type World struct {
 	door     client.Reader
 	built    *api.Kinds // what this program knows of kinds besides what discovery tells
@@ -86,13 +86,15 @@ func (w *World) isWatched(r schema.GroupVersionResource) bool {
 	return w.mu.watched[r] != nil
 }
 
-// watched lists the kinds that are watched.
-func (w *World) watched() []*api.Kind {
+// owned lists the kinds whose objects are in view, with those that had none when the view was last brought up to date.
+func (w *World) owned() []*api.Kind {
 	w.mu.RLock()
 	defer w.mu.RUnlock()
-	out := make([]*api.Kind, 0, len(w.mu.watched))
-	for _, v := range w.mu.watched {
-		out = append(out, v.kind)
+	var out []*api.Kind
+	for _, k := range w.mu.kinds.All() {
+		if w.watches(k) {
+			out = append(out, k)
+		}
 	}
 	return out
 }
@@ -141,7 +143,7 @@ func (w *World) follow(ctx context.Context, kinds *api.Kinds) {
 		}
 	}
 	for _, k := range kinds.All() {
-		if w.mu.watched[k.GVR()] == nil && w.watches(k) {
+		if w.mu.watched[k.GVR()] == nil && w.watches(k) && !client.IsEmpty(w.door, k.GVR()) {
 			w.mu.watched[k.GVR()] = w.watch(ctx, k)
 		}
 	}

@@ -57,7 +57,11 @@ func (e *Engine) manager(t target) (*managedfields.FieldManager, error) {
 	}
 	gvk := t.gvk()
 	id := identity{t, e.kinds}
-	m, err := managedfields.NewDefaultFieldManager(types, id, id, id, gvk, gvk.GroupVersion(), t.sub, t.filter())
+	make := managedfields.NewDefaultFieldManager
+	if t.kind.Versions != nil {
+		make = managedfields.NewDefaultCRDFieldManager // which converts what is owned in a version straight to that version
+	}
+	m, err := make(types, id, id, id, gvk, gvk.GroupVersion(), t.sub, t.filter())
 	if err != nil {
 		return nil, fmt.Errorf("field manager of %s: %w", gvk, err)
 	}

@@ -57,6 +57,9 @@ func (i identity) version(in runtime.Object, to runtime.GroupVersioner) (runtime
 		return nil, runtime.NewNotRegisteredErrForKind("apply", have)
 	}
 	obj, ok := in.(api.Object)
+	if v := i.kind.Versions; v != nil && ok {
+		return v.Convert(context.Background(), obj, want.Version)
+	}
 	from, into := i.find(have), i.find(want)
 	if !ok || from == nil || into == nil {
 		return nil, runtime.NewNotRegisteredErrForKind("apply", want)

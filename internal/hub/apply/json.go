@@ -53,6 +53,13 @@ func jsonPatch(t target, old api.Object, pt types.PatchType, data []byte, o Opti
 		return nil, priced(err, string(doc))
 	}
 	out, _, err := dec.Decode(doc, nil, into)
+	if _, strict := runtime.AsStrictDecodingError(err); t.coerces() && (err == nil || strict) {
+		unknown, cerr := t.kind.Coerce(into, o.strict())
+		if cerr != nil {
+			return nil, invalid(string(doc), cerr)
+		}
+		err = unknownFields(err, unknown)
+	}
 	if err := o.decoded(err, errs, string(doc)); err != nil {
 		return nil, err
 	}
@@ -61,6 +68,24 @@ func jsonPatch(t target, old api.Object, pt types.PatchType, data []byte, o Opti
 			t.gvk(), out.GetObjectKind().GroupVersionKind()))
 	}
 	return into, nil
+}
+
+// coerces reports whether what the target's objects are decoded to is still to be made an object of the kind.
+func (t target) coerces() bool { return t.kind.Coerce != nil && t.untyped() }
+
+// unknownFields adds unknown fields to the strict error of a decoder, which may be nil.
+func unknownFields(err error, unknown []string) error {
+	if len(unknown) == 0 {
+		return err
+	}
+	var errs []error
+	if s, ok := runtime.AsStrictDecodingError(err); ok {
+		errs = s.Errors()
+	}
+	for _, path := range unknown {
+		errs = append(errs, fmt.Errorf("unknown field %q", path))
+	}
+	return runtime.NewStrictDecodingError(errs)
 }
 
 // operation is read only for its unknown and duplicate fields.

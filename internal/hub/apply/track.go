@@ -65,7 +65,7 @@ func (t target) without(obj api.Object) api.Object {
 	codec := t.codec()
 	out := codec.Shallow(obj)
 	for _, p := range t.resetPaths() {
-		if !strings.Contains(p, ".") {
+		if p != "metadata" && !strings.Contains(p, ".") { // in the metadata is who owns what
 			codec.Drop(out, p)
 		}
 	}

@@ -106,7 +106,7 @@ func TestManager(t *testing.T) {
 // TestScale: whoever scales a workload takes its replica count, in the workload's own fields.
 func TestScale(t *testing.T) {
 	d := stored(must(t)(apply(t, nil, applied, "alice", false)))
-	fields, err := ScaleFields(deployments, d)
+	fields, err := ScaleFields(deployments, &api.Scale{}, d)
 	if err != nil || len(fields) != 1 || fields[0].APIVersion != "autoscaling/v1" {
 		t.Fatalf("%v %v", fields, err)
 	}
@@ -119,7 +119,7 @@ func TestScale(t *testing.T) {
 	if err != nil || out.(*autoscalingv1.Scale).Spec.Replicas != 5 {
 		t.Fatalf("%v %v", out, err)
 	}
-	if d.ManagedFields, err = ParentFields(deployments, d, out.GetManagedFields()); err != nil {
+	if d.ManagedFields, err = ParentFields(deployments, &api.Scale{}, d, out.GetManagedFields()); err != nil {
 		t.Fatal(err)
 	}
 	if o := owners(d); strings.Contains(o["alice Apply"], "f:replicas") || o["kubectl Update scale"] != `{"f:spec":{"f:replicas":{}}}` {

@@ -2,6 +2,7 @@ package cache
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
@@ -9,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"sampan.dev/internal/api"
 	"sampan.dev/internal/hub/store"
 )
 
@@ -22,7 +24,7 @@ func (c *Cache) badly(e *Entry, kv *store.KV, sure bool) *Entry {
 	switch {
 	case err == nil && e.env == nil && bytes.HasPrefix(kv.Value, sealedPrefix):
 		err = fmt.Errorf("%s at revision %d: %w", kv.Key, kv.Revision, errSealed) // whole, so not ErrDamaged: with its key it can be read
-	case err == nil && (e.env == nil || sure && kv.Unchecked):
+	case err == nil && (e.env == nil && !e.plausible() || sure && kv.Unchecked):
 		if _, decode := e.decode(); decode != nil {
 			err = fmt.Errorf("%s at revision %d: %w: %w", kv.Key, kv.Revision, store.ErrDamaged, decode)
 		}
@@ -38,6 +40,11 @@ var (
 	sealedPrefix = []byte("k8s:enc:")
 	errSealed    = errors.New("identity transformer tried to read encrypted data")
 )
+
+// plausible reports whether what is stored of a kind that is stored as JSON looks like an object, without decoding it.
+func (e *Entry) plausible() bool {
+	return api.CodecOf(e.kind).JSON() && json.Valid(e.stored) && apiVersionIn(e.stored) != ""
+}
 
 // setBadLocked notes, or with nil forgets, what cannot be read at key. Snapshots keep the map they have.
 func (c *Cache) setBadLocked(key string, e *Entry) {

@@ -29,8 +29,8 @@ type Cache struct {
 	revision  atomic.Int64             // of current; set after everything up to it can be read
 	asked     atomic.Int64             // the revision that progress has been asked for
 	refreshed atomic.Int64             // when refresh last ran, in Unix nanoseconds
-	gone      atomic.Bool              // see EndWatches
 	told      func()                   // see Tell; nil for nobody
+	gone      atomic.Pointer[error]    // see EndWatches
 	past      sync.Mutex               // held while a past state is read from the store; before mu
 
 	mu struct {

@@ -54,8 +54,8 @@ func (e *TooOldError) Unwrap() error { return store.ErrCompacted }
 func (c *Cache) Watch(scope Scope, after int64) (*Cursor, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.gone.Load() {
-		return nil, fmt.Errorf("watch %s: %w", c.prefix, ErrGone)
+	if why := c.gone.Load(); why != nil {
+		return nil, fmt.Errorf("watch %s: %w", c.prefix, *why)
 	}
 	if c.mu.log == nil {
 		return nil, fmt.Errorf("watch %s: %w", c.prefix, store.ErrUnready)
@@ -133,8 +133,8 @@ func (cu *Cursor) Take() ([]Event, error) {
 	}
 	cu.backlog = nil
 	at, ok := cu.at.read(cu.take)
-	if !ok && cu.c.gone.Load() {
-		return nil, fmt.Errorf("watch %s: %w", cu.c.prefix, ErrGone)
+	if why := cu.c.gone.Load(); !ok && why != nil {
+		return nil, fmt.Errorf("watch %s: %w", cu.c.prefix, *why)
 	}
 	if !ok {
 		return nil, fmt.Errorf("watch %s after %d: %w", cu.c.prefix, cu.seen, store.ErrCompacted)

@@ -7,12 +7,15 @@ import (
 	"sampan.dev/internal/api"
 )
 
-// ErrGone ends watches of a kind that is no longer served.
-var ErrGone = errors.New("the kind is no longer served")
+// Why watches end before their time.
+var (
+	ErrGone     = errors.New("the kind is no longer served")
+	ErrReplaced = errors.New("the kind is served anew") // who watches begins again
+)
 
-// EndWatches ends every watch with ErrGone, and refuses others. Reads go on, and the feed does.
-func (c *Cache) EndWatches() {
-	c.gone.Store(true)
+// EndWatches ends every watch with why, and refuses others. Reads go on, and the feed does.
+func (c *Cache) EndWatches(why error) {
+	c.gone.Store(&why)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.mu.log == nil {
@@ -70,7 +73,12 @@ func Written(kind *api.Kind, key string, revision int64, stored []byte, obj api.
 func written(kind *api.Kind, envs *atomic.Pointer[envelope], bounds *Bounds, key string, revision int64, stored []byte, obj api.Object) *Entry {
 	e := newEntry(kind, envs, bounds, key, revision, stored)
 	obj.SetResourceVersion(e.resourceVersion())
-	obj.GetObjectKind().SetGroupVersionKind(kind.GVK())
+	if kind.Versions == nil { // else obj is in the version that is stored
+		obj.GetObjectKind().SetGroupVersionKind(kind.GVK())
+	}
+	if api.CodecOf(kind).JSON() {
+		e.plain()
+	}
 	e.keep(obj)
 	return e
 }

@@ -18,8 +18,9 @@ import (
 // Entry is one version of one object. Its forms are made at most once and are frozen.
 //
 // It keeps the object's protobuf message with resourceVersion already in it, which is what lists and watches send; the
-// store's bytes are made from that when somebody asks. The decoded object stays once something in process has asked for
-// it. JSON of an object that nobody decoded is made through a temporary one.
+// store's bytes are made from that when somebody asks. Of a kind that is stored as JSON it keeps that in the same way, where this
+// process has written the object: of what was stored before, under another schema perhaps, JSON is made anew. The decoded object
+// stays once something in process has asked for it. JSON of an object that nobody decoded is made through a temporary one.
 type Entry struct {
 	Key      string
 	Revision int64
@@ -28,6 +29,7 @@ type Entry struct {
 	env    *envelope // nil when the value is not in the protobuf envelope of kind; then stored is set
 	msg    []byte    // with resourceVersion; nil when env is
 	stored []byte    // only when env is nil
+	at     inserted  // stored is JSON with resourceVersion in it, here
 	prev   *Entry    // for a deletion, whose object is that of prev with another resourceVersion
 	bad    error     // why there is no object: what is stored cannot be read
 
@@ -37,7 +39,8 @@ type Entry struct {
 	json atomic.Pointer[[]byte]
 	made atomic.Pointer[[]byte] // the message, when env is nil
 
-	runs [forms]atomic.Pointer[Run]
+	runs  [forms]atomic.Pointer[Run]
+	views atomic.Pointer[view] // of the object in other versions; mu is held while one is added
 
 	bounds *Bounds // nil: its forms stay
 	line   member  // guarded by bounds.mu
@@ -139,11 +142,35 @@ func tombstone(prev *Entry, revision int64) *Entry {
 			e.env, e.msg = prev.env, msg
 		}
 	}
+	if prev.at != (inserted{}) {
+		e.stored = prev.at.without(prev.stored)
+		e.plain()
+	}
 	return e
 }
 
-// Size is how many bytes the object takes as a message, or as the store's bytes where there is none.
-func (e *Entry) Size() int { return max(len(e.msg), len(e.stored)) }
+// plain notes that the store's bytes are the JSON that readers get, but for resourceVersion.
+func (e *Entry) plain() {
+	if data, at, ok := insert(e.stored, e.resourceVersion()); ok {
+		e.stored, e.at = data, at
+	}
+}
+
+// Size is how many bytes the object takes as a message, or as JSON where there is none.
+func (e *Entry) Size() int {
+	return max(len(e.msg), len(e.stored))
+}
+
+// APIVersion is that of the version in which the object is stored.
+func (e *Entry) APIVersion() string {
+	if o := e.Decoded(); o != nil {
+		return o.GetObjectKind().GroupVersionKind().GroupVersion().String()
+	}
+	if e.env != nil {
+		return e.env.apiVersion
+	}
+	return apiVersionIn(e.stored)
+}
 
 func (e *Entry) resourceVersion() string { return strconv.FormatInt(e.Revision, 10) }
 
@@ -172,6 +199,13 @@ func (e *Entry) Metadata() (api.Object, error) {
 	if o := e.Decoded(); o != nil {
 		return o, nil
 	}
+	if e.bad == nil && e.env == nil && api.CodecOf(e.kind).JSON() {
+		if p, ok := metadataIn(e.stored); ok {
+			p.SetGroupVersionKind(e.kind.GVK())
+			p.SetResourceVersion(e.resourceVersion())
+			return p, nil
+		}
+	}
 	s, found, ok := find(e.msg, fieldMetadata)
 	if !found || !ok {
 		return e.Object()
@@ -185,8 +219,11 @@ func (e *Entry) Metadata() (api.Object, error) {
 	return p, nil
 }
 
-// keep makes o the decoded object; there must be none yet. From then on it is frozen.
+// keep makes o the decoded object; there must be none yet. From then on it is frozen. Of bulky kinds none is kept.
 func (e *Entry) keep(o api.Object) {
+	if e.kind.Bulky {
+		return
+	}
 	e.share(o)
 	if e.kind.Share != nil {
 		e.kind.Share(o)
@@ -202,8 +239,11 @@ const decodedSize = 2
 // share lets o's managed fields be the part of the message that says them. They are often the largest part of an object
 // that nobody but a reader of the whole looks at, and the decoded object would hold them a second time.
 func (e *Entry) share(o api.Object) {
+	if e.msg == nil {
+		return
+	}
 	fields := o.GetManagedFields()
-	if len(fields) == 0 || e.msg == nil {
+	if len(fields) == 0 {
 		return
 	}
 	own := slices.Clone(fields) // an older version may have the same list, or what it points to
@@ -269,6 +309,9 @@ func (e *Entry) decode() (api.Object, error) {
 
 // JSON returns the object's JSON with resourceVersion set, no newline at its end.
 func (e *Entry) JSON() ([]byte, error) {
+	if e.at != (inserted{}) {
+		return e.stored, nil
+	}
 	if b := e.json.Load(); b != nil {
 		e.use()
 		return *b, nil
@@ -289,8 +332,10 @@ func (e *Entry) JSON() ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("encode %s: %w", e.Key, err)
 	}
-	e.json.Store(&b)
-	e.bounds.add(e, len(b))
+	if !e.kind.Bulky {
+		e.json.Store(&b)
+		e.bounds.add(e, len(b))
+	}
 	return b, nil
 }
 
@@ -323,13 +368,18 @@ func (e *Entry) Proto() ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("encode %s: %w", e.Key, err)
 	}
-	e.made.Store(&b)
-	e.bounds.add(e, len(b))
+	if !e.kind.Bulky {
+		e.made.Store(&b)
+		e.bounds.add(e, len(b))
+	}
 	return b, nil
 }
 
-// Stored returns the store's bytes. For a protobuf value they are put together at each call.
+// Stored returns the store's bytes. They may be put together at each call.
 func (e *Entry) Stored() []byte {
+	if e.at != (inserted{}) {
+		return e.at.without(e.stored)
+	}
 	if e.env == nil {
 		return e.stored
 	}

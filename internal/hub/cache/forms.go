@@ -168,6 +168,7 @@ func (e *Entry) drop() {
 	e.obj.Store(nil)
 	e.json.Store(nil)
 	e.made.Store(nil)
+	e.views.Store(nil)
 	for i := range e.runs {
 		e.runs[i].Store(nil)
 	}

@@ -22,8 +22,8 @@ const DefaultIdle = 5 * time.Minute
 type Config struct {
 	Kinds   []*api.Kind
 	StoreOf func(*api.Kind) store.Store // where a kind's objects are kept
-	Eager   func(*api.Kind) bool        // reports that the kind's cache runs as long as the kind is served; nil: of none
 	Tell    func(*api.Kind) func()      // whom writes of a kind's objects are told to, before they are answered; nil: of none, and for no kind
+	Eager   func(*api.Kind) bool        // reports that the kind's cache runs as long as the kind is served, if it has objects at first; nil: of none
 	Bounds  *cache.Bounds
 	Idle    time.Duration // zero: DefaultIdle
 	Log     *slog.Logger
@@ -66,17 +66,24 @@ func (c *Catalog) Changed() <-chan struct{} {
 // Add serves more kinds. Those that are views of a stored kind come with it or after it. It fails, and changes nothing, when a
 // resource is served already or the kind that a view is of is not.
 func (c *Catalog) Add(kinds ...*api.Kind) error {
+	return c.add(c.fresh(kinds))
+}
+
+// fresh makes the resources of kinds that have not been served before.
+func (c *Catalog) fresh(kinds []*api.Kind) []*Resource {
 	fresh := make([]*Resource, len(kinds))
 	for i, k := range kinds {
 		fresh[i] = &Resource{Kind: k}
 		if !k.Virtual && k.View == nil {
-			fresh[i].stored = &Stored{kind: k, st: c.cfg.StoreOf(k), of: c}
+			s := &Stored{kind: k, st: c.cfg.StoreOf(k), of: c}
 			if c.cfg.Tell != nil {
-				fresh[i].stored.told = c.cfg.Tell(k)
+				s.told = c.cfg.Tell(k)
 			}
+			s.keep = c.cfg.Eager != nil && c.cfg.Eager(k) && !s.Empty()
+			fresh[i].stored = s
 		}
 	}
-	return c.add(fresh)
+	return fresh
 }
 
 // AddBackend serves kinds that backend answers for. Of them nothing is stored here.
@@ -91,12 +98,17 @@ func (c *Catalog) AddBackend(backend http.Handler, kinds ...*api.Kind) error {
 func (c *Catalog) add(fresh []*Resource) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	next := newSnapshot(append(c.Now().resources(), fresh...), c.Now().others())
+	return c.addLocked(c.Now().resources(), fresh)
+}
+
+// addLocked serves what is in left and what is fresh.
+func (c *Catalog) addLocked(left, fresh []*Resource) error {
+	next := newSnapshot(slices.Concat(left, fresh), c.Now().others())
 	for _, r := range fresh {
-		if c.Now().Resource(r.Kind.GVR()) != nil || next.Resource(r.Kind.GVR()) != r {
+		if next.Resource(r.Kind.GVR()) != r || len(next.byGVR) != len(left)+len(fresh) {
 			return fmt.Errorf("%s is served already", r.Kind.GVR())
 		}
-		if r.Kind.View == nil || r.backend != nil {
+		if r.Kind.View == nil || r.backend != nil || r.stored != nil {
 			continue
 		}
 		of := next.Resource(r.Kind.View.Stored)
@@ -120,8 +132,19 @@ func (c *Catalog) add(fresh []*Resource) error {
 // under way finish; watches end and say why. It returns when they have and the caches have stopped, or with ctx.
 func (c *Catalog) Remove(ctx context.Context, kinds ...*api.Kind) error {
 	c.mu.Lock()
-	var left []*Resource
-	var gone []*Stored
+	left, gone, err := c.withoutLocked(kinds)
+	if err == nil {
+		c.swapLocked(newSnapshot(left, c.Now().others()))
+	}
+	c.mu.Unlock()
+	if err != nil {
+		return err
+	}
+	return drain(ctx, gone, cache.ErrGone)
+}
+
+// withoutLocked is what is left without kinds, and where the objects of those are kept that go.
+func (c *Catalog) withoutLocked(kinds []*api.Kind) (left []*Resource, gone []*Stored, err error) {
 	for _, r := range c.Now().resources() {
 		switch {
 		case !slices.Contains(kinds, r.Kind):
@@ -132,18 +155,57 @@ func (c *Catalog) Remove(ctx context.Context, kinds ...*api.Kind) error {
 	}
 	for _, r := range left {
 		if r.stored != nil && slices.Contains(gone, r.stored) {
-			c.mu.Unlock()
-			return fmt.Errorf("%s is still a view of %s", r.Kind.GVR(), r.stored.kind.GVR())
+			return nil, nil, fmt.Errorf("%s is still a view of %s", r.Kind.GVR(), r.stored.kind.GVR())
 		}
 	}
-	c.swapLocked(newSnapshot(left, c.Now().others()))
-	c.mu.Unlock()
+	return left, gone, nil
+}
+
+// drain ends what there is of kinds that are no longer served.
+func drain(ctx context.Context, gone []*Stored, why error) error {
 	for _, s := range gone {
-		if err := s.remove(ctx); err != nil {
+		if err := s.remove(ctx, why); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// Replace serves fresh kinds in place of others, either of which may be none, at one stroke. Watches of those that go end as if
+// their time were over. The function that it returns waits until requests under way have finished and the caches have stopped, or
+// for ctx; it is to be called.
+func (c *Catalog) Replace(old, fresh []*api.Kind) (func(ctx context.Context) error, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	left, gone, err := c.withoutLocked(old)
+	if err != nil {
+		return nil, err
+	}
+	if err := c.addLocked(left, c.fresh(fresh)); err != nil {
+		return nil, err
+	}
+	return func(ctx context.Context) error { return drain(ctx, gone, cache.ErrReplaced) }, nil
+}
+
+// Rename puts other descriptions in the place of kinds that stay what they are: fresh[i] has the group, version, resource and
+// codec of old[i]. Caches and watches go on.
+func (c *Catalog) Rename(old, fresh []*api.Kind) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	list := slices.Clone(c.Now().resources())
+	for i, r := range list {
+		if at := slices.Index(old, r.Kind); at >= 0 {
+			list[i] = &Resource{Kind: fresh[at], stored: r.stored, backend: r.backend}
+		}
+	}
+	c.swapLocked(newSnapshot(list, c.Now().others()))
+}
+
+// touch serves the same once more, for those who wait for a change: a kind has got its first object.
+func (c *Catalog) touch() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.swapLocked(newSnapshot(c.Now().resources(), c.Now().others()))
 }
 
 func (c *Catalog) swapLocked(next *Snapshot) {
@@ -200,6 +262,8 @@ func (c *Catalog) Count(ctx context.Context, fn func(kind *api.Kind, objects, ba
 			if snap, err := l.cache.Snapshot(ctx, 0); err == nil { // ready: does not wait
 				fn(r.Kind, snap.Len(r.Kind.StoragePrefix()), len(snap.Bad("")))
 			}
+		} else if r.stored.Empty() {
+			fn(r.Kind, 0, 0)
 		} else if l, err := r.stored.st.List(ctx, store.Page{Prefix: r.Kind.StoragePrefix(), Limit: 1}); err == nil {
 			fn(r.Kind, int(l.Count), 0)
 		}

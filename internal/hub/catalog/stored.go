@@ -19,7 +19,9 @@ type Stored struct {
 	st   store.Store
 	of   *Catalog
 	told func()               // is told of writes; nil for nobody
+	keep bool                 // see Eager
 	life atomic.Pointer[life] // that of the cache that runs; nil when none does
+	has  atomic.Int32         // objects: unknown, none, some
 
 	mu struct {
 		sync.Mutex // held while a cache is started; after Catalog.mu
@@ -33,8 +35,53 @@ func (s *Stored) Kind() *api.Kind { return s.kind }
 // Store is where the objects are.
 func (s *Stored) Store() store.Store { return s.st }
 
-// Eager reports whether a cache runs as long as the kind is served, rather than while somebody reads it.
-func (s *Stored) Eager() bool { return s.of.cfg.Eager != nil && s.of.cfg.Eager(s.kind) }
+// Eager reports whether a cache runs as long as the kind is served, rather than while somebody reads it: of those kinds that the
+// catalog was told to keep one for and that had objects when they began to be served.
+func (s *Stored) Eager() bool { return s.keep }
+
+// What is known of the objects of a kind.
+const (
+	unknown int32 = iota
+	none          // there are none, and whoever makes the first says so before
+	some          // there were some
+)
+
+// askIn is how long the store has for saying whether there are objects.
+const askIn = 5 * time.Second
+
+// Empty reports whether there are no objects. It need not know: a store that others write to as well is never taken to be empty.
+func (s *Stored) Empty() bool {
+	switch s.has.Load() {
+	case none:
+		return true
+	case some:
+		return false
+	}
+	if !store.IsSole(s.st) {
+		return false
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), askIn)
+	defer cancel()
+	l, err := s.st.List(ctx, store.Page{Prefix: s.kind.StoragePrefix(), Limit: 1})
+	switch {
+	case err != nil:
+		return false
+	case l.Count > 0 || len(l.KVs) > 0:
+		s.has.Store(some)
+		return false
+	}
+	return s.has.CompareAndSwap(unknown, none) || s.has.Load() == none
+}
+
+// Idle reports whether there are no objects and no cache runs, so that a reader need not start one to learn that.
+func (s *Stored) Idle() bool { return s.life.Load() == nil && s.Empty() }
+
+// Fill notes that there will be objects. It is called before the first is stored.
+func (s *Stored) Fill() {
+	if s.has.Load() != some && s.has.Swap(some) == none {
+		s.of.touch()
+	}
+}
 
 // Learn makes the entry of an object that has just been written, and hands it to the cache if one runs: to write asks for none.
 // See cache.Cache's Learn.
@@ -109,8 +156,8 @@ func (s *Stored) startLocked(run func(*life), waiting *[]*life) *life {
 	return l
 }
 
-// remove ends what there is of a kind that is no longer served, when requests under way have finished.
-func (s *Stored) remove(ctx context.Context) error {
+// remove ends what there is of a kind that is no longer served, when requests under way have finished; why is what watches end with.
+func (s *Stored) remove(ctx context.Context, why error) error {
 	s.mu.Lock()
 	s.mu.removed = true
 	l := s.life.Load()
@@ -119,7 +166,7 @@ func (s *Stored) remove(ctx context.Context) error {
 		return nil
 	}
 	l.last.Store(true)
-	l.cache.EndWatches()
+	l.cache.EndWatches(why)
 	if s.Eager() {
 		l.release() // what Add has held
 	} else if l.held.CompareAndSwap(0, over) {

@@ -39,8 +39,14 @@ func aggregatedVersion(v string, kinds []*api.Kind) apidiscoveryv2.APIVersionDis
 		if k.Namespaced {
 			r.Scope = apidiscoveryv2.ScopeNamespace
 		}
-		for _, s := range sortedSubs(k) {
+		if k.Versions != nil { // upstream writes those of custom resources in full
+			r.ResponseKind.Group, r.ResponseKind.Version = k.Group, k.Version
+		}
+		for _, s := range subsOf(k) {
 			kind := responseKind(k, s)
+			if k.Versions != nil && kind.Group == "" {
+				kind.Group, kind.Version = k.Group, k.Version
+			}
 			r.Subresources = append(r.Subresources, apidiscoveryv2.APISubresourceDiscovery{
 				Subresource: s.Name, Verbs: s.Verbs,
 				ResponseKind: &metav1.GroupVersionKind{Group: kind.Group, Version: kind.Version, Kind: kind.Kind},

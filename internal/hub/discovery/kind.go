@@ -12,19 +12,28 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 )
 
+// making are the verbs that a kind of which nothing is created any more no longer lists, though it answers some of them.
+var making = []string{"create", "patch", "update"}
+
 func verbsOf(k *api.Kind) []string {
-	if k.Verbs != nil {
+	switch {
+	case k.Closed != "":
+		return slices.DeleteFunc(slices.Clone(k.Verbs), func(v string) bool { return slices.Contains(making, v) })
+	case k.Verbs != nil:
 		return k.Verbs
 	}
 	return api.AllVerbs
 }
 
-func sortedSubs(k *api.Kind) []*api.Subresource {
+// subsOf are the subresources in the order of the alphabet; those of custom resources come as they are.
+func subsOf(k *api.Kind) []*api.Subresource {
 	out := make([]*api.Subresource, len(k.Subresources))
 	for i := range k.Subresources {
 		out[i] = &k.Subresources[i]
 	}
-	slices.SortFunc(out, func(a, b *api.Subresource) int { return strings.Compare(a.Name, b.Name) })
+	if k.Versions == nil {
+		slices.SortFunc(out, func(a, b *api.Subresource) int { return strings.Compare(a.Name, b.Name) })
+	}
 	return out
 }
 
@@ -51,7 +60,7 @@ func resourceList(gv schema.GroupVersion, kinds []*api.Kind) *metav1.APIResource
 			r.StorageVersionHash = storageHash(k)
 		}
 		l.APIResources = append(l.APIResources, r)
-		for _, s := range sortedSubs(k) {
+		for _, s := range subsOf(k) {
 			kind := responseKind(k, s)
 			l.APIResources = append(l.APIResources, metav1.APIResource{
 				Name: k.Resource + "/" + s.Name, Namespaced: k.Namespaced, Kind: kind.Kind, Group: kind.Group, Version: kind.Version, Verbs: s.Verbs,
@@ -63,7 +72,12 @@ func resourceList(gv schema.GroupVersion, kinds []*api.Kind) *metav1.APIResource
 
 func storageHash(k *api.Kind) string {
 	gvk := k.GVK()
-	if k.View != nil {
+	if k.Versions != nil {
+		if !k.Versions.Served {
+			return ""
+		}
+		gvk.Version = k.Versions.Storage
+	} else if k.View != nil {
 		gvk.Group, gvk.Version = k.View.Stored.Group, k.View.Stored.Version
 	}
 	sum := sha256.Sum256([]byte(gvk.Group + "/" + gvk.Version + "/" + gvk.Kind))

@@ -43,7 +43,7 @@ func pears(t *testing.T) *api.Kind {
 			Name: "scale", Verbs: write, GVK: autoscalingv1.SchemeGroupVersion.WithKind("Scale"), New: func() runtime.Object { return &autoscalingv1.Scale{} },
 		}},
 	}
-	k.New, k.NewList = api.Untyped("schema-t.io/v1", "Pear")
+	k.New, k.NewList = api.Untyped("schema-t.io/v1", "Pear", "")
 	return k
 }
 

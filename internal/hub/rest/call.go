@@ -57,7 +57,7 @@ func (c *call) send(code int, res verb.Result) error {
 // tableKind makes the rows of a table; subresources with bodies of their own have only plain ones.
 func (c *call) tableKind() *api.Kind {
 	if s := c.req.Kind.Sub(c.req.Ref.Subresource); s != nil && s.Scale != nil {
-		return scales
+		return scalesOf(s.Scale)
 	} else if s != nil && s.New != nil {
 		return nil
 	}
@@ -79,17 +79,19 @@ func (c *call) body(validation string) (runtime.Object, error) {
 	if err != nil {
 		return nil, err
 	}
-	k, gvk := c.req.Kind, c.req.Kind.GVK()
-	var fresh runtime.Object = k.New()
+	k := c.req.Kind
+	want := wire.Want{GVK: k.GVK(), Coerce: k.Coerce}
 	if s := k.Sub(c.req.Ref.Subresource); s != nil && s.New != nil {
-		fresh = s.New()
+		want.Fresh, want.Coerce = s.New(), nil
 		if !s.GVK.Empty() {
-			gvk = s.GVK
-		} else if have, err := api.GVKOf(fresh); err == nil {
-			gvk = have
+			want.GVK = s.GVK
+		} else if have, err := api.GVKOf(want.Fresh); err == nil {
+			want.GVK = have
 		}
+	} else {
+		want.Fresh = k.New()
 	}
-	return wire.Decode(data, f, fresh, gvk, validation, c.req.Warn)
+	return wire.Decode(data, f, want, validation, c.req.Warn)
 }
 
 func (c *call) get() error {

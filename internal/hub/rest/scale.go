@@ -21,3 +21,13 @@ var scales = &api.Kind{
 		return []any{s.Name, int64(s.Spec.Replicas), int64(s.Status.Replicas), s.CreationTimestamp}
 	}),
 }
+
+// scalesOf is scales with the columns of the kind's own scale, if it has some.
+func scalesOf(s *api.Scale) *api.Kind {
+	if s.Columns == nil {
+		return scales
+	}
+	own := *scales
+	own.Columns = s.Columns
+	return &own
+}

@@ -107,6 +107,18 @@ type Store interface {
 	Close() error
 }
 
+// Sole is a Store that may know that nobody but this process writes to it.
+type Sole interface {
+	Store
+	Sole() bool
+}
+
+// IsSole reports whether nobody but this process writes to a store.
+func IsSole(st Store) bool {
+	s, ok := st.(Sole)
+	return ok && s.Sole()
+}
+
 // Write is one unconditional change among several.
 type Write struct {
 	Key        string

@@ -91,6 +91,7 @@ func (e *Engine) change(ctx context.Context, t target, key string, decide func(o
 // decision is a plan with its encoding; stays says that nothing need be written.
 type decision struct {
 	plan
+	kept   api.Object // what stored decodes to
 	stored []byte
 	stays  bool
 }
@@ -99,8 +100,8 @@ func decideOn(ctx context.Context, t target, en *cache.Entry, newest bool, decid
 	var old api.Object
 	if en != nil {
 		var err error
-		if old, err = en.Object(); err != nil {
-			return decision{}, storeError(err)
+		if old, err = t.object(ctx, en); err != nil {
+			return decision{}, err
 		}
 	}
 	p, err := decide(old, newest)
@@ -109,20 +110,20 @@ func decideOn(ctx context.Context, t target, en *cache.Entry, newest bool, decid
 		return d, err
 	}
 	if old == nil || p.changes {
-		d.stored, err = encode(t.stored, p.obj)
+		d.kept, d.stored, err = t.encode(ctx, p.obj)
 		return d, err
 	}
 	is, again := p.obj.GetManagedFields(), apply.OnlyTimes(p.obj, old)
 	if again {
 		p.obj.SetManagedFields(old.GetManagedFields())
 	}
-	if d.stored, err = encode(t.stored, p.obj); err != nil {
+	if d.kept, d.stored, err = t.encode(ctx, p.obj); err != nil {
 		return d, err
 	}
 	d.stays = bytes.Equal(d.stored, en.Stored()) && !t.stale(ctx, en.Key)
 	if again && !d.stays { // something else differs as well
 		p.obj.SetManagedFields(is)
-		d.stored, err = encode(t.stored, p.obj)
+		d.kept, d.stored, err = t.encode(ctx, p.obj)
 	}
 	return d, err
 }
@@ -162,6 +163,7 @@ func (e *Engine) commit(ctx context.Context, t target, key string, en *cache.Ent
 		}
 		return t.result(ctx, en)
 	case en == nil:
+		t.place.Fill()
 		rev, err := t.place.Store().Create(ctx, key, d.stored, t.stored.TTLSeconds)
 		if errors.Is(err, store.ErrExists) {
 			return Result{}, &store.ConflictError{Key: key}
@@ -169,7 +171,7 @@ func (e *Engine) commit(ctx context.Context, t target, key string, en *cache.Ent
 		if err != nil {
 			return Result{}, err
 		}
-		return t.result(ctx, learn(t, key, rev, d.stored, d.obj))
+		return t.result(ctx, learn(t, key, rev, d.stored, d.kept))
 	}
 	if d.obj.GetDeletionTimestamp() != nil {
 		ctx = store.Vital(ctx) // it makes room in the end
@@ -178,7 +180,7 @@ func (e *Engine) commit(ctx context.Context, t target, key string, en *cache.Ent
 	if err != nil {
 		return Result{}, err
 	}
-	return t.result(ctx, learn(t, key, rev, d.stored, d.obj))
+	return t.result(ctx, learn(t, key, rev, d.stored, d.kept))
 }
 
 // stale reports whether what is stored at key would be stored in another form now, though it says the same: under another key of

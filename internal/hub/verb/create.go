@@ -34,7 +34,7 @@ func (e *Engine) Create(ctx context.Context, req *Request, obj runtime.Object, o
 		return Result{}, err
 	}
 	meta.WipeSystemFields(o)
-	if err := meta.SettleNamespace(t.stored, req.Ref.Namespace, o); err != nil {
+	if err := meta.SettleNamespace(t.work(), req.Ref.Namespace, o); err != nil {
 		return Result{}, err
 	}
 	meta.DedupOwners(o, req.Warn, "")
@@ -46,9 +46,12 @@ func (e *Engine) Create(ctx context.Context, req *Request, obj runtime.Object, o
 
 // create takes a tracked object through admission and stores it; generated names are tried a few times.
 func (e *Engine) create(ctx context.Context, t target, req *Request, o api.Object, opts *metav1.CreateOptions) (Result, error) {
+	if why := t.kind.Closed; why != "" {
+		return Result{}, apierrors.NewForbidden(t.kind.GR(), o.GetName(), errors.New(why))
+	}
 	opts.TypeMeta = metav1.TypeMeta{APIVersion: "meta.k8s.io/v1", Kind: "CreateOptions"}
 	attrs := &admit.Attributes{
-		Kind: t.stored, Requested: t.kind, Operation: admit.Create, Namespace: admissionNamespace(t.stored, req.Ref.Namespace, o), Name: o.GetName(),
+		Kind: t.work(), Requested: t.kind, Operation: admit.Create, Namespace: admissionNamespace(t.work(), req.Ref.Namespace, o), Name: o.GetName(),
 		Object: o, Options: opts, DryRun: meta.DryRun(opts.DryRun), User: req.User, Remote: req.Remote, Warn: req.Warn, Annotate: req.Annotate,
 	}
 	chain := e.cfg.Admit
@@ -91,8 +94,8 @@ func (e *Engine) createOnce(ctx context.Context, t target, req *Request, o api.O
 	if o.GetName() == "" && o.GetGenerateName() != "" {
 		o.SetName(meta.GenerateName(o.GetGenerateName()))
 	}
-	if t.stored.PrepareCreate != nil {
-		t.stored.PrepareCreate(o)
+	if k := t.work(); k.PrepareCreate != nil {
+		k.PrepareCreate(o)
 	}
 	effect, err := e.assign(ctx, t, o, nil, attrs.DryRun)
 	if err != nil {
@@ -104,7 +107,7 @@ func (e *Engine) createOnce(ctx context.Context, t target, req *Request, o api.O
 }
 
 func (e *Engine) insert(ctx context.Context, t target, req *Request, o api.Object, attrs *admit.Attributes, chain admit.Chain) (Result, error) {
-	errs := meta.ValidateNew(t.stored, o)
+	errs := meta.ValidateNew(t.work(), o)
 	seen, err := t.outward(ctx, o)
 	if err != nil {
 		return Result{}, err
@@ -140,10 +143,11 @@ func (e *Engine) insert(ctx context.Context, t target, req *Request, o api.Objec
 	if rev, err := strconv.ParseUint(o.GetResourceVersion(), 10, 64); err == nil && rev != 0 {
 		return Result{}, unknownError("resourceVersion should not be set on objects to be created")
 	}
-	stored, err := encode(t.stored, o)
+	o, stored, err := t.encode(ctx, o)
 	if err != nil {
 		return Result{}, err
 	}
+	t.place.Fill()
 	rev, err := t.place.Store().Create(ctx, key, stored, t.stored.TTLSeconds)
 	if errors.Is(err, store.ErrExists) {
 		return Result{}, e.alreadyExists(ctx, t, key, o)
@@ -234,19 +238,25 @@ func (f effect) end(stored bool) {
 	}
 }
 
-// encode makes the stored bytes: no resourceVersion in them. o, which the cache may get to hold, is afterwards what they
-// decode to.
-func encode(k *api.Kind, o api.Object) ([]byte, error) {
-	codec := api.CodecOf(k)
+// encode makes the stored bytes, without a resourceVersion in them, and the object that they decode to, which is o itself unless
+// that is stored in another version. The cache may get to hold it.
+func (t target) encode(ctx context.Context, o api.Object) (kept api.Object, stored []byte, err error) {
+	codec := api.CodecOf(t.stored)
 	codec.Settle(o)
-	rv := o.GetResourceVersion()
-	o.SetResourceVersion("")
-	stored, err := codec.Encode(o)
-	o.SetResourceVersion(rv)
-	if err != nil {
-		return nil, apierrors.NewInternalError(err)
+	if kept, err = t.packed(ctx, o); err != nil {
+		return nil, nil, err
 	}
-	return stored, nil
+	if kept != o {
+		codec.Settle(kept)
+	}
+	rv := kept.GetResourceVersion()
+	kept.SetResourceVersion("")
+	stored, err = codec.Encode(kept)
+	kept.SetResourceVersion(rv)
+	if err != nil {
+		return nil, nil, apierrors.NewInternalError(err)
+	}
+	return kept, stored, nil
 }
 
 // learn hands the written object to the cache; o is frozen afterwards.

@@ -60,7 +60,7 @@ func (e *Engine) Delete(ctx context.Context, req *Request, opts metav1.DeleteOpt
 			return plan{}, err
 		}
 		attrs := &admit.Attributes{
-			Kind: t.stored, Requested: t.kind, Operation: admit.Delete, Namespace: admissionNamespace(t.stored, req.Ref.Namespace, old), Name: req.Ref.Name,
+			Kind: t.work(), Requested: t.kind, Operation: admit.Delete, Namespace: admissionNamespace(t.work(), req.Ref.Namespace, old), Name: req.Ref.Name,
 			Old: old, Options: &asked, DryRun: dry, User: req.User, Warn: req.Warn, Annotate: req.Annotate,
 			Collection: req.Verb == "deletecollection", Unsure: !newest,
 		}
@@ -70,7 +70,7 @@ func (e *Engine) Delete(ctx context.Context, req *Request, opts metav1.DeleteOpt
 		if err := chain.Validate(ctx, attrs); err != nil {
 			return plan{}, err
 		}
-		p := deletion(t.stored, old, &asked, time.Now())
+		p := deletion(t.work(), old, &asked, time.Now())
 		p.dry = dry
 		return p, nil
 	})
@@ -140,6 +140,9 @@ func deletion(k *api.Kind, old api.Object, opts *metav1.DeleteOptions, at time.T
 	obj := old.DeepCopyObject().(api.Object)
 	if k.Termination != nil && obj.GetDeletionTimestamp() == nil {
 		k.Termination.Begin(obj, metav1.NewTime(at))
+		if k.Termination.Alone {
+			return plan{act: write, obj: obj}
+		}
 		obj.SetFinalizers(collectorFinalizers(k, obj, opts))
 		return plan{act: write, obj: obj}
 	}

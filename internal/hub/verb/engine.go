@@ -79,29 +79,46 @@ func (t target) key(namespace, name string) (string, error) {
 	return t.stored.Key(namespace, name), nil
 }
 
+// work is the kind in which a request is carried out, between reading what there is and storing what becomes of it: the one that
+// was asked for where each object may be stored in another version, else the one that is stored.
+func (t target) work() *api.Kind {
+	if t.kind.Versions != nil {
+		return t.kind
+	}
+	return t.stored
+}
+
 // release lets go of the cache.
 func (t target) release() { t.held.Release() }
 
+// replacements is how often a kind may be served anew while a request looks for its objects.
+const replacements = 10
+
 // target finds where the objects of a kind are, and has their cache run. Whoever gets one releases it.
 func (e *Engine) target(k *api.Kind) (target, error) {
-	t, err := e.unread(k)
-	if err != nil {
-		return t, err
+	for i := 0; ; i++ {
+		t, err := e.unread(k)
+		if err != nil {
+			return t, err
+		}
+		if t, err = t.read(); err == nil || k.Versions == nil || i == replacements {
+			return t, err
+		}
 	}
-	return t.read()
 }
 
-// unread is the target of a verb that may do without reading what there is: no cache runs for its sake.
+// unread is the target of a verb that may do without reading what there is: no cache runs for its sake. A kind that may be served
+// anew at any time may have been since the request was routed.
 func (e *Engine) unread(k *api.Kind) (target, error) {
 	r := e.cfg.Catalog.Now().Resource(k.GVR())
-	if r == nil || r.Kind != k {
+	if r == nil || r.Kind != k && (r.Kind.Versions == nil || k.Versions == nil) {
 		return target{}, NotServed(k.GVR())
 	}
 	place := r.Stored()
 	if place == nil {
 		return target{}, apierrors.NewMethodNotSupported(k.GR(), "get")
 	}
-	return target{kind: k, stored: place.Kind(), place: place}, nil
+	return target{kind: r.Kind, stored: place.Kind(), place: place}, nil
 }
 
 // read is the same target with a cache.
@@ -116,7 +133,11 @@ func (t target) read() (target, error) {
 
 // result wraps an entry, through the view if there is one.
 func (t target) result(ctx context.Context, en *cache.Entry) (Result, error) {
-	if t.kind.View == nil {
+	switch {
+	case t.kind.Versions != nil:
+		en, err := t.shown(ctx, en)
+		return Result{entry: en}, err
+	case t.kind.View == nil:
 		return Result{entry: en}, nil
 	}
 	obj, err := en.Object()
@@ -126,7 +147,46 @@ func (t target) result(ctx context.Context, en *cache.Entry) (Result, error) {
 	return t.made(ctx, obj)
 }
 
-// made wraps a stored object that was made for this request.
+// shown is an entry in the version that was asked for, of a kind whose objects may be stored in several.
+func (t target) shown(ctx context.Context, en *cache.Entry) (*cache.Entry, error) {
+	if t.kind.Versions == nil || en.APIVersion() == t.kind.GVK().GroupVersion().String() {
+		return en, nil
+	}
+	en, err := en.In(t.kind, func(obj api.Object) (api.Object, error) { return t.unpacked(ctx, obj) })
+	return en, storeError(err)
+}
+
+// object is the object of an entry in the form in which requests are carried out. It is frozen.
+func (t target) object(ctx context.Context, en *cache.Entry) (api.Object, error) {
+	en, err := t.shown(ctx, en)
+	if err != nil {
+		return nil, err
+	}
+	obj, err := en.Object()
+	return obj, storeError(err)
+}
+
+// unpacked turns an object as it is stored into the form in which requests are carried out, and packed does the reverse.
+func (t target) unpacked(ctx context.Context, obj api.Object) (api.Object, error) {
+	return t.version(ctx, obj, t.kind.Version)
+}
+
+func (t target) packed(ctx context.Context, obj api.Object) (api.Object, error) {
+	if t.kind.Versions == nil {
+		return obj, nil
+	}
+	return t.version(ctx, obj, t.kind.Versions.Storage)
+}
+
+func (t target) version(ctx context.Context, obj api.Object, version string) (api.Object, error) {
+	if t.kind.Versions == nil {
+		return obj, nil
+	}
+	out, err := t.kind.Versions.Convert(ctx, obj, version)
+	return out, conversionError(err)
+}
+
+// made wraps an object that was made for this request, in the form in which it is carried out.
 func (t target) made(ctx context.Context, obj api.Object) (Result, error) {
 	out, err := t.outward(ctx, obj)
 	if err != nil {
@@ -135,31 +195,36 @@ func (t target) made(ctx context.Context, obj api.Object) (Result, error) {
 	return Made(out), nil
 }
 
-// outward turns a stored object into the kind that was asked for.
+// outward turns an object from the form in which the request is carried out into the kind that was asked for.
 func (t target) outward(ctx context.Context, obj api.Object) (api.Object, error) {
-	if t.kind.View == nil {
+	if t.kind.View == nil || t.kind.Versions != nil {
 		return obj, nil
 	}
 	return converted(ctx, t.kind.View.To, obj, t.kind)
 }
 
-// inward turns an object as clients send it into the stored form.
+// inward turns an object as clients send it into the form in which the request is carried out.
 func (t target) inward(ctx context.Context, obj api.Object) (api.Object, error) {
-	if t.kind.View == nil {
+	if t.kind.View == nil || t.kind.Versions != nil {
 		return obj, nil
 	}
 	return converted(ctx, t.kind.View.From, obj, t.stored)
 }
 
+// conversionError is the answer to a request whose object could not be converted: what the conversion says.
+func conversionError(err error) error {
+	var status apierrors.APIStatus
+	if err == nil || errors.As(err, &status) {
+		return err
+	}
+	return unknownError(err.Error())
+}
+
 // converted makes an object of another kind or version. What the conversion says is the answer where it fails.
 func converted(ctx context.Context, convert func(context.Context, api.Object) (api.Object, error), obj api.Object, to *api.Kind) (api.Object, error) {
 	out, err := convert(ctx, obj)
-	var status apierrors.APIStatus
-	switch {
-	case errors.As(err, &status):
-		return nil, err
-	case err != nil:
-		return nil, unknownError(err.Error())
+	if err != nil {
+		return nil, conversionError(err)
 	}
 	out.GetObjectKind().SetGroupVersionKind(to.GVK())
 	return out, nil

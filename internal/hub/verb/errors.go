@@ -43,7 +43,7 @@ func storeError(err error) error {
 		return unreadable(err)
 	case errors.Is(err, store.ErrFull):
 		return full(err)
-	case errors.Is(err, cache.ErrGone):
+	case errors.Is(err, cache.ErrGone), errors.Is(err, cache.ErrReplaced):
 		return gone(err)
 	case errors.Is(err, store.ErrUnready):
 		return apierrors.NewServiceUnavailable(err.Error())

@@ -2,6 +2,7 @@ package verb
 
 import (
 	"context"
+	"fmt"
 	"strconv"
 	"time"
 
@@ -22,8 +23,17 @@ func (e *Engine) Get(ctx context.Context, req *Request, opts metav1.GetOptions) 
 	if s := e.source(req.Kind); s != nil {
 		return s.get(ctx, req)
 	}
-	t, err := e.target(req.Kind)
+	t, err := e.unread(req.Kind)
 	if err != nil {
+		return Result{}, err
+	}
+	if (opts.ResourceVersion == "" || opts.ResourceVersion == "0") && t.place.Idle() {
+		if _, err := t.key(req.Ref.Namespace, req.Ref.Name); err != nil {
+			return Result{}, err
+		}
+		return Result{}, apierrors.NewNotFound(req.Kind.GR(), req.Ref.Name)
+	}
+	if t, err = e.target(req.Kind); err != nil {
 		return Result{}, err
 	}
 	defer t.release()
@@ -43,9 +53,16 @@ func (e *Engine) Get(ctx context.Context, req *Request, opts metav1.GetOptions) 
 		return Result{}, storeError(err)
 	}
 	if sub := req.Kind.Sub(req.Ref.Subresource); sub != nil && sub.Scale != nil {
-		obj, err := en.Object()
+		obj, err := t.object(ctx, en)
 		if err != nil {
-			return Result{}, apierrors.NewInternalError(err)
+			return Result{}, err
+		}
+		if sub.Scale.Has != nil {
+			if has, err := sub.Scale.Has(obj); err != nil {
+				return Result{}, unknownError(err.Error())
+			} else if !has {
+				return Result{}, apierrors.NewInternalError(fmt.Errorf("the spec replicas field %q does not exist", sub.Scale.Field))
+			}
 		}
 		return Made(scaleOf(sub.Scale, obj)), nil
 	}

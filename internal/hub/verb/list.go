@@ -65,6 +65,9 @@ func (e *Engine) List(ctx context.Context, req *Request, opts metav1.ListOptions
 	if s := e.source(req.Kind); s != nil {
 		return s.list(ctx, req, opts)
 	}
+	if l, err := e.nothing(ctx, req, opts); l != nil || err != nil {
+		return l, err
+	}
 	t, err := e.target(req.Kind)
 	if err != nil {
 		return nil, err
@@ -85,6 +88,29 @@ func (e *Engine) List(ctx context.Context, req *Request, opts metav1.ListOptions
 		opts.Limit = 0 // upstream's cache answers "any state" whole, whatever the limit, and also the rest after a token
 	}
 	return v.page(ctx, &s, opts.Limit)
+}
+
+// nothing is the list of a kind that has no objects, for which no cache need be started; nil for all others. What is wrong with the
+// options is found all the same.
+func (e *Engine) nothing(ctx context.Context, req *Request, opts metav1.ListOptions) (*Listing, error) {
+	if opts.Continue != "" || opts.ResourceVersion != "" && opts.ResourceVersion != "0" {
+		return nil, nil
+	}
+	t, err := e.unread(req.Kind)
+	if err != nil || !t.place.Idle() {
+		return nil, err
+	}
+	if _, err := selectionOf(t, req.Ref.Namespace, req.Ref.Name, opts); err != nil {
+		return nil, err
+	}
+	rev, err := t.place.Store().Revision(ctx, t.stored.StoragePrefix())
+	if err != nil {
+		return nil, storeError(err)
+	}
+	if !t.place.Empty() { // since the revision was asked for
+		return nil, nil
+	}
+	return &Listing{Kind: t.kind, ResourceVersion: strconv.FormatInt(rev, 10), Items: []Result{}}, nil
 }
 
 // view is a state of a kind to list from, and where to begin.

@@ -53,10 +53,10 @@ func (w *writing) patched(ctx context.Context, old api.Object, pt types.PatchTyp
 	if old == nil && obj.GetUID() != "" {
 		return nil, apierrors.NewConflict(k.GR(), w.req.Ref.Name, fmt.Errorf("uid mismatch: the provided object specified uid %s, and no existing object was found", obj.GetUID()))
 	}
-	if err := meta.SettleNamespace(t.stored, w.req.Ref.Namespace, obj); err != nil {
+	if err := meta.SettleNamespace(t.work(), w.req.Ref.Namespace, obj); err != nil {
 		return nil, err
 	}
-	if err := meta.CheckName(t.stored, w.req.Ref.Namespace, w.req.Ref.Name, obj); err != nil {
+	if err := meta.CheckName(t.work(), w.req.Ref.Namespace, w.req.Ref.Name, obj); err != nil {
 		return nil, err
 	}
 	if err := accepted(k, obj); err != nil {

@@ -3,6 +3,7 @@ package verb
 import (
 	"context"
 	"fmt"
+	"math"
 
 	"sampan.dev/internal/api"
 	"sampan.dev/internal/hub/apply"
@@ -17,6 +18,9 @@ import (
 )
 
 var scaleGVK = autoscalingv1.SchemeGroupVersion.WithKind("Scale")
+
+// noReplicas stands in the scale of an object that has no number of replicas, so that a patch can be seen not to give it one.
+const noReplicas = math.MinInt32
 
 // scaleOf is the scale subresource of obj.
 func scaleOf(s *api.Scale, obj api.Object) *autoscalingv1.Scale {
@@ -77,13 +81,23 @@ func (e *Engine) writeScale(ctx context.Context, req *Request, sub *api.Subresou
 	w := &writing{e: e, t: t, req: req, dry: meta.DryRun(opts.DryRun), uid: uid, options: &opts, scale: sub.Scale}
 	w.make = func(old api.Object) (api.Object, error) {
 		was := scaleOf(sub.Scale, old)
-		fields, err := apply.ScaleFields(t.stored, old)
+		if sub.Scale.Has != nil {
+			if has, err := sub.Scale.Has(old); err != nil {
+				return nil, unknownError(err.Error())
+			} else if !has {
+				was.Spec.Replicas = noReplicas
+			}
+		}
+		fields, err := apply.ScaleFields(t.work(), sub.Scale, old)
 		if err == nil {
 			was.SetManagedFields(fields)
 		}
 		s, serr := want(was)
 		if serr != nil {
 			return nil, serr
+		}
+		if s.Spec.Replicas == noReplicas {
+			return nil, apierrors.NewBadRequest(fmt.Sprintf("the spec replicas field %q cannot be empty", sub.Scale.Field))
 		}
 		if err := checkScale(req, s, was); err != nil {
 			return nil, err
@@ -94,7 +108,7 @@ func (e *Engine) writeScale(ctx context.Context, req *Request, sub *api.Subresou
 			obj.SetResourceVersion(s.ResourceVersion)
 		}
 		if err == nil {
-			if fields, err = apply.ParentFields(t.stored, old, s.GetManagedFields()); err == nil {
+			if fields, err = apply.ParentFields(t.work(), sub.Scale, old, s.GetManagedFields()); err == nil {
 				obj.SetManagedFields(fields)
 			}
 		}

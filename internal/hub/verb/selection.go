@@ -99,10 +99,13 @@ func (s *selection) narrow(namespace string) {
 }
 
 func checkFieldLabel(k *api.Kind, label string) error {
+	if k.Versions != nil && label == "metadata.namespace" && !k.Namespaced {
+		return apierrors.NewBadRequest("field label not supported: " + label)
+	}
 	if label == "metadata.name" || label == "metadata.namespace" && (k.Namespaced || len(k.FieldLabels) == 0) || slices.Contains(k.FieldLabels, label) {
 		return nil
 	}
-	if len(k.FieldLabels) == 0 {
+	if len(k.FieldLabels) == 0 && k.Versions == nil {
 		return apierrors.NewBadRequest(fmt.Sprintf("%q is not a known field selector: only %q, %q", label, "metadata.name", "metadata.namespace"))
 	}
 	return apierrors.NewBadRequest("field label not supported: " + label)
@@ -119,7 +122,7 @@ func (s *selection) matches(ctx context.Context, en *cache.Entry) (bool, error) 
 	if s.all() || s.labels == nil && s.key != "" && len(s.fields.Requirements()) == 1 {
 		return true, nil
 	}
-	obj, err := en.Object()
+	obj, err := s.t.object(ctx, en)
 	if err != nil {
 		return false, err
 	}
@@ -136,10 +139,14 @@ func (s *selection) matches(ctx context.Context, en *cache.Entry) (bool, error) 
 	return s.fields.Matches(set), nil
 }
 
-// fieldsOf makes the field set of a stored object.
+// fieldsOf makes the field set of an object in the form in which the request is carried out.
 func (s *selection) fieldsOf(ctx context.Context, obj api.Object) (fields.Set, error) {
 	set := fields.Set{}
 	switch {
+	case s.t.kind.Versions != nil:
+		if s.t.kind.Fields != nil {
+			set = s.t.kind.Fields(obj)
+		}
 	case s.t.kind.View != nil && s.t.kind.Fields != nil:
 		seen, err := s.t.outward(ctx, obj)
 		if err != nil {

@@ -35,10 +35,10 @@ func (e *Engine) Update(ctx context.Context, req *Request, obj runtime.Object, o
 	if err != nil {
 		return Result{}, false, err
 	}
-	if err := meta.SettleNamespace(t.stored, req.Ref.Namespace, o); err != nil {
+	if err := meta.SettleNamespace(t.work(), req.Ref.Namespace, o); err != nil {
 		return Result{}, false, err
 	}
-	if err := meta.CheckName(t.stored, req.Ref.Namespace, req.Ref.Name, o); err != nil {
+	if err := meta.CheckName(t.work(), req.Ref.Namespace, req.Ref.Name, o); err != nil {
 		return Result{}, false, err
 	}
 	meta.DedupOwners(o, req.Warn, "")
@@ -125,7 +125,7 @@ func (w *writing) create(ctx context.Context) (Result, error) {
 		return Result{}, err
 	}
 	meta.WipeSystemFields(obj)
-	if err := meta.SettleNamespace(w.t.stored, w.req.Ref.Namespace, obj); err != nil {
+	if err := meta.SettleNamespace(w.t.work(), w.req.Ref.Namespace, obj); err != nil {
 		return Result{}, err
 	}
 	obj.SetResourceVersion("")
@@ -146,8 +146,8 @@ func (w *writing) plan(ctx context.Context, old api.Object, newest bool) (plan, 
 		return plan{}, err
 	}
 	attrs := &admit.Attributes{
-		Kind: w.t.stored, Requested: w.t.kind, Subresource: w.req.Ref.Subresource, Operation: admit.Update, Verb: w.req.Verb,
-		Namespace: admissionNamespace(w.t.stored, w.req.Ref.Namespace, obj), Name: w.req.Ref.Name,
+		Kind: w.t.work(), Requested: w.t.kind, Subresource: w.req.Ref.Subresource, Operation: admit.Update, Verb: w.req.Verb,
+		Namespace: admissionNamespace(w.t.work(), w.req.Ref.Namespace, obj), Name: w.req.Ref.Name,
 		Object: obj, Old: old, Options: w.options, DryRun: w.dry, User: w.req.User, Warn: w.req.Warn, Annotate: w.req.Annotate, Unsure: !newest,
 	}
 	if w.scale != nil {
@@ -182,7 +182,7 @@ func (w *writing) plan(ctx context.Context, old api.Object, newest bool) (plan, 
 		return plan{}, err
 	}
 	act := write
-	if removable(w.t.stored, obj, old) {
+	if removable(w.t.work(), obj, old) {
 		act = remove
 	}
 	return plan{act: act, obj: obj, effect: f, dry: w.dry}, nil
@@ -215,7 +215,7 @@ func (w *writing) version(obj, old api.Object) error {
 // prepare settles what the change from old to obj may not touch. It comes before the hook, so that a service which does not
 // mention its addresses has them back before anything is given out.
 func (w *writing) prepare(obj, old api.Object) error {
-	k := w.t.stored
+	k := w.t.work()
 	prepare := k.PrepareUpdate
 	if name := w.req.Ref.Subresource; name != "" {
 		sub := k.Sub(name)
@@ -247,7 +247,7 @@ func (w *writing) validate(ctx context.Context, obj, old api.Object) error {
 			validate = sub.ValidateUpdate
 		}
 	}
-	errs := meta.ValidateChange(w.t.stored, obj, old)
+	errs := meta.ValidateChange(w.t.work(), obj, old)
 	seen, err := w.t.outward(ctx, obj)
 	if err != nil {
 		return err

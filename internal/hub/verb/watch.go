@@ -207,6 +207,9 @@ func (s *Stream) follow(ctx context.Context) error {
 			s.fail(gone(err))
 			return nil
 		}
+		if errors.Is(err, cache.ErrReplaced) {
+			return io.EOF
+		}
 		return err
 	}
 	for i := range events {
@@ -289,9 +292,9 @@ func (s *Stream) take(ctx context.Context, ev *cache.Event) error {
 
 // left tells of an object that is still there but no longer selected: its last selected state, at the new revision.
 func (s *Stream) left(ctx context.Context, ev *cache.Event) error {
-	old, err := ev.Prev.Object()
+	old, err := s.sel.t.object(ctx, ev.Prev)
 	if err != nil {
-		return apierrors.NewInternalError(err)
+		return err
 	}
 	obj := old.DeepCopyObject().(api.Object)
 	obj.SetResourceVersion(strconv.FormatInt(ev.Revision, 10))

@@ -2,6 +2,7 @@ package wire
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/hex"
 	stdjson "encoding/json"
 	"errors"
@@ -104,9 +105,17 @@ func BodyFormat(contentType string) (Format, error) {
 	return JSON, UnsupportedMedia(types)
 }
 
-// Decode reads a body into fresh, a new object of kind gvk. validation is Ignore, Warn or Strict ("" is Warn) and says what
-// becomes of unknown and repeated fields.
-func Decode(data []byte, f Format, fresh runtime.Object, gvk schema.GroupVersionKind, validation string, warn func(string)) (runtime.Object, error) {
+// Want says what a body is to be decoded into.
+type Want struct {
+	Fresh  runtime.Object // a new object of kind GVK
+	GVK    schema.GroupVersionKind
+	Coerce func(obj api.Object, check bool) (unknown []string, err error) // see api.Kind; may be nil
+}
+
+// Decode reads a body as want says. validation is Ignore, Warn or Strict ("" is Warn) and says what becomes of unknown and
+// repeated fields.
+func Decode(data []byte, f Format, want Want, validation string, warn func(string)) (runtime.Object, error) {
+	fresh, gvk := want.Fresh, want.GVK
 	if err := priceOf(data, f, fresh); err != nil {
 		return nil, decodeError(err, gvk, &gvk, data)
 	}
@@ -115,6 +124,9 @@ func Decode(data []byte, f Format, fresh runtime.Object, gvk schema.GroupVersion
 		dec = bodies.strict[f]
 	}
 	obj, have, err := dec.Decode(data, &gvk, fresh)
+	if want.Coerce != nil && obj == fresh {
+		err = want.coerced(err, validation != metav1.FieldValidationIgnore)
+	}
 	if err != nil {
 		strict, isStrict := runtime.AsStrictDecodingError(err)
 		if !isStrict || obj == nil || validation == metav1.FieldValidationStrict {
@@ -132,6 +144,26 @@ func Decode(data []byte, f Format, fresh runtime.Object, gvk schema.GroupVersion
 		return nil, decodeError(fmt.Errorf("converting (%s.%s) to (%s.%s): unknown conversion", have.Version, have.Kind, groupName(gvk.Group), gvk.Kind), gvk, have, data)
 	}
 	return obj, nil
+}
+
+// coerced makes what was decoded with err, which is nil or strict, an object of the kind, and adds what is unknown of it to err.
+func (w Want) coerced(err error, check bool) error {
+	obj, ok := w.Fresh.(api.Object)
+	if !ok {
+		return err
+	}
+	unknown, cerr := w.Coerce(obj, check)
+	if cerr != nil || len(unknown) == 0 {
+		return cmp.Or(cerr, err)
+	}
+	var errs []error
+	if strict, ok := runtime.AsStrictDecodingError(err); ok {
+		errs = strict.Errors()
+	}
+	for _, path := range unknown {
+		errs = append(errs, fmt.Errorf("unknown field %q", path))
+	}
+	return runtime.NewStrictDecodingError(errs)
 }
 
 // priceOf refuses a body that would cost too much to decode.

@@ -25,8 +25,7 @@ func (o Output) WriteList(w http.ResponseWriter, r *http.Request, k *api.Kind, m
 	case "PartialObjectMetadataList", "PartialObjectMetadata":
 		return o.writePartialList(w, r, k, meta, n, at)
 	}
-	l := listing{o: o, n: n, at: at, gvk: k.GVK(), meta: meta, itemHead: itemHead(k)}
-	l.gvk.Kind += "List"
+	l := listing{o: o, n: n, at: at, gvk: k.ListGVK(), meta: meta, itemHead: itemHead(k)}
 	if o.Format == Proto {
 		if !api.CodecOf(k).Proto() {
 			return api.NoProto(k.NewList())

@@ -6,6 +6,8 @@ import (
 	"reflect"
 	"testing"
 
+	"sampan.dev/internal/api/apiextensions"
+
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 )
@@ -41,7 +43,7 @@ func FuzzSchema(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, schema, object string) {
 		crd := defined(t, schema)
-		if len(ValidateCRD(context.Background(), crd)) > 0 {
+		if len(apiextensions.Validate(context.Background(), crd)) > 0 {
 			return
 		}
 		before := crd.DeepCopy()
@@ -94,7 +96,7 @@ func FuzzRule(f *testing.F) {
 		crd := defined(t, `{"type":"object","properties":{"spec":{"type":"object","x-kubernetes-validations":`+string(rules)+`,"properties":{
 			"s":{"type":"string","maxLength":30},"i":{"type":"integer"},"n":{"type":"string","maxLength":5},
 			"l":{"type":"array","maxItems":5,"items":{"type":"string","maxLength":5}},"m":{"type":"object","maxProperties":5,"additionalProperties":{"type":"string","maxLength":5}}}}}}`)
-		if len(ValidateCRD(context.Background(), crd)) > 0 {
+		if len(apiextensions.Validate(context.Background(), crd)) > 0 {
 			return
 		}
 		s, err := Compile(crd, "v1")

@@ -12,6 +12,8 @@ import (
 	"strings"
 	"testing"
 
+	"sampan.dev/internal/api/apiextensions"
+
 	jsonpatch "gopkg.in/evanphx/json-patch.v4"
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	"k8s.io/apimachinery/pkg/util/json"
@@ -126,7 +128,7 @@ func definitionOf(t *testing.T, st step, compared map[string]int) *apiextensions
 		t.Fatalf("%v: %s", err, st.Body)
 	}
 	apiextensionsv1.SetObjectDefaults_CustomResourceDefinition(&crd)
-	errs := ValidateCRD(context.Background(), &crd)
+	errs := apiextensions.Validate(context.Background(), &crd)
 	same(t, st, errs)
 	if st.Answer.Code == 422 {
 		compared["bad definition"]++

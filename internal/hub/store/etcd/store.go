@@ -297,3 +297,6 @@ func wrap(ctx context.Context, verb, key string, err error) error {
 func overLimit(err error) bool {
 	return status.Code(err) == codes.ResourceExhausted && strings.Contains(err.Error(), "larger than max")
 }
+
+// Sole implements store.Sole.
+func (s *Store) Sole() bool { return s.keeper != nil }

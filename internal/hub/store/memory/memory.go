@@ -110,6 +110,9 @@ func NewWith(cfg Config) *Store {
 	return s
 }
 
+// Sole implements store.Sole.
+func (s *Store) Sole() bool { return true }
+
 // Get implements store.Store.
 func (s *Store) Get(ctx context.Context, key string) (store.KV, int64, error) {
 	s.mu.Lock()

@@ -417,3 +417,6 @@ func (s *Store) settle(ctx context.Context, key string) error {
 		return fmt.Errorf("write %s: %w", key, ctx.Err())
 	}
 }
+
+// Sole implements store.Sole.
+func (s *Store) Sole() bool { return true }

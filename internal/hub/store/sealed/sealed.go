@@ -223,3 +223,6 @@ func (s *Store) Writable() error { return store.Writable(s.below) }
 
 // Close closes the store below.
 func (s *Store) Close() error { return s.below.Close() }
+
+// Sole implements store.Sole.
+func (s *Store) Sole() bool { return store.IsSole(s.below) }

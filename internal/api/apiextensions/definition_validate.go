@@ -1,4 +1,4 @@
-package schema
+package apiextensions
 
 import (
 	"context"
@@ -12,10 +12,10 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation/field"
 )
 
-// ValidateCRD checks a new definition, prepared and with its defaults, by everything that is known of definitions: structural
+// Validate checks a new definition, prepared and with its defaults, by everything that is known of definitions: structural
 // schemas, defaults that hold, rules in CEL that compile and whose estimated cost is bounded, columns, selectable fields,
 // conversion. Of ObjectMeta it checks only that the name is that of the resource and the group; the rest is the caller's.
-func ValidateCRD(ctx context.Context, crd *apiextensionsv1.CustomResourceDefinition) field.ErrorList {
+func Validate(ctx context.Context, crd *Definition) field.ErrorList {
 	in, err := bare(crd)
 	if err != nil {
 		return internalError(err)
@@ -27,9 +27,9 @@ func ValidateCRD(ctx context.Context, crd *apiextensionsv1.CustomResourceDefinit
 	return append(errs, withoutName(validation.ValidateCustomResourceDefinition(ctx, in))...)
 }
 
-// ValidateCRDUpdate checks the change of a definition from old to crd. What was stored before there was a rule against it is
+// ValidateUpdate checks the change of a definition from old to crd. What was stored before there was a rule against it is
 // passed over, as long as it stays.
-func ValidateCRDUpdate(ctx context.Context, crd, old *apiextensionsv1.CustomResourceDefinition) field.ErrorList {
+func ValidateUpdate(ctx context.Context, crd, old *Definition) field.ErrorList {
 	in, err := bare(crd)
 	if err != nil {
 		return internalError(err)
@@ -41,8 +41,8 @@ func ValidateCRDUpdate(ctx context.Context, crd, old *apiextensionsv1.CustomReso
 	return withoutName(validation.ValidateCustomResourceDefinitionUpdate(ctx, in, was))
 }
 
-// ValidateCRDStatus checks the change of a definition's status from old to crd.
-func ValidateCRDStatus(ctx context.Context, crd, old *apiextensionsv1.CustomResourceDefinition) field.ErrorList {
+// ValidateStatus checks the change of a definition's status from old to crd.
+func ValidateStatus(ctx context.Context, crd, old *Definition) field.ErrorList {
 	in, err := bare(crd)
 	if err != nil {
 		return internalError(err)
@@ -56,7 +56,7 @@ func ValidateCRDStatus(ctx context.Context, crd, old *apiextensionsv1.CustomReso
 
 // bare converts a definition to the form that the library takes, with metadata of which nothing can be wrong but the approval of a
 // protected group.
-func bare(crd *apiextensionsv1.CustomResourceDefinition) (*apiextensions.CustomResourceDefinition, error) {
+func bare(crd *Definition) (*apiextensions.CustomResourceDefinition, error) {
 	short := *crd
 	short.ObjectMeta = metav1.ObjectMeta{Name: crd.Spec.Names.Plural + "." + crd.Spec.Group, ResourceVersion: "1", Generation: crd.Generation}
 	if approval, ok := crd.Annotations[apiextensionsv1.KubeAPIApprovedAnnotation]; ok {
@@ -75,17 +75,20 @@ func withoutName(errs field.ErrorList) field.ErrorList {
 	return slices.DeleteFunc(errs, func(err *field.Error) bool { return err.Field == "metadata.name" })
 }
 
-// Normalize makes of a definition what upstream's store makes of it, which has all definitions go through another form: a default
-// or an example of null is none, JSON values are written anew with sorted keys. crd is changed.
-func Normalize(crd *apiextensionsv1.CustomResourceDefinition) error {
+// normalize makes of a definition what upstream's store makes of it, which has all definitions go through another form: a default
+// or an example of null is none, JSON values are written anew with sorted keys. What cannot be converted stays as it is, and is
+// refused by Validate. crd is changed.
+func normalize(crd *Definition) {
 	var in apiextensions.CustomResourceDefinitionSpec
-	if err := apiextensionsv1.Convert_v1_CustomResourceDefinitionSpec_To_apiextensions_CustomResourceDefinitionSpec(&crd.Spec, &in, nil); err != nil {
-		return fmt.Errorf("convert %s: %w", crd.Name, err)
+	if apiextensionsv1.Convert_v1_CustomResourceDefinitionSpec_To_apiextensions_CustomResourceDefinitionSpec(&crd.Spec, &in, nil) != nil {
+		return
 	}
 	var out apiextensionsv1.CustomResourceDefinitionSpec
-	if err := apiextensionsv1.Convert_apiextensions_CustomResourceDefinitionSpec_To_v1_CustomResourceDefinitionSpec(&in, &out, nil); err != nil {
-		return fmt.Errorf("convert %s back: %w", crd.Name, err)
+	if apiextensionsv1.Convert_apiextensions_CustomResourceDefinitionSpec_To_v1_CustomResourceDefinitionSpec(&in, &out, nil) == nil {
+		crd.Spec = out
 	}
-	crd.Spec = out
-	return nil
+}
+
+func internalError(err error) field.ErrorList {
+	return field.ErrorList{field.InternalError(nil, fmt.Errorf("%w", err))}
 }
