@@ -1,9 +1,15 @@
 package hub
 
 import (
+	"encoding/base64"
+	"encoding/json"
+	"encoding/pem"
 	"fmt"
+	"net/http"
+	"net/http/httptest"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -219,4 +225,85 @@ func TestCustomResourceVersions(t *testing.T) {
 		}
 		expect(t, h, "200 DELETE "+in("v1beta1")+"/a", "")
 	})
+}
+
+// Versions that another program converts are stored in one and read in the other, listed and watched, and its refusals are told.
+func TestCustomResourceConversion(t *testing.T) {
+	mux := http.NewServeMux()
+	var calls atomic.Int32
+	mux.HandleFunc("/convert", func(w http.ResponseWriter, r *http.Request) {
+		calls.Add(1)
+		var review struct {
+			Kind, APIVersion string
+			Request          struct {
+				UID, DesiredAPIVersion string
+				Objects                []map[string]any
+			}
+		}
+		if err := json.NewDecoder(r.Body).Decode(&review); err != nil {
+			t.Error(err)
+		}
+		result := map[string]any{"status": "Success"}
+		for _, o := range review.Request.Objects {
+			spec, _ := o["spec"].(map[string]any)
+			from, to := "color", "colour"
+			if review.Request.DesiredAPIVersion == "fruit.example/v1" {
+				from, to = to, from
+			}
+			if v, ok := spec[from]; ok {
+				delete(spec, from)
+				spec[to] = v
+			}
+			if dig(o, "metadata.labels.stuck") != nil {
+				result = map[string]any{"status": "Failure", "message": "the pear is stuck"}
+			}
+			o["apiVersion"] = review.Request.DesiredAPIVersion
+		}
+		json.NewEncoder(w).Encode(map[string]any{"kind": review.Kind, "apiVersion": review.APIVersion, "response": map[string]any{
+			"uid": review.Request.UID, "result": result, "convertedObjects": review.Request.Objects,
+		}})
+	})
+	srv := httptest.NewTLSServer(mux)
+	defer srv.Close()
+	h := start(t, nil)
+	schemaOf := func(field string) string {
+		return `"schema":{"openAPIV3Schema":{"type":"object","properties":{"spec":{"type":"object","properties":{"` + field + `":{"type":"string"}}}}}}`
+	}
+	ca := base64.StdEncoding.EncodeToString(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: srv.Certificate().Raw}))
+	def := pearDefinition("pears", "Pear", `{"name":"v1","served":true,"storage":true,`+schemaOf("color")+`},{"name":"v2","served":true,"storage":false,`+schemaOf("colour")+`}`)
+	def = strings.Replace(def, `"scope"`, fmt.Sprintf(`"conversion":{"strategy":"Webhook","webhook":{"conversionReviewVersions":["v1"],"clientConfig":{"url":"%s/convert","caBundle":"%s"}}},"scope"`, srv.URL, ca), 1)
+	expect(t, h, "201 POST "+definitions, def)
+	v2 := strings.Replace(pears, "/v1/", "/v2/", 1)
+	for deadline := time.Now().Add(20 * time.Second); do(h, "GET", v2, "").code != 200; time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("never served: %s", conditions(t, h, "pears.fruit.example"))
+		}
+	}
+	mustGauge(t, do(h, "POST", pears, pearJSON("v1", "a", `"color":"red"`)), 201, "spec.color", "red")
+	mustGauge(t, do(h, "GET", v2+"/a", ""), 200, "spec.colour", "red")
+	mustGauge(t, do(h, "POST", v2, pearJSON("v2", "b", `"colour":"green"`)), 201, "spec.colour", "green")
+	mustGauge(t, do(h, "GET", pears+"/b", ""), 200, "spec.color", "green")
+	mustGauge(t, do(h, "PATCH", v2+"/a", `{"spec":{"colour":"blue"}}`, mergeIt), 200, "spec.colour", "blue")
+	mustGauge(t, do(h, "PATCH", v2+"/b?fieldManager=me&force=true", pearJSON("v2", "b", `"colour":"black"`), applyIt), 200, "spec.colour", "black")
+	for range 2 {
+		before := calls.Load()
+		if items := do(h, "GET", v2, "").object(t)["items"].([]any); len(items) != 2 || dig(items[0].(map[string]any), "spec.colour") != "blue" {
+			t.Errorf("items: %v", items)
+		}
+		if n := calls.Load() - before; n > 2 {
+			t.Errorf("a list of two asked %d times", n)
+		}
+	}
+	before := calls.Load()
+	do(h, "GET", v2, "")
+	if n := calls.Load() - before; n != 0 {
+		t.Errorf("objects that were converted are converted again: %d times", n)
+	}
+	stuck := strings.Replace(pearJSON("v1", "c", `"color":"red"`), `"name"`, `"labels":{"stuck":"1"},"name"`, 1)
+	expect(t, h, "201 POST "+pears, stuck)
+	if a := expect(t, h, "500 GET "+v2+"/c", ""); a.status(t).Message != "conversion webhook for fruit.example/v1, Kind=Pear failed: the pear is stuck" {
+		t.Errorf("%s", a.body)
+	}
+	expect(t, h, "500 GET "+v2, "")
+	expect(t, h, "200 GET "+pears, "")
 }

@@ -87,7 +87,7 @@ func New(cfg Config) (*Hub, error) {
 	})
 	h.own.Interface = h.Door(api.User{Name: api.UserAPIServer, Groups: []string{api.GroupMasters, api.GroupAuthenticated}}, "kube-apiserver/"+cfg.Version.Git)
 	if cfg.Kinds.Resource(client.CustomResourceDefinitions) != nil {
-		h.custom = custom.New(custom.Config{Catalog: h.catalog, Door: h.own, Log: h.log})
+		h.custom = custom.New(custom.Config{Catalog: h.catalog, Door: h.own, Log: h.log, Call: h.converting()})
 	}
 	h.serveOver()
 	h.others = h.newAggregator()

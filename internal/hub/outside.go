@@ -9,6 +9,7 @@ import (
 	"sampan.dev/internal/hub/admit/match"
 	"sampan.dev/internal/hub/admit/policy"
 	"sampan.dev/internal/hub/admit/webhook"
+	"sampan.dev/internal/hub/custom"
 	"sampan.dev/internal/hub/egress"
 	"sampan.dev/internal/hub/openapi"
 
@@ -44,6 +45,14 @@ func (o *outside) plugins() admit.Outside {
 		MutatingPolicy: o.policies.Mutating, MutatingWebhook: o.hooks.Mutating, ValidatingPolicy: o.policies.Validating, ValidatingWebhook: o.hooks.Validating,
 		PolicyParameters: o.policies.Parameters,
 	}
+}
+
+// converting is what asks webhooks that convert custom resources; nil for a hub that asks nobody.
+func (h *Hub) converting() custom.Caller {
+	if h.outside == nil {
+		return nil
+	}
+	return h.outside.hooks.Call
 }
 
 // tell returns what is to be called when an object of a kind has been written; nil for kinds that nobody wants to know of.
