@@ -18,7 +18,7 @@ const original = `{"apiVersion":"fruit.example/v1","kind":"Pear","metadata":{"na
 func TestConversionByWebhook(t *testing.T) {
 	const good = `{"apiVersion":"fruit.example/v2","kind":"Pear","metadata":{"name":"a","namespace":"n","uid":"u","labels":{"c":"d"}},"spec":{"colour":"red"}}`
 	success := func(objects ...string) string {
-		return fmt.Sprintf(`{"kind":"ConversionReview","apiVersion":"apiextensions.k8s.io/v1","response":{"uid":"UID","result":{"status":"Success"},"convertedObjects":[%s]}}`, strings.Join(objects, ","))
+		return fmt.Sprintf(`{"kind":"ConversionReview","apiVersion":"apiextensions.k8s.io/v1","response":{"uid":"ASKED","result":{"status":"Success"},"convertedObjects":[%s]}}`, strings.Join(objects, ","))
 	}
 	change := func(from, to string) string { return success(strings.Replace(good, from, to, 1)) }
 	const for_ = "conversion webhook for fruit.example/v1, Kind=Pear "
@@ -26,7 +26,7 @@ func TestConversionByWebhook(t *testing.T) {
 		{"converted", success(good), ""},
 		{"without a response", `{"kind":"ConversionReview","apiVersion":"apiextensions.k8s.io/v1"}`, for_ + "failed: no response provided"},
 		{"another version of the review", strings.Replace(success(good), "k8s.io/v1", "k8s.io/v1beta1", 1), for_ + "failed: expected webhook response of apiextensions.k8s.io/v1, Kind=ConversionReview, got apiextensions.k8s.io/v1beta1, Kind=ConversionReview"},
-		{"another uid", strings.Replace(success(good), "UID", "other", 1), for_ + `failed: expected response.uid="UID", got "other"`},
+		{"another uid", strings.Replace(success(good), "ASKED", "other", 1), for_ + `failed: expected response.uid="ASKED", got "other"`},
 		{"a failure", strings.Replace(success(good), `"Success"`, `"Failure","message":"no pears"`, 1), for_ + "failed: no pears"},
 		{"a failure without a word", strings.Replace(success(good), `"Success"`, `"Failure"`, 1), for_ + "failed: response.result.status was 'Failure', not 'Success'"},
 		{"nothing converted", success(), for_ + "returned 0 objects, expected 1"},
@@ -44,7 +44,7 @@ func TestConversionByWebhook(t *testing.T) {
 			if err := json.Unmarshal(body, &asked); err != nil {
 				t.Fatal(err)
 			}
-			return []byte(strings.ReplaceAll(c.answer, "UID", string(asked.Request.UID))), nil
+			return []byte(strings.ReplaceAll(c.answer, "ASKED", string(asked.Request.UID))), nil
 		}
 		in := &unstructured.Unstructured{}
 		if err := in.UnmarshalJSON([]byte(original)); err != nil {
@@ -54,7 +54,7 @@ func TestConversionByWebhook(t *testing.T) {
 		if asked.APIVersion != "apiextensions.k8s.io/v1" || asked.Request.DesiredAPIVersion != "fruit.example/v2" || len(asked.Request.Objects) != 1 {
 			t.Errorf("%s: asked %+v", c.name, asked)
 		}
-		want := strings.ReplaceAll(c.want, "UID", string(asked.Request.UID))
+		want := strings.ReplaceAll(c.want, "ASKED", string(asked.Request.UID))
 		if want != "" {
 			if err == nil || !strings.HasPrefix(err.Error(), want) {
 				t.Errorf("%s:\ngot  %v\nwant %s", c.name, err, want)
