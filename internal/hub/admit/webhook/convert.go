@@ -19,7 +19,7 @@ func (h Hooks) Call(ctx context.Context, to *apiextensionsv1.WebhookClientConfig
 	if s := to.Service; s != nil {
 		at.Service = &admissionv1.ServiceReference{Namespace: s.Namespace, Name: s.Name, Path: s.Path, Port: s.Port}
 	}
-	c, err := h.Mutating.clients.of(addressOf(&at))
+	c, err := h.Mutating.clients.of(addressOf(&at, nil))
 	if err != nil {
 		return nil, err
 	}
