@@ -12,6 +12,7 @@ import (
 	"sampan.dev/internal/client/local"
 	"sampan.dev/internal/hub/aggregate"
 	"sampan.dev/internal/hub/apply"
+	"sampan.dev/internal/hub/bootstrap"
 	"sampan.dev/internal/hub/cache"
 	"sampan.dev/internal/hub/catalog"
 	"sampan.dev/internal/hub/custom"
@@ -47,7 +48,8 @@ type Hub struct {
 	checks  *health.Checks
 	gate    flow.Gate
 	fair    *fairness.Fairness // nil with Config.NoFairness
-	flowDue chan struct{}      // of one slot: schemas are to be told whether they count
+	who     *bootstrap.Identity
+	flowDue chan struct{} // of one slot: schemas are to be told whether they count
 	memory  *flow.Memory
 	rest    *rest.Server
 	others  *aggregate.Aggregator // nil: nobody else answers for anything
@@ -66,7 +68,7 @@ func New(cfg Config) (*Hub, error) {
 	if e := cfg.Encryption; e != nil && !e.Idle() {
 		cfg.Checks = append(slices.Clip(cfg.Checks), Check{Name: "kms-providers", Check: e.Check})
 	}
-	h := &Hub{cfg: cfg, log: cfg.Log.With("component", "hub"), own: &own{}, ready: make(chan struct{}), flowDue: make(chan struct{}, 1)}
+	h := &Hub{cfg: cfg, log: cfg.Log.With("component", "hub"), own: &own{}, ready: make(chan struct{}), flowDue: make(chan struct{}, 1), who: bootstrap.NewIdentity()}
 	h.stopping, h.stop = context.WithCancel(context.Background())
 	h.set = informers.NewSet(h.own, h.log)
 	var err error

@@ -133,7 +133,7 @@ func (h *Hub) bootstrapConfig() bootstrap.Config {
 		masters = &bootstrap.Masters{Store: c.Store}
 	}
 	return bootstrap.Config{
-		Served: h.catalog.Now().Kinds(), Masters: masters, Other: h.flowDue, DoOther: h.tellFlow,
+		Served: h.catalog.Now().Kinds(), Masters: masters, Identity: h.who, Other: h.flowDue, DoOther: h.tellFlow,
 		Advertise: c.Advertise, Moved: c.Moved, ServiceCIDR: c.ServiceCIDR, DNS: c.DNS,
 		ClientCA: c.ClientCAPEM, FrontProxyCA: c.FrontCAPEM, FrontProxyNames: c.FrontProxyNames, ServerCA: c.ServerCAPEM,
 	}

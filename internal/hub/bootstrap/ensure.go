@@ -67,6 +67,9 @@ func Ensure(ctx context.Context, door client.Interface, cfg Config) error {
 	if cfg.serves(client.ServiceCIDRs) && cfg.ServiceCIDR.IsValid() {
 		g.Go(func() error { return ensureServiceCIDR(ctx, door, &cfg) })
 	}
+	if cfg.Identity != nil {
+		g.Go(func() error { return cfg.Identity.renew(ctx, door) })
+	}
 	g.Go(func() error { return ensure(ctx, door, todo) })
 	return g.Wait()
 }

@@ -23,21 +23,22 @@ const identityLabel = "apiserver.kubernetes.io/identity"
 // identityTerm is how long such a Lease is good for without being renewed.
 const identityTerm = time.Hour
 
-// identity is this server's: its Lease's name is of the host, as upstream's is, and its holder of this process.
-type identity struct{ name, host, holder string }
+// Identity is a server's: its Lease's name is of the host, as upstream's is, and its holder of this process.
+type Identity struct{ name, host, holder string }
 
-func newIdentity() identity {
+// NewIdentity makes one that nobody else has.
+func NewIdentity() *Identity {
 	host, err := os.Hostname()
 	if err != nil {
 		host = "localhost"
 	}
 	sum := sha256.Sum256([]byte(host))
 	name := "apiserver-" + strings.ToLower(base32.StdEncoding.WithPadding(base32.NoPadding).EncodeToString(sum[:16]))
-	return identity{name, host, name + "_" + string(uuid.NewUUID())}
+	return &Identity{name, host, name + "_" + string(uuid.NewUUID())}
 }
 
 // renew makes or renews the Lease, and takes away those of servers that have not renewed theirs.
-func (id identity) renew(ctx context.Context, door client.Interface) error {
+func (id *Identity) renew(ctx context.Context, door client.Interface) error {
 	now := metav1.NowMicro()
 	seconds := int32(identityTerm / time.Second)
 	lease, err := client.Get[*coordinationv1.Lease](ctx, door, client.Leases, metav1.NamespaceSystem, id.name)
@@ -68,7 +69,7 @@ func (id identity) renew(ctx context.Context, door client.Interface) error {
 	return nil
 }
 
-func (id identity) put(lease *coordinationv1.Lease, seconds int32, now metav1.MicroTime) {
+func (id *Identity) put(lease *coordinationv1.Lease, seconds int32, now metav1.MicroTime) {
 	if lease.Labels == nil {
 		lease.Labels = map[string]string{}
 	}

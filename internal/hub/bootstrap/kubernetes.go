@@ -108,27 +108,23 @@ func Run(ctx context.Context, door client.Interface, cfg Config, log *slog.Logge
 	}
 	ended := make(chan error, 1)
 	go func() { ended <- set.Run(ctx) }()
-	who, every := newIdentity(), time.Duration(0) // a server alone has nobody to tell that it still lives, and an idle cluster writes nothing
+	var renew <-chan time.Time // a server alone has nobody to tell that it still lives, and an idle cluster writes nothing
 	if cfg.Masters != nil {
-		every = renewEvery
+		t := time.NewTicker(renewEvery)
+		defer t.Stop()
+		renew = t.C
 	}
-	renew := time.NewTimer(0)
-	defer renew.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			<-ended
 			cfg.leave(ctx, door, log)
 			return ctx.Err()
-		case <-renew.C:
-			if every > 0 {
-				renew.Reset(every)
-			}
-			if err := who.renew(ctx, door); err != nil && ctx.Err() == nil {
-				log.Warn("renew the lease of the API server's identity", "error", err)
-			}
-			if cfg.Masters == nil {
-				continue
+		case <-renew:
+			if cfg.Identity != nil {
+				if err := cfg.Identity.renew(ctx, door); err != nil && ctx.Err() == nil {
+					log.Warn("renew the lease of the API server's identity", "error", err)
+				}
 			}
 		case to := <-cfg.Moved:
 			cfg.Advertise = to

@@ -62,7 +62,7 @@ func TestExpired(t *testing.T) {
 			t.Errorf("%v: %v", row.l.Spec, got)
 		}
 	}
-	if id := newIdentity(); len(id.name) != len("apiserver-")+26 || id.holder[:len(id.name)+1] != id.name+"_" {
+	if id := NewIdentity(); len(id.name) != len("apiserver-")+26 || id.holder[:len(id.name)+1] != id.name+"_" {
 		t.Errorf("%+v", id)
 	}
 }

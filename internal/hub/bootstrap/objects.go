@@ -22,6 +22,8 @@ type Config struct {
 	DNS         bool                  // make the Service kube-dns
 	Served      *api.Kinds            // an APIService is made of each group version, and objects of kinds that not every hub has; nil: of none
 
+	// Identity is what the server's Lease says of it, which Ensure writes; nil: it has none.
+	Identity *Identity
 	// Masters is where servers that share a store say that they live; nil for one that has its store alone.
 	Masters *Masters
 	// Other is work that comes up while the hub runs: Run does it whenever told to. Both may be nil.
