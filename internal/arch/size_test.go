@@ -6,8 +6,9 @@ import (
 	"testing"
 )
 
-// budget is the most that the stripped binary may weigh: on these kernels most of the file is resident memory. CEL is 6 MB of it.
-const budget = 62_000_000
+// budget is the most that the stripped binary may weigh: on these kernels most of the file is resident memory. CEL is 6 MB of it,
+// the types of all groups 5.
+const budget = 64_000_000
 
 func TestBinaryKeepsToItsBudget(t *testing.T) {
 	info, err := os.Stat(filepath.Join(root(t), "bin", "sampan"))

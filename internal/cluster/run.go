@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"time"
 
 	"sampan.dev/internal/api"
 	"sampan.dev/internal/component/suite"
@@ -19,9 +20,13 @@ import (
 	"sampan.dev/internal/machine/parts"
 	"sampan.dev/internal/machine/site"
 	"sampan.dev/internal/machine/steps"
+	"sampan.dev/internal/memlimit"
 	"sampan.dev/internal/pki"
 	"sampan.dev/internal/plane"
 )
+
+// calm is how long after the start the pages of the program that only the start needed are given back.
+const calm = 5 * time.Second
 
 func nodeSeat(p *plane.Plane, cfg config.Config) *node.Seat {
 	name, _ := cfg.Node() // checked when the keys were opened
@@ -59,6 +64,7 @@ func Run(ctx context.Context, cfg suite.Config, beside hold.Beside, show *steps.
 		if err == nil {
 			g.Settle()
 			ready()
+			time.AfterFunc(calm, memlimit.LetGoOfProgram)
 		}
 		begun <- err
 	}()
