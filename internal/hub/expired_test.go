@@ -162,7 +162,6 @@ func TestWatchResumesAcrossRestart(t *testing.T) {
 func TestWatchFromTheFuture(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := start(t, nil)
-		synctest.Wait() // until the hub has told its flow schemas that their levels are there: nobody else is to write
 		makeMaps(t, h, 2)
 		_, meta := names(t, do(h, "GET", cms, ""))
 		now, _ := strconv.ParseInt(meta.ResourceVersion, 10, 64)

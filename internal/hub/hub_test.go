@@ -8,8 +8,10 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"sampan.dev/internal/api"
 	"sampan.dev/internal/api/all"
@@ -18,6 +20,7 @@ import (
 	"sampan.dev/internal/hub/authz"
 	"sampan.dev/internal/hub/store/memory"
 
+	flowcontrolv1 "k8s.io/api/flowcontrol/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
@@ -82,7 +85,23 @@ func start(t testing.TB, change func(*Config)) *Hub {
 	case err := <-done:
 		t.Fatalf("ended: %v", err)
 	}
+	settle(ctx, h)
 	return h
+}
+
+// settle waits until the hub has told the flow schemas that it made that their levels are there. It does so once, just after it is
+// ready, and tests count revisions. A hub that cannot write is left alone.
+func settle(ctx context.Context, h *Hub) {
+	if h.cfg.Kinds.Resource(client.FlowSchemas) == nil {
+		return
+	}
+	for range 2000 {
+		all, err := client.ListAll[*flowcontrolv1.FlowSchema](ctx, h.own, client.FlowSchemas, "", metav1.ListOptions{})
+		if err != nil || !slices.ContainsFunc(all, func(s *flowcontrolv1.FlowSchema) bool { return len(s.Status.Conditions) == 0 }) {
+			return
+		}
+		time.Sleep(time.Millisecond)
+	}
 }
 
 // answer is what came back.

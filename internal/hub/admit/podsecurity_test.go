@@ -52,6 +52,10 @@ func TestPodSecurity(t *testing.T) {
 	if err := create(client.Pods, host("before")); err != nil || len(warned) > 0 {
 		t.Fatal(err, warned)
 	}
+	hubtest.Eventually(t, func() bool { // what warns of pods that are there looks into the cache
+		l, err := h.Root.List(ctx, client.Ref{Resource: client.Pods, Namespace: "default"}, metav1.ListOptions{ResourceVersion: "0"})
+		return err == nil && len(l.Items) == 1
+	})
 	wantError(t, "wrong label", label("warn", "strict"),
 		`Namespace "default" is invalid: metadata.labels[pod-security.kubernetes.io/warn]: Invalid value: "strict": must be one of privileged, baseline, restricted`)
 	wantError(t, "label", label("enforce", "baseline"), "")
