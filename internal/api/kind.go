@@ -112,6 +112,9 @@ type Kind struct {
 	// ValidateUpdate checks the change from old to obj, both already prepared. The generic ObjectMeta update rules are
 	// checked by the hub before it.
 	ValidateUpdate func(obj, old Object) field.ErrorList
+	// Check, where it is set, is asked in place of Validate (old is nil) and of ValidateUpdate, by rules that may take time, which
+	// end with ctx, or that warn.
+	Check func(ctx context.Context, obj, old Object, warn func(string)) field.ErrorList
 	// ValidateName returns what is wrong with a name (or a generateName prefix, when prefix is true); nil means
 	// apimachinery's NameIsDNSSubdomain.
 	ValidateName func(name string, prefix bool) []string
@@ -190,6 +193,8 @@ type Subresource struct {
 	// PrepareUpdate copies from old all that this subresource may not change.
 	PrepareUpdate  func(obj, old Object)
 	ValidateUpdate func(obj, old Object) field.ErrorList
+	// Check, where it is set, is asked in place of ValidateUpdate, as in Kind.
+	Check func(ctx context.Context, obj, old Object, warn func(string)) field.ErrorList
 	// Warnings are sent as Warning headers.
 	Warnings func(obj, old Object) []string
 

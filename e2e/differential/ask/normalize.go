@@ -42,19 +42,29 @@ func status(s map[string]any) {
 		}
 	}
 	if m, ok := s["message"].(string); ok {
-		// The errors of what has the wrong type come in no order.
-		if head, rest, ok := strings.Cut(m, ": errors:\n"); ok {
-			parts := strings.Split(rest, "\n")
-			slices.Sort(parts)
-			m = head + ": errors:\n" + strings.Join(parts, "\n")
-		}
-		s["message"] = quoted(m)
+		s["message"] = unordered(quoted(m))
 	}
 	for _, c := range causes {
 		if m, _ := c.(map[string]any); m != nil {
 			m["message"] = quoted(m["message"].(string))
 		}
 	}
+}
+
+// unordered puts what is found wrong with an applied object in order. A map is walked, in any order, until a field that there is not is
+// met: with one, what else is told is chance.
+func unordered(message string) string {
+	if strings.HasPrefix(message, "failed to create typed patch object") && strings.Contains(message, "field not declared in schema") {
+		head, _, _ := strings.Cut(message, "): ")
+		return head + "): …field not declared in schema…"
+	}
+	head, errs, ok := strings.Cut(message, ": errors:\n")
+	if !ok {
+		return message
+	}
+	lines := strings.Split(errs, "\n")
+	slices.Sort(lines)
+	return head + ": errors:\n" + strings.Join(lines, "\n")
 }
 
 var serversOwn = regexp.MustCompile(`(\\*"(?:uid|resourceVersion|creationTimestamp|time)\\*":\\*")[^"\\]*`)
@@ -66,6 +76,11 @@ func quoted(message string) string { return serversOwn.ReplaceAllString(message,
 func scrub(v any, in string) {
 	switch v := v.(type) {
 	case map[string]any:
+		defer func() { // those of one second are in the order of their other fields
+			if list, ok := v["managedFields"].([]any); ok && in == "metadata" {
+				slices.SortFunc(list, func(a, b any) int { return strings.Compare(encode(a), encode(b)) })
+			}
+		}()
 		for k, c := range v {
 			if slices.Contains(own, k) && (in == "metadata" || in == "managedFields" || in == "conditions") {
 				v[k] = "…"

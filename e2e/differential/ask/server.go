@@ -50,6 +50,9 @@ func (s *Server) Do(ctx context.Context, st Step) (Answer, error) {
 	defer tick.Stop()
 	for {
 		a, err := s.once(ctx, st)
+		if ctx.Err() != nil {
+			return a, nil
+		}
 		if err != nil || st.Until.met(a) {
 			return a, err
 		}

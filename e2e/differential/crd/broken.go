@@ -77,7 +77,8 @@ func brokenCases() []ask.Case {
 	for i, b := range brokens {
 		p := placeOf("broken" + string(rune('a'+i/26)) + string(rune('a'+i%26)))
 		def := p.definition(node{"type": "object", "properties": node{"spec": node{"type": "object", "properties": node{"good": node{"type": "string"}, "broken": b.schema()}}}}, nil)
-		out = append(out, ask.Case{Name: b.name, Steps: []ask.Step{ask.Post(definitions, def), ask.Delete(definitions + "/" + p.name()),
+		out = append(out, ask.Case{Name: b.name, Steps: []ask.Step{ask.Post(definitions, def),
+			ask.Await(definitions+"/"+p.name(), ask.Condition{Condition: "Established"}), ask.Delete(definitions + "/" + p.name()),
 			ask.Await(definitions+"/"+p.name(), ask.Condition{Code: 404})}})
 	}
 	return append(out, brokenDefinitions()...)

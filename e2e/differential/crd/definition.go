@@ -99,7 +99,8 @@ func brokenDefinitions() []ask.Case {
 			def["metadata"] = node{"name": p.plural + "." + g}
 			p.group = g
 		}
-		out = append(out, ask.Case{Name: e.name, Steps: []ask.Step{ask.Post(definitions, def), ask.Delete(definitions + "/" + p.name()),
+		out = append(out, ask.Case{Name: e.name, Steps: []ask.Step{ask.Post(definitions, def),
+			ask.Await(definitions+"/"+p.name(), ask.Condition{Condition: "Established"}), ask.Delete(definitions + "/" + p.name()),
 			ask.Await(definitions+"/"+p.name(), ask.Condition{Code: 404})}})
 	}
 	p := placeOf("misnamed")

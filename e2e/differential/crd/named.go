@@ -1,6 +1,8 @@
 package crd
 
 import (
+	"fmt"
+
 	"sampan.dev/e2e/differential/ask"
 )
 
@@ -23,8 +25,8 @@ func named() []ask.Case {
 	scale := node{"subresources": node{"status": node{}, "scale": node{"specReplicasPath": ".spec.n", "statusReplicasPath": ".status.n", "labelSelectorPath": ".status.s"}}}
 	add("numbers", fields(node{"n": integer}), scale, func(p place) []ask.Step {
 		var steps []ask.Step
-		for _, n := range []string{"3", "3.0", "1e0", "-1", "4294967296", "9223372036854775808", `"3"`, "null"} {
-			steps = append(steps, ask.Post(p.path(), `{"apiVersion":"`+p.group+`/v1","kind":"Thing","metadata":{"generateName":"n-"},"spec":{"n":`+n+`}}`))
+		for i, n := range []string{"3", "3.0", "1e0", "-1", "4294967296", "9223372036854775808", `"3"`, "null"} {
+			steps = append(steps, ask.Post(p.path(), fmt.Sprintf(`{"apiVersion":"%s/v1","kind":"Thing","metadata":{"name":"n%d"},"spec":{"n":%s}}`, p.group, i, n)))
 		}
 		return append(steps, ask.Post(p.path(), p.object("a", spec(node{"n": 2}))), ask.Get(p.path()+"/a/scale"),
 			ask.Merge(p.path()+"/a/status", node{"status": node{"n": 1, "s": "a=b"}}), ask.Get(p.path()+"/a/scale"),
@@ -99,8 +101,7 @@ func named() []ask.Case {
 			{"apiVersion": "v1", "kind": "Pod", "metadata": node{"name": "x", "labels": node{"a": "b"}, "bogus": 1, "creationTimestamp": nil}}, {"kind": "Pod"}, {"apiVersion": "v1", "kind": 3}, {"apiVersion": "a/b/c", "kind": "pod"},
 			{"apiVersion": "v1", "kind": "Pod", "metadata": node{"name": "B_d", "labels": node{"a b": "c"}}}, {"apiVersion": "v1", "kind": "Pod", "metadata": "x"}, {"apiVersion": "v1", "kind": "Pod", "metadata": node{"labels": 3}},
 		} {
-			o := p.object("", spec(node{"in": in}))
-			o["metadata"] = node{"generateName": "e-"}
+			o := p.object("strict", spec(node{"in": in}))
 			steps = append(steps, ask.Post(p.path()+"?dryRun=All&fieldValidation=Strict", o), ask.Post(p.path()+"?dryRun=All", with(o, "metadata", node{"name": "fixed"})))
 		}
 		return steps

@@ -68,7 +68,7 @@ func (e *Engine) Patch(k *api.Kind, sub string, old api.Object, pt types.PatchTy
 	}
 	t.fill(out)
 	if err := e.track(t, out, old, o.Manager); err != nil {
-		out.SetManagedFields(old.GetManagedFields())
+		untrack(out, old)
 	}
 	return out, nil
 }

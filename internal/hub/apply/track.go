@@ -12,9 +12,11 @@ import (
 	"sampan.dev/internal/api"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/validation"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/managedfields"
+	"sigs.k8s.io/structured-merge-diff/v6/typed"
 )
 
 // Track records in obj.metadata.managedFields what manager changed by a create (old is nil) or an update, of the main resource
@@ -22,9 +24,19 @@ import (
 // frozen. Managed fields that cannot be reckoned are kept as old had them: a write never fails for their sake.
 func (e *Engine) Track(k *api.Kind, sub string, obj, old api.Object, manager string) {
 	t := target{k, sub}
-	if err := e.track(t, obj, old, manager); err != nil && old != nil {
-		obj.SetManagedFields(old.GetManagedFields())
+	if err := e.track(t, obj, old, manager); err != nil {
+		untrack(obj, old)
 	}
+}
+
+// untrack is what becomes of managed fields that cannot be reckoned, as those of an object that its kind's model does not fit: they
+// stay as they were.
+func untrack(obj, old api.Object) {
+	if old == nil {
+		obj.SetManagedFields(nil)
+		return
+	}
+	obj.SetManagedFields(old.GetManagedFields())
 }
 
 func (e *Engine) track(t target, obj, old api.Object, manager string) error {
@@ -42,6 +54,9 @@ func (e *Engine) track(t target, obj, old api.Object, manager string) error {
 		}
 	}
 	short := t.without(obj)
+	if err := e.fit(t, obj); err != nil {
+		return err
+	}
 	reckon := func(was api.Object) error {
 		_, err := m.Update(was, short, manager) // changes and returns short
 		return err
@@ -56,6 +71,25 @@ func (e *Engine) track(t target, obj, old api.Object, manager string) error {
 		return err
 	}
 	obj.SetManagedFields(short.GetManagedFields())
+	return nil
+}
+
+// fit checks that what without takes off an object of a kind with a model is of the type that it is to be. Upstream tells nobody's
+// fields of an object that is not.
+func (e *Engine) fit(t target, obj api.Object) error {
+	u, ok := obj.(*unstructured.Unstructured)
+	if !ok || t.kind.Model == nil {
+		return nil
+	}
+	for _, p := range t.resetPaths() {
+		if _, ok := u.Object[p]; ok && p != "metadata" {
+			of, err := e.models.of(t.kind)
+			if err == nil {
+				_, err = of.FromUnstructured(u.Object, typed.AllowDuplicates)
+			}
+			return err
+		}
+	}
 	return nil
 }
 

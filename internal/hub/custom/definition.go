@@ -92,6 +92,16 @@ func (c codec) Decode(data []byte, fresh api.Object) (api.Object, error) {
 	return u, nil
 }
 
+// Settle implements api.Codec. An object that was applied, or changed by admission, may still have what the schema has no place for.
+func (c codec) Settle(obj api.Object) {
+	if u, ok := obj.(*unstructured.Unstructured); ok {
+		if s := c.of.schemaOf(u); s != nil {
+			s.Settle(u.Object)
+		}
+	}
+	c.Unstructured.Settle(obj)
+}
+
 // convert implements api.Versions' Convert.
 func (d *definition) convert(ctx context.Context, obj api.Object, version string) (api.Object, error) {
 	u, ok := obj.(*unstructured.Unstructured)

@@ -114,12 +114,12 @@ func (r rules) into(k *api.Kind) {
 		obj.SetGeneration(1)
 	}
 	k.PrepareUpdate = r.prepareUpdate
-	k.Validate = func(obj api.Object) field.ErrorList {
-		meta := validation.ValidateObjectMetaAccessor(obj, r.namespaced, validation.NameIsDNSSubdomain, field.NewPath("metadata"))
-		return r.schema.Validate(context.Background(), content(obj), meta)
-	}
-	k.ValidateUpdate = func(obj, old api.Object) field.ErrorList {
-		return r.schema.ValidateUpdate(context.Background(), content(obj), content(old), metaErrors(obj, old))
+	k.Check = func(ctx context.Context, obj, old api.Object, warn func(string)) field.ErrorList {
+		if old == nil {
+			meta := validation.ValidateObjectMetaAccessor(obj, r.namespaced, validation.NameIsDNSSubdomain, field.NewPath("metadata"))
+			return r.schema.Validate(ctx, content(obj), meta)
+		}
+		return r.schema.ValidateUpdate(schema.WithWarnings(ctx, warn), content(obj), content(old), metaErrors(obj, old))
 	}
 	k.Warnings = func(obj, old api.Object) []string {
 		var had []string
@@ -136,8 +136,8 @@ func (r rules) into(k *api.Kind) {
 	k.Subresources = append(k.Subresources, api.Subresource{
 		Name: "status", Verbs: []string{"get", "patch", "update"},
 		PrepareUpdate: prepareStatus,
-		ValidateUpdate: func(obj, old api.Object) field.ErrorList {
-			return r.schema.ValidateStatus(context.Background(), content(obj), content(old), metaErrors(obj, old))
+		Check: func(ctx context.Context, obj, old api.Object, warn func(string)) field.ErrorList {
+			return r.schema.ValidateStatus(schema.WithWarnings(ctx, warn), content(obj), content(old), metaErrors(obj, old))
 		},
 		ResetFields: []string{"metadata", "spec"},
 	})

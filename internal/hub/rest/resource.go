@@ -8,6 +8,7 @@ import (
 	"sampan.dev/internal/hub/verb"
 	"sampan.dev/internal/hub/wire"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 )
@@ -23,6 +24,9 @@ func (s *Server) resource(w *recorder, r *http.Request, x *exchange) error {
 		x.served = true
 		x.names.Backend().ServeHTTP(w, r)
 		return nil
+	}
+	if k != nil && k.Model != nil && rt.Subresource != "" && k.Sub(rt.Subresource) == nil {
+		return apierrors.NewNotFound(k.GR(), rt.Name) // as upstream, which has other code for custom resources
 	}
 	if k == nil || rt.Verb == "proxy" || rt.PathVerb && rt.Subresource != "" || !x.placed() {
 		return wire.NoSuchPath()
@@ -48,7 +52,7 @@ func (s *Server) resource(w *recorder, r *http.Request, x *exchange) error {
 	if x.stream() != nil {
 		return s.connect(w, r, x, req)
 	}
-	if err := mediaTypes(rt, r); err != nil {
+	if err := mediaTypes(rt, k, r); err != nil {
 		return err
 	}
 	out, err := wire.Negotiate(r, func(f wire.Format, as schema.GroupVersionKind) bool {

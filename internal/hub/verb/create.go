@@ -112,7 +112,10 @@ func (e *Engine) insert(ctx context.Context, t target, req *Request, o api.Objec
 	if err != nil {
 		return Result{}, err
 	}
-	if t.kind.Validate != nil {
+	switch {
+	case t.kind.Check != nil:
+		errs = append(errs, t.kind.Check(ctx, seen, nil, req.Warn)...)
+	case t.kind.Validate != nil:
 		errs = append(errs, t.kind.Validate(seen)...)
 	}
 	if len(errs) > 0 {

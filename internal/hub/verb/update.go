@@ -240,11 +240,11 @@ func (w *writing) prepare(obj, old api.Object) error {
 // validate checks the change from old to obj, both prepared.
 func (w *writing) validate(ctx context.Context, obj, old api.Object) error {
 	k := w.t.kind
-	validate, warnings := k.ValidateUpdate, k.Warnings
+	validate, check, warnings := k.ValidateUpdate, k.Check, k.Warnings
 	if sub := k.Sub(w.req.Ref.Subresource); sub != nil {
 		warnings = sub.Warnings
 		if sub.Scale == nil {
-			validate = sub.ValidateUpdate
+			validate, check = sub.ValidateUpdate, sub.Check
 		}
 	}
 	errs := meta.ValidateChange(w.t.work(), obj, old)
@@ -256,7 +256,10 @@ func (w *writing) validate(ctx context.Context, obj, old api.Object) error {
 	if err != nil {
 		return err
 	}
-	if validate != nil {
+	switch {
+	case check != nil:
+		errs = append(errs, check(ctx, seen, was, w.req.Warn)...)
+	case validate != nil:
 		errs = append(errs, validate(seen, was)...)
 	}
 	if len(errs) > 0 {

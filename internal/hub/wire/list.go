@@ -25,7 +25,7 @@ func (o Output) WriteList(w http.ResponseWriter, r *http.Request, k *api.Kind, m
 	case "PartialObjectMetadataList", "PartialObjectMetadata":
 		return o.writePartialList(w, r, k, meta, n, at)
 	}
-	l := listing{o: o, n: n, at: at, gvk: k.ListGVK(), meta: meta, itemHead: itemHead(k)}
+	l := listing{o: o, n: n, at: at, gvk: k.ListGVK(), meta: meta, itemHead: itemHead(k), untyped: k.Model != nil}
 	if o.Format == Proto {
 		if !api.CodecOf(k).Proto() {
 			return api.NoProto(k.NewList())
@@ -50,6 +50,7 @@ type listing struct {
 	gvk      schema.GroupVersionKind // of the list
 	meta     metav1.ListMeta
 	itemHead string
+	untyped  bool     // of objects that have no Go type
 	buf      [16]byte // for what is before an element
 }
 
@@ -197,6 +198,9 @@ func (l jsonList) head(int) ([]byte, error) {
 	m, err := stdjson.Marshal(l.meta)
 	if err != nil {
 		return nil, err
+	}
+	if l.untyped && l.meta.Continue == "" { // upstream's lists of custom resources always have it
+		m = append([]byte(`{"continue":"",`), m[1:]...)
 	}
 	return fmt.Appendf(nil, `{"kind":%q,"apiVersion":%q,"metadata":%s,"items":[`, l.gvk.Kind, l.gvk.GroupVersion().String(), m), nil
 }

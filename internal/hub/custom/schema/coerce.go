@@ -77,6 +77,18 @@ func (s *Schema) Coerce(obj map[string]any, from Origin) (unknown []string, err 
 	return unknown, nil
 }
 
+// Settle drops from an object the unknown fields and the nulls that Coerce would drop. Upstream does so when it stores an object: one
+// that was applied, or changed by admission, is validated before. obj is changed, but no part of it that has nothing to drop: such a
+// part may belong to a frozen object as well.
+func (s *Schema) Settle(obj map[string]any) {
+	st, err := s.structured()
+	if err != nil || st.keepUnknown {
+		return
+	}
+	pruning.Prune(obj, st.root, true)
+	defaulting.PruneNonNullableNullsWithoutDefaults(obj, st.root)
+}
+
 // prune does the part of Coerce that goes by the schema, for an object of the schema's kind.
 func (st *structure) prune(obj map[string]any, from Origin) (unknown []string, err error) {
 	if !st.keepUnknown {
