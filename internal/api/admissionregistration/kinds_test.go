@@ -7,31 +7,11 @@ import (
 	"testing"
 
 	"sampan.dev/internal/api"
+	"sampan.dev/internal/api/apitest"
 
 	admissionv1 "k8s.io/api/admissionregistration/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/util/validation/field"
-	"sigs.k8s.io/yaml"
 )
-
-// object decodes YAML into a new object of the kind and fills its defaults.
-func object(t *testing.T, k *api.Kind, text string) api.Object {
-	t.Helper()
-	o := k.New()
-	if err := yaml.UnmarshalStrict([]byte(text), o); err != nil {
-		t.Fatal(err)
-	}
-	k.Default(o)
-	return o
-}
-
-func text(errs field.ErrorList) string {
-	var out []string
-	for _, e := range errs {
-		out = append(out, e.Error())
-	}
-	return strings.Join(out, "\n")
-}
 
 const (
 	hooks = `
@@ -75,7 +55,7 @@ func TestDefaults(t *testing.T) {
 		{ValidatingAdmissionPolicyBindings(), vapb + "  \n", nil},
 		{MutatingAdmissionPolicyBindings(), mapb, nil},
 	} {
-		o := object(t, c.kind, c.in)
+		o := apitest.Read(t, c.kind, c.in, "")
 		data, err := json.Marshal(o)
 		if err != nil {
 			t.Fatal(err)
@@ -86,7 +66,7 @@ func TestDefaults(t *testing.T) {
 			}
 		}
 		if errs := c.kind.Validate(o); len(errs) > 0 {
-			t.Errorf("%s: %s", c.kind.Kind, text(errs))
+			t.Errorf("%s: %s", c.kind.Kind, apitest.Text(errs))
 		}
 		if c.kind.PrepareCreate(o); o.GetGeneration() != 1 {
 			t.Errorf("%s: generation %d", c.kind.Kind, o.GetGeneration())
@@ -168,7 +148,7 @@ spec.mutations[0].applyConfiguration: Invalid value: "{applyConfiguration}": mus
 			if !strings.Contains(c.from, c.old) {
 				t.Fatalf("no %q in it", c.old)
 			}
-			got := text(c.kind.Validate(object(t, c.kind, strings.Replace(c.from, c.old, c.new, 1))))
+			got := apitest.Text(c.kind.Validate(apitest.Read(t, c.kind, strings.Replace(c.from, c.old, c.new, 1), "")))
 			if c.exactHere && got != c.want || !strings.Contains(got, c.want) {
 				t.Errorf("got\n%s\nwant\n%s", got, c.want)
 			}
@@ -179,21 +159,21 @@ spec.mutations[0].applyConfiguration: Invalid value: "{applyConfiguration}": mus
 // What is stored may be as wrong as it was; what changes may not.
 func TestUpdateRatchets(t *testing.T) {
 	k := MutatingWebhookConfigurations()
-	old := object(t, k, strings.NewReplacer("None", "Some", "[v1]\n", "[v2]\n").Replace(hooks))
+	old := apitest.Read(t, k, strings.NewReplacer("None", "Some", "[v1]\n", "[v2]\n").Replace(hooks), "")
 	next := old.DeepCopyObject().(api.Object)
 	next.SetLabels(map[string]string{"a": "b"})
 	if errs := k.ValidateUpdate(next, old); len(errs) > 0 {
-		t.Error(text(errs))
+		t.Error(apitest.Text(errs))
 	}
-	good := object(t, k, hooks)
+	good := apitest.Read(t, k, hooks, "")
 	if errs := k.ValidateUpdate(next, good); len(errs) != 2 {
-		t.Error(text(errs))
+		t.Error(apitest.Text(errs))
 	}
 }
 
 func TestWarnings(t *testing.T) {
 	k := ValidatingWebhookConfigurations()
-	o := object(t, k, strings.NewReplacer(`[""]`, `["authentication.k8s.io", "authorization.k8s.io"]`, "[pods]", "[tokenreviews, tokenreviews, subjectaccessreviews]").Replace(hooks))
+	o := apitest.Read(t, k, strings.NewReplacer(`[""]`, `["authentication.k8s.io", "authorization.k8s.io"]`, "[pods]", "[tokenreviews, tokenreviews, subjectaccessreviews]").Replace(hooks), "")
 	const want = `webhooks[0].rules[0]: tokenreviews.authentication.k8s.io is excluded from admission webhooks; this rule will have no effect
 webhooks[0].rules[0]: subjectaccessreviews.authorization.k8s.io is excluded from admission webhooks; this rule will have no effect`
 	if got := strings.Join(k.Warnings(o, nil), "\n"); got != want {
@@ -221,7 +201,7 @@ func TestRows(t *testing.T) {
 		{ValidatingAdmissionPolicyBindings(), strings.Replace(vapb, "policyName: p", "policyName: p, paramRef: {name: c}", 1), "x p */c"},
 		{MutatingAdmissionPolicyBindings(), strings.Replace(mapb, "policyName: p", "policyName: p, paramRef: {name: c, namespace: ns}", 1), "x p ns/c"},
 	} {
-		o := object(t, c.kind, c.in)
+		o := apitest.Read(t, c.kind, c.in, "")
 		o.SetCreationTimestamp(made)
 		row := c.kind.Row(o)
 		if got := strings.TrimSpace(fmt.Sprintln(row[:len(row)-1]...)); got != c.want || row[len(row)-1] != made {
@@ -232,7 +212,7 @@ func TestRows(t *testing.T) {
 
 func TestStatus(t *testing.T) {
 	k := ValidatingAdmissionPolicies()
-	old := object(t, k, vap).(*validatingPolicy)
+	old := apitest.Read(t, k, vap, "").(*validatingPolicy)
 	p := old.DeepCopy()
 	p.Labels, p.Spec.Validations = map[string]string{"a": "b"}, nil
 	p.Status.TypeChecking = &admissionv1.TypeChecking{ExpressionWarnings: []admissionv1.ExpressionWarning{{}, {FieldRef: "spec.validations[0", Warning: "w"}}}
@@ -243,7 +223,7 @@ func TestStatus(t *testing.T) {
 	const want = `status.typeChecking.expressionWarnings[0].warning: Required value
 status.typeChecking.expressionWarnings[0].fieldRef: Required value
 status.typeChecking.expressionWarnings[1].fieldRef: Invalid value: "spec.validations[0": invalid JSONPath: unterminated array`
-	if got := text(sub.ValidateUpdate(p, old)); got != want {
+	if got := apitest.Text(sub.ValidateUpdate(p, old)); got != want {
 		t.Errorf("got\n%s\nwant\n%s", got, want)
 	}
 }

@@ -119,6 +119,15 @@ func same(t *testing.T, c Change, errs field.ErrorList) {
 	}
 }
 
+// Text is a list of errors, one a line.
+func Text(errs field.ErrorList) string {
+	var out []string
+	for _, e := range errs {
+		out = append(out, e.Error())
+	}
+	return strings.Join(out, "\n")
+}
+
 // JSON is v in JSON.
 func JSON(t *testing.T, v any) string {
 	t.Helper()

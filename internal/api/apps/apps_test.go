@@ -7,11 +7,11 @@ import (
 	"testing"
 
 	"sampan.dev/internal/api"
+	"sampan.dev/internal/api/apitest"
 
 	appsv1 "k8s.io/api/apps/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
-	"k8s.io/apimachinery/pkg/util/validation/field"
 	"sigs.k8s.io/yaml"
 )
 
@@ -29,14 +29,6 @@ func deployment(t *testing.T, spec string) *appsv1.Deployment {
 		t.Fatal(err)
 	}
 	return d
-}
-
-func text(errs field.ErrorList) string {
-	var out []string
-	for _, e := range errs {
-		out = append(out, e.Error())
-	}
-	return strings.Join(out, "\n")
 }
 
 func TestDeploymentDefaults(t *testing.T) {
@@ -87,7 +79,7 @@ func TestDeploymentValidate(t *testing.T) {
 			d := deployment(t, "")
 			Deployments().Default(d)
 			c.change(d)
-			if got := text(Deployments().Validate(d)); got != c.want {
+			if got := apitest.Text(Deployments().Validate(d)); got != c.want {
 				t.Errorf("got  %s\nwant %s", got, c.want)
 			}
 		})
@@ -96,7 +88,7 @@ func TestDeploymentValidate(t *testing.T) {
 	Deployments().Default(d)
 	Deployments().Default(old)
 	old.Spec.Selector.MatchLabels["x"] = "y"
-	if got := text(Deployments().ValidateUpdate(d, old)); !strings.HasPrefix(got, "spec.selector: Invalid value: ") || !strings.HasSuffix(got, "field is immutable") {
+	if got := apitest.Text(Deployments().ValidateUpdate(d, old)); !strings.HasPrefix(got, "spec.selector: Invalid value: ") || !strings.HasSuffix(got, "field is immutable") {
 		t.Errorf("changed selector: %s", got)
 	}
 }
@@ -135,7 +127,7 @@ func TestDeploymentUpdate(t *testing.T) {
 	d.Status.ReadyReplicas, d.Status.AvailableReplicas = 1, 3
 	want := "status.availableReplicas: Invalid value: 3: cannot be greater than status.replicas\n" +
 		"status.availableReplicas: Invalid value: 3: cannot be greater than readyReplicas"
-	if got := text(status.ValidateUpdate(d, old)); got != want {
+	if got := apitest.Text(status.ValidateUpdate(d, old)); got != want {
 		t.Errorf("got  %s\nwant %s", got, want)
 	}
 }
@@ -181,7 +173,7 @@ func TestControllerRevisionValidate(t *testing.T) {
 		if c.data != "" {
 			r.Data = runtime.RawExtension{Raw: []byte(c.data)}
 		}
-		if got := text(ControllerRevisions().Validate(r)); got != c.want {
+		if got := apitest.Text(ControllerRevisions().Validate(r)); got != c.want {
 			t.Errorf("%q: got %s", c.data, got)
 		}
 	}

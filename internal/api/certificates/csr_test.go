@@ -9,21 +9,14 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+
+	"sampan.dev/internal/api/apitest"
 	"time"
 
 	certificatesv1 "k8s.io/api/certificates/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/util/validation/field"
 )
-
-func text(errs field.ErrorList) string {
-	var out []string
-	for _, e := range errs {
-		out = append(out, e.Error())
-	}
-	return strings.Join(out, "\n")
-}
 
 func request(t *testing.T) *csr {
 	t.Helper()
@@ -70,7 +63,7 @@ func TestValidate(t *testing.T) {
 	} {
 		x := good.DeepCopy()
 		c.change(x)
-		got := text(Requests().Validate(x))
+		got := apitest.Text(Requests().Validate(x))
 		if c.want == "" && got != "" || !strings.Contains(got, c.want) {
 			t.Errorf("%s: got %s", c.name, got)
 		}
@@ -86,7 +79,7 @@ func TestApproval(t *testing.T) {
 	approved := c.DeepCopy()
 	sub := Requests().Sub("approval")
 	sub.PrepareUpdate(approved, old)
-	if got := text(sub.ValidateUpdate(approved, old)); got != "" {
+	if got := apitest.Text(sub.ValidateUpdate(approved, old)); got != "" {
 		t.Errorf("approval: %s", got)
 	}
 	if x := approved.Status.Conditions[0]; x.LastUpdateTime.IsZero() || x.LastTransitionTime.IsZero() || approved.Spec.SignerName != old.Spec.SignerName {
@@ -96,7 +89,7 @@ func TestApproval(t *testing.T) {
 	byStatus := c.DeepCopy()
 	sub = Requests().Sub("status")
 	sub.PrepareUpdate(byStatus, old)
-	if got := text(sub.ValidateUpdate(byStatus, old)); got != `status.conditions: Forbidden: updates may not add a condition of type "Approved"` {
+	if got := apitest.Text(sub.ValidateUpdate(byStatus, old)); got != `status.conditions: Forbidden: updates may not add a condition of type "Approved"` {
 		t.Errorf("approval through status: %s", got)
 	}
 
@@ -104,13 +97,13 @@ func TestApproval(t *testing.T) {
 	stale := approved.DeepCopy()
 	stale.Status.Conditions[0].LastUpdateTime = metav1.NewTime(time.Unix(1, 0))
 	sub.PrepareUpdate(stale, approved)
-	if got := text(sub.ValidateUpdate(stale, approved)); got != "" {
+	if got := apitest.Text(sub.ValidateUpdate(stale, approved)); got != "" {
 		t.Errorf("stale decision: %s", got)
 	}
 
 	gone := approved.DeepCopy()
 	gone.Status.Conditions = nil
-	if got := text(Requests().Sub("approval").ValidateUpdate(gone, approved)); got != `status.conditions: Forbidden: updates may not remove a condition of type "Approved"` {
+	if got := apitest.Text(Requests().Sub("approval").ValidateUpdate(gone, approved)); got != `status.conditions: Forbidden: updates may not remove a condition of type "Approved"` {
 		t.Errorf("removed decision: %s", got)
 	}
 

@@ -14,19 +14,11 @@ import (
 	"time"
 
 	"sampan.dev/internal/api"
+	"sampan.dev/internal/api/apitest"
 
 	certificatesv1 "k8s.io/api/certificates/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/util/validation/field"
 )
-
-func joined(errs field.ErrorList) string {
-	var out []string
-	for _, e := range errs {
-		out = append(out, e.Error())
-	}
-	return strings.Join(out, "\n")
-}
 
 func newKey(t *testing.T) *ecdsa.PrivateKey {
 	t.Helper()
@@ -64,13 +56,13 @@ func TestTrustBundle(t *testing.T) {
 		{"n", "", strings.ReplaceAll(ca, "CERTIFICATE", "THING"), `spec.trustBundle: Invalid value: "<value omitted>": entry 0 has bad block type: THING`},
 	} {
 		b := &bundle{ObjectMeta: metav1.ObjectMeta{Name: c.name}, Spec: certificatesv1.ClusterTrustBundleSpec{SignerName: c.signer, TrustBundle: c.text}}
-		if got := joined(TrustBundles().Validate(b)); got != c.want {
+		if got := apitest.Text(TrustBundles().Validate(b)); got != c.want {
 			t.Errorf("%s %s: %s", c.name, c.signer, got)
 		}
 	}
 	old := &bundle{Spec: certificatesv1.ClusterTrustBundleSpec{TrustBundle: "written by a laxer server"}}
 	old.Name = "n"
-	if got := joined(TrustBundles().ValidateUpdate(old, old)); got != "" {
+	if got := apitest.Text(TrustBundles().ValidateUpdate(old, old)); got != "" {
 		t.Error(got)
 	}
 }
@@ -86,12 +78,12 @@ func TestPodCertificateRequest(t *testing.T) {
 			SignerName: "x.io/s", PodName: "p", PodUID: "1", ServiceAccountName: "a", ServiceAccountUID: "2", NodeName: "n", NodeUID: "3", StubPKCS10Request: stub,
 		}}
 		k.Default(r)
-		if got := joined(k.Validate(r)); got != "" || *r.Spec.MaxExpirationSeconds != 86400 {
+		if got := apitest.Text(k.Validate(r)); got != "" || *r.Spec.MaxExpirationSeconds != 86400 {
 			t.Fatal(got, *r.Spec.MaxExpirationSeconds)
 		}
 		bad := r.DeepCopy()
 		bad.Spec.StubPKCS10Request, bad.Spec.NodeUID, *bad.Spec.MaxExpirationSeconds = []byte("x"), "", 1
-		if got := joined(k.Validate(bad)); got != "spec.nodeUID: Invalid value: \"\": must not be empty\nspec.maxExpirationSeconds: Invalid value: 1: must be in the range [3600, 7862400]\nspec.stubPKCS10Request: Invalid value: must be a valid PKCS#10 CSR" {
+		if got := apitest.Text(k.Validate(bad)); got != "spec.nodeUID: Invalid value: \"\": must not be empty\nspec.maxExpirationSeconds: Invalid value: 1: must be in the range [3600, 7862400]\nspec.stubPKCS10Request: Invalid value: must be a valid PKCS#10 CSR" {
 			t.Error(got)
 		}
 		checkAnswers(t, k, r, key)
@@ -105,7 +97,7 @@ func checkAnswers(t *testing.T, k *api.Kind, r *podRequest, key *ecdsa.PrivateKe
 		to := r.DeepCopy()
 		to.Status.Conditions = []metav1.Condition{{Type: kind, Status: metav1.ConditionTrue, Reason: "R", LastTransitionTime: metav1.Now()}}
 		change(&to.Status)
-		return joined(sub.ValidateUpdate(to, r)), to
+		return apitest.Text(sub.ValidateUpdate(to, r)), to
 	}
 	issued := func(key *ecdsa.PrivateKey) func(*certificatesv1.PodCertificateRequestStatus) {
 		return func(s *certificatesv1.PodCertificateRequestStatus) {
@@ -135,7 +127,7 @@ func checkAnswers(t *testing.T, k *api.Kind, r *podRequest, key *ecdsa.PrivateKe
 		}
 		again := to.DeepCopy()
 		again.Status.Conditions = nil
-		if got := joined(sub.ValidateUpdate(again, to)); got != `status: Invalid value: immutable after PodCertificateRequest is issued, denied, or failed` {
+		if got := apitest.Text(sub.ValidateUpdate(again, to)); got != `status: Invalid value: immutable after PodCertificateRequest is issued, denied, or failed` {
 			t.Errorf("%s, taken back: %s", c.name, got)
 		}
 	}

@@ -5,29 +5,11 @@ import (
 	"testing"
 
 	"sampan.dev/internal/api"
+	"sampan.dev/internal/api/apitest"
 
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/util/validation/field"
 	"sigs.k8s.io/yaml"
 )
-
-func readAs(t *testing.T, k *api.Kind, text string) api.Object {
-	t.Helper()
-	obj := k.New()
-	if err := yaml.UnmarshalStrict([]byte(text), obj); err != nil {
-		t.Fatal(err)
-	}
-	k.Default(obj)
-	return obj
-}
-
-func eachError(errs field.ErrorList) string {
-	var out []string
-	for _, e := range errs {
-		out = append(out, e.Error())
-	}
-	return strings.Join(out, "\n")
-}
 
 // TestStorageValidate holds what is said of new volumes, claims and quotas; the words are upstream's.
 func TestStorageValidate(t *testing.T) {
@@ -64,7 +46,7 @@ func TestStorageValidate(t *testing.T) {
 			"spec.scopeSelector.matchExpressions: Invalid value: {\"MatchExpressions\":[{\"ScopeName\":\"Terminating\",\"Operator\":\"In\",\"Values\":null}]}: unsupported scope applied to resource\nspec.scopeSelector.matchExpressions.operator: Invalid value: \"In\": must be 'Exists' when scope is any of", ResourceQuotas()},
 	} {
 		t.Run(c.kind.Kind+" "+c.name, func(t *testing.T) {
-			got := eachError(c.kind.Validate(readAs(t, c.kind, c.obj)))
+			got := apitest.Text(c.kind.Validate(apitest.Read(t, c.kind, c.obj, "")))
 			if c.want == "" && got != "" || !strings.HasPrefix(got, c.want) {
 				t.Errorf("got\n%s\nwant\n%s", got, c.want)
 			}
@@ -87,7 +69,7 @@ func TestVolumeUpdate(t *testing.T) {
 		{spec + `}, volumeAttributesClassName: c`, spec + `}`, `spec.volumeAttributesClassName: Forbidden: update from non-nil value to nil is forbidden`},
 		{spec + `}`, spec + `}, volumeMode: Block`, `volumeMode: Invalid value: "Block": field is immutable`},
 	} {
-		got := eachError(k.ValidateUpdate(readAs(t, k, "spec: {"+c.obj+"}"), readAs(t, k, "spec: {"+c.old+"}")))
+		got := apitest.Text(k.ValidateUpdate(apitest.Read(t, k, "spec: {"+c.obj+"}", ""), apitest.Read(t, k, "spec: {"+c.old+"}", "")))
 		if c.want == "" && got != "" || !strings.HasPrefix(got, c.want) {
 			t.Errorf("got\n%s\nwant\n%s", got, c.want)
 		}
@@ -111,7 +93,7 @@ func TestClaimUpdate(t *testing.T) {
 			`spec.resources.requests.storage: Forbidden: field can not be less than status.capacity`},
 		{"mode", base + `}`, base + `, volumeMode: Block}`, immutable},
 	} {
-		got := eachError(k.ValidateUpdate(readAs(t, k, c.obj), readAs(t, k, c.old)))
+		got := apitest.Text(k.ValidateUpdate(apitest.Read(t, k, c.obj, ""), apitest.Read(t, k, c.old, "")))
 		want := strings.TrimSuffix(c.want, "--- ")
 		if want == "" && got != "" || !strings.HasPrefix(got, want) {
 			t.Errorf("%s: got\n%s\nwant\n%s", c.name, got, want)
@@ -128,7 +110,7 @@ func TestClaimSources(t *testing.T) {
 		{`dataSourceRef: {kind: Pear, apiGroup: x.io, name: a}`, "dataSource: {apiGroup: x.io, kind: Pear, name: a}\ndataSourceRef: {apiGroup: x.io, kind: Pear, name: a}"},
 		{`dataSourceRef: {kind: PersistentVolumeClaim, name: a, namespace: b}`, ``},
 	} {
-		obj := readAs(t, k, "spec: {"+c.spec+"}").(*corev1.PersistentVolumeClaim)
+		obj := apitest.Read(t, k, "spec: {"+c.spec+"}", "").(*corev1.PersistentVolumeClaim)
 		k.PrepareCreate(obj)
 		want := &corev1.PersistentVolumeClaimSpec{}
 		if err := yaml.Unmarshal([]byte(c.want), want); err != nil {
@@ -143,19 +125,19 @@ func TestClaimSources(t *testing.T) {
 }
 
 func TestStorageRows(t *testing.T) {
-	v := readAs(t, PersistentVolumes(), `{metadata: {name: v}, spec: {accessModes: [ReadWriteMany, ReadWriteOnce], capacity: {storage: 1Gi}, claimRef: {namespace: ns, name: c}, storageClassName: s}}`)
+	v := apitest.Read(t, PersistentVolumes(), `{metadata: {name: v}, spec: {accessModes: [ReadWriteMany, ReadWriteOnce], capacity: {storage: 1Gi}, claimRef: {namespace: ns, name: c}, storageClassName: s}}`, "")
 	if got := cells(PersistentVolumes().Row(v)); got != "v | 1Gi | RWO,RWX | Retain | Pending | ns/c | s | <unset> |  | @00:00 | Filesystem" {
 		t.Error(got)
 	}
-	c := readAs(t, PersistentVolumeClaims(), `{metadata: {name: c}, spec: {volumeName: v}, status: {phase: Bound, capacity: {storage: 1Gi}, accessModes: [ReadWriteOncePod]}}`)
+	c := apitest.Read(t, PersistentVolumeClaims(), `{metadata: {name: c}, spec: {volumeName: v}, status: {phase: Bound, capacity: {storage: 1Gi}, accessModes: [ReadWriteOncePod]}}`, "")
 	if got := cells(PersistentVolumeClaims().Row(c)); got != "c | Bound | v | 1Gi | RWOP |  | <unset> | @00:00 | Filesystem" {
 		t.Error(got)
 	}
-	q := readAs(t, ResourceQuotas(), `{metadata: {name: q}, status: {hard: {pods: 3, limits.cpu: 2, requests.cpu: 1}, used: {pods: 1}}}`)
+	q := apitest.Read(t, ResourceQuotas(), `{metadata: {name: q}, status: {hard: {pods: 3, limits.cpu: 2, requests.cpu: 1}, used: {pods: 1}}}`, "")
 	if got := cells(ResourceQuotas().Row(q)); got != "q | pods: 1/3, requests.cpu: 0/1 | limits.cpu: 0/2 | @00:00" {
 		t.Error(got)
 	}
-	if got := ResourceQuotas().Warnings(readAs(t, ResourceQuotas(), `spec: {hard: {cpu: 2, limits.cpu: 1}}`), nil); len(got) != 1 || got[0] != "ResourceQuota cpu (2) should be less than limits.cpu (1)" {
+	if got := ResourceQuotas().Warnings(apitest.Read(t, ResourceQuotas(), `spec: {hard: {cpu: 2, limits.cpu: 1}}`, ""), nil); len(got) != 1 || got[0] != "ResourceQuota cpu (2) should be less than limits.cpu (1)" {
 		t.Errorf("%q", got)
 	}
 }

@@ -2,12 +2,12 @@ package discovery
 
 import (
 	"fmt"
-	"strings"
 	"testing"
+
+	"sampan.dev/internal/api/apitest"
 
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
-	"k8s.io/apimachinery/pkg/util/validation/field"
 )
 
 func slice() *discoveryv1.EndpointSlice {
@@ -21,14 +21,6 @@ func slice() *discoveryv1.EndpointSlice {
 	k.Default(s)
 	k.PrepareCreate(s)
 	return s
-}
-
-func text(errs field.ErrorList) string {
-	var out []string
-	for _, e := range errs {
-		out = append(out, e.Error())
-	}
-	return strings.Join(out, "\n")
 }
 
 func TestValidate(t *testing.T) {
@@ -47,7 +39,7 @@ func TestValidate(t *testing.T) {
 	} {
 		s := slice()
 		tc.edit(s)
-		if got := text(EndpointSlices().Validate(s)); got != tc.want {
+		if got := apitest.Text(EndpointSlices().Validate(s)); got != tc.want {
 			t.Errorf("%s: got\n%s\nwant\n%s", tc.name, got, tc.want)
 		}
 	}
@@ -66,7 +58,7 @@ func TestUpdate(t *testing.T) {
 	}
 	moved.AddressType = discoveryv1.AddressTypeFQDN
 	moved.Endpoints[0].Addresses[0] = "a.example.com"
-	if got, want := text(k.ValidateUpdate(moved, old)), `addressType: Invalid value: "FQDN": field is immutable`; got != want {
+	if got, want := apitest.Text(k.ValidateUpdate(moved, old)), `addressType: Invalid value: "FQDN": field is immutable`; got != want {
 		t.Errorf("got %s, want %s", got, want)
 	}
 }

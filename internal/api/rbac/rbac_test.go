@@ -6,20 +6,12 @@ import (
 	"testing"
 
 	"sampan.dev/internal/api"
+	"sampan.dev/internal/api/apitest"
 
 	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/util/validation/field"
 	"sigs.k8s.io/yaml"
 )
-
-func text(errs field.ErrorList) string {
-	var out []string
-	for _, e := range errs {
-		out = append(out, e.Error())
-	}
-	return strings.Join(out, "\n")
-}
 
 func TestValidate(t *testing.T) {
 	for _, c := range []struct {
@@ -48,14 +40,14 @@ func TestValidate(t *testing.T) {
 		if c.kind.Default != nil {
 			c.kind.Default(obj)
 		}
-		if got := text(c.kind.Validate(obj)); got != c.want {
+		if got := apitest.Text(c.kind.Validate(obj)); got != c.want {
 			t.Errorf("%s %s:\ngot  %s\nwant %s", c.kind.Kind, c.body, got, c.want)
 		}
 	}
 	a := &rbacv1.RoleBinding{RoleRef: rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "Role", Name: "a"}}
 	b := a.DeepCopy()
 	b.RoleRef.Name = "b"
-	if got := text(RoleBindings().ValidateUpdate(b, a)); !strings.Contains(got, "roleRef: Invalid value: ") || !strings.HasSuffix(got, "field is immutable") {
+	if got := apitest.Text(RoleBindings().ValidateUpdate(b, a)); !strings.Contains(got, "roleRef: Invalid value: ") || !strings.HasSuffix(got, "field is immutable") {
 		t.Errorf("changed roleRef: %s", got)
 	}
 	if msgs := Roles().ValidateName("system:node", false); msgs != nil {

@@ -5,35 +5,10 @@ import (
 	"testing"
 
 	"sampan.dev/internal/api"
+	"sampan.dev/internal/api/apitest"
 
 	resourcev1 "k8s.io/api/resource/v1"
-	"k8s.io/apimachinery/pkg/util/validation/field"
-	"sigs.k8s.io/yaml"
 )
-
-// read makes an object of a kind, as it is stored when it is new.
-func read(t *testing.T, k *api.Kind, text string) api.Object {
-	t.Helper()
-	obj := k.New()
-	if err := yaml.UnmarshalStrict([]byte(text), obj); err != nil {
-		t.Fatal(err)
-	}
-	if k.Default != nil {
-		k.Default(obj)
-	}
-	if k.PrepareCreate != nil {
-		k.PrepareCreate(obj)
-	}
-	return obj
-}
-
-func text(errs field.ErrorList) string {
-	var out []string
-	for _, e := range errs {
-		out = append(out, e.Error())
-	}
-	return strings.Join(out, "\n")
-}
 
 // TestValidate holds what is said of new objects; the words are upstream's, those of its generated rules last.
 func TestValidate(t *testing.T) {
@@ -77,7 +52,7 @@ func TestValidate(t *testing.T) {
 		{"effect", `spec: {taint: {key: k, effect: Later}}`, `spec.taint.effect: Unsupported value: "Later": supported values: `, TaintRules()},
 	} {
 		t.Run(c.kind.Kind+" "+c.name, func(t *testing.T) {
-			got := text(c.kind.Validate(read(t, c.kind, c.obj)))
+			got := apitest.Text(c.kind.Validate(apitest.Made(t, c.kind, c.obj, "")))
 			if c.want == "" && got != "" || !strings.HasPrefix(got, c.want) {
 				t.Errorf("got\n%s\nwant\n%s", got, c.want)
 			}
@@ -87,16 +62,16 @@ func TestValidate(t *testing.T) {
 
 // TestDefaults: requests and their alternatives ask for one device, tolerations compare, taints have a time.
 func TestDefaults(t *testing.T) {
-	c := read(t, Claims(), `spec: {devices: {requests: [{name: a, exactly: {deviceClassName: c, tolerations: [{key: k}]}}, {name: b, firstAvailable: [{name: x, deviceClassName: c}]}]}}`).(*resourcev1.ResourceClaim)
+	c := apitest.Made(t, Claims(), `spec: {devices: {requests: [{name: a, exactly: {deviceClassName: c, tolerations: [{key: k}]}}, {name: b, firstAvailable: [{name: x, deviceClassName: c}]}]}}`, "").(*resourcev1.ResourceClaim)
 	e, s := c.Spec.Devices.Requests[0].Exactly, c.Spec.Devices.Requests[1].FirstAvailable[0]
 	if e.AllocationMode != "ExactCount" || e.Count != 1 || e.Tolerations[0].Operator != "Equal" || s.AllocationMode != "ExactCount" || s.Count != 1 {
 		t.Errorf("%+v %+v", e, s)
 	}
-	r := read(t, TaintRules(), `spec: {taint: {key: k, effect: NoSchedule}}`).(*resourcev1.DeviceTaintRule)
+	r := apitest.Made(t, TaintRules(), `spec: {taint: {key: k, effect: NoSchedule}}`, "").(*resourcev1.DeviceTaintRule)
 	if r.Spec.Taint.TimeAdded.IsZero() || r.Generation != 1 {
 		t.Errorf("%+v", r)
 	}
-	l := read(t, Slices(), `spec: {driver: d, devices: [{name: x, taints: [{key: k, effect: NoExecute}], attributes: {a: {ints: [1]}}}], skipNodeOperations: ["*"]}`).(*resourcev1.ResourceSlice)
+	l := apitest.Made(t, Slices(), `spec: {driver: d, devices: [{name: x, taints: [{key: k, effect: NoExecute}], attributes: {a: {ints: [1]}}}], skipNodeOperations: ["*"]}`, "").(*resourcev1.ResourceSlice)
 	if d := l.Spec.Devices[0]; d.Taints[0].TimeAdded.IsZero() || d.Attributes["a"].IntValues != nil || l.Spec.SkipNodeOperations != nil {
 		t.Errorf("%+v", l.Spec)
 	}
@@ -105,13 +80,13 @@ func TestDefaults(t *testing.T) {
 // TestUpdate: specs of claims do not change, and a taint's time follows its effect.
 func TestUpdate(t *testing.T) {
 	k := Claims()
-	old := read(t, k, `spec: {devices: {requests: [{name: r, exactly: {deviceClassName: c}}]}}`)
-	obj := read(t, k, `spec: {devices: {requests: [{name: r, exactly: {deviceClassName: d}}]}}`)
-	if got := text(k.ValidateUpdate(obj, old)); got != `spec: Invalid value: null: field is immutable` {
+	old := apitest.Made(t, k, `spec: {devices: {requests: [{name: r, exactly: {deviceClassName: c}}]}}`, "")
+	obj := apitest.Made(t, k, `spec: {devices: {requests: [{name: r, exactly: {deviceClassName: d}}]}}`, "")
+	if got := apitest.Text(k.ValidateUpdate(obj, old)); got != `spec: Invalid value: null: field is immutable` {
 		t.Error(got)
 	}
 	k = TaintRules()
-	was := read(t, k, `spec: {taint: {key: k, effect: NoSchedule, timeAdded: "2020-01-01T00:00:00Z"}}`).(*resourcev1.DeviceTaintRule)
+	was := apitest.Made(t, k, `spec: {taint: {key: k, effect: NoSchedule, timeAdded: "2020-01-01T00:00:00Z"}}`, "").(*resourcev1.DeviceTaintRule)
 	is := was.DeepCopy()
 	is.Spec.Taint.Effect = resourcev1.DeviceTaintEffectNoExecute
 	if k.PrepareUpdate(is, was); is.Spec.Taint.TimeAdded.Equal(was.Spec.Taint.TimeAdded) || is.Generation != 2 {
@@ -123,23 +98,23 @@ func TestUpdate(t *testing.T) {
 func TestClaimStatus(t *testing.T) {
 	k := Claims()
 	sub := k.Sub("status")
-	old := read(t, k, `spec: {devices: {requests: [{name: r, exactly: {deviceClassName: c}}]}}`).(*resourcev1.ResourceClaim)
+	old := apitest.Made(t, k, `spec: {devices: {requests: [{name: r, exactly: {deviceClassName: c}}]}}`, "").(*resourcev1.ResourceClaim)
 	given := old.DeepCopy()
 	result := resourcev1.DeviceRequestAllocationResult{Request: "r", Driver: "d", Pool: "p", Device: "x"}
 	given.Status.Allocation = &resourcev1.AllocationResult{Devices: resourcev1.DeviceAllocationResult{Results: []resourcev1.DeviceRequestAllocationResult{result}}}
 	given.Status.Devices = []resourcev1.AllocatedDeviceStatus{{Driver: "d", Pool: "p", Device: "x"}}
 	sub.PrepareUpdate(given, old)
-	if got := text(sub.ValidateUpdate(given, old)); got != "" {
+	if got := apitest.Text(sub.ValidateUpdate(given, old)); got != "" {
 		t.Error(got)
 	}
 	other := given.DeepCopy()
 	other.Status.Devices[0].Device = "y"
-	if got := text(sub.ValidateUpdate(other, given)); !strings.Contains(got, `status.devices[0]: Invalid value: {"Driver":"d","Pool":"p","Device":"y","ShareID":""}: must be an allocated device in the claim`) {
+	if got := apitest.Text(sub.ValidateUpdate(other, given)); !strings.Contains(got, `status.devices[0]: Invalid value: {"Driver":"d","Pool":"p","Device":"y","ShareID":""}: must be an allocated device in the claim`) {
 		t.Error(got)
 	}
 	moved := given.DeepCopy()
 	moved.Status.Allocation.Devices.Results[0].Device = "y"
-	if got := text(sub.ValidateUpdate(moved, given)); !strings.Contains(got, "status.allocation: ") {
+	if got := apitest.Text(sub.ValidateUpdate(moved, given)); !strings.Contains(got, "status.allocation: ") {
 		t.Error(got)
 	}
 	back := given.DeepCopy()
@@ -148,7 +123,7 @@ func TestClaimStatus(t *testing.T) {
 		t.Errorf("%+v", back.Status.Devices)
 	}
 	back.Status.ReservedFor = []resourcev1.ResourceClaimConsumerReference{{Resource: "pods", Name: "p", UID: "1"}}
-	if got := text(sub.ValidateUpdate(back, given)); !strings.Contains(got, "status.reservedFor: Forbidden: may not be specified when `allocated` is not set") {
+	if got := apitest.Text(sub.ValidateUpdate(back, given)); !strings.Contains(got, "status.reservedFor: Forbidden: may not be specified when `allocated` is not set") {
 		t.Error(got)
 	}
 }

@@ -7,33 +7,12 @@ import (
 	"time"
 
 	"sampan.dev/internal/api"
+	"sampan.dev/internal/api/apitest"
 
 	storagev1 "k8s.io/api/storage/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/util/validation/field"
 	"sigs.k8s.io/yaml"
 )
-
-// read makes an object of a kind, with its defaults.
-func read(t *testing.T, k *api.Kind, text string) api.Object {
-	t.Helper()
-	obj := k.New()
-	if err := yaml.UnmarshalStrict([]byte(text), obj); err != nil {
-		t.Fatal(err)
-	}
-	if k.Default != nil {
-		k.Default(obj)
-	}
-	return obj
-}
-
-func text(errs field.ErrorList) string {
-	var out []string
-	for _, e := range errs {
-		out = append(out, e.Error())
-	}
-	return strings.Join(out, "\n")
-}
 
 // TestValidate holds what is said of new objects; the words are upstream's.
 func TestValidate(t *testing.T) {
@@ -78,7 +57,7 @@ func TestValidate(t *testing.T) {
 			"spec.source.inlineVolumeSpec.csi: Required value: has to be specified in the context of inline volumes\nspec.source.inlineVolumeSpec.storageClassName: Forbidden: may not be specified in the context of inline volumes", Attachments()},
 	} {
 		t.Run(c.kind.Kind+" "+c.name, func(t *testing.T) {
-			got := text(c.kind.Validate(read(t, c.kind, c.obj)))
+			got := apitest.Text(c.kind.Validate(apitest.Read(t, c.kind, c.obj, "")))
 			if c.want == "" && got != "" || !strings.HasPrefix(got, c.want) {
 				t.Errorf("got\n%s\nwant\n%s", got, c.want)
 			}
@@ -104,7 +83,7 @@ func TestUpdate(t *testing.T) {
 		{`{driverName: d, parameters: {a: b}}`, `{driverName: e, parameters: {a: c}}`, "driverName: Forbidden: updates to driverName are forbidden.\nparameters: Forbidden: updates to parameters are forbidden.", AttributesClasses()},
 		{`spec: {attacher: a, nodeName: n, source: {persistentVolumeName: v}}`, `spec: {attacher: b, nodeName: n, source: {persistentVolumeName: v}}`, `spec: Invalid value: null: field is immutable`, Attachments()},
 	} {
-		got := text(c.kind.ValidateUpdate(read(t, c.kind, c.obj), read(t, c.kind, c.old)))
+		got := apitest.Text(c.kind.ValidateUpdate(apitest.Read(t, c.kind, c.obj, ""), apitest.Read(t, c.kind, c.old, "")))
 		if got != c.want {
 			t.Errorf("%s: got\n%s\nwant\n%s", c.kind.Kind, got, c.want)
 		}
@@ -113,7 +92,7 @@ func TestUpdate(t *testing.T) {
 
 // TestDriverDefaults: every flag of a driver has a default.
 func TestDriverDefaults(t *testing.T) {
-	got, err := yaml.Marshal(read(t, Drivers(), `{}`).(*storagev1.CSIDriver).Spec)
+	got, err := yaml.Marshal(apitest.Read(t, Drivers(), `{}`, "").(*storagev1.CSIDriver).Spec)
 	want := "attachRequired: true\nfsGroupPolicy: ReadWriteOnceWithFSType\npodInfoOnMount: false\npreventPodSchedulingIfMissing: false\nrequiresRepublish: false\nseLinuxMount: false\nstorageCapacity: false\nvolumeLifecycleModes:\n- Persistent\n"
 	if err != nil || string(got) != want {
 		t.Errorf("%v\n%s", err, got)
@@ -122,7 +101,7 @@ func TestDriverDefaults(t *testing.T) {
 
 func TestWarnings(t *testing.T) {
 	k := Drivers()
-	none, asks := read(t, k, `{}`), read(t, k, `spec: {tokenRequests: [{audience: a}]}`)
+	none, asks := apitest.Read(t, k, `{}`, ""), apitest.Read(t, k, `spec: {tokenRequests: [{audience: a}]}`, "")
 	for _, c := range []struct {
 		obj, old api.Object
 		want     int
@@ -131,11 +110,11 @@ func TestWarnings(t *testing.T) {
 			t.Errorf("%q", got)
 		}
 	}
-	class := read(t, Classes(), `{provisioner: p, allowedTopologies: [{matchLabelExpressions: [{key: beta.kubernetes.io/os, values: [x]}]}]}`)
+	class := apitest.Read(t, Classes(), `{provisioner: p, allowedTopologies: [{matchLabelExpressions: [{key: beta.kubernetes.io/os, values: [x]}]}]}`, "")
 	if got := Classes().Warnings(class, nil); !slices.Equal(got, []string{`allowedTopologies[0].matchLabelExpressions[0].key: deprecated since v1.14; use "kubernetes.io/os" instead`}) {
 		t.Errorf("%q", got)
 	}
-	capacity := read(t, Capacities(), `{storageClassName: c, nodeTopology: {matchLabels: {beta.kubernetes.io/arch: x}}}`)
+	capacity := apitest.Read(t, Capacities(), `{storageClassName: c, nodeTopology: {matchLabels: {beta.kubernetes.io/arch: x}}}`, "")
 	if got := Capacities().Warnings(capacity, nil); !slices.Equal(got, []string{`nodeTopology.matchLabels.beta.kubernetes.io/arch: deprecated since v1.14; use "kubernetes.io/arch" instead`}) {
 		t.Errorf("%q", got)
 	}
@@ -146,7 +125,7 @@ func TestDefaultClassRow(t *testing.T) {
 	k := Classes()
 	var list []api.Object
 	for i, name := range []string{"plain", "old", "new", "also-new"} {
-		c := read(t, k, `provisioner: p`).(*storagev1.StorageClass)
+		c := apitest.Read(t, k, `provisioner: p`, "").(*storagev1.StorageClass)
 		c.Name, c.CreationTimestamp = name, metav1.NewTime(time.Unix(int64(min(i, 2)), 0))
 		if name != "plain" {
 			c.Annotations = map[string]string{"storageclass.kubernetes.io/is-default-class": "true"}

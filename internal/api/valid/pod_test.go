@@ -1,8 +1,9 @@
 package valid
 
 import (
-	"strings"
 	"testing"
+
+	"sampan.dev/internal/api/apitest"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
@@ -29,14 +30,6 @@ func goodPod() *corev1.Pod {
 			}},
 		},
 	}
-}
-
-func text(errs field.ErrorList) string {
-	var lines []string
-	for _, e := range errs {
-		lines = append(lines, e.Error())
-	}
-	return strings.Join(lines, "\n")
 }
 
 func TestPodSpec(t *testing.T) {
@@ -168,7 +161,7 @@ func TestPodSpec(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			pod := goodPod()
 			tc.spoil(pod)
-			if got := text(PodSpec(pod)); got != tc.want {
+			if got := apitest.Text(PodSpec(pod)); got != tc.want {
 				t.Errorf("got\n%s\nwant\n%s", got, tc.want)
 			}
 		})
@@ -179,21 +172,21 @@ func TestTemplate(t *testing.T) {
 	p := goodPod()
 	tmpl := &corev1.PodTemplateSpec{ObjectMeta: metav1.ObjectMeta{Labels: map[string]string{"a": "b"}}, Spec: p.Spec}
 	path := field.NewPath("spec", "template")
-	if got := text(ValidatePodTemplate(tmpl, path)); got != "" {
+	if got := apitest.Text(ValidatePodTemplate(tmpl, path)); got != "" {
 		t.Errorf("good template: %s", got)
 	}
 	// What only pods are held to.
 	tmpl.Spec.Containers[0].Image = " busybox"
 	tmpl.Spec.HostNetwork = true
 	tmpl.Spec.Containers[0].Ports = []corev1.ContainerPort{{ContainerPort: 80, Protocol: "TCP"}}
-	if got := text(ValidatePodTemplate(tmpl, path)); got != "" {
+	if got := apitest.Text(ValidatePodTemplate(tmpl, path)); got != "" {
 		t.Errorf("rule for pods used on a template: %s", got)
 	}
 	tmpl.Labels["a"] = "b c"
 	tmpl.Spec.NodeName = "N"
 	want := "spec.template.labels: Invalid value: \"b c\": a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character (e.g. 'MyValue',  or 'my_value',  or '12345', regex used for validation is '(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?')\n" +
 		"spec.template.spec.nodeName: Invalid value: \"N\": a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must start and end with an alphanumeric character (e.g. 'example.com', regex used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')"
-	if got := text(ValidatePodTemplate(tmpl, path)); got != want {
+	if got := apitest.Text(ValidatePodTemplate(tmpl, path)); got != want {
 		t.Errorf("got\n%s\nwant\n%s", got, want)
 	}
 }
@@ -201,7 +194,7 @@ func TestTemplate(t *testing.T) {
 func TestRatchet(t *testing.T) {
 	errs := field.ErrorList{field.Required(field.NewPath("a"), ""), field.Required(field.NewPath("b"), "")}
 	left := Ratchet(errs, func() field.ErrorList { return field.ErrorList{field.Required(field.NewPath("a"), "")} })
-	if got := text(left); got != "b: Required value" {
+	if got := apitest.Text(left); got != "b: Required value" {
 		t.Errorf("left %q", got)
 	}
 	if Ratchet(nil, func() field.ErrorList { panic("called without errors") }) != nil {
