@@ -75,6 +75,7 @@ var rooms = map[string][]string{
 	"internal/cloud":      {},
 	"internal/cloud/":     {"internal/cloud"},
 	"internal/cloud/plug": {"internal/cloud/..."},
+	"internal/cloud/file": {"internal/cloud", "internal/inotify"},
 
 	"internal/control":                  {"internal/control/...", "internal/client/...", "internal/api/..."},
 	"internal/control/loop":             {"internal/client/...", "internal/api"},
@@ -103,7 +104,7 @@ var rooms = map[string][]string{
 	"internal/node/podhost":      {"internal/api/pods", "internal/node/cgroup", "internal/node/evict", "internal/node/object", "internal/node/podspec", "internal/node/runtime", "internal/node/volume"},
 	"internal/node/event":        {"internal/api/pods", "internal/client/..."},
 	"internal/node/image":        {"internal/node/event", "internal/node/runtime"},
-	"internal/node/source":       {"internal/api/...", "internal/client/...", "internal/node/podstatus"},
+	"internal/node/source":       {"internal/inotify", "internal/api/...", "internal/client/...", "internal/node/podstatus"},
 	"internal/node/register":     {"internal/api/pods", "internal/client/...", "internal/node/event", "internal/node/evict", "internal/node/health", "internal/node/runtime"},
 	"internal/node/serve":        {"internal/api", "internal/client/...", "internal/stream"},
 	"internal/node/proxy":        {"internal/node/proxy/...", "internal/node/nft", "internal/client/..."}, // nft: one vocabulary of packet filter rules for both
@@ -150,7 +151,7 @@ var rooms = map[string][]string{
 	// What a person at the command line asks for.
 	"internal/doctor":    {"internal/config", "internal/machine", "internal/machine/site", "internal/status"},
 	"internal/logs":      {},
-	"internal/manifests": {"internal/client", "internal/api/..."},
+	"internal/manifests": {"internal/client", "internal/api/...", "internal/inotify"},
 	"internal/settings":  {"internal/component/flag", "internal/machine/site"},
 	"internal/status":    {"internal/client/...", "internal/manifests", "internal/config", "internal/daemon", "internal/machine/hold", "internal/machine/parts", "internal/machine/site", "internal/tty"},
 	"internal/tty":       {},
@@ -163,6 +164,7 @@ var rooms = map[string][]string{
 	"internal/tunnel/konnectivity/server":   {"internal/tunnel/konnectivity/link", "internal/tunnel/konnectivity/wire"},
 	"internal/tunnel/konnectivity/selector": {"internal/tunnel/konnectivity/link", "internal/tunnel/konnectivity/wire"},
 
+	"internal/inotify":  {},
 	"internal/stream":   {},
 	"internal/addr":     {},
 	"internal/pki":      {},

@@ -58,11 +58,11 @@ type watcher interface {
 
 // Run applies the folder and follows it until ctx ends. It fails where the folder cannot be watched.
 func Run(ctx context.Context, cfg Config) error {
-	w, err := newInotify(ctx)
+	w, err := watchFolders(ctx)
 	if err != nil {
 		return err
 	}
-	defer w.close()
+	defer w.watch.Close()
 	return follow(ctx, cfg, w)
 }
 

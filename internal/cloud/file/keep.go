@@ -7,9 +7,9 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"strings"
+	"time"
 
-	"golang.org/x/sys/unix"
+	"sampan.dev/internal/inotify"
 )
 
 // load reads what was kept in a file; one that is not there holds nothing.
@@ -43,20 +43,16 @@ func keep(path string, v any) error {
 // watch calls look after each change of a file in a folder until ctx ends. The folder is watched, since editors and ConfigMaps put
 // another file in the place of the old.
 func watch(ctx context.Context, folder, name string, look func()) error {
-	fd, err := unix.InotifyInit1(unix.IN_CLOEXEC | unix.IN_NONBLOCK)
+	w, err := inotify.Open(ctx)
 	if err != nil {
-		return fmt.Errorf("inotify: %w", err)
+		return err
 	}
-	f := os.NewFile(uintptr(fd), "inotify") // reads go through the runtime's poller, and Close ends them
-	defer f.Close()
-	if _, err := unix.InotifyAddWatch(fd, folder, unix.IN_CLOSE_WRITE|unix.IN_MOVED_TO); err != nil {
-		return fmt.Errorf("watch %s: %w", folder, err)
+	defer w.Close()
+	if err := w.Add(folder, inotify.Replaced); err != nil {
+		return err
 	}
-	stop := context.AfterFunc(ctx, func() { f.Close() })
-	defer stop()
-	buf := make([]byte, 64<<10)
 	for {
-		n, err := f.Read(buf)
+		changed, err := w.Next(time.Time{})
 		if ctx.Err() != nil {
 			return nil
 		}
@@ -64,7 +60,7 @@ func watch(ctx context.Context, folder, name string, look func()) error {
 			return fmt.Errorf("watch %s: %w", folder, err)
 		}
 		// A ConfigMap's file is a link to ..data, which is what changes.
-		if s := string(buf[:n]); strings.Contains(s, name+"\x00") || strings.Contains(s, "..data\x00") {
+		if changed.Name(name) || changed.Name("..data") {
 			look()
 		}
 	}

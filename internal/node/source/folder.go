@@ -3,13 +3,13 @@ package source
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
-	"golang.org/x/sys/unix"
+	"sampan.dev/internal/inotify"
 )
 
 // manifestFiles lists the files of a folder that are not hidden, or is the single file. What is not there holds nothing.
@@ -40,22 +40,17 @@ func manifestFiles(path string) ([]string, error) {
 // watchFolder calls look at once and after every change of a folder or file. It returns an error when that can no longer be
 // watched, or ctx has ended.
 func watchFolder(ctx context.Context, path string, look func()) error {
-	fd, err := unix.InotifyInit1(unix.IN_CLOEXEC | unix.IN_NONBLOCK)
+	w, err := inotify.Open(ctx)
 	if err != nil {
-		return fmt.Errorf("inotify: %w", err)
+		return err
 	}
-	f := os.NewFile(uintptr(fd), "inotify") // non-blocking: reads go through the runtime's poller, and Close ends them
-	defer f.Close()
-	const mask = unix.IN_CLOSE_WRITE | unix.IN_MOVED_TO | unix.IN_MOVED_FROM | unix.IN_DELETE | unix.IN_CREATE | unix.IN_DELETE_SELF
-	if _, err := unix.InotifyAddWatch(fd, path, mask); err != nil {
-		return fmt.Errorf("watch %s: %w", path, err)
+	defer w.Close()
+	if err := w.Add(path, inotify.Changed); err != nil {
+		return err
 	}
-	stop := context.AfterFunc(ctx, func() { f.Close() })
-	defer stop()
-	buf := make([]byte, 64<<10)
 	for {
 		look()
-		if _, err := f.Read(buf); err != nil {
+		if _, err := w.Next(time.Time{}); err != nil {
 			return err
 		}
 	}
