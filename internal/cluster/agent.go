@@ -80,6 +80,7 @@ func runNode(ctx context.Context, cfg suite.Config, paths config.Paths, log *slo
 	g.Settle()
 	log.Info("node is ready")
 	ready()
+	calmDown()
 	return g.Wait()
 }
 

@@ -28,6 +28,8 @@ import (
 // calm is how long after the start the pages of the program that only the start needed are given back.
 const calm = 5 * time.Second
 
+func calmDown() { time.AfterFunc(calm, memlimit.LetGoOfProgram) }
+
 func nodeSeat(p *plane.Plane, cfg config.Config) *node.Seat {
 	name, _ := cfg.Node() // checked when the keys were opened
 	return &node.Seat{Door: p.Door(api.Node(name), "kubelet/"+config.Version), Authority: p.Pki.CA.PEM(), Serves: p.Kubelet.Serves,
@@ -64,7 +66,7 @@ func Run(ctx context.Context, cfg suite.Config, beside hold.Beside, show *steps.
 		if err == nil {
 			g.Settle()
 			ready()
-			time.AfterFunc(calm, memlimit.LetGoOfProgram)
+			calmDown()
 		}
 		begun <- err
 	}()
