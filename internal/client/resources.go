@@ -21,6 +21,8 @@ var (
 
 	Deployments         = group("apps", "deployments")
 	ReplicaSets         = group("apps", "replicasets")
+	StatefulSets        = group("apps", "statefulsets")
+	DaemonSets          = group("apps", "daemonsets")
 	ControllerRevisions = group("apps", "controllerrevisions")
 
 	PodDisruptionBudgets = group("policy", "poddisruptionbudgets")

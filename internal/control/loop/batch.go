@@ -22,15 +22,20 @@ func Together(count int, fn func(i int)) {
 	wg.Wait()
 }
 
-// SlowStart calls fn count times, in parallel batches of 1, 2, 4, …, and stops after the first batch with an error: when a
+// SlowStart is SlowStartEach for calls that are all alike.
+func SlowStart(count int, fn func() error) (int, error) {
+	return SlowStartEach(count, func(int) error { return fn() })
+}
+
+// SlowStartEach calls fn with 0…count-1, in parallel batches of 1, 2, 4, …, and stops after the first batch with an error: when a
 // quota or a bad template refuses the first, the rest is not tried in vain. It returns the number of successes and the first
 // error of the failed batch. Of a large batch inFlight calls go on at a time, which is enough for their writes to share the
 // syncs of the disk.
-func SlowStart(count int, fn func() error) (int, error) {
+func SlowStartEach(count int, fn func(i int) error) (int, error) {
 	done := 0
 	for batch := min(1, count); batch > 0; batch = min(2*batch, count-done) {
 		errs := make([]error, batch)
-		Together(batch, func(i int) { errs[i] = fn() })
+		Together(batch, func(i int) { errs[i] = fn(done + i) })
 		ok := 0
 		var first error
 		for _, err := range errs {

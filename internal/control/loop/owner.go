@@ -29,7 +29,11 @@ const (
 
 // ClaimOn decides about one object. An owner that is being deleted neither adopts nor releases.
 func ClaimOn(owner api.Object, selector labels.Selector, obj api.Object) Claim {
-	match := selector.Matches(labels.Set(obj.GetLabels()))
+	return claimOn(owner, selector.Matches(labels.Set(obj.GetLabels())), obj)
+}
+
+// claimOn is ClaimOn where it is known whether the owner wants obj.
+func claimOn(owner api.Object, match bool, obj api.Object) Claim {
 	dying := owner.GetDeletionTimestamp() != nil
 	ref := metav1.GetControllerOfNoCopy(obj)
 	switch {
@@ -57,6 +61,9 @@ type Claimer struct {
 	OwnerResource schema.GroupVersionResource
 	Selector      labels.Selector
 
+	// Member, when set, is what an object has to be besides selected: the pods of a StatefulSet are named after it.
+	Member func(obj api.Object) bool
+
 	// Wrote is told of each patched object, for the ledger. May be nil.
 	Wrote func(obj api.Object)
 
@@ -70,7 +77,7 @@ func ClaimAll[T api.Object](ctx context.Context, c *Claimer, objs []T) ([]T, err
 	var mine []T
 	var errs []error
 	for _, obj := range objs {
-		switch ClaimOn(c.Owner, c.Selector, obj) {
+		switch claimOn(c.Owner, c.wants(obj), obj) {
 		case Owned:
 			mine = append(mine, obj)
 		case Adopt:
@@ -87,6 +94,11 @@ func ClaimAll[T api.Object](ctx context.Context, c *Claimer, objs []T) ([]T, err
 		}
 	}
 	return mine, errors.Join(errs...)
+}
+
+// wants reports whether the owner selects obj and obj can be its own.
+func (c *Claimer) wants(obj api.Object) bool {
+	return c.Selector.Matches(labels.Set(obj.GetLabels())) && (c.Member == nil || c.Member(obj))
 }
 
 // adopt makes the owner the controller of obj. Before the first adoption it reads the owner anew: adopting on a stale view

@@ -1,9 +1,13 @@
 package loop
 
 import (
+	"maps"
+	"slices"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	apiequality "k8s.io/apimachinery/pkg/api/equality"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
 // PodCondition returns a condition of a pod's status, or nil.
@@ -47,4 +51,18 @@ func PodTerminal(pod *corev1.Pod) bool {
 // PodActive reports whether the pod has neither ended nor been told to.
 func PodActive(pod *corev1.Pod) bool {
 	return !PodTerminal(pod) && pod.DeletionTimestamp == nil
+}
+
+// PodMatters reports whether a workload that counts its pods by readiness looks at anything that has changed of a pod. Of the
+// five or so updates that a pod sees until it is ready one does, and each look at a workload is a walk over its pods.
+func PodMatters(old, p *corev1.Pod) bool {
+	if old.UID != p.UID || PodTerminal(old) != PodTerminal(p) || (old.DeletionTimestamp == nil) != (p.DeletionTimestamp == nil) {
+		return true
+	}
+	was, is := PodCondition(old, corev1.PodReady), PodCondition(p, corev1.PodReady)
+	if (was == nil) != (is == nil) || was != nil && (was.Status != is.Status || !was.LastTransitionTime.Equal(&is.LastTransitionTime)) {
+		return true
+	}
+	return !maps.Equal(old.Labels, p.Labels) ||
+		!slices.EqualFunc(old.OwnerReferences, p.OwnerReferences, func(a, b metav1.OwnerReference) bool { return apiequality.Semantic.DeepEqual(a, b) })
 }

@@ -16,7 +16,6 @@ import (
 	apiequality "k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/types"
 )
 
@@ -46,40 +45,14 @@ func NewDeployment(env loop.Env) loop.Runner {
 	c.pods.AddIndex(loop.OwnerIndexName, loop.OwnerIndex[*corev1.Pod])
 
 	c.all.Handle(loop.Enqueue[*appsv1.Deployment](c.queue))
-	c.sets.Handle(cache.Handler[*appsv1.ReplicaSet]{
-		Add: c.setChanged,
-		Update: func(old, rs *appsv1.ReplicaSet) {
-			if a, b := metav1.GetControllerOfNoCopy(old), metav1.GetControllerOfNoCopy(rs); a != nil && (b == nil || a.UID != b.UID) {
-				c.setChanged(old)
-			}
-			c.setChanged(rs)
-		},
-		Delete: c.setChanged,
-	})
+	selectors := loop.SelectorsOf(c.all, func(d *appsv1.Deployment) *metav1.LabelSelector { return d.Spec.Selector })
+	loop.Follow(c.sets, loop.Owners{Kind: deploymentKind.GroupKind(), Queue: c.queue, Selectors: selectors}, nil)
 	// Recreate waits for the last old pod to be gone, which no ReplicaSet's status tells.
 	c.pods.Handle(cache.Handler[*corev1.Pod]{Delete: c.podGone})
 	return &loop.Controller{
 		Name: env.Name, Workers: 5, Queue: c.queue, Log: env.Log, Ledger: c.ledger,
 		Synced:    []<-chan struct{}{c.all.Synced(), c.sets.Synced(), c.pods.Synced()},
 		Reconcile: c.reconcile,
-	}
-}
-
-func (c *deployments) setChanged(rs *appsv1.ReplicaSet) {
-	if ref := metav1.GetControllerOfNoCopy(rs); ref != nil {
-		if ref.Kind == deploymentKind.Kind {
-			c.queue.Add(loop.KeyOf(rs.Namespace, ref.Name))
-		}
-		return
-	}
-	if rs.DeletionTimestamp != nil || len(rs.Labels) == 0 {
-		return
-	}
-	for _, d := range c.all.List(rs.Namespace) {
-		sel, err := metav1.LabelSelectorAsSelector(d.Spec.Selector)
-		if err == nil && !sel.Empty() && sel.Matches(labels.Set(rs.Labels)) {
-			c.queue.Add(loop.Key(d))
-		}
 	}
 }
 

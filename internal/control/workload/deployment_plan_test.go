@@ -7,6 +7,8 @@ import (
 	"testing"
 	"time"
 
+	"sampan.dev/internal/control/workload/podcontrol"
+
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -347,7 +349,7 @@ func TestProportionalScaling(t *testing.T) {
 
 func TestTemplateHashIsStable(t *testing.T) {
 	a, b := template("v1"), template("v1")
-	if templateHash(&a, nil) != templateHash(&b, nil) || templateHash(&a, nil) == templateHash(&a, ptr(int32(1))) {
+	if podcontrol.TemplateHash(&a, nil) != podcontrol.TemplateHash(&b, nil) || podcontrol.TemplateHash(&a, nil) == podcontrol.TemplateHash(&a, ptr(int32(1))) {
 		t.Fatal("hash")
 	}
 	b.Labels[hashLabel] = "123"

@@ -1,21 +1,19 @@
 package workload
 
 import (
-	"encoding/binary"
 	"fmt"
-	"hash/fnv"
 	"maps"
 	"math"
 	"strconv"
 	"strings"
 
+	"sampan.dev/internal/control/workload/podcontrol"
+
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	apiequality "k8s.io/apimachinery/pkg/api/equality"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/util/rand"
 	"k8s.io/apimachinery/pkg/util/validation"
-	"k8s.io/utils/dump"
 )
 
 // Annotations and labels on Deployments and their sets; kubectl and the e2e suite read them.
@@ -59,7 +57,7 @@ func (p *planner) ensureNewSet() {
 		return
 	}
 	template := *p.d.Spec.Template.DeepCopy()
-	hash := templateHash(&template, p.d.Status.CollisionCount)
+	hash := podcontrol.TemplateHash(&template, p.d.Status.CollisionCount)
 	if template.Labels == nil {
 		template.Labels = map[string]string{}
 	}
@@ -101,19 +99,6 @@ func setName(deployment, hash string) string {
 		deployment = deployment[:most]
 	}
 	return deployment + "-" + hash
-}
-
-// templateHash is the pod-template-hash. It is upstream's, so that a set has the same name whoever made it; which set belongs
-// to a template is found by comparing templates, not by this.
-func templateHash(t *corev1.PodTemplateSpec, collisions *int32) string {
-	h := fnv.New32a()
-	h.Write([]byte(dump.ForHash(*t)))
-	if collisions != nil {
-		var b [8]byte // of which upstream uses four
-		binary.LittleEndian.PutUint32(b[:], uint32(*collisions))
-		h.Write(b[:])
-	}
-	return rand.SafeEncodeString(strconv.FormatUint(uint64(h.Sum32()), 10))
 }
 
 // sameTemplate compares templates but for the hash label.

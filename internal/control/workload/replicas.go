@@ -4,7 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
+	"iter"
 	"slices"
 	"time"
 
@@ -12,10 +12,10 @@ import (
 	"sampan.dev/internal/client"
 	"sampan.dev/internal/client/cache"
 	"sampan.dev/internal/control/loop"
+	"sampan.dev/internal/control/workload/podcontrol"
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
-	apiequality "k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
@@ -48,6 +48,7 @@ type replicas struct {
 	ledger *loop.Ledger
 	pods   *cache.Informer[*corev1.Pod]
 	view   loop.View // of pods
+	writer podcontrol.Writer
 }
 
 func newReplicas(env loop.Env, f flavor, synced <-chan struct{}, queue *loop.Queue) *loop.Controller {
@@ -55,19 +56,8 @@ func newReplicas(env loop.Env, f flavor, synced <-chan struct{}, queue *loop.Que
 	r.pods = cache.For[*corev1.Pod](env.Informers, client.Pods, cache.Options{})
 	r.pods.AddIndex(loop.OwnerIndexName, loop.OwnerIndex[*corev1.Pod])
 	r.view = loop.ViewOf(r.pods)
-	r.pods.Handle(cache.Handler[*corev1.Pod]{
-		Add: func(p *corev1.Pod) { r.podChanged(p) },
-		Update: func(old, p *corev1.Pod) {
-			if !matters(old, p) {
-				return
-			}
-			if a, b := metav1.GetControllerOfNoCopy(old), metav1.GetControllerOfNoCopy(p); a != nil && (b == nil || a.UID != b.UID) {
-				r.podChanged(old)
-			}
-			r.podChanged(p)
-		},
-		Delete: func(p *corev1.Pod) { r.podChanged(p) },
-	})
+	r.writer = podcontrol.Writer{Env: env, Ledger: r.ledger, View: r.view}
+	loop.Follow(r.pods, loop.Owners{Kind: f.kind.GroupKind(), Queue: queue, Selectors: r.selectors}, loop.PodMatters)
 	return &loop.Controller{
 		Name: env.Name, Workers: 5, Queue: queue, Log: env.Log, Ledger: r.ledger,
 		Synced:    []<-chan struct{}{synced, r.pods.Synced()},
@@ -75,38 +65,13 @@ func newReplicas(env loop.Env, f flavor, synced <-chan struct{}, queue *loop.Que
 	}
 }
 
-// matters reports whether a set looks at anything that has changed of a pod. Of the five or so updates that a pod sees until
-// it is ready one does, and each look at a set is a walk over its pods.
-func matters(old, p *corev1.Pod) bool {
-	if old.UID != p.UID || loop.PodTerminal(old) != loop.PodTerminal(p) || (old.DeletionTimestamp == nil) != (p.DeletionTimestamp == nil) {
-		return true
-	}
-	was, is := loop.PodCondition(old, corev1.PodReady), loop.PodCondition(p, corev1.PodReady)
-	if (was == nil) != (is == nil) || was != nil && (was.Status != is.Status || !was.LastTransitionTime.Equal(&is.LastTransitionTime)) {
-		return true
-	}
-	return !maps.Equal(old.Labels, p.Labels) ||
-		!slices.EqualFunc(old.OwnerReferences, p.OwnerReferences, func(a, b metav1.OwnerReference) bool { return apiequality.Semantic.DeepEqual(a, b) })
-}
-
-// podChanged makes the pod's owner due or, if it has none, every set that would adopt it.
-func (r *replicas) podChanged(p *corev1.Pod) {
-	if ref := metav1.GetControllerOfNoCopy(p); ref != nil {
-		if ref.Kind != r.kind.Kind {
-			return
-		}
-		if gv, err := schema.ParseGroupVersion(ref.APIVersion); err == nil && gv.Group == r.kind.Group {
-			r.queue.Add(loop.KeyOf(p.Namespace, ref.Name))
-		}
-		return
-	}
-	if p.DeletionTimestamp != nil || len(p.Labels) == 0 {
-		return
-	}
-	for _, rs := range r.list(p.Namespace) {
-		sel, err := metav1.LabelSelectorAsSelector(rs.Spec.Selector)
-		if err == nil && !sel.Empty() && sel.Matches(labels.Set(p.Labels)) {
-			r.queue.Add(loop.Key(rs))
+// selectors are those of the sets of a namespace, by key.
+func (r *replicas) selectors(namespace string) iter.Seq2[string, *metav1.LabelSelector] {
+	return func(yield func(string, *metav1.LabelSelector) bool) {
+		for _, rs := range r.list(namespace) {
+			if !yield(loop.Key(rs), rs.Spec.Selector) {
+				return
+			}
 		}
 	}
 }
@@ -179,20 +144,8 @@ func (r *replicas) create(ctx context.Context, key string, rs *appsv1.ReplicaSet
 		return nil
 	}
 	r.Log.Debug("too few replicas", "key", key, "want", *rs.Spec.Replicas, "creating", n)
-	template := podFor(rs, r.kind)
-	_, err := loop.SlowStart(n, func() error {
-		pod, err := client.Create(ctx, r.Door, client.Pods, template)
-		switch {
-		case err == nil:
-			r.ledger.Wrote(key, r.view, pod)
-			r.Events.Event(rs, corev1.EventTypeNormal, "SuccessfulCreate", "Created pod: "+pod.Name)
-		case apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause):
-			return nil // nothing more will ever be created here
-		case ctx.Err() == nil:
-			r.Events.Eventf(rs, corev1.EventTypeWarning, "FailedCreate", "Error creating: %v", err)
-		}
-		return err
-	})
+	pod := podcontrol.New(&rs.Spec.Template, rs, r.kind)
+	_, err := loop.SlowStart(n, func() error { return r.writer.Create(ctx, key, rs, pod) })
 	return err
 }
 
@@ -202,29 +155,13 @@ func (r *replicas) remove(ctx context.Context, key string, rs *appsv1.ReplicaSet
 	}
 	r.Log.Debug("too many replicas", "key", key, "want", *rs.Spec.Replicas, "deleting", len(pods))
 	errs := make([]error, len(pods))
-	loop.Together(len(pods), func(i int) { errs[i] = r.removeOne(ctx, key, rs, pods[i]) })
+	loop.Together(len(pods), func(i int) { errs[i] = r.writer.Delete(ctx, key, rs, pods[i]) })
 	for _, err := range errs {
 		if err != nil {
 			return err // they are likely all the same
 		}
 	}
 	return nil
-}
-
-func (r *replicas) removeOne(ctx context.Context, key string, rs *appsv1.ReplicaSet, p *corev1.Pod) error {
-	err := client.Delete(ctx, r.Door, client.Pods, p.Namespace, p.Name, p.UID)
-	switch {
-	case err == nil:
-		r.ledger.Deleted(key, r.view, p)
-		r.Events.Eventf(rs, corev1.EventTypeNormal, "SuccessfulDelete", "Deleted pod: %s", p.Name)
-	case apierrors.IsNotFound(err), apierrors.IsConflict(err): // gone, or replaced by another of its name
-		r.ledger.Deleted(key, r.view, p)
-		return nil
-	case ctx.Err() == nil:
-		r.Events.Eventf(rs, corev1.EventTypeWarning, "FailedDelete", "Error deleting: %v", err)
-		return fmt.Errorf("unable to delete pods: %w", err)
-	}
-	return err
 }
 
 // updateStatus writes the status if it changed, on a conflict once more on top of what is there then: the deployment

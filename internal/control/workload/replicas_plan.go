@@ -8,10 +8,8 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	apiequality "k8s.io/apimachinery/pkg/api/equality"
-	"k8s.io/apimachinery/pkg/api/validation"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
-	"k8s.io/apimachinery/pkg/runtime/schema"
 )
 
 // burst bounds the pods that one look at a ReplicaSet creates or deletes. Upstream's 500 keeps a far hub from being flooded; here
@@ -86,23 +84,3 @@ func failureCondition(have []appsv1.ReplicaSetCondition, diff int32, failure err
 }
 
 func sameStatus(a, b *appsv1.ReplicaSetStatus) bool { return apiequality.Semantic.DeepEqual(a, b) }
-
-// podFor makes a pod of the owner's template, which it shares: the door copies what it is given.
-func podFor(owner *appsv1.ReplicaSet, kind schema.GroupVersionKind) *corev1.Pod {
-	t := &owner.Spec.Template
-	prefix := owner.Name + "-"
-	if len(validation.NameIsDNSSubdomain(prefix, true)) != 0 {
-		prefix = owner.Name
-	}
-	return &corev1.Pod{
-		ObjectMeta: metav1.ObjectMeta{
-			Namespace:       owner.Namespace,
-			GenerateName:    prefix,
-			Labels:          t.Labels,
-			Annotations:     t.Annotations,
-			Finalizers:      t.Finalizers,
-			OwnerReferences: []metav1.OwnerReference{*metav1.NewControllerRef(owner, kind)},
-		},
-		Spec: t.Spec,
-	}
-}

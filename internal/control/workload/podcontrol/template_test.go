@@ -1,4 +1,4 @@
-package workload
+package podcontrol
 
 import (
 	"testing"
@@ -20,10 +20,10 @@ func TestTemplateHash(t *testing.T) {
 			}},
 		},
 	}
-	if got := templateHash(&template, nil); got != "5b86d497db" {
+	if got := TemplateHash(&template, nil); got != "5b86d497db" {
 		t.Errorf("got %s", got)
 	}
-	if got := templateHash(&template, new(int32(1))); got == "5b86d497db" {
+	if got := TemplateHash(&template, new(int32(1))); got == "5b86d497db" {
 		t.Error("a collision does not change the hash")
 	}
 }

@@ -1,4 +1,4 @@
-package workload
+package loop
 
 import (
 	"testing"
@@ -8,7 +8,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-func TestWhatMattersToASet(t *testing.T) {
+func TestPodMatters(t *testing.T) {
 	yes := true
 	base := func() *corev1.Pod {
 		return &corev1.Pod{ObjectMeta: metav1.ObjectMeta{
@@ -46,7 +46,7 @@ func TestWhatMattersToASet(t *testing.T) {
 			tc.old(old)
 		}
 		tc.is(is)
-		if got := matters(old, is); got != tc.want {
+		if got := PodMatters(old, is); got != tc.want {
 			t.Errorf("%s: %v", tc.name, got)
 		}
 	}
