@@ -29,42 +29,43 @@ var rooms = map[string][]string{
 	"internal/client/local":      {"internal/client/...", "internal/api", "internal/hub/catalog", "internal/hub/verb", "internal/hub/wire", "internal/hub/audit"}, // the hub's side of the door: no encoding between
 	"internal/client/clienttest": {"internal/client/..."},
 
-	"internal/hub":           {"internal/hub/...", "internal/api/...", "internal/client/...", "internal/pki"},
-	"internal/hub/hubtest":   {"internal/hub/...", "internal/api/...", "internal/client/...", "internal/pki"},
-	"internal/hub/rest":      {"internal/hub/admit", "internal/hub/audit", "internal/hub/authn", "internal/hub/authz", "internal/hub/catalog", "internal/hub/fairness", "internal/hub/flow", "internal/hub/health", "internal/hub/verb", "internal/hub/wire", "internal/api", "internal/client/..."},
-	"internal/hub/catalog":   {"internal/hub/cache", "internal/hub/store", "internal/api"},
-	"internal/hub/discovery": {"internal/hub/wire", "internal/api/..."},
-	"internal/hub/usage":     {"internal/hub/verb", "internal/api", "internal/client"},
-	"internal/hub/aggregate": {"internal/hub/catalog", "internal/hub/openapi", "internal/api", "internal/api/apiregistration", "internal/client/...", "internal/stream"},
-	"internal/hub/health":    {"internal/hub/flow", "internal/api"},
-	"internal/hub/listener":  {"internal/hub/h2"},
-	"internal/hub/h2":        {},
-	"internal/hub/store":     {},
-	"internal/hub/store/":    {"internal/hub/store/..."},
-	"internal/hub/deflate":   {},
-	"internal/hub/encrypt":   {"internal/hub/store", "internal/hub/store/sealed", "internal/hub/reload"},
-	"internal/hub/reload":    {},
-	"internal/hub/flow":      {},
-	"internal/hub/fairness":  {"internal/api", "internal/api/flowcontrol"},
-	"internal/hub/cache":     {"internal/hub/store", "internal/hub/deflate", "internal/api"}, // deflate: entries keep their compressed forms
-	"internal/hub/price":     {},
-	"internal/hub/wire":      {"internal/api/...", "internal/hub/cache", "internal/hub/deflate", "internal/hub/price"}, // cache: streamed lists are made of its entries
-	"internal/hub/audit":     {"internal/api"},
-	"internal/hub/callout":   {},
-	"internal/hub/verb":      {"internal/hub/audit", "internal/hub/verb/...", "internal/hub/cache", "internal/hub/catalog", "internal/hub/store/...", "internal/hub/admit", "internal/hub/authz", "internal/hub/apply", "internal/api/...", "internal/client"},
-	"internal/hub/verb/":     {"internal/api"},                                                                            // the pure rules
-	"internal/hub/admit":     {"internal/hub/admit/...", "internal/api/...", "internal/client/...", "internal/hub/authz"}, // authz: NodeRestriction and RBAC escalation ask it
-	"internal/hub/admit/":    {},                                                                                          // the pure rules of single plugins
-	"internal/hub/authn":     {"internal/api", "internal/client/..."},
-	"internal/hub/authn/":    {"internal/api", "internal/hub/reload"},
-	"internal/hub/authz":     {"internal/api/...", "internal/client/...", "internal/hub/callout", "internal/hub/reload"},
-	"internal/hub/apply":     {"internal/api/...", "internal/hub/price"},
-	"internal/hub/openapi":   {"internal/api/..."},
-	"internal/hub/review":    {"internal/api/...", "internal/client/...", "internal/hub/authn", "internal/hub/authz", "internal/hub/verb"},
-	"internal/hub/alloc":     {"internal/api", "internal/api/valid", "internal/client/...", "internal/hub/store", "internal/hub/verb"},   // store: what servers that share one keep of node ports
-	"internal/hub/bootstrap": {"internal/api/...", "internal/client/...", "internal/hub/fairness", "internal/hub/store", "internal/pki"}, // the system's priority classes
-	"internal/hub/connect":   {"internal/client/...", "internal/hub/egress", "internal/hub/verb", "internal/stream"},
-	"internal/hub/egress":    {"internal/addr"},
+	"internal/hub":            {"internal/hub/...", "internal/api/...", "internal/client/...", "internal/pki"},
+	"internal/hub/hubtest":    {"internal/hub/...", "internal/api/...", "internal/client/...", "internal/pki"},
+	"internal/hub/rest":       {"internal/hub/admit", "internal/hub/audit", "internal/hub/authn", "internal/hub/authz", "internal/hub/catalog", "internal/hub/fairness", "internal/hub/flow", "internal/hub/health", "internal/hub/verb", "internal/hub/wire", "internal/api", "internal/client/..."},
+	"internal/hub/catalog":    {"internal/hub/cache", "internal/hub/store", "internal/api"},
+	"internal/hub/discovery":  {"internal/hub/wire", "internal/api/..."},
+	"internal/hub/components": {"internal/hub/verb", "internal/api", "internal/client"},
+	"internal/hub/usage":      {"internal/hub/verb", "internal/api", "internal/client"},
+	"internal/hub/aggregate":  {"internal/hub/catalog", "internal/hub/openapi", "internal/api", "internal/api/apiregistration", "internal/client/...", "internal/stream"},
+	"internal/hub/health":     {"internal/hub/flow", "internal/api"},
+	"internal/hub/listener":   {"internal/hub/h2"},
+	"internal/hub/h2":         {},
+	"internal/hub/store":      {},
+	"internal/hub/store/":     {"internal/hub/store/..."},
+	"internal/hub/deflate":    {},
+	"internal/hub/encrypt":    {"internal/hub/store", "internal/hub/store/sealed", "internal/hub/reload"},
+	"internal/hub/reload":     {},
+	"internal/hub/flow":       {},
+	"internal/hub/fairness":   {"internal/api", "internal/api/flowcontrol"},
+	"internal/hub/cache":      {"internal/hub/store", "internal/hub/deflate", "internal/api"}, // deflate: entries keep their compressed forms
+	"internal/hub/price":      {},
+	"internal/hub/wire":       {"internal/api/...", "internal/hub/cache", "internal/hub/deflate", "internal/hub/price"}, // cache: streamed lists are made of its entries
+	"internal/hub/audit":      {"internal/api"},
+	"internal/hub/callout":    {},
+	"internal/hub/verb":       {"internal/hub/audit", "internal/hub/verb/...", "internal/hub/cache", "internal/hub/catalog", "internal/hub/store/...", "internal/hub/admit", "internal/hub/authz", "internal/hub/apply", "internal/api/...", "internal/client"},
+	"internal/hub/verb/":      {"internal/api"},                                                                            // the pure rules
+	"internal/hub/admit":      {"internal/hub/admit/...", "internal/api/...", "internal/client/...", "internal/hub/authz"}, // authz: NodeRestriction and RBAC escalation ask it
+	"internal/hub/admit/":     {},                                                                                          // the pure rules of single plugins
+	"internal/hub/authn":      {"internal/api", "internal/client/..."},
+	"internal/hub/authn/":     {"internal/api", "internal/hub/reload"},
+	"internal/hub/authz":      {"internal/api/...", "internal/client/...", "internal/hub/callout", "internal/hub/reload"},
+	"internal/hub/apply":      {"internal/api/...", "internal/hub/price"},
+	"internal/hub/openapi":    {"internal/api/..."},
+	"internal/hub/review":     {"internal/api/...", "internal/client/...", "internal/hub/authn", "internal/hub/authz", "internal/hub/verb"},
+	"internal/hub/alloc":      {"internal/api", "internal/api/valid", "internal/client/...", "internal/hub/store", "internal/hub/verb"},   // store: what servers that share one keep of node ports
+	"internal/hub/bootstrap":  {"internal/api/...", "internal/client/...", "internal/hub/fairness", "internal/hub/store", "internal/pki"}, // the system's priority classes
+	"internal/hub/connect":    {"internal/client/...", "internal/hub/egress", "internal/hub/verb", "internal/stream"},
+	"internal/hub/egress":     {"internal/addr"},
 
 	"internal/hub/admit/match":   {"internal/api", "internal/api/expression", "internal/client", "internal/hub/admit", "internal/hub/authz"},
 	"internal/hub/admit/policy":  {"internal/api", "internal/api/expression", "internal/api/admissionregistration", "internal/client", "internal/hub/admit", "internal/hub/admit/match", "internal/hub/authz"},

@@ -24,13 +24,14 @@ var dialling = map[string][]string{
 
 // allowedDialling says where it is done all the same, and why it leads nobody astray.
 var allowedDialling = map[string]string{
-	"internal/hub/egress/dial.go":      "it is the dialer",
-	"internal/hub/connect/connect.go":  "its transports are given the dialer",
-	"internal/hub/aggregate/reach.go":  "its transports are given the dialer",
-	"internal/hub/connect/locate.go":   "the kubelet of this process, where it is known to listen",
-	"internal/hub/authn/jwt/issuer.go": "issuers are where the command line or a file that it names says",
-	"internal/hub/callout/callout.go":  "webhooks are where files that the command line names say",
-	"internal/hub/encrypt/plugin.go":   "a KMS plugin is a socket of this machine that a file names",
+	"internal/hub/egress/dial.go":           "it is the dialer",
+	"internal/hub/connect/connect.go":       "its transports are given the dialer",
+	"internal/hub/aggregate/reach.go":       "its transports are given the dialer",
+	"internal/hub/connect/locate.go":        "the kubelet of this process, where it is known to listen",
+	"internal/hub/authn/jwt/issuer.go":      "issuers are where the command line or a file that it names says",
+	"internal/hub/callout/callout.go":       "webhooks are where files that the command line names say",
+	"internal/hub/components/components.go": "the two ports of this machine at which upstream's components say how they are",
+	"internal/hub/encrypt/plugin.go":        "a KMS plugin is a socket of this machine that a file names",
 }
 
 func TestOnlyEgressLeavesTheHub(t *testing.T) {

@@ -5,6 +5,7 @@ import "k8s.io/apimachinery/pkg/runtime/schema"
 // Resources that components name most.
 var (
 	Pods                   = core("pods")
+	ComponentStatuses      = core("componentstatuses")
 	Nodes                  = core("nodes")
 	Namespaces             = core("namespaces")
 	Services               = core("services")

@@ -120,6 +120,10 @@ type Config struct {
 	// Debug serves further paths below /debug/, to whom authorization lets: "/debug/controllers" of whoever runs beside the hub.
 	Debug map[string]http.Handler
 
+	// Components ask how parts of the control plane in this process are, by the names that ComponentStatuses have
+	// ("controller-manager", "scheduler"); ok is false for one that does not run here, which is looked for at its port.
+	Components func(name string) (err error, ok bool)
+
 	// Checks are asked, beside the hub's own, by /readyz and /livez.
 	Checks []Check
 }
@@ -155,12 +159,17 @@ func (c *Config) Validate() error {
 	return nil
 }
 
+// below is which store has the objects of a kind, encrypted or not.
+func (c *Config) below(kind *api.Kind) store.Store {
+	if apart := c.Apart[kind.StoragePrefix()]; apart != nil {
+		return apart
+	}
+	return c.Store
+}
+
 // storeOf is where the objects of kind are kept, as those see it who read and write values.
 func (c *Config) storeOf(kind *api.Kind) store.Store {
-	st := c.Store
-	if apart := c.Apart[kind.StoragePrefix()]; apart != nil {
-		st = apart
-	}
+	st := c.below(kind)
 	if c.Encryption != nil {
 		if s := c.Encryption.Sealer(kind.GR(), c.KeyRoot); s != nil {
 			return sealed.New(st, s)

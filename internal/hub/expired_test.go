@@ -219,3 +219,35 @@ func TestWatchOlderThanTheLog(t *testing.T) {
 		there.expect("DELETED m00")
 	})
 }
+
+// The rest of a list is not shown for longer than history is kept, also of a kind that nobody writes meanwhile: the client is told so,
+// and with the token of the refusal gets the rest as it is now.
+func TestContinueAfterHistory(t *testing.T) {
+	const cms = "/api/v1/namespaces/default/configmaps"
+	synctest.Test(t, func(t *testing.T) {
+		h := start(t, bare)
+		for _, name := range []string{"a", "b"} {
+			expect(t, h, "201 POST "+cms, `{"metadata":{"name":"`+name+`"}}`)
+		}
+		page := expect(t, h, "200 GET "+cms+"?limit=1", "").object(t)
+		token := dig(page, "metadata.continue").(string)
+		write := func(d time.Duration) {
+			for end := time.Now().Add(d); time.Now().Before(end); time.Sleep(2 * time.Second) {
+				expect(t, h, "200 PATCH /api/v1/namespaces/default/secrets/s?fieldManager=f", `{"apiVersion":"v1","kind":"Secret","metadata":{"name":"s","labels":{"a":"`+strconv.FormatInt(time.Now().Unix(), 10)+`"}}}`,
+					"Content-Type: application/apply-patch+yaml")
+			}
+		}
+		expect(t, h, "201 PATCH /api/v1/namespaces/default/secrets/s?fieldManager=f", `{"apiVersion":"v1","kind":"Secret","metadata":{"name":"s"}}`, "Content-Type: application/apply-patch+yaml")
+		write(4 * time.Minute)
+		expect(t, h, "200 GET "+cms+"?limit=1&continue="+token, "")
+		write(8 * time.Minute)
+		st := expect(t, h, "410 GET "+cms+"?limit=1&continue="+token, "").status(t)
+		if st.Reason != metav1.StatusReasonExpired || st.Continue == "" {
+			t.Fatalf("%+v", st)
+		}
+		rest := expect(t, h, "200 GET "+cms+"?limit=1&continue="+st.Continue, "").object(t)
+		if items := rest["items"].([]any); len(items) != 1 || dig(items[0].(map[string]any), "metadata.name") != "b" {
+			t.Errorf("%v", rest)
+		}
+	})
+}

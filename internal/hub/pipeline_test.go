@@ -193,6 +193,17 @@ func TestConnect(t *testing.T) {
 			t.Errorf("%s: %s", path, a.body)
 		}
 	}
+	// A proxy hands OPTIONS on too, which other streams and resources do not take.
+	for path, code := range map[string]int{
+		"services/s/proxy/a": 400, "pods/p/proxy": 400, "pods/p/log": 405, "pods/p/exec": 405, "pods/p": 405, "pods": 405,
+	} {
+		if a := do(h, "OPTIONS", "/api/v1/namespaces/default/"+path, ""); a.code != code {
+			t.Errorf("OPTIONS %s: %d %s", path, a.code, a.body)
+		}
+	}
+	if a := do(h, "TRACE", "/api/v1/namespaces/default/pods/p/proxy/x", ""); a.code != 405 {
+		t.Errorf("TRACE: %d %s", a.code, a.body)
+	}
 	if a := do(h, "GET", "/api/v1/namespaces/default/pods/p/log/x", ""); a.code != 404 {
 		t.Errorf("%d %s", a.code, a.body)
 	}

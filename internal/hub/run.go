@@ -46,7 +46,7 @@ func (h *Hub) Run(ctx context.Context) error {
 	g.Go(func() error { return h.repairAddresses(parts) })
 	for _, st := range h.cfg.stores() {
 		g.Go(func() error {
-			return h.ended(parts, "compaction", store.CompactEvery(parts, st, store.KeepHistory, h.log))
+			return h.ended(parts, "compaction", store.CompactEvery(parts, st, store.KeepHistory, func(rev int64) { h.forget(st, rev) }, h.log))
 		})
 	}
 	g.Go(func() error {
@@ -69,6 +69,15 @@ func (h *Hub) Run(ctx context.Context) error {
 		return err
 	}
 	return context.Cause(ctx)
+}
+
+// forget has the caches over a store show nothing from before a revision, where its history begins.
+func (h *Hub) forget(st store.Store, before int64) {
+	for _, c := range h.catalog.Running() {
+		if h.cfg.below(c.Kind()) == st {
+			c.ForgetBefore(before)
+		}
+	}
 }
 
 // ended makes an error of a part that returned before it was told to.

@@ -30,6 +30,7 @@ func (p *Plane) hubConfig(st *state, listener net.Listener) (hub.Config, error) 
 	services := netip.MustParsePrefix(p.cfg.ServiceCIDR)
 	c.Kinds, c.Leases, c.Audit = p.kinds, &p.leases, p.audit
 	c.Store, c.Apart, c.Checks = st.main, st.apart, append(st.checks, p.parts)
+	c.Components = p.component
 	c.Shared = len(p.cfg.API.EtcdServers) > 0 // whoever has an etcd elsewhere may have further API servers on it
 	c.Debug = p.cfg.API.Pages()
 	c.Debug["/debug/controllers"] = http.HandlerFunc(p.serveControllers)
@@ -74,6 +75,21 @@ func (p *Plane) hubConfig(st *state, listener net.Listener) (hub.Config, error) 
 	})
 	c.Connect, c.ReadKubelet = connector, connector.Read
 	return c, nil
+}
+
+// component says how the part of this process that a ComponentStatus is about is; ok is false when no such part runs here.
+func (p *Plane) component(name string) (err error, ok bool) {
+	part := map[string]string{"controller-manager": "controllers", "scheduler": "scheduler"}[name]
+	for _, s := range p.states() {
+		if s.Name != part {
+			continue
+		}
+		if !s.Running {
+			return errors.New(s.Error), true
+		}
+		return nil, true
+	}
+	return nil, false
 }
 
 // encryption is what --encryption-provider-config says, or else the file beside the keys. With the embedded store that is made at the

@@ -12,6 +12,7 @@ import (
 	"sampan.dev/internal/client/lease"
 	"sampan.dev/internal/component/suite"
 	"sampan.dev/internal/control"
+	"sampan.dev/internal/daemon"
 	"sampan.dev/internal/hub"
 	"sampan.dev/internal/hub/audit"
 	"sampan.dev/internal/pki"
@@ -30,6 +31,7 @@ type Plane struct {
 	Advertise atomic.Pointer[netip.AddrPort]  // where it is reached
 	moved     chan netip.AddrPort             // the same, when that changes
 	manager   atomic.Pointer[control.Manager] // nil until the controllers are made
+	states    func() []daemon.State           // of the parts of the process
 	parts     hub.Check                       // how the other parts of the process are
 	leases    lease.Audience
 	audit     *audit.Log     // nil: nothing is recorded

@@ -42,7 +42,7 @@ func Open(g *daemon.Group, cfg suite.Config, paths config.Paths, listener net.Li
 	addr, _ := netip.AddrFromSlice(ip)
 	at := netip.AddrPortFrom(addr.Unmap(), listener.Addr().(*net.TCPAddr).AddrPort().Port())
 	p.Advertise.Store(&at)
-	p.parts = hub.Check{Name: "parts", Told: true, Check: g.Check}
+	p.parts, p.states = hub.Check{Name: "parts", Told: true, Check: g.Check}, g.States
 	if p.kubeletCA, err = cfg.API.Kubelets(); err != nil {
 		return nil, flag.Usage{Err: err}
 	}

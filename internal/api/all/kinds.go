@@ -31,6 +31,7 @@ import (
 func Kinds() *api.Kinds {
 	return api.NewKinds([]*api.Kind{
 		core.Bindings(),
+		core.ComponentStatuses(),
 		core.ConfigMaps(),
 		core.Endpoints(),
 		core.Events(),

@@ -41,6 +41,7 @@ type Cache struct {
 		keys     map[string]*partition // by key
 		parts    map[string]*partition // by value of the partition field
 		retained []retained            // oldest first; the state of the newest is current's
+		begins   int64                 // see ForgetBefore
 		kept     []retained            // that somebody has asked for by revision, oldest first
 		learned  map[int64]*Entry
 		bad      map[string]*Entry // what cannot be read; never changed, only replaced

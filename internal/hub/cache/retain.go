@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"slices"
 	"time"
+
+	"sampan.dev/internal/hub/store"
 )
 
 // retained is a snapshot kept for reads at an exact revision: it is the state from Revision up to until.
@@ -36,6 +38,9 @@ func (c *Cache) At(ctx context.Context, revision int64) (*Snapshot, error) {
 	if err != nil {
 		return nil, err
 	}
+	if c.forgot(revision) {
+		return nil, fmt.Errorf("%s at %d: %w", c.prefix, revision, store.ErrCompacted)
+	}
 	if s := c.retainedAt(cur, revision); s != nil {
 		return s, nil
 	}
@@ -52,6 +57,21 @@ func (c *Cache) At(ctx context.Context, revision int64) (*Snapshot, error) {
 	defer c.mu.Unlock()
 	c.keepLocked(s, c.ownLocked(s))
 	return s, nil
+}
+
+// ForgetBefore has no state from before a revision be shown any more, which the store has none of either: a client that comes back for one
+// after so long is told so, whether or not the kind was written in between.
+func (c *Cache) ForgetBefore(before int64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.mu.begins = max(c.mu.begins, before)
+	c.mu.kept = slices.DeleteFunc(c.mu.kept, func(r retained) bool { return r.Revision < c.mu.begins })
+}
+
+func (c *Cache) forgot(revision int64) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return revision < c.mu.begins
 }
 
 // ownLocked is how many bytes the entries of s take that are not those of the newest state.

@@ -69,7 +69,11 @@ func (b *builder) op(method, verb, action, doc string) operation {
 }
 
 func (b *builder) list(noun string) operation {
-	o := b.op("get", "list", "list", "list or watch objects of kind "+b.kind.Kind)
+	doc := "list or watch objects of kind "
+	if !b.kind.Can("watch") {
+		doc = "list objects of kind "
+	}
+	o := b.op("get", "list", "list", doc+b.kind.Kind)
 	o.id = "list" + b.id + noun
 	o.params, o.produces, o.answer = paramsOf(metav1.ListOptions{}), listTypes, b.def+"List"
 	return o
@@ -141,6 +145,9 @@ func (b builder) subresource(s *api.Subresource, prefix string) ([]item, error) 
 	b.noun += camel(s.Name, true)
 	if !s.GVK.Empty() {
 		b.gvk = s.GVK
+		if b.kind.Model == nil { // of custom resources, upstream has it speak of the resource
+			b.rename(s.GVK.Kind)
+		}
 	}
 	var err error
 	if b.def, err = definition(b.gvk); err != nil {
@@ -162,6 +169,16 @@ func (b builder) subresource(s *api.Subresource, prefix string) ([]item, error) 
 		ops[i].doc = strings.Replace(ops[i].doc, " the specified", " "+s.Name+" of the specified", 1)
 	}
 	return []item{{path, b.scope, ops}}, nil
+}
+
+// rename has the parameter name speak of another kind: that of the body, and the options of a stream.
+func (b *builder) rename(kind string) {
+	b.scope = slices.Clone(b.scope)
+	for i := range b.scope {
+		if b.scope[i].name == "name" {
+			b.scope[i] = nameParam(kind)
+		}
+	}
 }
 
 // methodsOf are the HTTP methods of the verbs that a connecting subresource has.
@@ -192,7 +209,7 @@ func (b builder) connect(s *api.Subresource, path string) []item {
 	}
 	out := []item{{path, merge(scope, options), make("")}}
 	if s.Connect.Paths {
-		out = append(out, item{path + "/{path}", append(merge(scope, options), pathParam), make("WithPath")})
+		out = append(out, item{path + "/{path}", merge(append(scope, pathParam), options), make("WithPath")})
 	}
 	return out
 }

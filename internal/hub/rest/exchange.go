@@ -26,6 +26,7 @@ type exchange struct {
 	sub    *api.Subresource  // nil for none, and for one that the kind does not have
 	other  *catalog.Delegate // answers in the hub's place; then names, kind and sub are nil
 	opens  bool              // the client asks to speak another protocol
+	query  bool              // the method is OPTIONS, which has no verb
 	user   api.User
 	caller api.User // before impersonation
 	id     string
@@ -43,7 +44,7 @@ type exchange struct {
 // identify finds the kind and the subresource that the route names, if they are served, or who else answers for it.
 func (s *Server) identify(x *exchange, r *http.Request) {
 	rt := &x.route
-	x.now = s.cfg.Catalog.Now()
+	x.now, x.query = s.cfg.Catalog.Now(), r.Method == http.MethodOptions
 	if x.other = x.now.DelegateOf(rt.Path); x.other != nil {
 		x.opens = r.Header.Get("Upgrade") != ""
 		return
@@ -82,13 +83,21 @@ func (x *exchange) stream() *api.Connect {
 // serves reports whether there is what a request asks for.
 func (x *exchange) serves() bool { return x.kind != nil && x.placed() && x.routed() }
 
+// answers is what the resource has to say to the verb. What hands paths on to another server hands OPTIONS on too.
+func (x *exchange) answers() catalog.Answer {
+	if x.query && x.stream() != nil && x.stream().Paths {
+		return catalog.Served
+	}
+	return x.names.Answers(x.route.Subresource, x.route.Verb)
+}
+
 // placed reports whether the path has the resource where it belongs: in a namespace or not, below another resource or not.
 func (x *exchange) placed() bool {
 	rt, k := &x.route, x.kind
 	if rt.Subresource != "" && rt.Rest != "" && (x.stream() == nil || !x.stream().Paths) {
 		return false
 	}
-	if x.names.Answers(rt.Subresource, rt.Verb) == catalog.NoSubresource {
+	if x.answers() == catalog.NoSubresource {
 		return false
 	}
 	if k.Virtual && !k.Can("get") && rt.Subresource == "" && rt.NameInPath { // what is only created has no place of its own
@@ -103,7 +112,7 @@ func (x *exchange) placed() bool {
 // routed reports whether the method is served at this path.
 func (x *exchange) routed() bool {
 	rt, k := &x.route, x.kind
-	if x.names.Answers(rt.Subresource, rt.Verb) != catalog.Served {
+	if x.answers() != catalog.Served {
 		return false
 	}
 	if rt.Subresource != "" {

@@ -19,8 +19,9 @@ const (
 
 // CompactEvery forgets, every interval, what was history at the end of the interval before, until ctx ends: so that all of
 // the last interval can be read and watched, and nothing older than two, unless it is little. Several hubs over one store may
-// do it side by side; each forgets only what it has known for an interval itself.
-func CompactEvery(ctx context.Context, s Store, interval time.Duration, log *slog.Logger) error {
+// do it side by side; each forgets only what it has known for an interval itself. told is called with the revision that history
+// begins with from then on.
+func CompactEvery(ctx context.Context, s Store, interval time.Duration, told func(revision int64), log *slog.Logger) error {
 	log = log.With("component", "compact")
 	t := time.NewTicker(interval)
 	defer t.Stop()
@@ -46,6 +47,7 @@ func CompactEvery(ctx context.Context, s Store, interval time.Duration, log *slo
 			continue
 		}
 		last, skipped = now, 0
+		told(now)
 		log.Debug("compacted", "revision", now)
 	}
 }

@@ -16,7 +16,9 @@ func TestCompactEvery(t *testing.T) {
 		s := New()
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan error)
-		go func() { done <- store.CompactEvery(ctx, s, store.KeepHistory, slog.New(slog.DiscardHandler)) }()
+		go func() {
+			done <- store.CompactEvery(ctx, s, store.KeepHistory, func(int64) {}, slog.New(slog.DiscardHandler))
+		}()
 		rev, _ := s.Create(ctx, "/a", nil, 0)
 		const each = 30 // writes a minute
 		for i := range 60 {
@@ -57,7 +59,9 @@ func TestCompactEverySparesAnIdleStore(t *testing.T) {
 		s := &counted{Store: New()}
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan error)
-		go func() { done <- store.CompactEvery(ctx, s, store.KeepHistory, slog.New(slog.DiscardHandler)) }()
+		go func() {
+			done <- store.CompactEvery(ctx, s, store.KeepHistory, func(int64) {}, slog.New(slog.DiscardHandler))
+		}()
 		rev, _ := s.Create(ctx, "/a", nil, 0)
 		for range 24 * 20 { // a write every three minutes for a day
 			time.Sleep(3 * time.Minute)
