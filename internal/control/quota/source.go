@@ -1,6 +1,8 @@
 package quota
 
 import (
+	"time"
+
 	"sampan.dev/internal/api"
 	"sampan.dev/internal/api/quota"
 	"sampan.dev/internal/client"
@@ -34,16 +36,23 @@ func (c *counter) watch(r schema.GroupVersionResource) *source {
 	return follow[api.Object](c, r, true)
 }
 
-// follow counts the quotas of a namespace anew when an object of it goes, or counts as something else than before. One that comes has
-// been charged.
+// addedCounts is when quotas are counted anew after an object has come. It has been charged, but for one that came while the quota was
+// new: to nobody's knowledge then, and perhaps not yet in this informer when the quota was counted first.
+const addedCounts = time.Second
+
+// follow counts the quotas of a namespace anew when an object of it goes, or counts as something else than before, and somewhat later
+// when one comes.
 func follow[T api.Object](c *counter, r schema.GroupVersionResource, metadata bool) *source {
 	m := quota.Of(r.GroupResource())
 	i := cache.For[T](c.env.Informers, r, cache.Options{Metadata: metadata})
-	h := cache.Handler[T]{Delete: func(obj T) { c.recount(m, obj.GetNamespace()) }}
+	h := cache.Handler[T]{
+		Add:    func(obj T) { c.recount(m, obj.GetNamespace(), addedCounts) },
+		Delete: func(obj T) { c.recount(m, obj.GetNamespace(), 0) },
+	}
 	if !metadata {
 		h.Update = func(old, obj T) {
 			if len(c.quotas.List(obj.GetNamespace())) > 0 && !quota.Equal(m.Usage(old), m.Usage(obj)) {
-				c.recount(m, obj.GetNamespace())
+				c.recount(m, obj.GetNamespace(), 0)
 			}
 		}
 	}
@@ -58,11 +67,11 @@ func follow[T api.Object](c *counter, r schema.GroupVersionResource, metadata bo
 	}}
 }
 
-// recount has those quotas of a namespace counted anew that objects of a measure count towards.
-func (c *counter) recount(m *quota.Measure, namespace string) {
+// recount has those quotas of a namespace counted anew after a while that objects of a measure count towards.
+func (c *counter) recount(m *quota.Measure, namespace string, after time.Duration) {
 	for _, q := range c.quotas.List(namespace) {
 		if m.Tracks(q) {
-			c.queue.Add(loop.Key(q))
+			c.queue.AddAfter(loop.Key(q), after)
 		}
 	}
 }
