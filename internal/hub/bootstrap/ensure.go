@@ -2,6 +2,7 @@ package bootstrap
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"sampan.dev/internal/api"
@@ -15,9 +16,6 @@ import (
 
 	"golang.org/x/sync/errgroup"
 )
-
-// parallel writes let the store commit them in groups; a fresh cluster has 190 of them.
-const parallel = 32
 
 // wanted is a group of objects of one resource, and how one that is there becomes what it should be: nil leaves it.
 type wanted struct {
@@ -41,9 +39,10 @@ func Ensure(ctx context.Context, door client.Interface, cfg Config) error {
 		{resource: client.ConfigMaps, namespace: metav1.NamespaceSystem, objects: []api.Object{authenticationConfigMap(&cfg)}, reconcile: sameData},
 		{resource: client.ConfigMaps, namespace: metav1.NamespacePublic, objects: []api.Object{clusterInfo(&cfg)}, reconcile: sameData},
 	}
+	rules := rbacObjects()
 	for _, res := range []schema.GroupVersionResource{client.ClusterRoles, client.ClusterRoleBindings, client.Roles, client.RoleBindings} {
 		w := wanted{resource: res, reconcile: reconcile}
-		for _, o := range rbacObjects() {
+		for _, o := range rules {
 			if resourceOf(o) == res {
 				w.objects = append(w.objects, o)
 			}
@@ -79,12 +78,11 @@ func (c *Config) serves(r schema.GroupVersionResource) bool {
 }
 
 func ensure(ctx context.Context, door client.Interface, todo []wanted) error {
-	g, ctx := errgroup.WithContext(ctx)
-	g.SetLimit(parallel)
+	g, ctx := newCrew(ctx)
 	for _, w := range todo {
 		have, err := existing(ctx, door, w)
 		if err != nil {
-			return err
+			return errors.Join(err, g.Wait())
 		}
 		for name, role := range w.retired {
 			if b, ok := have["/"+name].(*rbacv1.ClusterRoleBinding); ok && b.RoleRef.Name == role && b.Annotations[rbacv1.AutoUpdateAnnotationKey] != "false" {

@@ -13,8 +13,6 @@ import (
 	flowcontrolv1 "k8s.io/api/flowcontrol/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-
-	"golang.org/x/sync/errgroup"
 )
 
 // flowObjects are the priority levels and flow schemas that every cluster has. Mandatory ones are always put right; of the others
@@ -104,7 +102,7 @@ func setFlow(obj, want api.Object) {
 }
 
 // removeStrays deletes what is there, not wanted and a stray.
-func removeStrays(ctx context.Context, door client.Interface, w wanted, have map[string]api.Object, g *errgroup.Group) {
+func removeStrays(ctx context.Context, door client.Interface, w wanted, have map[string]api.Object, g *crew) {
 	if w.stray == nil {
 		return
 	}
