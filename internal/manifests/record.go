@@ -4,8 +4,9 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
-	"regexp"
 	"slices"
+
+	"sampan.dev/internal/pattern"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -82,7 +83,7 @@ func encode(entries []Entry) (map[string]string, error) {
 	return data, nil
 }
 
-var notInKeys = regexp.MustCompile(`[^-._a-zA-Z0-9]`)
+var notInKeys = pattern.New(`[^-._a-zA-Z0-9]`)
 
 // key is a key of a ConfigMap for a file. Names that keys cannot have are told apart by a hash.
 func key(file string) string {

@@ -3,13 +3,14 @@ package pki
 import (
 	"crypto/rand"
 	"fmt"
-	"regexp"
+
+	"sampan.dev/internal/pattern"
 )
 
 // BootstrapToken is kubeadm's: ID is public, Secret is not.
 type BootstrapToken struct{ ID, Secret string }
 
-var bootstrapToken = regexp.MustCompile(`^([a-z0-9]{6})\.([a-z0-9]{16})$`)
+var bootstrapToken = pattern.New(`^([a-z0-9]{6})\.([a-z0-9]{16})$`)
 
 // NewBootstrapToken makes a random one. The alphabet has 36 letters; bytes that would favour some of them are thrown away.
 func NewBootstrapToken() BootstrapToken {

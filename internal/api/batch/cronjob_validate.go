@@ -2,12 +2,12 @@ package batch
 
 import (
 	"fmt"
-	"regexp"
 	"strings"
 	"time"
 	_ "time/tzdata" // time zones are known where the machine has no files of them
 
 	"sampan.dev/internal/api/valid"
+	"sampan.dev/internal/pattern"
 
 	"github.com/robfig/cron/v3"
 	batchv1 "k8s.io/api/batch/v1"
@@ -92,7 +92,7 @@ func parseSchedule(line string) (err error) {
 }
 
 // zonePart is a part of a time zone's name: https://data.iana.org/time-zones/theory.html#naming, and digits and "+" of old names.
-var zonePart = regexp.MustCompile(`^[A-Za-z\.\-_0-9+]{1,14}$`)
+var zonePart = pattern.New(`^[A-Za-z\.\-_0-9+]{1,14}$`)
 
 func checkTimeZone(zone *string, path *field.Path) field.ErrorList {
 	if zone == nil {

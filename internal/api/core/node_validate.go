@@ -4,10 +4,10 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
-	"regexp"
 	"slices"
 
 	"sampan.dev/internal/api/valid"
+	"sampan.dev/internal/pattern"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/util/validation"
@@ -68,7 +68,7 @@ func nodeResources(n *corev1.Node) field.ErrorList {
 	return errs
 }
 
-var declaredFeature = regexp.MustCompile(`^[A-Z][a-zA-Z0-9]*(\/[a-zA-Z][a-zA-Z0-9]*)*$`)
+var declaredFeature = pattern.New(`^[A-Z][a-zA-Z0-9]*(\/[a-zA-Z][a-zA-Z0-9]*)*$`)
 
 func declaredFeatures(names []string) field.ErrorList {
 	var errs field.ErrorList

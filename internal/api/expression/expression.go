@@ -1,9 +1,10 @@
 package expression
 
 import (
-	"regexp"
 	"slices"
 	"sync"
+
+	"sampan.dev/internal/pattern"
 
 	"github.com/google/cel-go/cel"
 	plugincel "k8s.io/apiserver/pkg/admission/plugin/cel"
@@ -105,7 +106,7 @@ func Mutator(c plugincel.Compiler, e *Expression, vars plugincel.OptionalVariabl
 	return plugincel.NewMutatingEvaluator(c.CompileCELExpression(e, vars, Mode(true)))
 }
 
-var identifier = regexp.MustCompile("^[_a-zA-Z][_a-zA-Z0-9]*$")
+var identifier = pattern.New("^[_a-zA-Z][_a-zA-Z0-9]*$")
 
 var reserved = []string{
 	"true", "false", "null", "in", "as", "break", "const", "continue", "else", "for", "function", "if", "import", "let", "loop", "package",

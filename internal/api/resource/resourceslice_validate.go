@@ -2,10 +2,10 @@ package resource
 
 import (
 	"fmt"
-	"regexp"
 	"strings"
 
 	"sampan.dev/internal/api/valid"
+	"sampan.dev/internal/pattern"
 
 	resourcev1 "k8s.io/api/resource/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
@@ -208,7 +208,7 @@ func whereDevice(d *resourcev1.Device, each bool, path *field.Path) field.ErrorL
 }
 
 // version is the form of semver.org 2.0.0.
-var version = regexp.MustCompile(`^(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)` +
+var version = pattern.New(`^(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)` +
 	`(-(0|[1-9]\d*|\d*[a-zA-Z-][0-9a-zA-Z-]*)(\.(0|[1-9]\d*|\d*[a-zA-Z-][0-9a-zA-Z-]*))*)?` +
 	`(\+[0-9a-zA-Z-]+(\.[0-9a-zA-Z-]+)*)?$`)
 

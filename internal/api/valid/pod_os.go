@@ -2,8 +2,9 @@ package valid
 
 import (
 	"fmt"
-	"regexp"
 	"strings"
+
+	"sampan.dev/internal/pattern"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/util/validation"
@@ -128,11 +129,11 @@ func (c *podCheck) checkHostProcess() {
 }
 
 var (
-	windowsControl = regexp.MustCompile(`[[:cntrl:]]+`)
-	windowsNetBIOS = regexp.MustCompile(`^[^\\/:\*\?"<>|\.][^\\/:\*\?"<>|]{0,14}$`)
-	windowsDNS     = regexp.MustCompile(`^[a-zA-Z0-9](?:[a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?(?:\.[a-zA-Z0-9](?:[a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?)*$`)
-	windowsBadUser = regexp.MustCompile(`["/\\:;|=,\+\*\?<>@\[\]]`)
-	windowsDots    = regexp.MustCompile(`^[\. ]+$`)
+	windowsControl = pattern.New(`[[:cntrl:]]+`)
+	windowsNetBIOS = pattern.New(`^[^\\/:\*\?"<>|\.][^\\/:\*\?"<>|]{0,14}$`)
+	windowsDNS     = pattern.New(`^[a-zA-Z0-9](?:[a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?(?:\.[a-zA-Z0-9](?:[a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?)*$`)
+	windowsBadUser = pattern.New(`["/\\:;|=,\+\*\?<>@\[\]]`)
+	windowsDots    = pattern.New(`^[\. ]+$`)
 )
 
 func (c *podCheck) windowsOptions(w *corev1.WindowsSecurityContextOptions, path *field.Path) {

@@ -2,8 +2,9 @@ package valid
 
 import (
 	"fmt"
-	"regexp"
 	"strings"
+
+	"sampan.dev/internal/pattern"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/util/validation"
@@ -130,7 +131,7 @@ func (c *podCheck) appArmor(p *corev1.AppArmorProfile, path *field.Path) {
 	}
 }
 
-var sysctlName = regexp.MustCompile(`^([a-z0-9]([-_a-z0-9]*[a-z0-9])?[\./])*[a-z0-9]([-_a-z0-9]*[a-z0-9])?$`)
+var sysctlName = pattern.New(`^([a-z0-9]([-_a-z0-9]*[a-z0-9])?[\./])*[a-z0-9]([-_a-z0-9]*[a-z0-9])?$`)
 
 func (c *podCheck) sysctls(list []corev1.Sysctl, path *field.Path) {
 	seen := map[string]bool{}

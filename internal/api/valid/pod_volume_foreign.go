@@ -2,8 +2,9 @@ package valid
 
 import (
 	"net"
-	"regexp"
 	"strings"
+
+	"sampan.dev/internal/pattern"
 
 	corev1 "k8s.io/api/core/v1"
 	apivalidation "k8s.io/apimachinery/pkg/api/validation"
@@ -110,9 +111,9 @@ func (c *podCheck) disk(idField, id string, partition int32, path *field.Path) {
 }
 
 var (
-	iqn = regexp.MustCompile(`iqn\.\d{4}-\d{2}\.([[:alnum:]-.]+)(:[^,;*&$|\s]+)$`)
-	eui = regexp.MustCompile(`^eui.[[:alnum:]]{16}$`)
-	naa = regexp.MustCompile(`^naa.[[:alnum:]]{32}$`)
+	iqn = pattern.New(`iqn\.\d{4}-\d{2}\.([[:alnum:]-.]+)(:[^,;*&$|\s]+)$`)
+	eui = pattern.New(`^eui.[[:alnum:]]{16}$`)
+	naa = pattern.New(`^naa.[[:alnum:]]{32}$`)
 )
 
 func (c *podCheck) iscsi(volume string, s *corev1.ISCSIVolumeSource, path, ofVolume *field.Path) {
@@ -138,7 +139,7 @@ func (c *podCheck) iscsi(volume string, s *corev1.ISCSIVolumeSource, path, ofVol
 }
 
 func (c *podCheck) initiator(name string, path *field.Path) {
-	re := map[string]*regexp.Regexp{"iqn": iqn, "eui": eui, "naa": naa}[name[:min(3, len(name))]]
+	re := map[string]*pattern.Pattern{"iqn": iqn, "eui": eui, "naa": naa}[name[:min(3, len(name))]]
 	if re == nil {
 		c.invalid(path, name, "must be valid format starting with iqn, eui, or naa")
 	} else if !re.MatchString(name) {

@@ -4,11 +4,11 @@ import (
 	"fmt"
 	"maps"
 	"net/netip"
-	"regexp"
 	"slices"
 	"strings"
 
 	"sampan.dev/internal/cloud"
+	"sampan.dev/internal/pattern"
 
 	corev1 "k8s.io/api/core/v1"
 )
@@ -38,7 +38,7 @@ var agreeing = [][2]string{
 }
 
 // ownLabel is a label of Kubernetes' own, which a cloud has no business with.
-var ownLabel = regexp.MustCompile(`(^|\.)(kubernetes|k8s)\.io/`)
+var ownLabel = pattern.New(`(^|\.)(kubernetes|k8s)\.io/`)
 
 // initialized returns a node as its cloud describes it, without the taint.
 func initialized(n *corev1.Node, m *cloud.InstanceMetadata) (*corev1.Node, error) {

@@ -3,20 +3,20 @@ package authn
 import (
 	"context"
 	"crypto/subtle"
-	"regexp"
 	"strings"
 	"time"
 
 	"sampan.dev/internal/api"
 	"sampan.dev/internal/client"
+	"sampan.dev/internal/pattern"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 )
 
 var (
-	bootstrapToken = regexp.MustCompile(`^([a-z0-9]{6})\.([a-z0-9]{16})$`)
-	bootstrapGroup = regexp.MustCompile(`^system:bootstrappers:[a-z0-9:-]{0,255}[a-z0-9]$`)
+	bootstrapToken = pattern.New(`^([a-z0-9]{6})\.([a-z0-9]{16})$`)
+	bootstrapGroup = pattern.New(`^system:bootstrappers:[a-z0-9:-]{0,255}[a-z0-9]$`)
 )
 
 // bootstrap authenticates ID.SECRET against the Secret bootstrap-token-ID of kube-system. Whatever is wrong with it, the

@@ -8,11 +8,11 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
 
 	"sampan.dev/internal/config"
+	"sampan.dev/internal/pattern"
 )
 
 // Home is the place of named clusters. There, NAME is the data directory of the cluster of that name, or a link to it.
@@ -44,7 +44,7 @@ type Site struct {
 }
 
 // names are those that a folder, a kubeconfig's context and a label may have.
-var names = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?$`)
+var names = pattern.New(`^[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?$`)
 
 // Dir is the data directory that a name means, whether there is a cluster of the name or not.
 func (h Home) Dir(name string) (string, error) {

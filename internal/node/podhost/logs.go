@@ -4,10 +4,10 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"regexp"
 	"strconv"
 
 	"sampan.dev/internal/node/runtime"
+	"sampan.dev/internal/pattern"
 
 	corev1 "k8s.io/api/core/v1"
 )
@@ -49,7 +49,7 @@ func (m *Machine) DropLogs(pod *corev1.Pod, c *runtime.Container) {
 	}
 }
 
-var logName = regexp.MustCompile(`^(\d+)\.log(\..*)?`)
+var logName = pattern.New(`^(\d+)\.log(\..*)?`)
 
 // Restarts is one more than the highest restart count that a log file of a container is named for: what is known when the runtime
 // has forgotten the container.

@@ -6,9 +6,10 @@ import (
 	"fmt"
 	"net/url"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
+
+	"sampan.dev/internal/pattern"
 
 	"go.yaml.in/yaml/v3"
 )
@@ -50,7 +51,7 @@ type TLS struct {
 }
 
 // inGo is how the library names the types that it fills, which is nothing to a person.
-var inGo = regexp.MustCompile(` in type registry\.\w+`)
+var inGo = pattern.New(` in type registry\.\w+`)
 
 // Parse reads the file. What it does not know is an error with its line.
 func Parse(data []byte) (Registries, error) {
