@@ -156,6 +156,7 @@ func useUpAndDelete(t *testing.T, h *Hub) {
 	for ev := range events {
 		seen = append(seen, ev.Type)
 	}
+	slices.Sort(seen[:min(2, len(seen))]) // the objects are deleted side by side
 	if !slices.Equal(seen, []watch.EventType{watch.Deleted, watch.Modified, watch.Deleted}) {
 		t.Errorf("events: %v", seen)
 	}

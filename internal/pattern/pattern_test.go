@@ -19,6 +19,9 @@ func TestPattern(t *testing.T) {
 	if !p.MatchString("a-1") || p.MatchString("a-b") {
 		t.Error("matches wrongly")
 	}
+	if p.String() != `^([a-z]+)-(\d+)$` {
+		t.Error(p)
+	}
 	if got := New(`\d`).ReplaceAllString("a1b2", ""); got != "ab" {
 		t.Error(got)
 	}
