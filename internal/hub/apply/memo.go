@@ -19,10 +19,18 @@ import (
 type memo struct {
 	mu struct {
 		sync.Mutex
-		by map[target]map[string][]metav1.ManagedFieldsEntry // by the manager's name and the object's shape
+		by map[target]map[string]*made // by the manager's name and the object's shape
 		n  int
 	}
 	buffers sync.Pool // of *[]byte
+}
+
+// made is the managed fields of one shape. Who asks first reckons them, and the others wait: at the start of a hub dozens of
+// creates of one shape begin at once.
+type made struct {
+	done    chan struct{} // closed by the first
+	entries []metav1.ManagedFieldsEntry
+	ok      bool // else they could not be reckoned
 }
 
 // What is kept: so many shapes, none longer than this. When there are more, all are forgotten.
@@ -45,34 +53,41 @@ func (m *memo) of(t target, obj api.Object, manager string, reckon func() error)
 	if *p = key; err != nil || len(key) > memoMost {
 		return reckon()
 	}
-	m.mu.Lock()
-	entries, ok := m.mu.by[t][string(key)]
-	m.mu.Unlock()
-	if ok {
-		now := metav1.NewTime(time.Now().UTC())
-		own := make([]metav1.ManagedFieldsEntry, len(entries))
-		for i := range entries {
-			own[i] = entries[i]
-			own[i].Time = &now
-		}
-		obj.SetManagedFields(own)
-		return nil
-	}
-	if err := reckon(); err != nil {
+	of, first := m.at(t, key)
+	if first {
+		defer close(of.done)
+		err := reckon()
+		of.entries, of.ok = obj.GetManagedFields(), err == nil
 		return err
 	}
-	m.keep(t, string(key), obj.GetManagedFields())
+	<-of.done
+	if !of.ok {
+		return reckon()
+	}
+	now := metav1.NewTime(time.Now().UTC())
+	own := make([]metav1.ManagedFieldsEntry, len(of.entries))
+	for i := range of.entries {
+		own[i] = of.entries[i]
+		own[i].Time = &now
+	}
+	obj.SetManagedFields(own)
 	return nil
 }
 
-func (m *memo) keep(t target, key string, entries []metav1.ManagedFieldsEntry) {
+// at returns what is kept for a shape, and whether the caller is the first who asks.
+func (m *memo) at(t target, key []byte) (of *made, first bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	if of := m.mu.by[t][string(key)]; of != nil {
+		return of, false
+	}
 	if m.mu.n++; m.mu.n > memoSize || m.mu.by == nil {
-		m.mu.by, m.mu.n = map[target]map[string][]metav1.ManagedFieldsEntry{}, 1
+		m.mu.by, m.mu.n = map[target]map[string]*made{}, 1
 	}
 	if m.mu.by[t] == nil {
-		m.mu.by[t] = map[string][]metav1.ManagedFieldsEntry{}
+		m.mu.by[t] = map[string]*made{}
 	}
-	m.mu.by[t][key] = entries
+	of = &made{done: make(chan struct{})}
+	m.mu.by[t][string(key)] = of
+	return of, true
 }
