@@ -79,7 +79,7 @@ var rooms = map[string][]string{
 	"internal/cloud/file": {"internal/cloud", "internal/inotify"},
 
 	"internal/control":                  {"internal/control/...", "internal/client/...", "internal/api/..."},
-	"internal/control/loop":             {"internal/client/...", "internal/api"},
+	"internal/control/loop":             {"internal/client/...", "internal/api", "internal/api/pods"},
 	"internal/control/":                 {"internal/control/loop", "internal/client/...", "internal/api/..."},
 	"internal/control/workload":         {"internal/control/workload/...", "internal/control/loop", "internal/client/...", "internal/api/..."},
 	"internal/control/cloud":            {"internal/control/loop", "internal/client/...", "internal/api", "internal/cloud"},

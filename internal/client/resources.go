@@ -35,6 +35,11 @@ var (
 	CSRs            = group("certificates.k8s.io", "certificatesigningrequests")
 	PriorityClasses = group("scheduling.k8s.io", "priorityclasses")
 
+	Jobs     = group("batch", "jobs")
+	CronJobs = group("batch", "cronjobs")
+
+	HorizontalPodAutoscalers = schema.GroupVersionResource{Group: "autoscaling", Version: "v2", Resource: "horizontalpodautoscalers"}
+
 	StorageClasses          = group("storage.k8s.io", "storageclasses")
 	VolumeAttachments       = group("storage.k8s.io", "volumeattachments")
 	VolumeAttributesClasses = group("storage.k8s.io", "volumeattributesclasses")

@@ -45,8 +45,9 @@ type bench struct {
 
 	mu struct {
 		sync.Mutex
-		silent  map[string]bool // nodes whose kubelet is dead
-		unready bool            // pods that start do not become ready
+		silent  map[string]bool          // nodes whose kubelet is dead
+		unready bool                     // pods that start do not become ready
+		fate    func(p *corev1.Pod) fate // how pods end that run; nil: not at all
 		created map[types.UID]string
 	}
 }
@@ -152,6 +153,9 @@ func (b *bench) drive(ctx context.Context, p *corev1.Pod) error {
 		return err
 	}
 	if p.Status.Phase == corev1.PodRunning {
+		return b.end(ctx, p)
+	}
+	if loop.PodTerminal(p) {
 		return nil
 	}
 	p = p.DeepCopy()
@@ -170,6 +174,45 @@ func (b *bench) drive(ctx context.Context, p *corev1.Pod) error {
 		return nil
 	}
 	return err
+}
+
+// fate is how a pod that runs ends: after a while, with a code.
+type fate struct {
+	after time.Duration // 0: not at all
+	code  int32
+}
+
+// end ends a pod that runs, as is its fate.
+func (b *bench) end(ctx context.Context, p *corev1.Pod) error {
+	b.mu.Lock()
+	of := b.mu.fate
+	b.mu.Unlock()
+	if of == nil || of(p).after == 0 {
+		return nil
+	}
+	f := of(p)
+	go func() {
+		select {
+		case <-time.After(f.after):
+		case <-ctx.Done():
+			return
+		}
+		now, err := client.Get[*corev1.Pod](ctx, b.door, client.Pods, p.Namespace, p.Name)
+		if err != nil || now.UID != p.UID || loop.PodTerminal(now) || now.DeletionTimestamp != nil {
+			return
+		}
+		now = now.DeepCopy()
+		now.Status.Phase = corev1.PodSucceeded
+		if f.code != 0 {
+			now.Status.Phase = corev1.PodFailed
+		}
+		for i := range now.Status.Conditions {
+			now.Status.Conditions[i].Status = corev1.ConditionFalse
+		}
+		now.Status.ContainerStatuses = []corev1.ContainerStatus{{Name: "c", State: corev1.ContainerState{Terminated: &corev1.ContainerStateTerminated{ExitCode: f.code, FinishedAt: metav1.Now()}}}}
+		_, _ = client.UpdateStatus(ctx, b.door, client.Pods, now)
+	}()
+	return nil
 }
 
 func (b *bench) bind(ctx context.Context, p *corev1.Pod) error {

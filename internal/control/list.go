@@ -1,6 +1,8 @@
 package control
 
 import (
+	"slices"
+
 	"sampan.dev/internal/client"
 	"sampan.dev/internal/client/cache"
 	"sampan.dev/internal/control/gc"
@@ -10,7 +12,9 @@ import (
 	"sampan.dev/internal/control/nodes"
 	"sampan.dev/internal/control/quota"
 	"sampan.dev/internal/control/workload"
+	"sampan.dev/internal/control/workload/job"
 
+	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 )
 
@@ -96,6 +100,10 @@ func (m *Manager) cores() []descriptor {
 		{name: "replicaset-controller", alias: "replicaset", account: "replicaset-controller",
 			reads: "pods replicasets", writes: "pods replicasets/status",
 			make: workload.NewReplicaSet},
+		{name: "job-controller", alias: "job", account: "job-controller",
+			reads: "jobs pods", writes: "jobs/status pods",
+			when: firstJob,
+			make: job.New},
 		{name: "certificatesigningrequest-signing-controller", alias: "csrsigning", account: "certificate-controller",
 			reads: "certificatesigningrequests", writes: "certificatesigningrequests/status",
 			make: func(env loop.Env) loop.Runner {
@@ -160,4 +168,14 @@ func firstQuota(set *cache.Set, start func()) {
 	cache.For[*corev1.ResourceQuota](set, client.ResourceQuotas, cache.Options{}).Handle(cache.Handler[*corev1.ResourceQuota]{
 		Add: func(*corev1.ResourceQuota) { start() },
 	})
+}
+
+// firstJob starts a controller when there is a Job, or a pod whose end one was to count.
+func firstJob(set *cache.Set, start func()) {
+	cache.For[*batchv1.Job](set, client.Jobs, cache.Options{}).Handle(cache.Handler[*batchv1.Job]{Add: func(*batchv1.Job) { start() }})
+	cache.For[*corev1.Pod](set, client.Pods, cache.Options{}).Handle(cache.Handler[*corev1.Pod]{Add: func(p *corev1.Pod) {
+		if slices.Contains(p.Finalizers, batchv1.JobTrackingFinalizer) {
+			start()
+		}
+	}})
 }

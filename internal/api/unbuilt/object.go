@@ -37,7 +37,6 @@ func kindGap[T api.Object](feature, effect string) objectGap {
 
 // objectGaps is the literal list for everything but pod specs.
 var objectGaps = []objectGap{
-	kindGap[*batchv1.Job]("the job controller", "no pods are made"),
 	kindGap[*batchv1.CronJob]("the cron job controller", "no jobs are made"),
 	kindGap[*appsv1.StatefulSet]("the stateful set controller", "no pods are made"),
 	kindGap[*appsv1.DaemonSet]("the daemon set controller", "no pods are made"),

@@ -13,7 +13,6 @@ type Controller struct {
 var Controllers = []Controller{
 	{Name: "serviceaccount-token-controller", Alias: "serviceaccount-token"},
 	{Name: "daemonset-controller", Alias: "daemonset"},
-	{Name: "job-controller", Alias: "job"},
 	{Name: "horizontal-pod-autoscaler-controller", Alias: "horizontalpodautoscaling"},
 	{Name: "disruption-controller", Alias: "disruption"},
 	{Name: "statefulset-controller", Alias: "statefulset"},

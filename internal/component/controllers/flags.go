@@ -88,6 +88,7 @@ func (c *Config) concurrency() flag.Table {
 		flag.Ignore("concurrent-namespace-syncs", "int32", "10", workers),
 		flag.Ignore("concurrent-replicaset-syncs", "int32", "5", workers),
 		flag.Ignore("concurrent-rc-syncs", "int32", "5", workers),
+		flag.Ignore("concurrent-job-syncs", "int32", "5", workers),
 		flag.Ignore("concurrent-serviceaccount-token-syncs", "int32", "5", workers),
 		flag.Ignore("endpoint-updates-batch-period", "duration", "", batches),
 		flag.Ignore("endpointslice-updates-batch-period", "duration", "", batches),
@@ -102,7 +103,6 @@ func (c *Config) absent() flag.Table {
 	return flag.Table{
 		flag.Ignore("concurrent-statefulset-syncs", "int32", "5", noSets),
 		flag.Ignore("concurrent-daemonset-syncs", "int32", "2", noSets),
-		flag.Ignore("concurrent-job-syncs", "int32", "5", noJobs),
 		flag.Ignore("concurrent-cron-job-syncs", "int32", "5", noJobs),
 		flag.Ignore("concurrent-ttl-after-finished-syncs", "int32", "5", noJobs),
 		flag.Ignore("concurrent-disruption-syncs", "int32", "1", "disruption budgets are not built yet"),

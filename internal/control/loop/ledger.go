@@ -124,6 +124,12 @@ func (n *note) settled() bool {
 	return ok && reached(obj.GetResourceVersion(), n.revision)
 }
 
+// Reached reports whether a view has got as far as obj: it shows everything that was written before.
+func Reached(view View, obj api.Object) bool {
+	rev, err := strconv.ParseUint(obj.GetResourceVersion(), 10, 64)
+	return err == nil && reached(view.Revision(), rev)
+}
+
 func reached(revision string, want uint64) bool {
 	have, err := strconv.ParseUint(revision, 10, 64)
 	return err == nil && have >= want

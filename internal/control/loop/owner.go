@@ -60,6 +60,7 @@ type Claimer struct {
 	OwnerKind     schema.GroupVersionKind
 	OwnerResource schema.GroupVersionResource
 	Selector      labels.Selector
+	Finalizer     string // that objects of the owner carry; "" for none
 
 	// Member, when set, is what an object has to be besides selected: the pods of a StatefulSet are named after it.
 	Member func(obj api.Object) bool
@@ -110,7 +111,7 @@ func (c *Claimer) adopt(ctx context.Context, obj api.Object) error {
 	if c.checkErr != nil {
 		return fmt.Errorf("adopt %s %s: %w", c.Resource.Resource, Key(obj), c.checkErr)
 	}
-	return c.patch(ctx, obj, metav1.NewControllerRef(c.Owner, c.OwnerKind))
+	return c.patch(ctx, obj, metav1.NewControllerRef(c.Owner, c.OwnerKind), "finalizers")
 }
 
 func (c *Claimer) ownerLives(ctx context.Context) error {
@@ -134,18 +135,20 @@ func (c *Claimer) ownerLives(ctx context.Context) error {
 
 // release takes the owner's reference off obj. An object that is gone or was replaced is released already.
 func (c *Claimer) release(ctx context.Context, obj api.Object) error {
-	err := c.patch(ctx, obj, map[string]any{"$patch": "delete", "uid": c.Owner.GetUID()})
+	err := c.patch(ctx, obj, map[string]any{"$patch": "delete", "uid": c.Owner.GetUID()}, "$deleteFromPrimitiveList/finalizers")
 	if apierrors.IsNotFound(err) || apierrors.IsInvalid(err) {
 		return nil
 	}
 	return err
 }
 
-func (c *Claimer) patch(ctx context.Context, obj api.Object, ownerRef any) error {
-	data, err := json.Marshal(map[string]any{"metadata": map[string]any{
-		"uid":             obj.GetUID(),
-		"ownerReferences": []any{ownerRef},
-	}})
+// patch changes a reference and, under the name of what is to be done to the list, the finalizer of an object.
+func (c *Claimer) patch(ctx context.Context, obj api.Object, ownerRef any, finalizers string) error {
+	meta := map[string]any{"uid": obj.GetUID(), "ownerReferences": []any{ownerRef}}
+	if c.Finalizer != "" {
+		meta[finalizers] = []string{c.Finalizer}
+	}
+	data, err := json.Marshal(map[string]any{"metadata": meta})
 	if err != nil {
 		return err
 	}

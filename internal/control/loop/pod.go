@@ -5,6 +5,8 @@ import (
 	"slices"
 	"time"
 
+	"sampan.dev/internal/api/pods"
+
 	corev1 "k8s.io/api/core/v1"
 	apiequality "k8s.io/apimachinery/pkg/api/equality"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -65,4 +67,23 @@ func PodMatters(old, p *corev1.Pod) bool {
 	}
 	return !maps.Equal(old.Labels, p.Labels) ||
 		!slices.EqualFunc(old.OwnerReferences, p.OwnerReferences, func(a, b metav1.OwnerReference) bool { return apiequality.Semantic.DeepEqual(a, b) })
+}
+
+// Restarts returns the highest restart counts among containers and among sidecars.
+func Restarts(p *corev1.Pod) (regular, sidecar int32) {
+	for i := range p.Status.ContainerStatuses {
+		regular = max(regular, p.Status.ContainerStatuses[i].RestartCount)
+	}
+	for i := range p.Spec.InitContainers {
+		c := &p.Spec.InitContainers[i]
+		if !pods.IsSidecar(c) {
+			continue
+		}
+		for j := range p.Status.InitContainerStatuses {
+			if s := &p.Status.InitContainerStatuses[j]; s.Name == c.Name {
+				sidecar = max(sidecar, s.RestartCount)
+			}
+		}
+	}
+	return regular, sidecar
 }

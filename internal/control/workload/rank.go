@@ -7,7 +7,6 @@ import (
 	"strconv"
 	"time"
 
-	"sampan.dev/internal/api/pods"
 	"sampan.dev/internal/control/loop"
 
 	corev1 "k8s.io/api/core/v1"
@@ -112,26 +111,7 @@ func agePower(age time.Duration) int64 {
 }
 
 func compareRestarts(a, b *corev1.Pod) int {
-	ar, as := restarts(a)
-	br, bs := restarts(b)
+	ar, as := loop.Restarts(a)
+	br, bs := loop.Restarts(b)
 	return cmp.Or(cmp.Compare(br, ar), cmp.Compare(bs, as))
-}
-
-// restarts returns the highest restart counts among containers and among sidecars.
-func restarts(p *corev1.Pod) (regular, sidecar int32) {
-	for i := range p.Status.ContainerStatuses {
-		regular = max(regular, p.Status.ContainerStatuses[i].RestartCount)
-	}
-	for i := range p.Spec.InitContainers {
-		c := &p.Spec.InitContainers[i]
-		if !pods.IsSidecar(c) {
-			continue
-		}
-		for j := range p.Status.InitContainerStatuses {
-			if s := &p.Status.InitContainerStatuses[j]; s.Name == c.Name {
-				sidecar = max(sidecar, s.RestartCount)
-			}
-		}
-	}
-	return regular, sidecar
 }
