@@ -7,10 +7,8 @@ import (
 	"sync/atomic"
 	"time"
 
-	"sampan.dev/internal/client"
 	"sampan.dev/internal/control/loop"
 
-	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 )
@@ -47,17 +45,7 @@ func (c *controller) create(ctx context.Context, key string, l *look, indexes []
 	maker := l.maker()
 	var next atomic.Int64
 	made, err := loop.SlowStart(len(indexes), func() error {
-		pod, err := client.Create(ctx, c.Door, client.Pods, maker.pod(indexes[next.Add(1)-1]))
-		switch {
-		case err == nil:
-			c.ledger.Wrote(key, c.views.pods, pod)
-			c.Events.Event(l.job, corev1.EventTypeNormal, "SuccessfulCreate", "Created pod: "+pod.Name)
-		case apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause):
-			return nil // nothing more will ever be created here
-		case ctx.Err() == nil:
-			c.Events.Eventf(l.job, corev1.EventTypeWarning, "FailedCreate", "Error creating: %v", err)
-		}
-		return err
+		return c.writer.Create(ctx, key, l.job, maker.pod(indexes[next.Add(1)-1]))
 	})
 	l.running += int32(made)
 	return err
@@ -72,7 +60,7 @@ func (c *controller) removeAll(ctx context.Context, key string, l *look, pods []
 			errs[i] = c.untrack(ctx, key, pods[i])
 		}
 		if errs[i] == nil {
-			errs[i] = c.remove(ctx, key, l.job, pods[i])
+			errs[i] = c.writer.Delete(ctx, key, l.job, pods[i])
 		}
 	})
 	for i, p := range pods {
@@ -93,22 +81,6 @@ func (c *controller) removeAll(ctx context.Context, key string, l *look, pods []
 			return err // they are likely all the same
 		}
 	}
-	return nil
-}
-
-func (c *controller) remove(ctx context.Context, key string, job *batchv1.Job, p *corev1.Pod) error {
-	err := client.Delete(ctx, c.Door, client.Pods, p.Namespace, p.Name, p.UID)
-	switch {
-	case err == nil:
-		c.Events.Event(job, corev1.EventTypeNormal, "SuccessfulDelete", "Deleted pod: "+p.Name)
-	case apierrors.IsNotFound(err), apierrors.IsConflict(err): // gone, or replaced by another of its name
-	default:
-		if ctx.Err() == nil {
-			c.Events.Eventf(job, corev1.EventTypeWarning, "FailedDelete", "Error deleting: %v", err)
-		}
-		return fmt.Errorf("unable to delete pods: %w", err)
-	}
-	c.ledger.Deleted(key, c.views.pods, p)
 	return nil
 }
 

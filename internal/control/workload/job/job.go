@@ -13,6 +13,7 @@ import (
 	"sampan.dev/internal/client"
 	"sampan.dev/internal/client/cache"
 	"sampan.dev/internal/control/loop"
+	"sampan.dev/internal/control/workload/podcontrol"
 
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -33,6 +34,7 @@ type controller struct {
 	jobs   *cache.Informer[*batchv1.Job]
 	pods   *cache.Informer[*corev1.Pod]
 	views  struct{ jobs, pods loop.View }
+	writer podcontrol.Writer
 
 	mu struct {
 		sync.Mutex
@@ -48,6 +50,7 @@ func New(env loop.Env) loop.Runner {
 	c.pods = cache.For[*corev1.Pod](env.Informers, client.Pods, cache.Options{})
 	c.pods.AddIndex(loop.OwnerIndexName, loop.OwnerIndex[*corev1.Pod])
 	c.views.jobs, c.views.pods = loop.ViewOf(c.jobs), loop.ViewOf(c.pods)
+	c.writer = podcontrol.Writer{Env: env, Ledger: c.ledger, View: c.views.pods}
 	synced := []<-chan struct{}{c.jobs.Synced(), c.pods.Synced()}
 	orphans := newOrphans(c, synced)
 	c.jobs.Handle(c.ofJobs(orphans))

@@ -9,10 +9,10 @@ import (
 	"time"
 
 	"sampan.dev/internal/control/loop"
+	"sampan.dev/internal/control/workload/podcontrol"
 
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
-	apivalid "k8s.io/apimachinery/pkg/api/validation"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
@@ -190,14 +190,7 @@ type maker struct {
 
 func (l *look) maker() *maker {
 	j, t := l.job, &l.job.Spec.Template
-	m := &maker{l: l, base: corev1.Pod{
-		ObjectMeta: metav1.ObjectMeta{
-			Namespace: j.Namespace, GenerateName: prefix(j.Name),
-			Labels: t.Labels, Annotations: t.Annotations, Finalizers: t.Finalizers,
-			OwnerReferences: []metav1.OwnerReference{*metav1.NewControllerRef(j, jobKind)},
-		},
-		Spec: t.Spec,
-	}}
+	m := &maker{l: l, base: *podcontrol.New(t, j, jobKind)}
 	if !slices.Contains(t.Finalizers, batchv1.JobTrackingFinalizer) {
 		m.base.Finalizers = append(slices.Clip(t.Finalizers), batchv1.JobTrackingFinalizer)
 	}
@@ -240,14 +233,6 @@ func (l *look) triesOf(index int) (failed, ignored int32) {
 		return failed + 1, ignored
 	}
 	return failed, ignored + 1
-}
-
-// prefix is what the names of pods without an index begin with.
-func prefix(job string) string {
-	if p := job + "-"; len(apivalid.NameIsDNSSubdomain(p, true)) == 0 {
-		return p
-	}
-	return job
 }
 
 // mostPrefix is the length of a prefix that leaves room for the five random letters of a name that is a DNS label.
