@@ -89,8 +89,10 @@ var rooms = map[string][]string{
 	"internal/control/scheduler/plugin": {"internal/api/..."},
 
 	"internal/node/kubelet":      {"internal/node/...", "internal/client/...", "internal/api/..."},
-	"internal/node/podstate":     {"internal/api/pods", "internal/node/probe", "internal/node/runtime"}, // the types of what they observe
-	"internal/node/podspec":      {"internal/api/pods", "internal/node/probe", "internal/node/cgroup"},  // expansion of variables; shares and quotas
+	"internal/node/podstate":     {"internal/api/pods", "internal/node/allocation", "internal/node/cgroup", "internal/node/probe", "internal/node/runtime"}, // the types of what they observe
+	"internal/node/podspec":      {"internal/api/pods", "internal/node/allocation", "internal/node/cgroup", "internal/node/probe"},                          // expansion of variables; shares and quotas
+	"internal/node/allocation":   {"internal/api/pods", "internal/node/checkpoint"},
+	"internal/node/resize":       {"internal/api/pods", "internal/node/allocation", "internal/node/cgroup", "internal/node/event", "internal/node/podspec", "internal/node/podstate", "internal/node/runtime"},
 	"internal/node/podstatus":    {"internal/api/pods", "internal/client", "internal/node/podstate"},
 	"internal/node/hardware":     {},
 	"internal/node/checkpoint":   {},

@@ -45,6 +45,7 @@ var (
 	VolumeAttributesClasses = group("storage.k8s.io", "volumeattributesclasses")
 	CSIDrivers              = group("storage.k8s.io", "csidrivers")
 	ResourceSlices          = group("resource.k8s.io", "resourceslices")
+	ClusterTrustBundles     = group("certificates.k8s.io", "clustertrustbundles")
 	PodCertificateRequests  = group("certificates.k8s.io", "podcertificaterequests")
 
 	Roles               = group("rbac.authorization.k8s.io", "roles")

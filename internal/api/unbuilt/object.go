@@ -82,13 +82,6 @@ var objectGaps = []objectGap{
 			}), "rules.verbs")
 		},
 	},
-	{
-		Feature: "in-place resize", Effect: "running containers keep the resources that they were started with", sub: "resize",
-		uses: func(obj api.Object) []string {
-			_, ok := obj.(*corev1.Pod)
-			return at(ok, "spec.containers.resources")
-		},
-	},
 	kindGap[*corev1.PersistentVolumeClaim]("the volume binder", "the claim is bound to no volume and none is made for it"),
 	kindGap[*resourcev1.ResourceClaim]("allocation of devices", "the claim gets none"),
 	kindGap[*resourcev1.ResourceClaimTemplate]("the resource claim controller", "no claims are made for pods"),

@@ -42,13 +42,6 @@ var podGaps = []PodGap{
 		},
 	},
 	{
-		Feature: "runtime classes", Effect: "the node refuses the pod", Actor: Kubelet, Refused: true,
-		Fields: []string{"PodSpec.RuntimeClassName"},
-		uses: func(path *field.Path, s *corev1.PodSpec) []*field.Path {
-			return when(s.RuntimeClassName != nil, path, "runtimeClassName")
-		},
-	},
-	{
 		Feature: "dynamic resource allocation", Effect: "the node refuses the pod", Actor: Kubelet, Refused: true,
 		Fields: []string{"PodSpec.ResourceClaims", "PodResourceClaim.ResourceClaimName", "ResourceRequirements.Claims"},
 		uses: func(path *field.Path, s *corev1.PodSpec) []*field.Path {
@@ -80,30 +73,10 @@ var podGaps = []PodGap{
 	{
 		Feature: "volumes of this type", Effect: "the pod waits for it and does not start", Actor: Kubelet,
 		Fields: []string{
-			"ImageVolumeSource.Reference", "PersistentVolumeClaimVolumeSource.ClaimName", "EphemeralVolumeSource.VolumeClaimTemplate",
+			"PersistentVolumeClaimVolumeSource.ClaimName", "EphemeralVolumeSource.VolumeClaimTemplate",
 			"VolumeSource.CSI", "VolumeSource.NFS", "VolumeSource.ISCSI", "VolumeSource.FC",
 		},
 		uses: func(path *field.Path, s *corev1.PodSpec) []*field.Path { return volumes(path, s, unmountable) },
-	},
-	{
-		Feature: "this projection", Effect: "the pod waits for it and does not start", Actor: Kubelet,
-		Fields: []string{"VolumeProjection.ClusterTrustBundle", "VolumeProjection.PodCertificate"},
-		uses: func(path *field.Path, s *corev1.PodSpec) []*field.Path {
-			return volumes(path, s, func(v *corev1.Volume) string {
-				if v.Projected == nil {
-					return ""
-				}
-				for i := range v.Projected.Sources {
-					switch src := &v.Projected.Sources[i]; {
-					case src.ClusterTrustBundle != nil:
-						return "projected.sources.clusterTrustBundle"
-					case src.PodCertificate != nil:
-						return "projected.sources.podCertificate"
-					}
-				}
-				return ""
-			})
-		},
 	},
 	{
 		Feature: "block devices from claims", Effect: "the container gets no device", Actor: Kubelet,
@@ -153,8 +126,6 @@ var podGaps = []PodGap{
 // unmountable names the source of a volume that the kubelet has no plugin for, as the field under the volume.
 func unmountable(v *corev1.Volume) string {
 	switch {
-	case v.Image != nil:
-		return "image"
 	case v.PersistentVolumeClaim != nil:
 		return "persistentVolumeClaim"
 	case v.Ephemeral != nil:

@@ -32,8 +32,8 @@ var (
 var whole = []string{
 	"NodeAffinity.", "NodeSelector.", "NodeSelectorTerm.", "PreferredSchedulingTerm.", // k8s.io/component-helpers' nodeaffinity
 	"PodAffinity.", "PodAntiAffinity.", "PodAffinityTerm.", "WeightedPodAffinityTerm.", "TopologySpreadConstraint.", // below fields that are on the list
-	"PersistentVolumeClaimSpec.", "TypedLocalObjectReference.", "TypedObjectReference.", "PodResourceClaim.", "ImageVolumeSource.", "CSIVolumeSource.", "NFSVolumeSource.",
-	"ISCSIVolumeSource.", "FCVolumeSource.", "ClusterTrustBundleProjection.", "PodCertificateProjection.", "VolumeDevice.", "PersistentVolumeClaimVolumeSource.",
+	"PersistentVolumeClaimSpec.", "TypedLocalObjectReference.", "TypedObjectReference.", "PodResourceClaim.", "CSIVolumeSource.", "NFSVolumeSource.",
+	"ISCSIVolumeSource.", "FCVolumeSource.", "VolumeDevice.", "PersistentVolumeClaimVolumeSource.",
 	"EphemeralVolumeSource.",
 	"Toleration.TolerationSeconds", // control reads it by another name of the selector's chain
 }
@@ -55,9 +55,8 @@ var elsewhere = map[string]string{
 	"EphemeralContainerCommon.ResizePolicy":       "may not be set on ephemeral containers",
 	"EphemeralContainerCommon.VolumeDevices":      "goes with Container.VolumeDevices",
 	"EphemeralContainerCommon.RestartPolicyRules": "may not be set on ephemeral containers",
-	"Container.ResizePolicy":                      "goes with the resize subresource",
-	"ContainerResizePolicy.ResourceName":          "goes with the resize subresource",
-	"ContainerResizePolicy.RestartPolicy":         "goes with the resize subresource",
+	"ClusterTrustBundleProjection.User":           "dropped: off by default in v1.37",
+	"PodCertificateProjection.User":               "dropped: off by default in v1.37",
 }
 
 // gone are volume types that upstream has taken out of the kubelet or hands to CSI drivers; their own fields are not walked.

@@ -53,18 +53,12 @@ var asks = []struct {
 	}), want: "spec.volumes[1].emptyDir.sizeLimit: |spec.initContainers[0].resources.limits[ephemeral-storage]: "},
 	{name: "volumes", obj: pod(func(s *corev1.PodSpec) {
 		s.Volumes = []corev1.Volume{
-			{VolumeSource: corev1.VolumeSource{Image: &corev1.ImageVolumeSource{}}}, {VolumeSource: corev1.VolumeSource{PersistentVolumeClaim: &corev1.PersistentVolumeClaimVolumeSource{}}},
+			{VolumeSource: corev1.VolumeSource{PersistentVolumeClaim: &corev1.PersistentVolumeClaimVolumeSource{}}},
 			{VolumeSource: corev1.VolumeSource{Ephemeral: &corev1.EphemeralVolumeSource{}}}, {VolumeSource: corev1.VolumeSource{CSI: &corev1.CSIVolumeSource{}}},
 			{VolumeSource: corev1.VolumeSource{NFS: &corev1.NFSVolumeSource{}}}, {VolumeSource: corev1.VolumeSource{ISCSI: &corev1.ISCSIVolumeSource{}}},
 			{VolumeSource: corev1.VolumeSource{FC: &corev1.FCVolumeSource{}}},
 		}
-	}), want: "spec.volumes[0].image: |spec.volumes[1].persistentVolumeClaim: |spec.volumes[2].ephemeral: |spec.volumes[3].csi: |spec.volumes[4].nfs: |spec.volumes[5].iscsi: |spec.volumes[6].fc: "},
-	{name: "projections", obj: pod(func(s *corev1.PodSpec) {
-		s.Volumes = []corev1.Volume{
-			{VolumeSource: corev1.VolumeSource{Projected: &corev1.ProjectedVolumeSource{Sources: []corev1.VolumeProjection{{}, {ClusterTrustBundle: &corev1.ClusterTrustBundleProjection{}}}}}},
-			{VolumeSource: corev1.VolumeSource{Projected: &corev1.ProjectedVolumeSource{Sources: []corev1.VolumeProjection{{PodCertificate: &corev1.PodCertificateProjection{}}}}}},
-		}
-	}), want: "spec.volumes[0].projected.sources.clusterTrustBundle: |spec.volumes[1].projected.sources.podCertificate: "},
+	}), want: "spec.volumes[0].persistentVolumeClaim: |spec.volumes[1].ephemeral: |spec.volumes[2].csi: |spec.volumes[3].nfs: |spec.volumes[4].iscsi: |spec.volumes[5].fc: "},
 	{name: "block device", obj: pod(func(s *corev1.PodSpec) {
 		s.Containers[0].VolumeDevices = []corev1.VolumeDevice{{DevicePath: "/dev/x"}}
 	}), want: "spec.containers[0].volumeDevices: "},
@@ -87,12 +81,11 @@ var asks = []struct {
 	{name: "cron job that asks", obj: &batchv1.CronJob{Spec: batchv1.CronJobSpec{JobTemplate: batchv1.JobTemplateSpec{Spec: batchv1.JobSpec{Template: corev1.PodTemplateSpec{Spec: corev1.PodSpec{HostUsers: new(false)}}}}}}, want: "spec: |spec.jobTemplate.spec.template.spec.hostUsers: "},
 	{name: "stateful set", obj: &appsv1.StatefulSet{}, want: "spec: "},
 	{name: "daemon set", obj: &appsv1.DaemonSet{}, want: "spec: "},
-	{name: "pod template that asks", obj: &corev1.PodTemplate{Template: corev1.PodTemplateSpec{Spec: corev1.PodSpec{RuntimeClassName: new("x")}}}, want: "template.spec.runtimeClassName: "},
+	{name: "pod template that asks", obj: &corev1.PodTemplate{Template: corev1.PodTemplateSpec{Spec: corev1.PodSpec{HostUsers: new(false)}}}, want: "template.spec.hostUsers: "},
 	{name: "disruption budget", obj: &policyv1.PodDisruptionBudget{}, want: "spec: "},
 	{name: "autoscaler", obj: &autoscalingv2.HorizontalPodAutoscaler{}, want: "spec: "},
 	{name: "network policy", obj: &networkingv1.NetworkPolicy{}, want: "spec: "},
 	{name: "migration", obj: &svmv1.StorageVersionMigration{}, want: "spec: "},
-	{name: "resize", obj: pod(func(*corev1.PodSpec) {}), sub: "resize", want: "spec.containers.resources: in-place resize not implemented yet; "},
 	{name: "status of a pod that asks", obj: pod(func(s *corev1.PodSpec) { s.HostUsers = new(false) }), sub: "status"},
 	{name: "token in a Secret", obj: &corev1.Secret{Type: corev1.SecretTypeServiceAccountToken}, want: "type: tokens in Secrets"},
 	{name: "token brought along", obj: &corev1.Secret{Type: corev1.SecretTypeServiceAccountToken, Data: map[string][]byte{"token": []byte("x")}}},

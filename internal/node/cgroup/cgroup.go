@@ -91,6 +91,20 @@ func New(mount, root, driver string, off bool) *Manager {
 		trees: sync.OnceValue(func() map[string]string { return findTrees(mount) })}
 }
 
+// Over returns a manager of groups in a folder that stands for the cgroup mount, as tests have it: on v2 it is the one tree, on v1 it has a
+// folder for each controller.
+func Over(dir string, unified bool, trees ...string) *Manager {
+	m := &Manager{mount: dir, root: "/", unified: unified}
+	m.trees = sync.OnceValue(func() map[string]string {
+		out := map[string]string{}
+		for _, c := range trees {
+			out[c] = filepath.Join(dir, c)
+		}
+		return out
+	})
+	return m
+}
+
 // Unified reports whether the machine has cgroup v2 alone.
 func (m *Manager) Unified() bool { return m.unified }
 
@@ -285,19 +299,28 @@ func (m *Manager) limit(path string, p Pod) error {
 	return nil
 }
 
+// setCPU sets a group's share of CPU, and its limit in each Period; 0: none.
 func (m *Manager) setCPU(path string, shares uint64, quota int64) error {
+	if err := m.setShares(path, shares); err != nil {
+		return err
+	}
+	return m.setQuota(path, quota)
+}
+
+func (m *Manager) setShares(path string, shares uint64) error {
 	if m.unified {
-		if err := m.write(path, "", "cpu.weight", strconv.FormatUint(Weight(shares), 10)); err != nil {
-			return err
-		}
+		return m.write(path, "", "cpu.weight", strconv.FormatUint(Weight(shares), 10))
+	}
+	return m.write(path, "cpu", "cpu.shares", strconv.FormatUint(shares, 10))
+}
+
+func (m *Manager) setQuota(path string, quota int64) error {
+	if m.unified {
 		limit := "max"
 		if quota > 0 {
 			limit = strconv.FormatInt(quota, 10)
 		}
 		return m.write(path, "", "cpu.max", limit+" "+strconv.Itoa(Period))
-	}
-	if err := m.write(path, "cpu", "cpu.shares", strconv.FormatUint(shares, 10)); err != nil {
-		return err
 	}
 	if quota <= 0 {
 		quota = -1

@@ -40,19 +40,26 @@ type Missing struct {
 	Pulled          bool // a pull was tried and failed, so that the back-off of pulls counts
 }
 
-// Ensure makes the image of a container present by the container's pull policy, and returns the runtime's reference to it, or why
-// it is not present. It records the events of that. sandbox is what the runtime is told of the pod.
-func (p *Puller) Ensure(ctx context.Context, pod *corev1.Pod, c *corev1.Container, sandbox *cri.PodSandboxConfig) (string, *Missing) {
+// Want is an image that a pod needs.
+type Want struct {
+	Image     string // as the spec names it
+	Policy    corev1.PullPolicy
+	Container string // that runs it; "" for a volume
+}
+
+// Ensure makes an image present by its pull policy, and returns the runtime's reference to it, or why it is not present. It records
+// the events of that. sandbox is what the runtime is told of the pod.
+func (p *Puller) Ensure(ctx context.Context, pod *corev1.Pod, c Want, sandbox *cri.PodSandboxConfig) (string, *Missing) {
 	missing := func(event, reason, format string, args ...any) (string, *Missing) {
 		m := &Missing{Reason: reason, Message: fmt.Sprintf(format, args...)}
-		p.events.Pod(pod, c.Name, corev1.EventTypeWarning, event, "%s", m.Message)
+		p.events.Pod(pod, c.Container, corev1.EventTypeWarning, event, "%s", m.Message)
 		return "", m
 	}
 	name, err := tagged(c.Image)
 	if err != nil {
 		return missing("InspectFailed", "InvalidImageName", "Failed to apply default image tag %q: %v", c.Image, err)
 	}
-	if c.ImagePullPolicy == corev1.PullAlways {
+	if c.Policy == corev1.PullAlways {
 		return p.pull(ctx, pod, c, name, sandbox)
 	}
 	have, err := p.rt.Image(ctx, name)
@@ -60,17 +67,17 @@ func (p *Puller) Ensure(ctx context.Context, pod *corev1.Pod, c *corev1.Containe
 	case err != nil:
 		return missing("InspectFailed", "ImageInspectError", "Failed to inspect image %q: %v", name, err)
 	case have != nil:
-		p.events.Pod(pod, c.Name, corev1.EventTypeNormal, "Pulled", "Container image %q already present on machine and can be accessed by the pod", c.Image)
+		p.events.Pod(pod, c.Container, corev1.EventTypeNormal, "Pulled", "Container image %q already present on machine and can be accessed by the pod", c.Image)
 		return have.ID, nil
-	case c.ImagePullPolicy == corev1.PullNever:
+	case c.Policy == corev1.PullNever:
 		return missing("ErrImageNeverPull", "ErrImageNeverPull", "Container image %q is not present with pull policy of Never", c.Image)
 	}
 	return p.pull(ctx, pod, c, name, sandbox)
 }
 
 // pull asks the registry for an image with each credential until one is taken.
-func (p *Puller) pull(ctx context.Context, pod *corev1.Pod, c *corev1.Container, name string, sandbox *cri.PodSandboxConfig) (string, *Missing) {
-	p.events.Pod(pod, c.Name, corev1.EventTypeNormal, "Pulling", "Pulling image %q", c.Image)
+func (p *Puller) pull(ctx context.Context, pod *corev1.Pod, c Want, name string, sandbox *cri.PodSandboxConfig) (string, *Missing) {
+	p.events.Pod(pod, c.Container, corev1.EventTypeNormal, "Pulling", "Pulling image %q", c.Image)
 	begin := time.Now()
 	defer p.turn(ctx, name)()
 	alone := time.Now()
@@ -83,13 +90,13 @@ func (p *Puller) pull(ctx context.Context, pod *corev1.Pod, c *corev1.Container,
 	}
 	switch {
 	case err == nil:
-		p.events.Pod(pod, c.Name, corev1.EventTypeNormal, "Pulled", "Successfully pulled image %q in %v (%v including waiting). Image size: %v bytes.",
+		p.events.Pod(pod, c.Container, corev1.EventTypeNormal, "Pulled", "Successfully pulled image %q in %v (%v including waiting). Image size: %v bytes.",
 			c.Image, time.Since(alone).Truncate(time.Millisecond), time.Since(begin).Truncate(time.Millisecond), p.size(ctx, ref))
 		return ref, nil
 	case ctx.Err() != nil:
 		return "", &Missing{Reason: "ErrImagePull", Message: ctx.Err().Error(), Pulled: true}
 	}
-	p.events.Pod(pod, c.Name, corev1.EventTypeWarning, "Failed", "Failed to pull image %q: %v", c.Image, err)
+	p.events.Pod(pod, c.Container, corev1.EventTypeWarning, "Failed", "Failed to pull image %q: %v", c.Image, err)
 	reason, message := pullError(c.Image, err)
 	return "", &Missing{Reason: reason, Message: message, Pulled: true}
 }

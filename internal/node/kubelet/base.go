@@ -4,15 +4,18 @@ import (
 	"context"
 	"time"
 
+	"sampan.dev/internal/node/allocation"
 	"sampan.dev/internal/node/cgroup"
 	"sampan.dev/internal/node/event"
 	"sampan.dev/internal/node/health"
 	"sampan.dev/internal/node/image"
 	"sampan.dev/internal/node/object"
 	"sampan.dev/internal/node/placement"
+	"sampan.dev/internal/node/podcert"
 	"sampan.dev/internal/node/podhost"
 	"sampan.dev/internal/node/podstatus"
 	"sampan.dev/internal/node/register"
+	"sampan.dev/internal/node/resize"
 	"sampan.dev/internal/node/runtime"
 	"sampan.dev/internal/node/source"
 
@@ -22,20 +25,24 @@ import (
 // base is what all pods of a node share: the rooms beside this one. New fills it and nothing changes it afterwards; every goroutine
 // may use it.
 type base struct {
-	cfg     Config
-	rt      runtime.Interface
-	events  *event.Recorder
-	writer  *podstatus.Writer
-	objects *object.Reader
-	cgroups *cgroup.Manager
-	images  *image.Puller
-	machine Machine
-	paths   podhost.Paths
-	node    *register.Node
-	health  *health.Runtime
-	static  *source.Static
-	place   *placement.Placement // nil where the machine is not this one
-	began   time.Time
+	cfg      Config
+	rt       runtime.Interface
+	events   *event.Recorder
+	writer   *podstatus.Writer
+	objects  *object.Reader
+	cgroups  *cgroup.Manager
+	images   *image.Puller
+	machine  Machine
+	paths    podhost.Paths
+	node     *register.Node
+	health   *health.Runtime
+	static   *source.Static
+	place    *placement.Placement // nil where the machine is not this one
+	certs    *podcert.Manager     // nil without a hub
+	alloc    *allocation.Manager
+	resizes  *resize.Queue
+	actuator *resize.Actuator
+	began    time.Time
 }
 
 // removeContainer removes a dead container with its logs.

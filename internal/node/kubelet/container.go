@@ -21,6 +21,8 @@ type sandboxRun struct {
 	id  string
 	ips []string
 	cfg *cri.PodSandboxConfig
+
+	images map[string]*cri.ImageSpec // of the volumes that are images, by the volume's name
 }
 
 // containerConfig describes one container of a pod to the runtime. target names the container whose processes an ephemeral one
@@ -67,11 +69,12 @@ func (b *base) containerConfig(ctx context.Context, volumes map[string]volume.Mo
 		return nil, err
 	}
 	vars := podspec.EnvLookup(env)
-	mounts, err := b.machine.Mounts(podhost.Mounting{Pod: pod, Container: c, Volumes: volumes, IPs: sb.ips, Vars: vars, Recursive: b.health.RecursiveReadOnly()})
+	mounts, err := b.machine.Mounts(podhost.Mounting{Pod: pod, Container: c, Volumes: volumes, IPs: sb.ips, Vars: vars, Images: sb.images, Recursive: b.health.RecursiveReadOnly()})
 	if err != nil {
 		return nil, err
 	}
-	res := podspec.LinuxResources(c.Resources.Requests, c.Resources.Limits)
+	effective := podspec.Effective(pod, c)
+	res := podspec.LinuxResources(effective.Requests, effective.Limits)
 	res.OomScoreAdj = podspec.OOMScore(pod, c, b.memory())
 	if b.cgroups.Unified() {
 		res.Unified = map[string]string{"memory.oom.group": "1"} // a container dies as a whole

@@ -11,16 +11,19 @@ import (
 	"sampan.dev/internal/client"
 	"sampan.dev/internal/client/cache"
 	"sampan.dev/internal/node/admit"
+	"sampan.dev/internal/node/allocation"
 	"sampan.dev/internal/node/cgroup"
 	"sampan.dev/internal/node/event"
 	"sampan.dev/internal/node/health"
 	"sampan.dev/internal/node/image"
 	"sampan.dev/internal/node/object"
 	"sampan.dev/internal/node/placement"
+	"sampan.dev/internal/node/podcert"
 	"sampan.dev/internal/node/podhost"
 	"sampan.dev/internal/node/podspec"
 	"sampan.dev/internal/node/podstatus"
 	"sampan.dev/internal/node/register"
+	"sampan.dev/internal/node/resize"
 	"sampan.dev/internal/node/runtime"
 	"sampan.dev/internal/node/source"
 	"sampan.dev/internal/node/stats"
@@ -54,10 +57,23 @@ func New(cfg Config) (*Kubelet, error) {
 	}
 	k.writer = podstatus.New(cfg.Door, cfg.Log)
 	k.objects = object.New(cfg.Door, cfg.Log, k.roster.wake)
+	if cfg.Door != nil {
+		k.certs = podcert.New(podcert.Config{Hub: cfg.Door, Node: cfg.NodeName, Wake: k.roster.wake, Events: k.events, Log: cfg.Log,
+			NodeUID: func() types.UID { return k.node.Current().UID }})
+	}
 	k.images = image.New(k.rt, k.objects.Secret, k.events)
 	k.cgroups = cgroup.New("/sys/fs/cgroup", cfg.CgroupRoot, cfg.CgroupDriver, cfg.NoCgroups)
 	k.health = health.New(k.rt, k.roster.wakeAll)
 	var err error
+	checkpoints := ""
+	if cfg.Machine == nil {
+		checkpoints = cfg.RootDir
+	}
+	if k.alloc, err = allocation.New(checkpoints); err != nil {
+		return nil, fmt.Errorf("kubelet: %w", err)
+	}
+	k.roster.given = k.alloc.Given
+	k.resizes, k.actuator = resize.New(k.resizeConfig()), k.newActuator()
 	if k.machine == nil {
 		if k.machine, err = podhost.New(k.machineConfig()); err != nil {
 			return nil, fmt.Errorf("kubelet: %w", err)
@@ -81,7 +97,7 @@ func New(cfg Config) (*Kubelet, error) {
 // machineConfig describes the machine that pods run on.
 func (k *Kubelet) machineConfig() podhost.Config {
 	c := &k.cfg
-	return podhost.Config{
+	m := podhost.Config{
 		Paths: k.paths, ClusterDomain: c.ClusterDomain, PodPids: c.PodPids, EvictionHard: c.EvictionHard,
 		OwnCPUs:    func(uid types.UID) bool { return k.place != nil && k.place.OwnCPUs(uid) },
 		LogMaxSize: c.LogMaxSize, LogMaxFiles: c.LogMaxFiles, Log: c.Log,
@@ -95,6 +111,10 @@ func (k *Kubelet) machineConfig() podhost.Config {
 			MemorySize: k.memoryVolumeSize,
 		},
 	}
+	if k.certs != nil {
+		m.Volumes.TrustBundles, m.Volumes.Certificate, m.Volumes.CertificateDue = k.objects.TrustBundles, k.certs.Get, k.certs.Due
+	}
+	return m
 }
 
 // nodeConfig describes the node to the room that registers it.
@@ -124,12 +144,18 @@ func (k *Kubelet) Run(ctx context.Context) error {
 		k.static.Mirrors().Wait()
 		k.writer.Wait()
 		k.objects.Wait()
+		if k.certs != nil {
+			k.certs.Wait()
+		}
 	}()
 	k.node.Locate()
 	if err := k.health.Await(ctx, k.cfg.Log); err != nil {
 		return nil // ctx ended
 	}
 	k.objects.Begin(ctx)
+	if k.certs != nil {
+		k.certs.Begin(ctx)
+	}
 	start := func(fn func(context.Context)) { loops.Go(func() { fn(ctx) }) }
 	if k.cfg.Door != nil {
 		start(func(ctx context.Context) { k.events.Run(ctx) })
@@ -165,6 +191,8 @@ func (k *Kubelet) Run(ctx context.Context) error {
 	case <-k.static.Read(): // until then a pod of a source that does not answer would look like an orphan
 	}
 	k.adopt(ctx)
+	k.resizes.Begin(ctx)
+	defer k.resizes.End()
 	<-ctx.Done()
 	return nil
 }
@@ -191,6 +219,7 @@ func (k *Kubelet) adopt(ctx context.Context) {
 		}
 	}
 	k.roster.setAdopted()
+	k.alloc.Keep(func(uid types.UID) bool { return k.roster.get(uid) != nil })
 	if k.place != nil {
 		k.place.Keep(func(uid types.UID) bool { return k.roster.get(uid) != nil })
 	}
@@ -264,6 +293,7 @@ func (k *Kubelet) upsert(ctx context.Context, pod *corev1.Pod) {
 	rec, others, fresh := k.roster.add(pod)
 	if !fresh {
 		rec.update(pod, false)
+		k.resizes.Changed(rec)
 		return
 	}
 	// A pod that runs already was admitted by an earlier run of ours.
@@ -271,6 +301,10 @@ func (k *Kubelet) upsert(ctx context.Context, pod *corev1.Pod) {
 		if why := k.admit(ctx, pod, others); why != nil {
 			rec.reject(why)
 		}
+	}
+	if !rec.Ends() {
+		k.alloc.Admit(pod)
+		k.resizes.Changed(rec)
 	}
 	k.work(ctx, rec)
 }
@@ -282,6 +316,7 @@ func (k *Kubelet) work(ctx context.Context, rec *record) {
 
 // admit checks whether the node takes a pod beside the others, gives it what its containers ask for, and records why not.
 func (k *Kubelet) admit(ctx context.Context, pod *corev1.Pod, others []*corev1.Pod) *admit.Rejection {
+	pod = k.alloc.Given(pod)
 	why := k.admitPlaced(ctx, pod)
 	if why == nil {
 		why = admit.Fits(pod, others, k.withRoom(pod, k.node.Current()))

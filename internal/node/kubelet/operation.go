@@ -23,17 +23,19 @@ type operation struct {
 	*record
 	roster *roster
 
-	crash     podstate.Backoff
-	pulls     image.Backoff
-	holds     map[string]hold   // containers that could not be made
-	heldAt    map[string]string // the run at whose end a container was last held back
-	prepared  bool              // what the sandbox needs is there
-	mounts    map[string]volume.Mounted
-	retryShow time.Time       // when contents of volumes that could not be renewed are tried again
-	preStop   map[string]bool // containers whose hook was run
-	failures  int             // of sandbox or volumes in a row
-	nextTry   time.Time       // when the worker is to look again after the task
-	network   bool            // an event has said that the network is not ready
+	crash        podstate.Backoff
+	pulls        image.Backoff
+	holds        map[string]hold   // containers that could not be made
+	heldAt       map[string]string // the run at whose end a container was last held back
+	prepared     bool              // what the sandbox needs is there
+	mounts       map[string]volume.Mounted
+	retryShow    time.Time       // when contents of volumes that could not be renewed are tried again
+	preStop      map[string]bool // containers whose hook was run
+	failures     int             // of sandbox or volumes in a row
+	nextTry      time.Time       // when the worker is to look again after the task
+	failedResize int             // resizes in a row
+	nextResize   time.Time       // when the next is tried
+	network      bool            // an event has said that the network is not ready
 }
 
 func newOperation(b *base, all *roster, pod *record) *operation {

@@ -5,6 +5,7 @@ import (
 
 	"sampan.dev/internal/node/admit"
 	"sampan.dev/internal/node/placement"
+	"sampan.dev/internal/node/resize"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -17,7 +18,7 @@ func (k *Kubelet) placementConfig() placement.Config {
 		Pods: func() (out []*corev1.Pod) {
 			for _, rec := range k.roster.all() {
 				if pod, active := rec.active(); active {
-					out = append(out, pod)
+					out = append(out, k.roster.given(pod))
 				}
 			}
 			return out
@@ -66,4 +67,31 @@ func (b *base) release(uid types.UID) {
 	if b.place != nil {
 		b.place.Release(uid)
 	}
+}
+
+// resizeConfig describes the node to the room that answers pods that ask for other resources.
+func (k *Kubelet) resizeConfig() resize.Config {
+	c := resize.Config{Alloc: k.alloc, Events: k.events, Log: k.cfg.Log,
+		Pod: func(uid types.UID) resize.Pod {
+			if rec := k.roster.get(uid); rec != nil {
+				return rec
+			}
+			return nil
+		},
+		Fits: func(pod *corev1.Pod) (reason, message string) {
+			if why := admit.Fits(pod, k.roster.others(pod.UID), k.withRoom(pod, k.node.Current())); why != nil {
+				return why.Reason, why.Message
+			}
+			return "", ""
+		},
+	}
+	if k.cfg.Machine == nil {
+		c.Exclusive.CPUs, c.Exclusive.Memory = k.cfg.Placement.Exclusive()
+	}
+	return c
+}
+
+func (k *Kubelet) newActuator() *resize.Actuator {
+	return &resize.Actuator{Runtime: k.rt, Cgroups: k.cgroups, Alloc: k.alloc, Memory: k.memory,
+		OwnCPUs: func(uid types.UID) bool { return k.place != nil && k.place.OwnCPUs(uid) }}
 }

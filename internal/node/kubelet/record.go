@@ -7,6 +7,7 @@ import (
 
 	"sampan.dev/internal/api/pods"
 	"sampan.dev/internal/node/admit"
+	"sampan.dev/internal/node/allocation"
 	"sampan.dev/internal/node/podstate"
 
 	corev1 "k8s.io/api/core/v1"
@@ -28,8 +29,9 @@ const (
 //
 // Invariant: stage only grows; once gone or rejected is set, it stays so.
 type record struct {
-	uid   types.UID
-	wakes chan struct{} // of one element: the worker is to look again
+	uid    types.UID
+	wakes  chan struct{} // of one element: the worker is to look again
+	resize *allocation.Conditions
 
 	mu struct {
 		sync.Mutex
@@ -49,8 +51,14 @@ func newRecord(pod *corev1.Pod) *record {
 	r.mu.pod = pod
 	r.mu.status = pod.Status.DeepCopy()
 	r.mu.wait = map[string]podstate.Waiting{}
+	r.resize = allocation.ConditionsOf(pod)
 	return r
 }
+
+// Current, Poke and Resize are the record as resize.Queue sees it.
+func (r *record) Current() *corev1.Pod           { return r.current() }
+func (r *record) Poke()                          { r.poke() }
+func (r *record) Resize() *allocation.Conditions { return r.resize }
 
 // poke makes the worker look again.
 func (r *record) poke() {
@@ -94,6 +102,12 @@ func (r *record) active() (*corev1.Pod, bool) {
 	defer r.mu.Unlock()
 	p := r.mu.status.Phase
 	return r.mu.pod, r.mu.stage <= terminating && r.mu.rejected == nil && p != corev1.PodSucceeded && p != corev1.PodFailed
+}
+
+// Ends reports whether the pod is on its way out or over.
+func (r *record) Ends() bool {
+	pod, active := r.active()
+	return !active || pod.DeletionTimestamp != nil
 }
 
 // current returns the pod with the newest status that is known.

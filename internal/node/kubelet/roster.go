@@ -17,7 +17,8 @@ import (
 
 // roster is the pods of the node that have a worker. Every goroutine may ask; its lock is taken before a record's.
 type roster struct {
-	mu struct {
+	given func(pod *corev1.Pod) *corev1.Pod // the pod with what the node has given it, whatever it asks for now
+	mu    struct {
 		sync.Mutex
 		records map[types.UID]*record
 		adopted bool // what an earlier run left has workers
@@ -25,7 +26,7 @@ type roster struct {
 }
 
 func newRoster() *roster {
-	r := &roster{}
+	r := &roster{given: func(pod *corev1.Pod) *corev1.Pod { return pod }}
 	r.mu.records = map[types.UID]*record{}
 	return r
 }
@@ -40,12 +41,22 @@ func (r *roster) add(pod *corev1.Pod) (rec *record, others []*corev1.Pod, fresh 
 	}
 	for _, o := range r.mu.records {
 		if p, active := o.active(); active {
-			others = append(others, p)
+			others = append(others, r.given(p))
 		}
 	}
 	rec = newRecord(pod)
 	r.mu.records[pod.UID] = rec
 	return rec, others, true
+}
+
+// others returns the pods but one that count against the node's resources, with what they were given.
+func (r *roster) others(but types.UID) (out []*corev1.Pod) {
+	for _, rec := range r.all() {
+		if p, active := rec.active(); active && p.UID != but {
+			out = append(out, r.given(p))
+		}
+	}
+	return out
 }
 
 // drop forgets a pod whose worker has ended.
@@ -124,7 +135,7 @@ func (r *roster) balance(groups *cgroup.Manager, log *slog.Logger) {
 	var sum int64
 	for _, rec := range r.all() {
 		if pod, active := rec.active(); active && pods.QoS(pod) == corev1.PodQOSBurstable {
-			req := resourcehelper.PodRequests(pod, resourcehelper.PodResourcesOptions{})
+			req := resourcehelper.PodRequests(r.given(pod), resourcehelper.PodResourcesOptions{})
 			sum += req.Cpu().MilliValue()
 		}
 	}

@@ -36,11 +36,15 @@ func (w *worker) sync(ctx context.Context, pod *corev1.Pod, obs *runtime.Pod) {
 		w.start(ctx, func(ctx context.Context) { w.prepare(ctx, pod) })
 		return
 	}
-	v := podstate.View{Pod: pod, Obs: obs}
+	v := podstate.View{Pod: pod, Obs: obs, Actuated: w.alloc.Actuated.Get(pod.UID)}
 	v.Liveness, v.Startup = w.probes.verdicts()
 	a := podstate.Step(v)
 	changed := w.holdBack(pod, obs, &a, now, w.again)
-	if a.KillPod || a.CreateSandbox || len(a.Kill)+len(a.Ephemeral)+len(a.Init)+len(a.Main) > 0 {
+	if w.failedResize > 0 && now.Before(w.nextResize) {
+		a.Resize = podstate.Resize{}
+		w.again(w.nextResize)
+	}
+	if a.Any() {
 		w.replaced = a.Replaced(pod)
 		w.start(ctx, func(ctx context.Context) { w.act(ctx, pod, obs, a) })
 		return

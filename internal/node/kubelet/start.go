@@ -3,21 +3,31 @@ package kubelet
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"time"
 
 	"sampan.dev/internal/api/pods"
+	"sampan.dev/internal/node/allocation"
+	"sampan.dev/internal/node/image"
 	"sampan.dev/internal/node/podhost"
 	"sampan.dev/internal/node/podspec"
 	"sampan.dev/internal/node/podstate"
 	"sampan.dev/internal/node/runtime"
 
 	corev1 "k8s.io/api/core/v1"
+	cri "k8s.io/cri-api/pkg/apis/runtime/v1"
 )
 
 // prepare makes what a pod needs before its sandbox: its control group, directories and volumes.
 func (o *operation) prepare(ctx context.Context, pod *corev1.Pod) {
 	mounts, err := o.machine.Prepare(ctx, pod)
+	if err == nil {
+		err = o.alloc.Flush() // what it was given outlives us from here on
+		if err != nil {
+			err = &podhost.Failure{Reason: "FailedCreatePodContainer", Err: err}
+		}
+	}
 	if err == nil {
 		o.roster.balance(o.cgroups, o.cfg.Log)
 		o.mounts, o.prepared, o.failures = mounts, true, 0
@@ -58,7 +68,7 @@ func (o *operation) act(ctx context.Context, pod *corev1.Pod, obs *runtime.Pod, 
 	if a.CreateSandbox && !o.createSandbox(ctx, pod, a.Attempt, sb) {
 		return
 	}
-	if len(a.Ephemeral)+len(a.Init)+len(a.Main) == 0 {
+	if len(a.Ephemeral)+len(a.Init)+len(a.Main) == 0 && !a.Resize.Any() {
 		return
 	}
 	if sb.cfg == nil {
@@ -79,9 +89,28 @@ func (o *operation) act(ctx context.Context, pod *corev1.Pod, obs *runtime.Pod, 
 			return
 		}
 	}
+	if a.Resize.Any() {
+		o.actuate(ctx, pod, sb.id, &a.Resize)
+	}
 	for _, i := range a.Main {
 		o.startContainer(ctx, pod, &pod.Spec.Containers[i], "", sb, obs)
 	}
+}
+
+// actuate resizes a pod, tells how that ended and puts the next attempt off after a failure.
+func (o *operation) actuate(ctx context.Context, pod *corev1.Pod, sandbox string, r *podstate.Resize) {
+	err := o.actuator.Resize(ctx, pod, sandbox, r)
+	o.roster.balance(o.cgroups, o.cfg.Log)
+	if err == nil || ctx.Err() != nil {
+		o.failedResize = 0
+		return
+	}
+	o.cfg.Log.Warn("pod not resized", "pod", pods.Describe(pod), "error", err)
+	if generation, news := o.resize.UnderWay(corev1.PodReasonError, err.Error(), pod.Generation, time.Now()); news {
+		o.events.Pod(pod, "", corev1.EventTypeWarning, "ResizeError", "%s", allocation.Message("Pod resize error", pod, generation, err.Error()))
+	}
+	o.nextResize = time.Now().Add(jitter(min(10*time.Second<<min(o.failedResize, 3), time.Minute)))
+	o.failedResize++
 }
 
 // createSandbox makes the sandbox of a pod and notes it in sb. It reports whether there is one now.
@@ -90,8 +119,12 @@ func (o *operation) createSandbox(ctx context.Context, pod *corev1.Pod, attempt 
 	if sb.cfg, err = o.sandboxConfig(pod, attempt); err == nil {
 		err = o.machine.MakeLogs(pod, "")
 	}
+	handler := ""
 	if err == nil {
-		sb.id, err = o.rt.RunSandbox(ctx, sb.cfg, "")
+		handler, err = o.objects.RuntimeHandler(ctx, pod)
+	}
+	if err == nil {
+		sb.id, err = o.rt.RunSandbox(ctx, sb.cfg, handler)
 	}
 	if err != nil {
 		if ctx.Err() == nil {
@@ -160,6 +193,9 @@ func (o *operation) startContainer(ctx context.Context, pod *corev1.Pod, c *core
 	if err != nil {
 		return fail("CreateContainerConfigError", err, "")
 	}
+	if err := o.noteActuated(pod, c); err != nil {
+		return fail("CreateContainerConfigError", err, "")
+	}
 	id, err := o.rt.CreateContainer(ctx, sb.id, cfg, sb.cfg)
 	if err != nil {
 		return fail("CreateContainerError", err, id)
@@ -185,10 +221,32 @@ func (o *operation) startContainer(ctx context.Context, pod *corev1.Pod, c *core
 	return true
 }
 
+// imageVolumes makes the images present that a container mounts, and notes them in sb. It returns why one is not.
+func (o *operation) imageVolumes(ctx context.Context, pod *corev1.Pod, c *corev1.Container, sb *sandboxRun) *image.Missing {
+	for i := range pod.Spec.Volumes {
+		v := &pod.Spec.Volumes[i]
+		if v.Image == nil || !slices.ContainsFunc(c.VolumeMounts, func(m corev1.VolumeMount) bool { return m.Name == v.Name }) {
+			continue
+		}
+		ref, missing := o.images.Ensure(ctx, pod, image.Want{Image: v.Image.Reference, Policy: v.Image.PullPolicy}, sb.cfg)
+		if missing != nil {
+			return missing
+		}
+		if sb.images == nil {
+			sb.images = map[string]*cri.ImageSpec{}
+		}
+		sb.images[v.Name] = &cri.ImageSpec{Image: ref, UserSpecifiedImage: v.Image.Reference, Annotations: pod.Annotations}
+	}
+	return nil
+}
+
 // image makes the image of a container present and returns the runtime's reference to it. Without one the container waits, with
 // the reason in its status.
 func (o *operation) image(ctx context.Context, pod *corev1.Pod, c *corev1.Container, sb *sandboxRun) (ref string, ok bool) {
-	ref, missing := o.images.Ensure(ctx, pod, c, sb.cfg)
+	ref, missing := o.images.Ensure(ctx, pod, image.Want{Image: c.Image, Policy: c.ImagePullPolicy, Container: c.Name}, sb.cfg)
+	if missing == nil {
+		missing = o.imageVolumes(ctx, pod, c, sb)
+	}
 	switch {
 	case missing == nil:
 		o.pulls.Done(c.Name)
@@ -203,4 +261,19 @@ func (o *operation) image(ctx context.Context, pod *corev1.Pod, c *corev1.Contai
 		o.failing(c.Name, missing.Reason, missing.Message)
 	}
 	return "", false
+}
+
+// noteActuated records what a container is about to be made with, where that is not what the one before it had.
+func (o *operation) noteActuated(pod *corev1.Pod, c *corev1.Container) error {
+	info := o.alloc.Actuated.Get(pod.UID)
+	if info == nil {
+		info = allocation.Of(pod)
+		o.alloc.Actuated.Set(pod.UID, info)
+	}
+	held, known := info.ContainerResources[c.Name]
+	if !known || allocation.ContainerAmounts(pod.Spec.Resources, &c.Resources) == allocation.ContainerAmounts(info.PodLevelResources, &held) {
+		return nil
+	}
+	o.alloc.Actuated.Set(pod.UID, info.With(c.Name, podspec.Effective(pod, c)))
+	return o.alloc.Actuated.Flush()
 }

@@ -40,6 +40,11 @@ func (w *worker) run(ctx context.Context) {
 	}
 	if ctx.Err() == nil {
 		w.roster.drop(w.uid)
+		w.alloc.Release(w.uid)
+		if w.certs != nil {
+			w.certs.Forget(w.uid)
+		}
+		w.resizes.Retry()
 		w.writer.Forget(w.uid)
 	}
 }
@@ -70,6 +75,10 @@ func (w *worker) turn(ctx context.Context) bool {
 	}
 	w.mu.stage = stage
 	w.mu.Unlock()
+	pod = w.alloc.Given(pod)
+	if stage == syncing {
+		w.observeResize(pod, obs)
+	}
 	w.probes.sync(pod, obs, stage, w.replaced)
 	running := obs.Running() || w.op != nil && stage == syncing
 	status := w.publish(ctx, pod, obs, stage >= terminated, running)

@@ -5,6 +5,8 @@ import (
 	"time"
 
 	"sampan.dev/internal/api/pods"
+	"sampan.dev/internal/node/allocation"
+	"sampan.dev/internal/node/podspec"
 	"sampan.dev/internal/node/podstate"
 	"sampan.dev/internal/node/runtime"
 
@@ -83,8 +85,17 @@ func (w *worker) publish(ctx context.Context, pod *corev1.Pod, obs *runtime.Pod,
 	if w.place != nil {
 		f.Devices = func(container string) []corev1.ResourceStatus { return w.place.Status(pod.UID, container) }
 	}
+	f.Actuated = w.alloc.Actuated.Get(pod.UID)
+	if len(obs.Sandboxes) > 0 {
+		if l, ok := w.cgroups.Limits(podspec.Cgroup(pod)); ok {
+			f.Group = &l
+		}
+	}
 	w.mu.Lock()
 	old := w.mu.status
+	if !terminal {
+		f.Resize = w.resize.List()
+	}
 	f.Old, f.Wait = old, w.mu.wait
 	s := podstate.Status(f)
 	if r := w.mu.rejected; r != nil {
@@ -105,4 +116,16 @@ func (w *worker) publish(ctx context.Context, pod *corev1.Pod, obs *runtime.Pod,
 		w.writer.Set(ctx, pod, &s, running)
 	}
 	return &s
+}
+
+// observeResize tells whether the pod is being brought to other resources, and when that is done.
+func (w *worker) observeResize(pod *corev1.Pod, obs *runtime.Pod) {
+	if podstate.Resizing(podstate.View{Pod: pod, Obs: obs, Actuated: w.alloc.Actuated.Get(pod.UID)}) {
+		w.resize.UnderWay("", "", pod.Generation, time.Now())
+		return
+	}
+	if generation, was := w.resize.Done(); was {
+		w.events.Pod(pod, "", corev1.EventTypeNormal, "ResizeCompleted", "%s", allocation.Message("Pod resize completed", pod, generation, ""))
+		w.resizes.Retry() // others may have the room that it gave up
+	}
 }

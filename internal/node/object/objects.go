@@ -35,7 +35,8 @@ type Reader struct {
 		sync.Mutex
 		watched map[objectKey]*watched
 		refs    map[types.UID][]objectKey // what each registered pod shows
-		stale   map[types.UID]string      // resource version of the pod that its volumes last showed, "" when an object has changed since
+		bundles *bundles
+		stale   map[types.UID]string // resource version of the pod that its volumes last showed, "" when an object has changed since
 	}
 }
 
@@ -82,6 +83,9 @@ func (o *Reader) Register(pod *corev1.Pod) {
 		return func(name string) { keys = append(keys, objectKey{secret, pod.Namespace, name}) }
 	}
 	volume.Refs(pod, add(false), add(true))
+	if volume.ShowsTrust(pod) {
+		o.bundlesLocked().users[pod.UID] = true
+	}
 	o.mu.refs[pod.UID] = keys
 	for _, key := range keys {
 		w := o.mu.watched[key]
@@ -105,6 +109,7 @@ func (o *Reader) Unregister(uid types.UID) {
 			}
 		}
 	}
+	o.dropBundlesLocked(uid)
 	delete(o.mu.refs, uid)
 	delete(o.mu.stale, uid)
 }
@@ -159,17 +164,23 @@ func (o *Reader) tell(key objectKey) {
 	o.mu.Lock()
 	var users []types.UID
 	if w := o.mu.watched[key]; w != nil {
-		for uid := range w.users {
-			if _, known := o.mu.stale[uid]; known {
-				o.mu.stale[uid] = ""
-			}
-			users = append(users, uid)
-		}
+		users = o.staleLocked(w.users)
 	}
 	o.mu.Unlock()
 	for _, uid := range users {
 		o.wake(uid)
 	}
+}
+
+// staleLocked notes that what these pods show has changed, and lists them.
+func (o *Reader) staleLocked(users map[types.UID]bool) (out []types.UID) {
+	for uid := range users {
+		if _, known := o.mu.stale[uid]; known {
+			o.mu.stale[uid] = ""
+		}
+		out = append(out, uid)
+	}
+	return out
 }
 
 func (o *Reader) watchedObject(key objectKey) (api.Object, bool) {

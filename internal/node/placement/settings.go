@@ -30,6 +30,11 @@ type Settings struct {
 	ReservedMemory memorymap.Reserved
 }
 
+// Exclusive says which of CPUs and memory the node gives out for pods' own use.
+func (s *Settings) Exclusive() (ofCPUs, memory bool) {
+	return s.static(), s.MemoryPolicy == memorymap.Static
+}
+
 // Check says in upstream's words what is wrong with the settings, as far as that can be known without the machine.
 func (s *Settings) Check() error {
 	oneOf := func(name, flag, value string, may ...string) error {

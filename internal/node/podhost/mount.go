@@ -22,7 +22,8 @@ type Mounting struct {
 	Volumes   map[string]volume.Mounted // of the pod, as Prepare has made them
 	IPs       []string                  // of the pod
 	Vars      func(name string) (string, bool)
-	Recursive bool // the runtime can mount a tree of mounts read-only
+	Images    map[string]*cri.ImageSpec // of the volumes that are images
+	Recursive bool                      // the runtime can mount a tree of mounts read-only
 }
 
 // Mounts are the volumes, the hosts file and the termination message file of a container, which are made. Errors are those of
@@ -60,6 +61,9 @@ func (m *Machine) mount(a Mounting, i int) (*cri.Mount, error) {
 	c := a.Container
 	vm := &c.VolumeMounts[i]
 	vol, ok := a.Volumes[vm.Name]
+	if img := a.Images[vm.Name]; img != nil {
+		return imageMount(a, vm, img)
+	}
 	if !ok {
 		return nil, fmt.Errorf("cannot find volume %q to mount into container %q", vm.Name, c.Name)
 	}
@@ -76,6 +80,19 @@ func (m *Machine) mount(a Mounting, i int) (*cri.Mount, error) {
 		}
 	}
 	return podspec.Mount(vm, path, vm.ReadOnly || vol.ReadOnly, a.Recursive)
+}
+
+// imageMount shows an image, or a directory of it, which the runtime mounts: read-only, as nobody may change an image.
+func imageMount(a Mounting, vm *corev1.VolumeMount, img *cri.ImageSpec) (*cri.Mount, error) {
+	sub, err := podspec.SubPath(vm, a.Vars)
+	if err != nil {
+		return nil, err
+	}
+	out, err := podspec.Mount(vm, "", true, a.Recursive)
+	if err == nil {
+		out.Image, out.ImageSubPath = img, sub
+	}
+	return out, err
 }
 
 // writeHosts writes a pod's hosts file and returns its path.

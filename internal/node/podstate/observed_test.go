@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"sampan.dev/internal/api/pods/podtest"
+	"sampan.dev/internal/node/allocation"
 	"sampan.dev/internal/node/runtime"
 
 	corev1 "k8s.io/api/core/v1"
@@ -32,13 +33,13 @@ var observed = map[reflect.Type]map[string]string{
 		"ContainerStatuses":                    "the runtime, see ContainerStatus",
 		"EphemeralContainerStatuses":           "the runtime, see ContainerStatus",
 		"QOSClass":                             "the spec, which is what defines it and cannot change it",
-		"Resize":                               "never set: nothing is resized",
+		"Resize":                               "never set: deprecated, conditions say it",
 		"ResourceClaimStatuses":                "not the node's: the hub's is kept",
 		"ExtendedResourceClaimStatus":          "not the node's: the hub's is kept",
 		"NodeAllocatableResourceClaimStatuses": "never set: no claim is prepared",
 		"VolumeHealth":                         "never set: no volume's health is looked at",
-		"AllocatedResources":                   "what the containers were made with",
-		"Resources":                            "what the pod's groups were made with",
+		"AllocatedResources":                   "what the node has given the pod, by its checkpoint",
+		"Resources":                            "the pod's own control group while it runs; else what it was given",
 	},
 	reflect.TypeFor[corev1.ContainerStatus](): {
 		"Name":                     "the runtime",
@@ -50,8 +51,8 @@ var observed = map[reflect.Type]map[string]string{
 		"ImageID":                  "the runtime",
 		"ContainerID":              "the runtime",
 		"Started":                  "the runtime, the startup probe and the start hook",
-		"AllocatedResources":       "what the container was made with",
-		"Resources":                "the runtime, where it says what it enforces; else what the container was made with",
+		"AllocatedResources":       "what the node has given the container, by its checkpoint",
+		"Resources":                "the runtime, where it says what it enforces; else what the container was held to last",
 		"VolumeMounts":             "the spec, as the runtime knows no volumes; read-only recursion, what the runtime can do",
 		"User":                     "the runtime",
 		"AllocatedResourcesStatus": "the device manager, which says what a container has and how well it is",
@@ -111,7 +112,10 @@ func TestWhatIsNeverSet(t *testing.T) {
 }
 
 // running is a pod whose container was made with one CPU and 1Gi, and the status that was told then.
-type running struct{ facts Facts }
+type running struct {
+	facts Facts
+	asked *corev1.Pod // what its spec says now
+}
 
 // resized is such a pod after its spec has come to ask for other amounts.
 func resized(t *testing.T, cpu, memory string) running {
@@ -128,14 +132,15 @@ func resized(t *testing.T, cpu, memory string) running {
 	f := Facts{Pod: pod, Obs: obs, Old: &corev1.PodStatus{}, RuntimeName: "x"}
 	told := Status(f)
 	f.Old = &told
-	f.Pod = pod.DeepCopy()
-	f.Pod.Spec.Containers[0].Resources = ask(cpu, memory)
-	f.Pod.Spec.Resources = new(ask(cpu, memory))
-	return running{f}
+	asked := pod.DeepCopy()
+	asked.Spec.Containers[0].Resources = ask(cpu, memory)
+	asked.Spec.Resources = new(ask(cpu, memory))
+	f.Pod = allocation.Of(pod).Apply(asked)
+	return running{f, asked}
 }
 
-// TestResourcesAreWhatIsThere: a spec that asks for more or less changes nothing of what a container has, until another one was
-// made.
+// TestResourcesAreWhatIsThere: a spec that asks for more or less changes nothing of what a container has, until the node has given it
+// that, and the runtime holds it to it.
 func TestResourcesAreWhatIsThere(t *testing.T) {
 	for _, c := range []struct{ cpu, memory string }{{"100", "1Ti"}, {"100m", "10Mi"}, {"1", "1Gi"}} {
 		r := resized(t, c.cpu, c.memory)
@@ -156,8 +161,17 @@ func TestResourcesAreWhatIsThere(t *testing.T) {
 		again.Old = new(Status(r.facts))
 		check("after a restart of the kubelet", Status(again), "1", "1Gi")
 
-		// Another container has what it was made with, whatever the spec said of the one before.
+		// Given, and not done yet: what is allocated differs from what is there.
+		given := r.facts
+		given.Pod = r.asked
+		if st := Status(given).ContainerStatuses[0]; st.AllocatedResources.Cpu().Cmp(resource.MustParse(c.cpu)) != 0 ||
+			st.Resources.Limits.Cpu().Cmp(resource.MustParse("1")) != 0 {
+			t.Errorf("%s/%s: given and not done: allocated %v, limits %v", c.cpu, c.memory, st.AllocatedResources, st.Resources.Limits)
+		}
+
+		// Another container has what it was made with, whatever the one before had.
 		next := r.facts
+		next.Pod = r.asked
 		obs := *r.facts.Obs
 		other := obs.Containers[0]
 		other.ID, other.RestartCount = "another", 1

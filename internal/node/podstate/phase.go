@@ -117,6 +117,7 @@ func conditionsOf(f Facts, s *corev1.PodStatus, all []corev1.ContainerStatus) []
 			out = append(out, c)
 		}
 	}
+	out = append(out, f.Resize...)
 	if c := pods.FindCondition(f.Old.Conditions, corev1.DisruptionTarget); c != nil && pods.FindCondition(out, corev1.DisruptionTarget) == nil {
 		out = append(out, *c)
 	}

@@ -5,14 +5,14 @@ import (
 	"slices"
 
 	"sampan.dev/internal/api/pods"
+	"sampan.dev/internal/node/allocation"
+	"sampan.dev/internal/node/cgroup"
 	"sampan.dev/internal/node/probe"
 	"sampan.dev/internal/node/runtime"
 
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	resourcehelper "k8s.io/component-helpers/resource"
-	cri "k8s.io/cri-api/pkg/apis/runtime/v1"
 )
 
 // Waiting is why a container could not be started, until it is.
@@ -20,7 +20,7 @@ type Waiting struct{ Reason, Message string }
 
 // Facts is all that a pod's status is computed from.
 type Facts struct {
-	Pod  *corev1.Pod
+	Pod  *corev1.Pod       // as the node has agreed to it, see node/allocation
 	Old  *corev1.PodStatus // the last status computed, or the hub's
 	Obs  *runtime.Pod
 	Wait map[string]Waiting // by container name
@@ -30,7 +30,13 @@ type Facts struct {
 	// last did until the next one is there: upstream's kubelet stops and starts in one sync and tells nothing in between.
 	Replaced map[string]bool
 	// Devices is the health of the devices that a container has; nil where nobody has any.
-	Devices     func(container string) []corev1.ResourceStatus
+	Devices func(container string) []corev1.ResourceStatus
+	// Actuated is what containers are held to, as far as the runtime does not say; nil where it is what they were given.
+	Actuated *allocation.Info
+	// Group is what the pod's own control group is held to; nil where it has none.
+	Group *cgroup.Limits
+	// Resize are the conditions of a change of resources that is asked for or under way.
+	Resize      []corev1.PodCondition
 	Terminal    bool // nothing of the pod runs any more, and nothing will
 	HostIPs     []string
 	RuntimeName string
@@ -85,32 +91,11 @@ func Status(f Facts) corev1.PodStatus {
 	s.Conditions = conditionsOf(f, &s, all)
 	f.hostAddresses(&s)
 	s.StartTime = f.Old.StartTime
-	if s.Resources = pod.Spec.Resources.DeepCopy(); f.Old.Resources != nil && len(f.Obs.Sandboxes) > 0 {
-		s.Resources = f.Old.Resources.DeepCopy() // its groups were made with these
-	}
-	s.AllocatedResources = allocated(pod, &s)
+	s.Resources = f.podResources(&s)
+	s.AllocatedResources = resourcehelper.PodRequests(pod, resourcehelper.PodResourcesOptions{})
 	s.NominatedNodeName = pod.Status.NominatedNodeName
 	s.ResourceClaimStatuses = pod.Status.ResourceClaimStatuses
 	return s
-}
-
-// allocated is what the pod takes of the node: of containers that were made, what they were made with, whatever their spec has
-// come to ask for since.
-func allocated(pod *corev1.Pod, s *corev1.PodStatus) corev1.ResourceList {
-	made := *pod
-	made.Spec.Resources = s.Resources
-	given := func(list []corev1.Container, statuses []corev1.ContainerStatus) []corev1.Container {
-		out := slices.Clone(list)
-		for i := range out {
-			if st := pods.FindStatus(statuses, out[i].Name); st != nil && st.ContainerID != "" && st.Resources != nil {
-				out[i].Resources.Requests, out[i].Resources.Limits = st.AllocatedResources, st.Resources.Limits
-			}
-		}
-		return out
-	}
-	made.Spec.InitContainers = given(pod.Spec.InitContainers, s.InitContainerStatuses)
-	made.Spec.Containers = given(pod.Spec.Containers, s.ContainerStatuses)
-	return resourcehelper.PodRequests(&made, resourcehelper.PodResourcesOptions{})
 }
 
 // end makes the status of a pod that is over: it succeeded or failed, and containers of which nothing is known count as
@@ -305,12 +290,7 @@ func (f *Facts) seen(spec *corev1.Container, c *runtime.Container, was *corev1.C
 		Name: c.Name, RestartCount: int32(c.RestartCount), Image: c.Image, ImageID: c.ImageRef,
 		ContainerID: f.RuntimeName + "://" + c.ID, VolumeMounts: base.VolumeMounts, State: f.state(c, was),
 	}
-	given := spec.Resources
-	if was != nil && was.ContainerID == st.ContainerID && was.Resources != nil {
-		// It was made with these. What the spec has asked for since, nobody has given it.
-		given.Requests, given.Limits = was.AllocatedResources, was.Resources.Limits
-	}
-	st.Resources, st.AllocatedResources = f.resources(given, c), given.Requests
+	st.Resources, st.AllocatedResources = f.resources(spec, c, was), spec.Resources.Requests
 	if was != nil {
 		st.RestartCount = max(st.RestartCount, was.RestartCount)
 		switch {
@@ -364,36 +344,4 @@ func (f *Facts) waits(spec *corev1.Container, st *corev1.ContainerStatus, initLi
 		st.LastTerminationState = st.State
 	}
 	st.State = corev1.ContainerState{Waiting: &corev1.ContainerStateWaiting{Reason: w.Reason, Message: w.Message}}
-}
-
-// resources are what the runtime enforces, by what it says of a running container, else what the container was given.
-func (f *Facts) resources(given corev1.ResourceRequirements, c *runtime.Container) *corev1.ResourceRequirements {
-	r := given.DeepCopy()
-	if c.State != runtime.Running || c.Resources == nil {
-		return r
-	}
-	enforced(r, c.Resources)
-	return r
-}
-
-func enforced(r *corev1.ResourceRequirements, got *cri.LinuxContainerResources) {
-	if r.Limits != nil {
-		if got.CpuPeriod > 0 && got.CpuQuota > 0 {
-			milli := (got.CpuQuota*1000 + got.CpuPeriod - 1) / got.CpuPeriod
-			if q := r.Limits[corev1.ResourceCPU]; milli > 10 || q.MilliValue() > 10 {
-				r.Limits[corev1.ResourceCPU] = *resource.NewMilliQuantity(milli, resource.DecimalSI)
-			}
-		}
-		if got.MemoryLimitInBytes > 0 {
-			r.Limits[corev1.ResourceMemory] = *resource.NewQuantity(got.MemoryLimitInBytes, resource.BinarySI)
-		}
-	}
-	if r.Requests != nil && got.CpuShares > 2 {
-		milli := (got.CpuShares*1000 + 1023) / 1024
-		if q := r.Requests[corev1.ResourceCPU]; q.MilliValue() > 2 && !q.IsZero() {
-			if q.MilliValue()*1024/1000 != got.CpuShares { // rounding must not show as a change
-				r.Requests[corev1.ResourceCPU] = *resource.NewMilliQuantity(milli, resource.DecimalSI)
-			}
-		}
-	}
 }

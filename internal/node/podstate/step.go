@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"sampan.dev/internal/api/pods"
+	"sampan.dev/internal/node/allocation"
 	"sampan.dev/internal/node/probe"
 	"sampan.dev/internal/node/runtime"
 
@@ -16,11 +17,13 @@ import (
 type View struct {
 	Pod *corev1.Pod
 	Obs *runtime.Pod
-	// liveness and startup are the probe results by container id; a container without an entry has no result yet.
+	// Liveness and Startup are the probe results by container id; a container without an entry has no result yet.
 	Liveness, Startup map[string]probe.Result
+	// Actuated is what the pod's containers are held to, where Pod asks for what they were given; nil: nothing else than that.
+	Actuated *allocation.Info
 }
 
-// Actions is what a step wants done, in the order: KillPod, Kill, CreateSandbox, Ephemeral, Init, Main.
+// Actions is what a step wants done, in the order: KillPod, Kill, CreateSandbox, Ephemeral, Init, Resize, Main.
 type Actions struct {
 	KillPod       bool // stop every container and sandbox
 	CreateSandbox bool
@@ -31,7 +34,13 @@ type Actions struct {
 	Kill      []Kill
 	Ephemeral []int // indexes into the spec of what to start
 	Init      []int
+	Resize    Resize
 	Main      []int
+}
+
+// Any reports whether there is anything to do.
+func (a *Actions) Any() bool {
+	return a.KillPod || a.CreateSandbox || len(a.Kill)+len(a.Ephemeral)+len(a.Init)+len(a.Main) > 0 || a.Resize.Any()
 }
 
 // Replaced are the ids of the containers that are stopped so that their next run starts at once; nil when there are none.
@@ -131,6 +140,10 @@ func Step(v View) Actions {
 			continue
 		}
 		k, restart := v.unwanted(c, s)
+		if k == nil && v.resize(&a, c, s) {
+			a.Main = append(a.Main, i)
+			continue
+		}
 		if k == nil {
 			keep++
 			continue
@@ -144,7 +157,10 @@ func Step(v View) Actions {
 	if keep == 0 && len(a.Main) == 0 {
 		a.KillPod = true
 		a.Init = nil // else the sidecars would keep the pod alive
+		a.Resize = Resize{}
+		return a
 	}
+	v.resizePod(&a)
 	return a
 }
 
@@ -316,6 +332,8 @@ func stepSidecar(v View, a *Actions, i int, s *runtime.Container, later bool) bo
 		again(whyOther, "Init container %s definition changed")
 	case c.LivenessProbe != nil && v.Liveness[s.ID] == probe.Failure:
 		again(WhyLiveness, "Init container %s failed liveness probe")
+	case v.resize(a, c, s):
+		a.Init = append(a.Init, i)
 	}
 	return true
 }

@@ -212,6 +212,18 @@ func (c *CRI) UpdateContainer(ctx context.Context, id string, res *cri.LinuxCont
 	return err
 }
 
+// UpdateSandbox implements Interface.
+func (c *CRI) UpdateSandbox(ctx context.Context, id string, res *cri.LinuxContainerResources) error {
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	_, err := c.rt.UpdatePodSandboxResources(ctx, &cri.UpdatePodSandboxResourcesRequest{PodSandboxId: id, Resources: res})
+	// containerd 2.2 says Unknown with these words where it means Unimplemented.
+	if code(err) == codes.Unimplemented || code(err) == codes.Unknown && err != nil && strings.Contains(err.Error(), "not implemented") {
+		return nil
+	}
+	return err
+}
+
 // ReopenLog implements Interface.
 func (c *CRI) ReopenLog(ctx context.Context, id string) error {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
@@ -265,6 +277,20 @@ func (c *CRI) PortForward(ctx context.Context, sandbox string, ports []int32) (*
 		return nil, err
 	}
 	return url.Parse(r.Url)
+}
+
+// ContainerMemory implements Interface.
+func (c *CRI) ContainerMemory(ctx context.Context, id string) (uint64, error) {
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	r, err := c.rt.ContainerStats(ctx, &cri.ContainerStatsRequest{ContainerId: id})
+	if err != nil {
+		return 0, err
+	}
+	if u := r.GetStats().GetMemory().GetUsageBytes(); u != nil {
+		return u.Value, nil
+	}
+	return r.GetStats().GetMemory().GetWorkingSetBytes().GetValue(), nil
 }
 
 // Stats implements Interface.

@@ -467,9 +467,36 @@ func (f *Fake) RemoveContainer(_ context.Context, id string) error {
 }
 
 // UpdateContainer implements Interface.
-func (f *Fake) UpdateContainer(context.Context, string, *cri.LinuxContainerResources) error {
+func (f *Fake) UpdateContainer(_ context.Context, id string, res *cri.LinuxContainerResources) error {
+	f.mu.Lock()
+	c := f.findLocked(id)
+	name := ""
+	if c != nil {
+		name = c.Name
+	}
+	f.mu.Unlock()
+	if err := f.enter("UpdateContainer", name); err != nil {
+		return err
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if c := f.findLocked(id); c != nil {
+		next := &cri.LinuxContainerResources{}
+		if c.Resources != nil {
+			next.CpuPeriod, next.CpuQuota, next.CpuShares, next.MemoryLimitInBytes = c.Resources.CpuPeriod, c.Resources.CpuQuota, c.Resources.CpuShares, c.Resources.MemoryLimitInBytes
+		}
+		next.CpuPeriod, next.CpuShares = cmp.Or(res.CpuPeriod, next.CpuPeriod), cmp.Or(res.CpuShares, next.CpuShares)
+		next.CpuQuota, next.MemoryLimitInBytes = cmp.Or(res.CpuQuota, next.CpuQuota), cmp.Or(res.MemoryLimitInBytes, next.MemoryLimitInBytes)
+		c.Resources = next
+	}
 	return nil
 }
+
+// UpdateSandbox implements Interface.
+func (f *Fake) UpdateSandbox(context.Context, string, *cri.LinuxContainerResources) error { return nil }
+
+// ContainerMemory implements Interface.
+func (f *Fake) ContainerMemory(context.Context, string) (uint64, error) { return 0, nil }
 
 // ReopenLog implements Interface.
 func (f *Fake) ReopenLog(context.Context, string) error { return nil }

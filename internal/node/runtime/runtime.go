@@ -34,6 +34,8 @@ type Interface interface {
 	StopContainer(ctx context.Context, id string, grace int64) error
 	RemoveContainer(ctx context.Context, id string) error
 	UpdateContainer(ctx context.Context, id string, res *cri.LinuxContainerResources) error
+	// UpdateSandbox tells the runtime what a pod's group is about to be held to. A runtime that does not want to know is no error.
+	UpdateSandbox(ctx context.Context, id string, res *cri.LinuxContainerResources) error
 	ReopenLog(ctx context.Context, id string) error
 
 	// ExecSync runs cmd and returns its output and exit code; err is for commands that could not be run or took longer
@@ -54,6 +56,8 @@ type Interface interface {
 	// Events calls fn for every change of a container or sandbox until ctx ends. It reconnects by itself, and calls fn
 	// with an empty UID ("look at all pods") whenever events may have been missed.
 	Events(ctx context.Context, fn func(Event)) error
+	// ContainerMemory is what a running container uses of memory, in bytes.
+	ContainerMemory(ctx context.Context, id string) (uint64, error)
 	// Stats returns the usage of all containers that run.
 	Stats(ctx context.Context) ([]*cri.ContainerStats, error)
 	// ImageFS returns the file systems that hold images and writable layers.

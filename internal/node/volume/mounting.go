@@ -3,9 +3,12 @@ package volume
 import (
 	"context"
 	"path/filepath"
+	"time"
 
 	authv1 "k8s.io/api/authentication/v1"
+	certificatesv1 "k8s.io/api/certificates/v1"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
 )
 
 // Sources is where the contents of volumes come from.
@@ -13,8 +16,15 @@ type Sources struct {
 	ConfigMap func(ctx context.Context, namespace, name string) (*corev1.ConfigMap, error)
 	Secret    func(ctx context.Context, namespace, name string) (*corev1.Secret, error)
 	Token     TokenSource
-	Field     func(pod *corev1.Pod, path string) (string, error)
-	Resource  func(pod *corev1.Pod, ref *corev1.ResourceFieldSelector) (string, error)
+	// TrustBundles are all that there are; nil where there is no hub.
+	TrustBundles func(ctx context.Context) ([]*certificatesv1.ClusterTrustBundle, error)
+	// Certificate is the key and the chain of the certificate that the index-th source of a pod's projected volume asks for, as PEM. It
+	// may wait a moment for its issue. nil where there is no hub.
+	Certificate func(ctx context.Context, pod *corev1.Pod, volume string, index int) (key, chain []byte, err error)
+	// CertificateDue is when the first of a pod's certificates is to be renewed; ok is false for a pod without any.
+	CertificateDue func(uid types.UID) (at time.Time, ok bool)
+	Field          func(pod *corev1.Pod, path string) (string, error)
+	Resource       func(pod *corev1.Pod, ref *corev1.ResourceFieldSelector) (string, error)
 	// MemorySize is the limit of a memory-backed emptyDir in bytes, 0 for the kernel's default (half of the memory).
 	MemorySize func(pod *corev1.Pod, v *corev1.EmptyDirVolumeSource) int64
 }

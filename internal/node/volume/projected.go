@@ -8,7 +8,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 )
 
-// projected shows several sources in one directory: objects, fields of the pod, tokens of its service account.
+// projected shows several sources in one directory: objects, fields of the pod, tokens of its service account, certificates.
 type projected struct{}
 
 func (projected) handles(v *corev1.Volume) bool { return v.Projected != nil }
@@ -27,14 +27,14 @@ func (projected) shows(v *corev1.Volume, configMap, secret func(string)) {
 func (projected) mount(ctx context.Context, m mounting) (Mounted, error) {
 	v, p := m.volume.Projected, payload{}
 	for i := range v.Sources {
-		if err := m.addSource(ctx, p, &v.Sources[i], mode(v.DefaultMode)); err != nil {
+		if err := m.addSource(ctx, p, i, &v.Sources[i], mode(v.DefaultMode)); err != nil {
 			return Mounted{}, err
 		}
 	}
 	return m.show("projected", true, p)
 }
 
-func (m mounting) addSource(ctx context.Context, p payload, s *corev1.VolumeProjection, defMode int32) error {
+func (m mounting) addSource(ctx context.Context, p payload, index int, s *corev1.VolumeProjection, defMode int32) error {
 	switch {
 	case s.ConfigMap != nil:
 		return m.addConfigMap(ctx, p, s.ConfigMap.Name, s.ConfigMap.Items, s.ConfigMap.Optional, defMode)
@@ -44,16 +44,16 @@ func (m mounting) addSource(ctx context.Context, p payload, s *corev1.VolumeProj
 		return m.addDownward(p, s.DownwardAPI.Items, defMode)
 	case s.ServiceAccountToken != nil:
 		return m.addToken(ctx, p, s.ServiceAccountToken, defMode)
+	case s.ClusterTrustBundle != nil:
+		return m.addTrust(ctx, p, s.ClusterTrustBundle, defMode)
+	case s.PodCertificate != nil:
+		return m.addCertificate(ctx, p, index, s.PodCertificate, defMode)
 	}
 	return errors.New("projected volume source is not supported")
 }
 
 // addToken adds a token of the pod's service account to p. Where all containers run as one user the file is that user's alone.
 func (m mounting) addToken(ctx context.Context, p payload, s *corev1.ServiceAccountTokenProjection, defMode int32) error {
-	f := file{mode: defMode, uid: commonUser(m.pod)}
-	if f.uid != nil || fsGroup(m.pod) != nil {
-		f.mode = 0o600
-	}
 	seconds := int64(3600)
 	if s.ExpirationSeconds != nil {
 		seconds = *s.ExpirationSeconds
@@ -62,8 +62,7 @@ func (m mounting) addToken(ctx context.Context, p payload, s *corev1.ServiceAcco
 	if err != nil {
 		return err
 	}
-	f.data = []byte(value)
-	p[path.Clean(s.Path)] = f
+	p[path.Clean(s.Path)] = m.private([]byte(value), defMode)
 	return nil
 }
 

@@ -79,5 +79,14 @@ func Refs(pod *corev1.Pod, configMap, secret func(name string)) {
 }
 
 // Refresh returns when the contents of a pod's volumes should be renewed without anything telling: when the first of its
-// tokens has lived four fifths of its life. ok is false for pods without tokens.
-func (m *Manager) Refresh(uid types.UID) (at time.Time, ok bool) { return m.tokens.due(uid) }
+// tokens has lived four fifths of its life, or a certificate is to be renewed. ok is false for pods that have neither.
+func (m *Manager) Refresh(uid types.UID) (at time.Time, ok bool) {
+	at, ok = m.tokens.due(uid)
+	if m.src.CertificateDue == nil {
+		return at, ok
+	}
+	if other, also := m.src.CertificateDue(uid); also && (!ok || other.Before(at)) {
+		return other, true
+	}
+	return at, ok
+}
