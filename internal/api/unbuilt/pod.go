@@ -49,28 +49,6 @@ var podGaps = []PodGap{
 		},
 	},
 	{
-		Feature: "the size limit of an emptyDir on disk", Effect: "the volume may grow until the disk is full", Actor: Kubelet,
-		uses: func(path *field.Path, s *corev1.PodSpec) []*field.Path {
-			return volumes(path, s, func(v *corev1.Volume) string {
-				if e := v.EmptyDir; e != nil && e.SizeLimit != nil && e.Medium != corev1.StorageMediumMemory {
-					return "emptyDir.sizeLimit"
-				}
-				return ""
-			})
-		},
-	},
-	{
-		Feature: "the limit of ephemeral storage", Effect: "the container may write until the disk is full", Actor: Kubelet,
-		uses: func(path *field.Path, s *corev1.PodSpec) []*field.Path {
-			return containers(path, s, func(c *corev1.Container) string {
-				if _, ok := c.Resources.Limits[corev1.ResourceEphemeralStorage]; ok {
-					return "resources.limits[ephemeral-storage]"
-				}
-				return ""
-			})
-		},
-	},
-	{
 		Feature: "volumes of this type", Effect: "the pod waits for it and does not start", Actor: Kubelet,
 		Fields: []string{
 			"PersistentVolumeClaimVolumeSource.ClaimName", "EphemeralVolumeSource.VolumeClaimTemplate",

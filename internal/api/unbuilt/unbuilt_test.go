@@ -47,10 +47,6 @@ var asks = []struct {
 	}), want: "spec.topologySpreadConstraints: topology spread not implemented yet; "},
 	{name: "user namespace", obj: pod(func(s *corev1.PodSpec) { s.HostUsers = new(false) }), want: "spec.hostUsers: user namespaces not implemented yet; the node refuses the pod"},
 	{name: "claims of devices", obj: pod(func(s *corev1.PodSpec) { s.ResourceClaims = []corev1.PodResourceClaim{{Name: "c"}} }), want: "spec.resourceClaims: "},
-	{name: "disk", obj: pod(func(s *corev1.PodSpec) {
-		s.Volumes = []corev1.Volume{{}, {VolumeSource: corev1.VolumeSource{EmptyDir: &corev1.EmptyDirVolumeSource{SizeLimit: resource.NewQuantity(1, resource.BinarySI)}}}}
-		s.InitContainers = []corev1.Container{{Resources: corev1.ResourceRequirements{Limits: corev1.ResourceList{"ephemeral-storage": resource.MustParse("1Gi")}}}}
-	}), want: "spec.volumes[1].emptyDir.sizeLimit: |spec.initContainers[0].resources.limits[ephemeral-storage]: "},
 	{name: "volumes", obj: pod(func(s *corev1.PodSpec) {
 		s.Volumes = []corev1.Volume{
 			{VolumeSource: corev1.VolumeSource{PersistentVolumeClaim: &corev1.PersistentVolumeClaimVolumeSource{}}},

@@ -10,7 +10,6 @@ const (
 	reviews    = "every request is authenticated and authorized, by certificates and the API server's reviews"
 	noPull     = "images are pulled as pods ask, one at a time for each image"
 	noGC       = "images are removed when the disk is nearly full, by thresholds of sampan's own"
-	noSoft     = "soft thresholds of eviction are not built yet"
 	noCgroup   = "nothing but pods is put into cgroups"
 	noShutdown = "pods are not ended when the machine shuts down yet"
 	noPlugins  = "volume plugins are not built yet"
@@ -126,11 +125,11 @@ func (c *Config) limits() flag.Table {
 		flag.Refuse("enforce-node-allocatable", "strings", "[pods]", "pods are held to what is left, and nothing else is").At("enforceNodeAllocatable").But("none", ""),
 		flag.Refuse("qos-reserved", "mapStringString", "", "no class has memory of its own").At("qosReserved"),
 		flag.Set("eviction-hard", flag.Thresholds(&c.EvictionHard), "thresholds of the node's pressure: memory.available<100Mi,…").At("evictionHard"),
-		flag.Refuse("eviction-soft", "mapStringString", "", noSoft).At("evictionSoft"),
-		flag.Refuse("eviction-soft-grace-period", "mapStringString", "", noSoft).At("evictionSoftGracePeriod"),
-		flag.Ignore("eviction-max-pod-grace-period", "int32", "", noSoft).At("evictionMaxPodGracePeriod"),
-		flag.Refuse("eviction-minimum-reclaim", "mapStringString", "", "what is evicted is what the threshold asks for").At("evictionMinimumReclaim"),
-		flag.Ignore("eviction-pressure-transition-period", "duration", "5m0s", "pressure is told for five minutes").At("evictionPressureTransitionPeriod"),
+		flag.Set("eviction-soft", flag.Thresholds(&c.EvictionSoft), "thresholds that evict once they have been crossed for a while: memory.available<300Mi,…").At("evictionSoft"),
+		flag.Set("eviction-soft-grace-period", flag.Map(&c.EvictionGrace), "how long soft thresholds have to be crossed: memory.available=1m30s,…").At("evictionSoftGracePeriod"),
+		flag.Set("eviction-max-pod-grace-period", flag.Int32(&c.EvictionMaxGrace), "seconds that a pod is given at most when a soft threshold evicts it").At("evictionMaxPodGracePeriod"),
+		flag.Set("eviction-minimum-reclaim", flag.Map(&c.EvictionReclaim), "what is to be free beyond a crossed threshold: imagefs.available=2Gi,…").At("evictionMinimumReclaim"),
+		flag.Set("eviction-pressure-transition-period", flag.Duration(&c.EvictionTransition), "how long pressure is told after it was last seen").At("evictionPressureTransitionPeriod"),
 		flag.Refuse("", "bool", "", "thresholds that are given replace the defaults").At("mergeDefaultEvictionSettings"),
 		flag.Set("allowed-unsafe-sysctls", flag.List(&c.Sysctls), "sysctls that pods may set beside the safe ones").At("allowedUnsafeSysctls"),
 		flag.Refuse("", "mapStringString", "", "pods get the kernel's own values").At("defaultPodSysctls"),

@@ -11,6 +11,7 @@ import (
 	"sampan.dev/internal/api/core"
 	"sampan.dev/internal/component/flag"
 	"sampan.dev/internal/config"
+	"sampan.dev/internal/node/evict"
 	"sampan.dev/internal/node/kubelet"
 
 	"github.com/spf13/pflag"
@@ -82,6 +83,7 @@ func (c *Config) Kubelet(name string) (out kubelet.Config, err error) {
 		return out, err
 	}
 	out.SystemReserved, out.KubeReserved, out.EvictionHard = reserves.System, reserves.Kube, reserves.EvictionHard
+	out.Eviction = evict.Settings{Soft: c.EvictionSoft, Grace: c.EvictionGrace, Reclaim: c.EvictionReclaim, MaxGrace: int64(c.EvictionMaxGrace), Transition: c.EvictionTransition}
 	if out.Placement, err = c.placed(); err != nil {
 		return out, err
 	}

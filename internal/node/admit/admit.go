@@ -44,11 +44,16 @@ func Fits(pod *corev1.Pod, others []*corev1.Pod, node *corev1.Node) *Rejection {
 		if t.Effect != corev1.TaintEffectNoExecute {
 			continue
 		}
-		if !slices.ContainsFunc(pod.Spec.Tolerations, func(tol corev1.Toleration) bool { return tolerates(&tol, t) }) {
+		if !Tolerates(pod, t) {
 			return &Rejection{"TaintToleration", "Predicate TaintToleration failed: node(s) had taints that the pod didn't tolerate"}
 		}
 	}
 	return nil
+}
+
+// Tolerates reports whether a pod tolerates a taint.
+func Tolerates(pod *corev1.Pod, t *corev1.Taint) bool {
+	return slices.ContainsFunc(pod.Spec.Tolerations, func(tol corev1.Toleration) bool { return tolerates(&tol, t) })
 }
 
 func tolerates(tol *corev1.Toleration, t *corev1.Taint) bool {

@@ -30,6 +30,14 @@ func (m *Manager) Usage(p Pod) (Usage, bool) {
 	return m.usage(m.Path(p))
 }
 
+// AllPods reads the group that all pods' groups are in.
+func (m *Manager) AllPods() (Usage, bool) {
+	if m.off {
+		return Usage{}, false
+	}
+	return m.usage(filepath.Join(m.root, m.parts(Pod{})[0]))
+}
+
 // Root reads what the whole machine uses, as far as it is in control groups.
 func (m *Manager) Root() (Usage, bool) { return m.usage("/") }
 

@@ -2,15 +2,12 @@ package evict
 
 import (
 	"bufio"
-	"fmt"
 	"os"
 	"strconv"
 	"strings"
-	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
-	"k8s.io/apimachinery/pkg/api/resource"
 )
 
 // Defaults are upstream's hard thresholds on Linux.
@@ -24,71 +21,6 @@ type Signals struct{ Available, Capacity int64 }
 
 // Pressure says what a node is short of.
 type Pressure struct{ Memory, Disk, PID bool }
-
-// Watcher compares the machine with thresholds.
-type Watcher struct {
-	thresholds map[string]threshold
-	nodeFS     string
-	read       func(signal, nodeFS string) (Signals, bool)
-
-	mu struct {
-		sync.Mutex
-		seen map[string]time.Time
-	}
-}
-
-type threshold struct {
-	amount  int64
-	percent float32
-}
-
-// New parses thresholds ("memory.available": "100Mi", "nodefs.available": "10%"). nodeFS is a path on the file system that
-// pods' volumes and logs are on.
-func New(thresholds map[string]string, nodeFS string) (*Watcher, error) {
-	w := &Watcher{thresholds: map[string]threshold{}, nodeFS: nodeFS, read: Read}
-	w.mu.seen = map[string]time.Time{}
-	for signal, v := range thresholds {
-		t, err := parse(v)
-		if err != nil {
-			return nil, fmt.Errorf("eviction threshold %s=%s: %w", signal, v, err)
-		}
-		w.thresholds[signal] = t
-	}
-	return w, nil
-}
-
-func parse(v string) (threshold, error) {
-	if p, ok := strings.CutSuffix(v, "%"); ok {
-		f, err := strconv.ParseFloat(p, 32)
-		if err != nil || f < 0 || f > 100 {
-			return threshold{}, fmt.Errorf("want 0%% to 100%%")
-		}
-		return threshold{percent: float32(f) / 100}, nil
-	}
-	q, err := resource.ParseQuantity(v)
-	return threshold{amount: q.Value()}, err
-}
-
-// Look reads the machine and returns its pressure; one that has passed is still reported for five minutes, so that
-// conditions do not flap.
-func (w *Watcher) Look(now time.Time) Pressure {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	for signal, t := range w.thresholds {
-		s, ok := w.read(signal, w.nodeFS)
-		if !ok {
-			continue
-		}
-		if s.Available < t.of(s.Capacity) {
-			w.mu.seen[condition(signal)] = now
-		}
-	}
-	held := func(c string) bool {
-		at, ok := w.mu.seen[c]
-		return ok && now.Sub(at) < hold
-	}
-	return Pressure{Memory: held("memory"), Disk: held("disk"), PID: held("pid")}
-}
 
 func condition(signal string) string {
 	switch {

@@ -20,20 +20,15 @@ func Reserved(thresholds map[string]string, capacity corev1.ResourceList) (corev
 		if !ok {
 			continue
 		}
-		t, err := parse(text)
+		t, set, err := readThreshold(signal, text)
 		if err != nil {
 			return nil, err
+		}
+		if !set {
+			continue
 		}
 		have := capacity[name]
 		out[name] = *resource.NewQuantity(t.of(have.Value()), resource.BinarySI)
 	}
 	return out, nil
-}
-
-// of is the threshold as an amount. Percentages are kept in 32 bits, as upstream keeps them: their last digits show.
-func (t threshold) of(capacity int64) int64 {
-	if t.percent > 0 {
-		return int64(float64(capacity) * float64(t.percent))
-	}
-	return t.amount
 }

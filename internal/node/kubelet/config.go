@@ -79,6 +79,7 @@ type Config struct {
 
 	SystemReserved, KubeReserved corev1.ResourceList
 	EvictionHard                 map[string]string
+	Eviction                     evict.Settings      // all but Hard, which EvictionHard is
 	Capacity                     corev1.ResourceList // overrides what the machine has (hollow nodes)
 
 	StatusEvery   time.Duration // 10 s
@@ -122,6 +123,7 @@ func (c *Config) fill() error {
 	if c.EvictionHard == nil {
 		c.EvictionHard = evict.Defaults
 	}
+	c.Eviction.Hard = c.EvictionHard
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
 	}

@@ -98,7 +98,7 @@ func New(cfg Config) (*Kubelet, error) {
 func (k *Kubelet) machineConfig() podhost.Config {
 	c := &k.cfg
 	m := podhost.Config{
-		Paths: k.paths, ClusterDomain: c.ClusterDomain, PodPids: c.PodPids, EvictionHard: c.EvictionHard,
+		Paths: k.paths, ClusterDomain: c.ClusterDomain, PodPids: c.PodPids, Evict: c.Eviction, Evictions: k.evictions(), PodMemory: k.podMemory,
 		OwnCPUs:    func(uid types.UID) bool { return k.place != nil && k.place.OwnCPUs(uid) },
 		LogMaxSize: c.LogMaxSize, LogMaxFiles: c.LogMaxFiles, Log: c.Log,
 		Runtime: k.rt, Cgroups: k.cgroups, Objects: k.objects,
@@ -317,7 +317,10 @@ func (k *Kubelet) work(ctx context.Context, rec *record) {
 // admit checks whether the node takes a pod beside the others, gives it what its containers ask for, and records why not.
 func (k *Kubelet) admit(ctx context.Context, pod *corev1.Pod, others []*corev1.Pod) *admit.Rejection {
 	pod = k.alloc.Given(pod)
-	why := k.admitPlaced(ctx, pod)
+	why := k.admitPressed(pod)
+	if why == nil {
+		why = k.admitPlaced(ctx, pod)
+	}
 	if why == nil {
 		why = admit.Fits(pod, others, k.withRoom(pod, k.node.Current()))
 	}

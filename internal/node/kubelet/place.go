@@ -3,9 +3,12 @@ package kubelet
 import (
 	"context"
 
+	"sampan.dev/internal/api/pods"
 	"sampan.dev/internal/node/admit"
+	"sampan.dev/internal/node/evict"
 	"sampan.dev/internal/node/placement"
 	"sampan.dev/internal/node/resize"
+	"sampan.dev/internal/node/runtime"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -94,4 +97,69 @@ func (k *Kubelet) resizeConfig() resize.Config {
 func (k *Kubelet) newActuator() *resize.Actuator {
 	return &resize.Actuator{Runtime: k.rt, Cgroups: k.cgroups, Alloc: k.alloc, Memory: k.memory,
 		OwnCPUs: func(uid types.UID) bool { return k.place != nil && k.place.OwnCPUs(uid) }}
+}
+
+// evictions says who may be evicted, and how.
+func (k *Kubelet) evictions() evict.Config {
+	return evict.Config{
+		Active: func() (out []*corev1.Pod) {
+			for _, rec := range k.roster.all() {
+				if pod, active := rec.active(); active && pod.DeletionTimestamp == nil {
+					out = append(out, k.roster.given(pod))
+				}
+			}
+			return out
+		},
+		Evict: func(uid types.UID, message string, grace int64, disruption bool) {
+			if rec := k.roster.get(uid); rec != nil {
+				k.events.Pod(rec.current(), "", corev1.EventTypeWarning, evict.Reason, "%s", message)
+				rec.evict(message, grace, disruption)
+			}
+		},
+		Gone: func(uid types.UID) bool {
+			rec := k.roster.get(uid)
+			return rec == nil || rec.over()
+		},
+		Reclaim: k.reclaim,
+		Tell:    func(reason, message string) { k.events.Node(corev1.EventTypeWarning, reason, message) },
+	}
+}
+
+// podMemory is what all pods together may use: what the machine has, less what is kept for others.
+func (k *Kubelet) podMemory() int64 {
+	return k.memory() - k.cfg.SystemReserved.Memory().Value() - k.cfg.KubeReserved.Memory().Value()
+}
+
+// admitPressed refuses a pod while the node is short of something.
+func (k *Kubelet) admitPressed(pod *corev1.Pod) *admit.Rejection {
+	text := k.machine.Pressure().Refuses(evict.Critical(pod), pods.QoS(pod) == corev1.PodQOSBestEffort, func(key string) bool {
+		return admit.Tolerates(pod, &corev1.Taint{Key: key, Effect: corev1.TaintEffectNoSchedule})
+	})
+	if text == "" {
+		return nil
+	}
+	return &admit.Rejection{Reason: evict.Reason, Message: text}
+}
+
+// reclaim frees disk space without evicting anybody: it removes dead containers and images that no container uses.
+func (k *Kubelet) reclaim(ctx context.Context) {
+	list, err := k.rt.List(ctx)
+	if err != nil {
+		k.cfg.Log.Warn("nothing reclaimed", "error", err)
+		return
+	}
+	used := map[string]bool{}
+	for _, p := range list {
+		rec := k.roster.get(p.UID)
+		for i := range p.Containers {
+			c := &p.Containers[i]
+			if c.State == runtime.Exited && rec != nil && rec.over() {
+				if err := k.removeContainer(ctx, rec.current(), c); err == nil {
+					continue
+				}
+			}
+			used[c.ImageID], used[c.ImageRef], used[c.Image] = true, true, true
+		}
+	}
+	k.images.Collect(ctx, func(id string) bool { return used[id] }, k.cfg.Log)
 }

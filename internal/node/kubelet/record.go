@@ -8,6 +8,7 @@ import (
 	"sampan.dev/internal/api/pods"
 	"sampan.dev/internal/node/admit"
 	"sampan.dev/internal/node/allocation"
+	"sampan.dev/internal/node/evict"
 	"sampan.dev/internal/node/podstate"
 
 	corev1 "k8s.io/api/core/v1"
@@ -43,6 +44,8 @@ type record struct {
 		stage    stage
 		cancelOp context.CancelFunc // of the operation under way
 		opGrace  int64              // the grace that a termination under way was begun with
+		grace    int64              // of an evicted pod, in seconds
+		disturbs bool               // it is evicted for others' sake, which its conditions tell
 	}
 }
 
@@ -94,6 +97,21 @@ func (r *record) reject(why *admit.Rejection) {
 	}
 	r.mu.Unlock()
 	r.poke()
+}
+
+// evict ends the pod with a grace of its own.
+func (r *record) evict(message string, grace int64, disruption bool) {
+	r.mu.Lock()
+	r.mu.grace, r.mu.disturbs = grace, disruption
+	r.mu.Unlock()
+	r.reject(&admit.Rejection{Reason: evict.Reason, Message: message})
+}
+
+// over reports whether nothing of the pod runs any more.
+func (r *record) over() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.mu.stage >= terminated
 }
 
 // active returns the pod and whether it still counts against the node's resources.

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"sampan.dev/internal/api/pods"
+	"sampan.dev/internal/node/evict"
 	"sampan.dev/internal/node/podstate"
 	"sampan.dev/internal/node/runtime"
 
@@ -95,8 +96,8 @@ func (w *worker) terminate(ctx context.Context, pod *corev1.Pod, obs *runtime.Po
 	w.failures = 0
 	w.mu.Lock()
 	grace := w.graceLocked()
-	if w.mu.rejected != nil && w.mu.rejected.Reason == "Evicted" {
-		grace = 1
+	if w.mu.rejected != nil && w.mu.rejected.Reason == evict.Reason {
+		grace = max(1, w.mu.grace)
 	}
 	w.mu.Unlock()
 	w.start(ctx, func(ctx context.Context) {

@@ -10,7 +10,6 @@ import (
 	"sampan.dev/internal/client"
 
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
@@ -24,7 +23,7 @@ func TestVirtualUnbuiltIsRefusedOrTold(t *testing.T) {
 		uid := v.create(refused)
 		told := podtest.Parse(t, strings.Fields("Always main:a"))
 		told.Name = "told"
-		told.Spec.Volumes = []corev1.Volume{{Name: "v", VolumeSource: corev1.VolumeSource{EmptyDir: &corev1.EmptyDirVolumeSource{SizeLimit: resource.NewQuantity(1<<20, resource.BinarySI)}}}}
+		told.Spec.SecurityContext = &corev1.PodSecurityContext{FSGroupChangePolicy: new(corev1.FSGroupChangeOnRootMismatch)}
 		v.create(told)
 		time.Sleep(10 * time.Second)
 
@@ -43,10 +42,10 @@ func TestVirtualUnbuiltIsRefusedOrTold(t *testing.T) {
 			t.Fatal(err)
 		}
 		for _, e := range events {
-			if e.InvolvedObject.Name == "told" && e.Reason == unbuilt.Reason && strings.Contains(e.Message, "spec.volumes[0].emptyDir.sizeLimit") {
+			if e.InvolvedObject.Name == "told" && e.Reason == unbuilt.Reason && strings.Contains(e.Message, "spec.securityContext.fsGroupChangePolicy") {
 				return
 			}
 		}
-		t.Error("no event tells of the size limit")
+		t.Error("no event tells of the policy")
 	})
 }

@@ -103,6 +103,9 @@ func (w *worker) publish(ctx context.Context, pod *corev1.Pod, obs *runtime.Pod,
 		if len(obs.Sandboxes) == 0 { // it never was ours
 			s.ContainerStatuses, s.InitContainerStatuses = nil, nil
 		}
+		if w.mu.disturbs {
+			podstate.Disrupted(&s, pod, r.Message)
+		}
 	}
 	podstate.Stamp(pod, &s, old, metav1.Now())
 	w.mu.status = &s

@@ -26,11 +26,14 @@ type Config struct {
 	ClusterDomain string
 	PodPids       int64 // of a pod's control group; -1: no limit
 	// OwnCPUs reports whether any container of a pod has CPUs to itself; nil: none has. Such a pod has no limit of CPU.
-	OwnCPUs      func(uid types.UID) bool
-	EvictionHard map[string]string // thresholds of Pressure
-	LogMaxSize   int64             // a larger log file is rotated
-	LogMaxFiles  int               // of a container, the current one among them
-	Log          *slog.Logger
+	OwnCPUs func(uid types.UID) bool
+	Evict   evict.Settings
+	// Evictions are who may be evicted, and how; its settings and what it reads are the machine's own.
+	Evictions   evict.Config
+	PodMemory   func() int64 // that all pods together may use, in bytes; nil: it is not known
+	LogMaxSize  int64        // a larger log file is rotated
+	LogMaxFiles int          // of a container, the current one among them
+	Log         *slog.Logger
 
 	Runtime runtime.Interface
 	Cgroups *cgroup.Manager
@@ -42,7 +45,9 @@ type Config struct {
 type Machine struct {
 	cfg       Config
 	volumes   *volume.Manager
-	pressures *evict.Watcher
+	evictions *evict.Manager
+	figures   figures
+	images    string // a path on the file system of images, once it is known
 }
 
 // New makes the root directory if there is none.
@@ -55,15 +60,17 @@ func New(cfg Config) (*Machine, error) {
 		return nil, err
 	}
 	cfg.Root = root
-	pressures, err := evict.New(cfg.EvictionHard, root)
-	if err != nil {
+	m := &Machine{cfg: cfg, volumes: volume.New(cfg.pods(), cfg.Volumes)}
+	e := cfg.Evictions
+	e.Settings, e.Read, e.Disks, e.Measure, e.Log = cfg.Evict, m.observe, m.disks, m.measure, cfg.Log
+	if m.evictions, err = evict.NewManager(e); err != nil {
 		return nil, err
 	}
-	return &Machine{cfg: cfg, volumes: volume.New(cfg.pods(), cfg.Volumes), pressures: pressures}, nil
+	return m, nil
 }
 
 // Pressure is what the machine is short of.
-func (m *Machine) Pressure() evict.Pressure { return m.pressures.Look(time.Now()) }
+func (m *Machine) Pressure() evict.Pressure { return m.evictions.Pressure() }
 
 // Failure says what of a pod could not be made, with the reason of the event that tells so.
 type Failure struct {

@@ -20,7 +20,6 @@ func newMachine(t *testing.T) *Machine {
 	m, err := New(Config{
 		Paths: Paths{Root: filepath.Join(dir, "k"), Logs: filepath.Join(dir, "logs"), Links: filepath.Join(dir, "links")},
 		Log:   log, Cgroups: cgroup.New(dir, "/", "cgroupfs", true), Objects: object.New(nil, log, func(types.UID) {}),
-		EvictionHard: map[string]string{},
 	})
 	if err != nil {
 		t.Fatal(err)

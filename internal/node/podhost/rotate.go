@@ -18,8 +18,9 @@ import (
 // logEvery is how often the sizes of log files are looked at (upstream's containerLogMonitorInterval).
 const logEvery = 10 * time.Second
 
-// Run rotates logs until ctx ends.
+// Run rotates logs, and evicts pods where the machine is short of something, until ctx ends.
 func (m *Machine) Run(ctx context.Context) {
+	m.evictions.Look(ctx)
 	t := time.NewTicker(logEvery)
 	defer t.Stop()
 	for {
@@ -28,6 +29,7 @@ func (m *Machine) Run(ctx context.Context) {
 			return
 		case <-t.C:
 			m.rotateLogs(ctx)
+			m.evictions.Look(ctx)
 		}
 	}
 }

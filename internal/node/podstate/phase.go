@@ -146,6 +146,17 @@ func conditionsOf(f Facts, s *corev1.PodStatus, all []corev1.ContainerStatus) []
 	return out
 }
 
+// Disrupted tells that the kubelet ends a pod for the sake of others.
+func Disrupted(s *corev1.PodStatus, pod *corev1.Pod, message string) {
+	c := corev1.PodCondition{Type: corev1.DisruptionTarget, Status: corev1.ConditionTrue, Reason: corev1.PodReasonTerminationByKubelet,
+		Message: message, ObservedGeneration: pod.Generation}
+	if i := slices.IndexFunc(s.Conditions, func(c corev1.PodCondition) bool { return c.Type == corev1.DisruptionTarget }); i >= 0 {
+		s.Conditions[i] = c
+		return
+	}
+	s.Conditions = append(s.Conditions, c)
+}
+
 func initializedCondition(pod *corev1.Pod, all []corev1.ContainerStatus, phase corev1.PodPhase) (ok bool, reason, message string) {
 	var unknown, incomplete []string
 	for i := range pod.Spec.InitContainers {

@@ -1,0 +1,53 @@
+package kubelet
+
+import (
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"sampan.dev/internal/api/pods"
+	"sampan.dev/internal/api/pods/podtest"
+
+	corev1 "k8s.io/api/core/v1"
+)
+
+// TestVirtualEviction ends a pod for the node's sake and another for its own: both have failed and say why, and of the first it is told
+// that it was disturbed.
+func TestVirtualEviction(t *testing.T) {
+	inVirtualTime(t, func(v *virtual) {
+		t := v.T
+		for _, name := range []string{"node", "own"} {
+			pod := podtest.Parse(t, strings.Fields("Always main:a"))
+			pod.Name = name
+			v.create(pod)
+		}
+		time.Sleep(5 * time.Second)
+		synctest.Wait()
+		evictions := v.k.evictions()
+		if n := len(evictions.Active()); n != 2 {
+			t.Fatalf("%d pods are active", n)
+		}
+		node, own := v.get("node").UID, v.get("own").UID
+		evictions.Evict(node, "The node was low on resource: memory. ", 1, true)
+		evictions.Evict(own, "too much. ", 1, false)
+		time.Sleep(10 * time.Second)
+		synctest.Wait()
+		for name, message := range map[string]string{"node": "The node was low on resource: memory. ", "own": "too much. "} {
+			p := v.get(name)
+			if p.Status.Phase != corev1.PodFailed || p.Status.Reason != "Evicted" || p.Status.Message != message {
+				t.Errorf("%s: %s %s %q", name, p.Status.Phase, p.Status.Reason, p.Status.Message)
+			}
+			c := pods.FindCondition(p.Status.Conditions, corev1.DisruptionTarget)
+			if told := c != nil && c.Status == corev1.ConditionTrue && c.Reason == "TerminationByKubelet" && c.Message == message; told != (name == "node") {
+				t.Errorf("%s: %+v", name, c)
+			}
+			if seen, _ := v.rt.Pod(t.Context(), p.UID); seen.Running() {
+				t.Errorf("%s still runs", name)
+			}
+		}
+		if !evictions.Gone(node) || !evictions.Gone(own) || len(evictions.Active()) != 0 {
+			t.Error("they are not gone")
+		}
+	})
+}
