@@ -91,6 +91,7 @@ var rooms = map[string][]string{
 	"internal/node/kubelet":      {"internal/node/...", "internal/client/...", "internal/api/..."},
 	"internal/node/podstate":     {"internal/api/pods", "internal/node/allocation", "internal/node/cgroup", "internal/node/probe", "internal/node/runtime"}, // the types of what they observe
 	"internal/node/podspec":      {"internal/api/pods", "internal/node/allocation", "internal/node/cgroup", "internal/node/probe"},                          // expansion of variables; shares and quotas
+	"internal/node/evict":        {"internal/api/pods"},
 	"internal/node/allocation":   {"internal/api/pods", "internal/node/checkpoint"},
 	"internal/node/resize":       {"internal/api/pods", "internal/node/allocation", "internal/node/cgroup", "internal/node/event", "internal/node/podspec", "internal/node/podstate", "internal/node/runtime"},
 	"internal/node/podstatus":    {"internal/api/pods", "internal/client", "internal/node/podstate"},
