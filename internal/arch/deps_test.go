@@ -86,6 +86,7 @@ var rooms = map[string][]string{
 	"internal/control/cloud":            {"internal/control/loop", "internal/client/...", "internal/api", "internal/cloud"},
 	"internal/control/identity":         {"internal/control/loop", "internal/client/...", "internal/api/...", "internal/pki", "internal/addr"},
 	"internal/control/scheduler":        {"internal/control/scheduler/...", "internal/client/...", "internal/api/..."},
+	"internal/control/scheduler/":       {"internal/control/scheduler/plugin"},
 	"internal/control/scheduler/plugin": {"internal/api/..."},
 
 	"internal/node/kubelet":      {"internal/node/...", "internal/client/...", "internal/api/..."},

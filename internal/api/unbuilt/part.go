@@ -38,7 +38,7 @@ var Controllers = []Controller{
 
 // SchedulerPlugins are on by default in upstream's scheduler and not here.
 var SchedulerPlugins = []string{
-	"VolumeRestrictions", "NodeVolumeLimits", "VolumeBinding", "VolumeZone", "PodTopologySpread", "InterPodAffinity",
+	"VolumeRestrictions", "NodeVolumeLimits", "VolumeBinding", "VolumeZone",
 	"DefaultPreemption", "DynamicResources", "NodeDeclaredFeatures",
 }
 

@@ -12,29 +12,6 @@ import (
 // podGaps is the literal list for pods and the templates of workloads.
 var podGaps = []PodGap{
 	{
-		Feature: "inter-pod affinity", Effect: "the pod is placed as if it asked for none", Actor: Scheduler,
-		Fields: []string{"Affinity.PodAffinity", "Affinity.PodAntiAffinity", "PodAffinityTerm.TopologyKey"},
-		uses: func(path *field.Path, s *corev1.PodSpec) (out []*field.Path) {
-			if s.Affinity == nil {
-				return nil
-			}
-			if a := s.Affinity.PodAffinity; a != nil && len(a.RequiredDuringSchedulingIgnoredDuringExecution)+len(a.PreferredDuringSchedulingIgnoredDuringExecution) > 0 {
-				out = append(out, path.Child("affinity", "podAffinity"))
-			}
-			if a := s.Affinity.PodAntiAffinity; a != nil && len(a.RequiredDuringSchedulingIgnoredDuringExecution)+len(a.PreferredDuringSchedulingIgnoredDuringExecution) > 0 {
-				out = append(out, path.Child("affinity", "podAntiAffinity"))
-			}
-			return out
-		},
-	},
-	{
-		Feature: "topology spread", Effect: "the pod is placed as if it asked for none", Actor: Scheduler,
-		Fields: []string{"PodSpec.TopologySpreadConstraints", "TopologySpreadConstraint.MaxSkew", "TopologySpreadConstraint.WhenUnsatisfiable"},
-		uses: func(path *field.Path, s *corev1.PodSpec) []*field.Path {
-			return when(len(s.TopologySpreadConstraints) > 0, path, "topologySpreadConstraints")
-		},
-	},
-	{
 		Feature: "user namespaces", Effect: "the node refuses the pod", Actor: Kubelet, Refused: true,
 		Fields: []string{"PodSpec.HostUsers"},
 		uses: func(path *field.Path, s *corev1.PodSpec) []*field.Path {

@@ -36,15 +36,6 @@ var asks = []struct {
 		s.Volumes = []corev1.Volume{{VolumeSource: corev1.VolumeSource{EmptyDir: &corev1.EmptyDirVolumeSource{Medium: corev1.StorageMediumMemory, SizeLimit: resource.NewQuantity(1, resource.BinarySI)}}}}
 		s.Affinity = &corev1.Affinity{PodAntiAffinity: &corev1.PodAntiAffinity{}}
 	})},
-	{name: "required anti-affinity", obj: pod(func(s *corev1.PodSpec) {
-		s.Affinity = &corev1.Affinity{PodAntiAffinity: &corev1.PodAntiAffinity{RequiredDuringSchedulingIgnoredDuringExecution: []corev1.PodAffinityTerm{{TopologyKey: "zone"}}}}
-	}), want: "spec.affinity.podAntiAffinity: inter-pod affinity not implemented yet; "},
-	{name: "preferred affinity", obj: pod(func(s *corev1.PodSpec) {
-		s.Affinity = &corev1.Affinity{PodAffinity: &corev1.PodAffinity{PreferredDuringSchedulingIgnoredDuringExecution: []corev1.WeightedPodAffinityTerm{{Weight: 1}}}}
-	}), want: "spec.affinity.podAffinity: "},
-	{name: "spread", obj: pod(func(s *corev1.PodSpec) {
-		s.TopologySpreadConstraints = []corev1.TopologySpreadConstraint{{MaxSkew: 1}}
-	}), want: "spec.topologySpreadConstraints: topology spread not implemented yet; "},
 	{name: "user namespace", obj: pod(func(s *corev1.PodSpec) { s.HostUsers = new(false) }), want: "spec.hostUsers: user namespaces not implemented yet; the node refuses the pod"},
 	{name: "claims of devices", obj: pod(func(s *corev1.PodSpec) { s.ResourceClaims = []corev1.PodResourceClaim{{Name: "c"}} }), want: "spec.resourceClaims: "},
 	{name: "volumes", obj: pod(func(s *corev1.PodSpec) {

@@ -82,13 +82,14 @@ func (p *profile) static(pod *plugin.Pod, node *plugin.Node) (int16, plugin.Verd
 	return fits, plugin.Verdict{}
 }
 
-// dynamic returns the first of all filters that rejects a node, or fits, when static is the first of the static ones.
+// dynamic returns the first filter that rejects a node, or fits, when static is the first of the static ones. Filters of areas
+// are not asked.
 func (p *profile) dynamic(pod *plugin.Pod, node *plugin.Node, static int16, verdict plugin.Verdict) (int16, plugin.Verdict) {
 	for i, f := range p.filters {
 		if int16(i) == static {
 			return static, verdict
 		}
-		if f.static {
+		if f.static || f.area {
 			continue
 		}
 		if v := f.Filter.Filter(pod, node); !v.Fits() {
@@ -126,6 +127,19 @@ func (p *profile) totals(pod *plugin.Pod, fit []*plugin.Node) []int64 {
 		least, most := slices.Min(raw), slices.Max(raw)
 		for i := range total {
 			total[i] += w.weight * w.Normalize(raw[i], least, most)
+		}
+	}
+	if len(p.areaScores) == 0 {
+		return total
+	}
+	areas, ones := make([]plugin.Area, len(fit)), make([]int32, len(fit))
+	for _, w := range p.areaScores {
+		for i, node := range fit {
+			areas[i], ones[i] = w.Area(pod, node), 1
+		}
+		w.ScoreAreas(pod, areas, ones, raw)
+		for i := range total {
+			total[i] += w.weight * raw[i]
 		}
 	}
 	return total

@@ -10,10 +10,11 @@
 // and the binding on a binder's goroutine. When a step after the choice fails, everything is unreserved and the room is free
 // again.
 //
-// Pods with one signature (plugin.Signer) share what is known of the nodes: a ranking keeps every node's verdict and the nodes
-// that fit in buckets by score. It follows the snapshot's journal and the plugins' indexes, so that a further pod costs a look
+// Pods with one signature (plugin.Signer) share what is known of the nodes: a ranking keeps the nodes in classes about which
+// all plugins say the same, and those of a class in buckets by score. It follows the snapshot's journal and the plugins' indexes, so that a further pod costs a look
 // at the nodes that have changed. A pod that is like no other is judged looking at nodes one by one, as upstream does it
-// (profile.cycle). Both give the same answers.
+// (profile.cycle). Both give the same answers. Plugins that count pods on other nodes too (scheduler/topology) answer by area
+// (plugin.Areal) and are asked once per class.
 //
 // The steps are interfaces in scheduler/plugin, with the plugins; the literal list of them is DefaultProfile. cmd/sampan and
 // the simulations import this package.

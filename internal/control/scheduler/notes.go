@@ -19,6 +19,9 @@ import (
 func (s *Scheduler) node(name string, obj *corev1.Node) {
 	before, after := s.snapshot.setNode(name, obj)
 	if obj == nil {
+		if before != nil && before.Known() && s.events&plugin.NodeLeft != 0 {
+			s.queue.changed(plugin.Change{Event: plugin.NodeLeft, Node: after, Old: before}, time.Now())
+		}
 		return
 	}
 	if before == nil || !before.Known() {
@@ -62,8 +65,15 @@ func (s *Scheduler) bound(obj *corev1.Pod) {
 	s.snapshot.addPod(obj.Spec.NodeName, p)
 	if !was {
 		s.notify(plugin.PodPlaced, obj.Spec.NodeName, p)
-	} else if shrank(&old.pod.Requests, &p.Requests) {
+		return
+	}
+	if shrank(&old.pod.Requests, &p.Requests) {
 		s.notify(plugin.PodShrank, obj.Spec.NodeName, old.pod)
+	}
+	if s.events&plugin.PodLabels != 0 && !maps.Equal(old.pod.Labels, p.Labels) {
+		if n := s.snapshot.byName[obj.Spec.NodeName]; n.Known() {
+			s.queue.changed(plugin.Change{Event: plugin.PodLabels, Node: n, Pod: p, Was: old.pod}, time.Now())
+		}
 	}
 }
 

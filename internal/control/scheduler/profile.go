@@ -1,9 +1,12 @@
 package scheduler
 
 import (
+	"slices"
+
 	corev1 "k8s.io/api/core/v1"
 
 	"sampan.dev/internal/control/scheduler/plugin"
+	"sampan.dev/internal/control/scheduler/topology"
 )
 
 // Profile is the plugins that place the pods of one schedulerName, in the order in which they are asked. A plugin that takes
@@ -14,6 +17,7 @@ type Profile struct {
 	Filters     []plugin.Filter
 	PostFilters []plugin.PostFilter
 	Scores      []Weighted
+	AreaScores  []WeightedArea
 	Reserves    []plugin.Reserve
 	Permits     []plugin.Permit
 	PreBinds    []plugin.PreBind
@@ -25,9 +29,16 @@ type Weighted struct {
 	Weight int64
 }
 
+// WeightedArea is a score of areas and how much it counts.
+type WeightedArea struct {
+	plugin.AreaScore
+	Weight int64
+}
+
 // DefaultProfile is the literal list: cheap filters that reject much come first. Weights are upstream's defaults
 // (apis/config/v1/default_plugins.go).
 func DefaultProfile() Profile {
+	spread, affinity := topology.NewPodTopologySpread(topology.SystemDefault()), topology.NewInterPodAffinity(topology.AffinityArgs{HardPodAffinityWeight: 1})
 	return Profile{
 		Filters: []plugin.Filter{
 			plugin.NodeUnschedulable{},
@@ -36,6 +47,8 @@ func DefaultProfile() Profile {
 			plugin.NodeAffinity{},
 			plugin.NodePorts{},
 			plugin.Fit{},
+			spread,
+			affinity,
 		},
 		Scores: []Weighted{
 			{plugin.TaintToleration{}, 3},
@@ -43,6 +56,10 @@ func DefaultProfile() Profile {
 			{plugin.Fit{}, 1},
 			{plugin.Balanced{}, 1},
 			{plugin.NewImageLocality(), 1},
+		},
+		AreaScores: []WeightedArea{
+			{spread, 2},
+			{affinity, 2},
 		},
 	}
 }
@@ -54,21 +71,41 @@ type profile struct {
 	scores  []weighted
 	signed  []plugin.Signed // filters and scores, each once
 	indexes []plugin.Index  // all plugins that are one, each once
-	events  plugin.Event    // that any plugin asks for
+	dated   []plugin.Dated
+	events  plugin.Event // that any plugin asks for
 	signer  plugin.Signer
+
+	areals      []plugin.Areal // each once
+	areaFilters []areaFilter   // in the order of filters
+	areaScores  []areaScore
+	firstArea   int // the place of the first of areaFilters; behind all filters when there is none
+}
+
+// areaFilter is a filter of areas, its place among all filters, and that in the profile's areal plugins.
+type areaFilter struct {
+	plugin.AreaFilter
+	place, areal int
+}
+
+// areaScore is a score of areas, and its place in the profile's areal plugins.
+type areaScore struct {
+	plugin.AreaScore
+	weight int64
+	areal  int
 }
 
 // filter is a filter of a profile.
 type filter struct {
 	plugin.Filter
 	static bool
+	area   bool // it judges the node's area
 }
 
 // weighted is a score of a profile.
 type weighted struct {
 	plugin.Score
-	weight int64
-	static bool
+	weight           int64
+	static, absolute bool
 }
 
 func newProfile(lists Profile) *profile {
@@ -77,16 +114,27 @@ func newProfile(lists Profile) *profile {
 		p.Name = corev1.DefaultSchedulerName
 	}
 	seen := map[string]bool{}
-	for _, f := range p.Filters {
+	p.firstArea = len(p.Filters)
+	for i, f := range p.Filters {
 		_, static := f.(plugin.Static)
-		p.filters = append(p.filters, filter{f, static})
+		area, judges := f.(plugin.AreaFilter)
+		p.filters = append(p.filters, filter{f, static, judges})
 		p.events |= f.Events()
 		p.take(f, seen)
+		if judges {
+			p.firstArea = min(p.firstArea, i)
+			p.areaFilters = append(p.areaFilters, areaFilter{area, i, p.areal(area)})
+		}
 	}
 	for _, w := range p.Scores {
 		_, static := w.Score.(plugin.Static)
-		p.scores = append(p.scores, weighted{w.Score, w.Weight, static})
+		_, absolute := w.Score.(plugin.Absolute)
+		p.scores = append(p.scores, weighted{w.Score, w.Weight, static, absolute})
 		p.take(w.Score, seen)
+	}
+	for _, w := range p.AreaScores {
+		p.areaScores = append(p.areaScores, areaScore{w.AreaScore, w.Weight, p.areal(w.AreaScore)})
+		p.take(w.AreaScore, seen)
 	}
 	for _, f := range p.PreFilters {
 		p.events |= f.Events()
@@ -108,6 +156,16 @@ func newProfile(lists Profile) *profile {
 	return p
 }
 
+// areal returns a plugin's place among the areal ones.
+func (p *profile) areal(one plugin.Areal) int {
+	i := slices.IndexFunc(p.areals, func(known plugin.Areal) bool { return known.Name() == one.Name() })
+	if i < 0 {
+		i = len(p.areals)
+		p.areals = append(p.areals, one)
+	}
+	return i
+}
+
 // take notes a plugin that signs or is an index, the first time that it comes.
 func (p *profile) take(one plugin.Plugin, seen map[string]bool) {
 	if seen[one.Name()] {
@@ -120,13 +178,33 @@ func (p *profile) take(one plugin.Plugin, seen map[string]bool) {
 	if index, ok := one.(plugin.Index); ok {
 		p.indexes = append(p.indexes, index)
 	}
+	if dated, ok := one.(plugin.Dated); ok {
+		p.dated = append(p.dated, dated)
+	}
 }
 
 // newPod works out what the plugins need of a pod that waits for a node, and signs it.
 func (p *profile) newPod(obj *corev1.Pod) *plugin.Pod {
 	pod := plugin.NewPod(obj)
-	pod.Signature = p.signer.Sign(pod, p.signed)
+	p.sign(pod, p.epoch())
 	return pod
+}
+
+// sign signs a pod. A plugin may begin a new epoch by seeing the pod, and then the others' part is signed in it, too.
+func (p *profile) sign(pod *plugin.Pod, epoch uint64) {
+	pod.Signature, pod.Epoch = p.signer.Sign(pod, p.signed), epoch
+	if now := p.epoch(); now != epoch {
+		pod.Signature, pod.Epoch = p.signer.Sign(pod, p.signed), now
+	}
+}
+
+// epoch counts what makes signatures old.
+func (p *profile) epoch() uint64 {
+	var n uint64
+	for _, d := range p.dated {
+		n += d.Epoch()
+	}
+	return n
 }
 
 // tell lets the profile's indexes know of a pod that was put on a node or taken off.

@@ -3,6 +3,7 @@ package scheduler
 import (
 	"container/heap"
 	"container/list"
+	"maps"
 	"time"
 
 	"k8s.io/apimachinery/pkg/types"
@@ -143,9 +144,12 @@ func (q *queue) set(pod *plugin.Pod, now time.Time) {
 			q.leaveGroup(w)
 			q.joinGroup(w)
 		}
-		// Only a change of the spec can help; our own status writes come back here too.
+		// Only a change of the spec or the labels can help; our own status writes come back here too.
 		if old.Generation != pod.Generation || pod.Generation == 0 {
 			q.help(w, plugin.Change{Event: plugin.PodUpdated, Pod: pod}, now)
+		}
+		if w.state == unschedulable && !maps.Equal(old.Labels, pod.Labels) {
+			q.help(w, plugin.Change{Event: plugin.TargetLabels, Pod: pod, Was: old}, now)
 		}
 	case inActiveQ:
 		heap.Fix(&q.activeQ, w.index)

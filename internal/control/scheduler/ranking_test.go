@@ -10,6 +10,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
 	"sampan.dev/internal/control/scheduler/plugin"
@@ -230,9 +231,35 @@ func randomPods(dice *rand.Rand, n int) []*corev1.Pod {
 			selector("zone", "nowhere")(p)
 		}
 		p.Labels = map[string]string{"app": fmt.Sprint(i % 3)}
+		if i%2 == 1 {
+			topological(dice, p)
+		}
 		out = append(out, p)
 	}
 	return out
+}
+
+// topological gives a pod terms of affinity and constraints of spread.
+func topological(dice *rand.Rand, p *corev1.Pod) {
+	keys := []string{"zone", "kubernetes.io/hostname"}
+	term := corev1.PodAffinityTerm{TopologyKey: keys[dice.IntN(2)], LabelSelector: &metav1.LabelSelector{MatchLabels: map[string]string{"app": fmt.Sprint(dice.IntN(3))}}}
+	if p.Spec.Affinity == nil {
+		p.Spec.Affinity = &corev1.Affinity{}
+	}
+	switch dice.IntN(4) {
+	case 0:
+		p.Spec.Affinity.PodAffinity = &corev1.PodAffinity{RequiredDuringSchedulingIgnoredDuringExecution: []corev1.PodAffinityTerm{term}}
+	case 1:
+		p.Spec.Affinity.PodAntiAffinity = &corev1.PodAntiAffinity{RequiredDuringSchedulingIgnoredDuringExecution: []corev1.PodAffinityTerm{term}}
+	case 2:
+		p.Spec.Affinity.PodAntiAffinity = &corev1.PodAntiAffinity{PreferredDuringSchedulingIgnoredDuringExecution: []corev1.WeightedPodAffinityTerm{{Weight: 10, PodAffinityTerm: term}}}
+	}
+	for i := range dice.IntN(3) {
+		p.Spec.TopologySpreadConstraints = append(p.Spec.TopologySpreadConstraints, corev1.TopologySpreadConstraint{
+			MaxSkew: int32(1 + dice.IntN(2)), TopologyKey: keys[i], LabelSelector: term.LabelSelector,
+			WhenUnsatisfiable: []corev1.UnsatisfiableConstraintAction{corev1.DoNotSchedule, corev1.ScheduleAnyway}[dice.IntN(2)],
+		})
+	}
 }
 
 // Equals are chosen with equal chances.

@@ -28,6 +28,9 @@ func newRankings(p *profile) *rankings {
 // place decides where pod should run.
 func (rs *rankings) place(pod *plugin.Pod, s *snapshot, dice *rand.Rand) outcome {
 	rs.cycles++
+	if epoch := rs.profile.epoch(); epoch != pod.Epoch {
+		rs.profile.sign(pod, epoch)
+	}
 	if out, rejected := rs.profile.preFilter(pod, s); rejected {
 		return out
 	}
@@ -60,9 +63,10 @@ func (rs *rankings) of(pod *plugin.Pod) *ranking {
 		if len(rs.bySignature) >= mostRankings {
 			rs.drop()
 		}
-		r = &ranking{profile: rs.profile, pod: pod}
+		r = &ranking{profile: rs.profile, signature: pod.Signature}
 		rs.bySignature[pod.Signature] = r
 	}
+	r.pod = pod
 	r.uses++
 	r.used = rs.cycles
 	return r
@@ -75,5 +79,5 @@ func (rs *rankings) drop() {
 			oldest = r
 		}
 	}
-	delete(rs.bySignature, oldest.pod.Signature)
+	delete(rs.bySignature, oldest.signature)
 }

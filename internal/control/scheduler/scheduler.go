@@ -47,6 +47,8 @@ type Scheduler struct {
 	binders *crew
 	clerks  *crew // write statuses and evict, which must not hold bindings up
 
+	around *surroundings // nil when no plugin asks
+
 	queue    *queue
 	snapshot *snapshot
 	rankings map[string]*rankings // by schedulerName
@@ -103,6 +105,7 @@ func New(cfg Config) *Scheduler {
 		s.events |= p.events
 	}
 	s.snapshot = newSnapshot(profiles...)
+	s.connect(profiles)
 	s.mu.why = map[types.UID]Why{}
 	return s
 }
@@ -125,7 +128,7 @@ func (s *Scheduler) Run(ctx context.Context) error {
 		Update: func(_, p *corev1.Pod) { s.post(func() { s.pod(ctx, p) }) },
 		Delete: func(p *corev1.Pod) { s.post(func() { s.gone(p.UID) }) },
 	})
-	for _, told := range []<-chan struct{}{s.nodes.Synced(), s.pods.Synced(), nodes, pods} {
+	for _, told := range append(s.around.follow(), s.nodes.Synced(), s.pods.Synced(), nodes, pods) {
 		select {
 		case <-told:
 		case <-ctx.Done():

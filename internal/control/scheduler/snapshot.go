@@ -36,7 +36,12 @@ type placement struct {
 func newSnapshot(profiles ...*profile) *snapshot {
 	s := &snapshot{byName: map[string]*plugin.Node{}, place: map[string]int{}, placed: map[types.UID]placement{}}
 	for _, p := range profiles {
-		s.indexes = append(s.indexes, p.indexes...)
+		for _, x := range p.indexes {
+			s.indexes = append(s.indexes, x)
+			if surveyor, ok := x.(plugin.Surveyor); ok {
+				surveyor.Placed(s.everyPod)
+			}
+		}
 	}
 	return s
 }
@@ -65,6 +70,9 @@ func (s *snapshot) addPod(node string, pod *plugin.Pod) {
 		if len(s.indexes) > 0 && !old.pod.SameMarks(pod) {
 			s.tell(old.pod, s.byName[node], -1)
 			s.tell(pod, s.byName[node], +1)
+			if i, listed := s.place[node]; listed {
+				s.note(i)
+			}
 		}
 		return
 	}
@@ -91,6 +99,15 @@ func (s *snapshot) removePod(uid types.UID) (at placement, was bool) {
 	s.put(n)
 	s.tell(at.pod, n, -1)
 	return at, true
+}
+
+// everyPod iterates over all pods on nodes, with the nodes' names.
+func (s *snapshot) everyPod(yield func(*plugin.Pod, string) bool) {
+	for _, at := range s.placed {
+		if !yield(at.pod, at.node) {
+			return
+		}
+	}
 }
 
 // tell lets the indexes know of a pod that was put on a node or taken off.

@@ -14,6 +14,9 @@ const (
 	PodLeft                           // a pod that had a node was deleted or has finished
 	PodShrank                         // a pod that has a node asks for less than before
 	PodUpdated                        // the pending pod itself was changed
+	PodLabels                         // the labels of a pod that has a node have changed
+	TargetLabels                      // the labels of the pending pod itself have changed
+	NodeLeft                          // a node has gone
 )
 
 // NodeChanged is every change of a node that is already there.
@@ -22,7 +25,8 @@ const NodeChanged = NodeLabel | NodeTaint | NodeAllocatable | NodeCordon
 // Change is one change in the cluster. A change of a node may be several events at once.
 type Change struct {
 	Event Event
-	Node  *Node // the node it happened on, as it is now; nil for PodUpdated
-	Old   *Node // NodeChanged: the node before
-	Pod   *Pod  // PodPlaced, PodLeft, PodShrank: the pod on the node; for PodShrank as it was before
+	Node  *Node // the node it happened on, as it is now; nil for PodUpdated and TargetLabels
+	Old   *Node // NodeChanged, NodeLeft: the node before
+	Pod   *Pod  // PodPlaced, PodLeft, PodShrank, PodLabels: the pod on the node; for PodShrank as it was before
+	Was   *Pod  // PodLabels, TargetLabels: the pod before
 }

@@ -20,11 +20,30 @@ type Pod struct {
 	// Signature is the same for two pods of one profile only if every plugin of the profile answers alike for both on every
 	// node. "" is the signature of pods that are like no other, and of those that already have a node. A Signer makes it.
 	Signature string
+	// Epoch is the sum of the epochs of the plugins (see Dated) when the signature was made.
+	Epoch uint64
+	Terms *Terms   // of affinity to other pods; nil when there are none
+	Views *[2]View // of the plugins that count pods by terms and constraints; nil until one of them looks at the pod
 
 	selective bool // has a node selector or node affinity: required says something
 	required  nodeaffinity.RequiredNodeAffinity
 	preferred *nodeaffinity.PreferredSchedulingTerms
 	images    []string // normalized, init containers included
+}
+
+// View is what a plugin has worked out of a pod that waits for a node, and when, by the plugin's epoch.
+type View struct {
+	Epoch uint64
+	Of    any
+}
+
+// View returns the pod's view of the plugin that has number i, for it to read and to change. It belongs to the scheduler's
+// goroutine.
+func (p *Pod) View(i int) *View {
+	if p.Views == nil {
+		p.Views = new([2]View)
+	}
+	return &p.Views[i]
 }
 
 // Port is a host port that a pod wants for itself.
@@ -55,6 +74,7 @@ func NewPod(pod *corev1.Pod) *Pod {
 		}
 	}
 	p.Ports = hostPorts(&pod.Spec)
+	p.Terms = termsOf(pod)
 	return p
 }
 
@@ -66,7 +86,7 @@ func (p *Pod) Renewed(pod *corev1.Pod) *Pod {
 		return NewPod(pod)
 	}
 	c := *p
-	c.Pod = pod
+	c.Pod, c.Views = pod, nil
 	return &c
 }
 
@@ -79,6 +99,18 @@ func (p *Pod) SameNeeds(o *Pod) bool {
 func (p *Pod) SameMarks(o *Pod) bool {
 	return maps.Equal(p.Labels, o.Labels) && (p.DeletionTimestamp == nil) == (o.DeletionTimestamp == nil)
 }
+
+// Selects reports whether the pod's node selector and required node affinity name the node.
+func (p *Pod) Selects(n *Node) bool {
+	if !p.selective {
+		return true
+	}
+	ok, _ := p.required.Match(n.Node)
+	return ok
+}
+
+// Tolerates reports whether no taint of the node keeps the pod away.
+func (p *Pod) Tolerates(n *Node) bool { return TaintToleration{}.Filter(p, n).Fits() }
 
 func nodeAffinity(pod *corev1.Pod) *corev1.NodeAffinity {
 	if pod.Spec.Affinity == nil {

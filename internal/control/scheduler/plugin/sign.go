@@ -183,3 +183,15 @@ func (s *Signer) resources(r *Resources) {
 		s.b = binary.AppendVarint(s.b, r.Scalar[name])
 	}
 }
+
+// PlacesKey is the same for two pods that select the same nodes and tolerate the same taints by the same words.
+func PlacesKey(pod *Pod) string {
+	if !pod.selective && len(pod.Spec.Tolerations) == 0 {
+		return ""
+	}
+	s := Signer{pod: pod}
+	s.NodeSelector()
+	s.NodeAffinity()
+	s.Tolerations()
+	return string(s.b)
+}
