@@ -79,6 +79,7 @@ func New(cfg Config) (*Hub, error) {
 	if h.guard, err = h.newGuard(); err != nil {
 		return nil, err
 	}
+	h.registerMetrics()
 	sources, err := h.newSources()
 	if err != nil {
 		return nil, err

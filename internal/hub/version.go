@@ -28,13 +28,16 @@ func (v Version) withDefaults() Version {
 	return v
 }
 
-func (h *Hub) version(w http.ResponseWriter, _ *http.Request) error {
-	v := h.cfg.Version
-	data, err := json.MarshalIndent(version.Info{
+func (v Version) info() version.Info {
+	return version.Info{
 		Major: "1", Minor: "37", EmulationMajor: "1", EmulationMinor: "37", MinCompatibilityMajor: "1", MinCompatibilityMinor: "36",
 		GitVersion: v.Git, GitCommit: v.Commit, GitTreeState: "clean", BuildDate: v.BuildDate,
 		GoVersion: runtime.Version(), Compiler: runtime.Compiler, Platform: runtime.GOOS + "/" + runtime.GOARCH,
-	}, "", "  ")
+	}
+}
+
+func (h *Hub) version(w http.ResponseWriter, _ *http.Request) error {
+	data, err := json.MarshalIndent(h.cfg.Version.info(), "", "  ")
 	if err != nil {
 		return err
 	}

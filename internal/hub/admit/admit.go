@@ -129,38 +129,3 @@ type Validator interface {
 	Plugin
 	Validate(ctx context.Context, a *Attributes) error
 }
-
-// Chain runs plugins in order.
-type Chain []Plugin
-
-// Admit runs the mutators, a second time if one of them asks for it.
-func (c Chain) Admit(ctx context.Context, a *Attributes) error {
-	if err := c.admit(ctx, a); err != nil || !a.round.again {
-		return err
-	}
-	a.round.second = true
-	return c.admit(ctx, a)
-}
-
-func (c Chain) admit(ctx context.Context, a *Attributes) error {
-	for _, p := range c {
-		if m, ok := p.(Mutator); ok {
-			if err := m.Admit(ctx, a); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
-}
-
-// Validate runs the validators.
-func (c Chain) Validate(ctx context.Context, a *Attributes) error {
-	for _, p := range c {
-		if v, ok := p.(Validator); ok {
-			if err := v.Validate(ctx, a); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
-}

@@ -61,7 +61,7 @@ func orAbsent[P Plugin](p P, name string) Plugin {
 // New makes the chain, in upstream's order.
 func New(cfg Config) Chain {
 	look := lookup{cfg.Door}
-	all := Chain{
+	all := []Plugin{
 		alwaysAdmit{},
 		newNamespaceLifecycle(look),
 		&namespaceExists{look},
@@ -112,7 +112,7 @@ func New(cfg Config) Chain {
 			out = append(out, p)
 		}
 	}
-	return out
+	return newChain(out)
 }
 
 // is tells whether the request is about a resource and one of its subresources.

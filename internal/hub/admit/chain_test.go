@@ -17,7 +17,7 @@ func TestDefaultPlugins(t *testing.T) {
 		"MutatingAdmissionPolicy", "MutatingAdmissionWebhook", "ValidatingAdmissionPolicy", "ValidatingAdmissionWebhook", "ResourceQuota",
 	}
 	var have []string
-	for _, p := range New(Config{}) {
+	for _, p := range New(Config{}).plugins {
 		have = append(have, p.Name())
 	}
 	for _, name := range upstream {
@@ -72,7 +72,7 @@ func TestSelect(t *testing.T) {
 
 func names(c Chain) []string {
 	var out []string
-	for _, p := range c {
+	for _, p := range c.plugins {
 		out = append(out, p.Name())
 	}
 	return out

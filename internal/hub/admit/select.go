@@ -18,7 +18,7 @@ var optional = []string{
 // error names a plugin that nobody knows, that is not implemented, or that is in both lists.
 func (cfg *Config) Select(enable, disable []string) error {
 	var have []string
-	for _, p := range New(Config{DenyExternalIPs: true}) {
+	for _, p := range New(Config{DenyExternalIPs: true}).plugins {
 		have = append(have, p.Name())
 	}
 	known := func(flag, name string) error {

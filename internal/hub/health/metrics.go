@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"strconv"
+	"sync"
 	"time"
 
 	"sampan.dev/internal/api"
@@ -21,6 +22,7 @@ type Metrics struct {
 	seconds  *prometheus.HistogramVec
 	sizes    *prometheus.HistogramVec
 	outdated *prometheus.GaugeVec
+	scrapes  sync.Once // handler is made at the first
 	handler  http.Handler
 }
 
@@ -49,7 +51,7 @@ func NewMetrics(gate *flow.Gate, count Count) *Metrics {
 			Help: "Gauge of deprecated APIs that have been requested, broken out by API group, version, resource, subresource, and removed_release.",
 		}, []string{"group", "version", "resource", "subresource", "removed_release"}),
 	}
-	m.registry.MustRegister(m.requests, m.seconds, m.sizes, m.outdated, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	m.registry.MustRegister(m.requests, m.seconds, m.sizes, m.outdated)
 	gauge := func(name, help string, l prometheus.Labels, value func() float64) {
 		m.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help, ConstLabels: l}, value))
 	}
@@ -60,15 +62,19 @@ func NewMetrics(gate *flow.Gate, count Count) *Metrics {
 	gauge("apiserver_longrunning_requests", "Gauge of all active long-running apiserver requests.", nil,
 		func() float64 { return float64(gate.Long.Load()) })
 	m.registry.MustRegister(objects{count})
-	m.handler = promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{})
 	return m
 }
 
 // Register adds metrics of other rooms.
 func (m *Metrics) Register(c ...prometheus.Collector) { m.registry.MustRegister(c...) }
 
-// Serve answers /metrics.
+// Serve answers /metrics. Until somebody asks, nothing is held of what the language's runtime and the system know of the process.
 func (m *Metrics) Serve(w http.ResponseWriter, r *http.Request) error {
+	m.scrapes.Do(func() {
+		m.registry.MustRegister(collectors.NewGoCollector(collectors.WithGoCollectorRuntimeMetrics(collectors.MetricsAll)),
+			collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+		m.handler = promhttp.HandlerFor(graded{m.registry}, promhttp.HandlerOpts{})
+	})
 	m.handler.ServeHTTP(w, r)
 	return nil
 }
@@ -127,6 +133,10 @@ type Count func(ctx context.Context, fn func(kind *api.Kind, objects, bad int))
 // objects counts what is stored, when asked.
 type objects struct{ count Count }
 
+var resourceObjectsDesc = prometheus.NewDesc("apiserver_resource_objects",
+	"Number of stored objects at the time of last check split by kind. In case of a fetching error, the value will be -1.", []string{"group", "resource"}, nil)
+
+// objectsDesc is deprecated upstream, where it has to be asked for by --show-hidden-metrics-for-version; dashboards still read it.
 var objectsDesc = prometheus.NewDesc("apiserver_storage_objects",
 	"Number of stored objects at the time of last check split by kind.", []string{"resource"}, nil)
 
@@ -135,6 +145,7 @@ var corruptDesc = prometheus.NewDesc("apiserver_storage_corrupt_objects",
 
 func (o objects) Describe(ch chan<- *prometheus.Desc) {
 	ch <- objectsDesc
+	ch <- resourceObjectsDesc
 	ch <- corruptDesc
 }
 
@@ -142,6 +153,7 @@ func (o objects) Collect(ch chan<- prometheus.Metric) {
 	o.count(context.Background(), func(kind *api.Kind, n, bad int) {
 		resource := kind.GR().String()
 		ch <- prometheus.MustNewConstMetric(objectsDesc, prometheus.GaugeValue, float64(n), resource)
+		ch <- prometheus.MustNewConstMetric(resourceObjectsDesc, prometheus.GaugeValue, float64(n), kind.Group, kind.Resource)
 		if bad > 0 {
 			ch <- prometheus.MustNewConstMetric(corruptDesc, prometheus.GaugeValue, float64(bad), resource)
 		}

@@ -25,3 +25,19 @@ func Writable(s Store) error {
 	}
 	return nil
 }
+
+// Sized is a Store that knows how many bytes its database takes on the disk.
+type Sized interface {
+	Store
+	Size(ctx context.Context) (int64, error)
+}
+
+// Size is Sized.Size for any store; ok is false for those that do not know.
+func Size(ctx context.Context, s Store) (bytes int64, ok bool) {
+	sized, ok := s.(Sized)
+	if !ok {
+		return 0, false
+	}
+	n, err := sized.Size(ctx)
+	return n, err == nil
+}

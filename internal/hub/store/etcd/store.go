@@ -33,6 +33,7 @@ var (
 	_ store.Batcher = (*Store)(nil)
 	_ store.Scanner = (*Store)(nil)
 	_ store.Gauge   = (*Store)(nil)
+	_ store.Sized   = (*Store)(nil)
 )
 
 func newStore(first *session, prefix string) *Store {
@@ -269,6 +270,20 @@ func (s *Store) Compact(ctx context.Context, revision int64) error {
 		}
 		return err
 	})
+}
+
+// Size implements store.Sized.
+func (s *Store) Size(ctx context.Context) (int64, error) {
+	ses := s.now.Load()
+	if ses.member != nil {
+		size, _ := usage(ses)
+		return size, nil
+	}
+	r, err := ses.c.Status(ctx, ses.c.Endpoints()[0])
+	if err != nil {
+		return 0, wrap(ctx, "size", root, err)
+	}
+	return r.DbSize, nil
 }
 
 // Close implements store.Store.

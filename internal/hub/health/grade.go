@@ -1,0 +1,56 @@
+package health
+
+import (
+	"github.com/prometheus/client_golang/prometheus"
+	dto "github.com/prometheus/client_model/go"
+)
+
+// graded says in the help of upstream's metrics how stable they are, as upstream does, and counts them by that.
+type graded struct{ of prometheus.Gatherer }
+
+// Gather implements prometheus.Gatherer.
+func (g graded) Gather() ([]*dto.MetricFamily, error) {
+	all, err := g.of.Gather()
+	for _, f := range all {
+		if grade := grades[f.GetName()]; grade != "" {
+			help := "[" + grade + "] " + f.GetHelp()
+			f.Help = &help
+		}
+	}
+	return all, err
+}
+
+// grades are upstream's levels of stability of the metrics that it has too.
+var grades = map[string]string{
+	"apiserver_admission_controller_admission_duration_seconds":    "STABLE",
+	"apiserver_admission_step_admission_duration_seconds":          "STABLE",
+	"apiserver_admission_webhook_admission_duration_seconds":       "STABLE",
+	"apiserver_current_inflight_requests":                          "STABLE",
+	"apiserver_longrunning_requests":                               "STABLE",
+	"apiserver_request_duration_seconds":                           "STABLE",
+	"apiserver_request_total":                                      "STABLE",
+	"apiserver_requested_deprecated_apis":                          "STABLE",
+	"apiserver_response_sizes":                                     "STABLE",
+	"apiserver_storage_objects":                                    "STABLE",
+	"apiserver_storage_size_bytes":                                 "STABLE",
+	"apiserver_flowcontrol_current_executing_requests":             "BETA",
+	"apiserver_flowcontrol_current_executing_seats":                "BETA",
+	"apiserver_flowcontrol_current_inqueue_requests":               "BETA",
+	"apiserver_flowcontrol_dispatched_requests_total":              "BETA",
+	"apiserver_flowcontrol_nominal_limit_seats":                    "BETA",
+	"apiserver_flowcontrol_rejected_requests_total":                "BETA",
+	"apiserver_flowcontrol_request_wait_duration_seconds":          "BETA",
+	"apiserver_mutating_admission_policy_check_duration_seconds":   "BETA",
+	"apiserver_mutating_admission_policy_check_total":              "BETA",
+	"apiserver_validating_admission_policy_check_duration_seconds": "BETA",
+	"apiserver_validating_admission_policy_check_total":            "BETA",
+	"kubernetes_build_info":                                        "BETA",
+	"apiserver_admission_webhook_fail_open_count":                  "ALPHA",
+	"apiserver_admission_webhook_rejection_count":                  "ALPHA",
+	"apiserver_admission_webhook_request_total":                    "ALPHA",
+	"apiserver_flowcontrol_current_limit_seats":                    "ALPHA",
+	"apiserver_flowcontrol_lower_limit_seats":                      "ALPHA",
+	"apiserver_flowcontrol_upper_limit_seats":                      "ALPHA",
+	"apiserver_resource_objects":                                   "ALPHA",
+	"version_info":                                                 "ALPHA",
+}
