@@ -53,9 +53,9 @@ var rooms = map[string][]string{
 	"internal/hub/audit":      {"internal/api"},
 	"internal/hub/callout":    {},
 	"internal/hub/verb":       {"internal/hub/audit", "internal/hub/verb/...", "internal/hub/cache", "internal/hub/catalog", "internal/hub/store/...", "internal/hub/admit", "internal/hub/authz", "internal/hub/apply", "internal/api/...", "internal/client"},
-	"internal/hub/verb/":      {"internal/api"},                                                                            // the pure rules
-	"internal/hub/admit":      {"internal/hub/admit/...", "internal/api/...", "internal/client/...", "internal/hub/authz"}, // authz: NodeRestriction and RBAC escalation ask it
-	"internal/hub/admit/":     {},                                                                                          // the pure rules of single plugins
+	"internal/hub/verb/":      {"internal/api"},                                                                                                    // the pure rules
+	"internal/hub/admit":      {"internal/hub/admit/...", "internal/api/...", "internal/client/...", "internal/hub/authz", "internal/hub/callout"}, // authz: NodeRestriction and RBAC escalation ask it
+	"internal/hub/admit/":     {},                                                                                                                  // the pure rules of single plugins
 	"internal/hub/authn":      {"internal/api", "internal/client/..."},
 	"internal/hub/authn/":     {"internal/api", "internal/hub/reload"},
 	"internal/hub/authz":      {"internal/api/...", "internal/client/...", "internal/hub/callout", "internal/hub/reload"},

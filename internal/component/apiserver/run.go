@@ -121,6 +121,9 @@ func (c *Config) Hub() (out hub.Config, err error) {
 	if out.Admission, err = admit.ReadSettings(c.AdmissionFile); err != nil {
 		return out, fmt.Errorf("--admission-control-config-file: %w", err)
 	}
+	if err = out.Admission.Check(out.EnableAdmission); err != nil {
+		return out, err
+	}
 	if out.Webhooks, err = webhook.ReadAskers(out.Admission.Askers); err != nil {
 		return out, fmt.Errorf("--admission-control-config-file: %w", err)
 	}

@@ -43,7 +43,8 @@ type Outside struct {
 
 // off are the plugins of the chain that are off by default.
 var off = []string{
-	"AlwaysAdmit", "AlwaysPullImages", "ExtendedResourceToleration", "LimitPodHardAntiAffinityTopology", "NamespaceExists", "PodNodeSelector",
+	"AlwaysAdmit", "AlwaysPullImages", "EventRateLimit", "ExtendedResourceToleration", "ImagePolicyWebhook", "LimitPodHardAntiAffinityTopology",
+	"NamespaceAutoProvision", "NamespaceExists", "PodNodeSelector", "PodTolerationRestriction",
 }
 
 // absent holds the place of a plugin of that name. It neither changes nor refuses anything.
@@ -63,6 +64,7 @@ func New(cfg Config) Chain {
 	look := lookup{cfg.Door}
 	all := []Plugin{
 		alwaysAdmit{},
+		&autoProvision{look, cfg.Door},
 		newNamespaceLifecycle(look),
 		&namespaceExists{look},
 		hardAntiAffinity{},
@@ -71,10 +73,13 @@ func New(cfg Config) Chain {
 		&nodeRestriction{look, cfg.Authorizer},
 		taintNodes{},
 		alwaysPullImages{},
+		newImagePolicy(cfg.Settings.Images),
 		&podSecurity{look, podsecurity.New(cfg.Settings.PodSecurity)},
-		&nodeSelectors{look},
+		&nodeSelectors{look, cfg.Settings.NodeSelectors},
 		&priority{look},
 		newDefaultTolerations(cfg.NotReadySeconds, cfg.UnreachableSeconds),
+		&tolerationRestriction{look, cfg.Settings.Tolerations},
+		newEventRates(cfg.Settings.EventLimits),
 		extendedTolerations{},
 		&defaultStorageClass{look},
 		storageInUse{},

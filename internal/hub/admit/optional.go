@@ -11,7 +11,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	"k8s.io/apimachinery/pkg/labels"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
 // The plugins below are off by default. Their words are upstream's (plugin/pkg/admission).
@@ -43,6 +43,32 @@ func (p *namespaceExists) Validate(ctx context.Context, a *Attributes) error {
 		return apierrors.NewInternalError(err)
 	}
 	return err
+}
+
+// autoProvision makes the namespace of an object that is created in one that there is not.
+type autoProvision struct {
+	look lookup
+	door client.Interface
+}
+
+func (*autoProvision) Name() string { return "NamespaceAutoProvision" }
+
+func (p *autoProvision) Admit(ctx context.Context, a *Attributes) error {
+	if a.Operation != Create || a.DryRun || a.Namespace == "" || a.Kind.OwnNamespace {
+		return nil
+	}
+	_, err := find[*corev1.Namespace](ctx, p.look, client.Namespaces, "", a.Namespace)
+	if err == nil {
+		return nil
+	}
+	if !apierrors.IsNotFound(err) {
+		return Forbidden(a, err)
+	}
+	_, err = client.Create(ctx, p.door, client.Namespaces, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: a.Namespace}})
+	if err != nil && !apierrors.IsAlreadyExists(err) {
+		return Forbidden(a, err)
+	}
+	return nil
 }
 
 // hardAntiAffinity keeps pods from keeping others away from more than one node.
@@ -109,49 +135,4 @@ func tolerate(pod *corev1.Pod, t corev1.Toleration) {
 		}
 	}
 	pod.Spec.Tolerations = append(pod.Spec.Tolerations, t)
-}
-
-// nodeSelectors adds the node selector of the namespace to a pod, and refuses a pod that wants another one. A namespace names its
-// selector in an annotation.
-type nodeSelectors struct{ look lookup }
-
-func (*nodeSelectors) Name() string { return "PodNodeSelector" }
-
-const nodeSelectorAnnotation = "scheduler.alpha.kubernetes.io/node-selector"
-
-func (p *nodeSelectors) Admit(ctx context.Context, a *Attributes) error {
-	pod := writtenPod(a)
-	if pod == nil || a.Operation != Create {
-		return nil
-	}
-	want, err := p.of(ctx, a, pod)
-	if err == nil && len(want) > 0 {
-		pod.Spec.NodeSelector = labels.Merge(want, pod.Spec.NodeSelector)
-	}
-	return err
-}
-
-func (p *nodeSelectors) Validate(ctx context.Context, a *Attributes) error {
-	pod := writtenPod(a)
-	if pod == nil || a.Operation != Create {
-		return nil
-	}
-	_, err := p.of(ctx, a, pod)
-	return err
-}
-
-// of is the selector of the pod's namespace, which the pod's own must not contradict.
-func (p *nodeSelectors) of(ctx context.Context, a *Attributes, pod *corev1.Pod) (labels.Set, error) {
-	ns, err := find[*corev1.Namespace](ctx, p.look, client.Namespaces, "", a.Namespace)
-	if err != nil {
-		return nil, err
-	}
-	want, err := labels.ConvertSelectorToLabelsMap(ns.Annotations[nodeSelectorAnnotation])
-	if err != nil {
-		return nil, err
-	}
-	if labels.Conflicts(want, labels.Set(pod.Spec.NodeSelector)) {
-		return nil, apierrors.NewForbidden(a.Kind.GR(), pod.Name, fmt.Errorf("pod node label selector conflicts with its namespace node label selector"))
-	}
-	return want, nil
 }

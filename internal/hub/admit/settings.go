@@ -23,6 +23,11 @@ type Settings struct {
 	Limited     []quota.Limited // of ResourceQuota: what may be used only under a quota
 	// Askers are the kubeconfigs that say as whom webhooks are asked, by the plugin that asks.
 	Askers map[string]string
+
+	EventLimits   []EventLimit
+	Images        *Images // nil: none were read
+	NodeSelectors map[string]string
+	Tolerations   Tolerations
 }
 
 // admissionConfiguration is the file: AdmissionConfiguration of apiserver.config.k8s.io/v1.
@@ -46,14 +51,16 @@ var settingsOf = map[string]func(out *Settings, text []byte) error{
 		out.Limited, err = readLimited(text)
 		return err
 	},
+	"EventRateLimit":             readEventLimits,
+	"ImagePolicyWebhook":         readImages,
+	"PodNodeSelector":            readNodeSelectors,
+	"PodTolerationRestriction":   readTolerations,
 	"MutatingAdmissionWebhook":   readAsker("MutatingAdmissionWebhook"),
 	"ValidatingAdmissionWebhook": readAsker("ValidatingAdmissionWebhook"),
 }
 
 // settingsUnread are the plugins whose settings upstream reads and this program does not.
-var settingsUnread = []string{
-	"EventRateLimit", "ImagePolicyWebhook", "MutatingAdmissionPolicy", "PodNodeSelector", "PodTolerationRestriction", "ValidatingAdmissionPolicy",
-}
+var settingsUnread = []string{"MutatingAdmissionPolicy", "ValidatingAdmissionPolicy"}
 
 // ReadSettings reads an AdmissionConfiguration; "" is no file. Plugins that have no settings may be named, as upstream lets them be.
 func ReadSettings(file string) (Settings, error) {
