@@ -5,7 +5,9 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync"
 	"testing"
+	"testing/synctest"
 
 	"sampan.dev/internal/api"
 )
@@ -62,6 +64,39 @@ func TestFairness(t *testing.T) {
 	if a := do(h, "GET", cms, "", "X-User: other"); a.code != 200 || h.gate.Reads.Under() != 0 {
 		t.Errorf("afterwards: %d, %d under way", a.code, h.gate.Reads.Under())
 	}
+}
+
+// A watch has a seat until it has sent what it begins with, and none afterwards, whether there was anything or not.
+func TestWatchesGiveTheirSeatsBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := start(t, func(c *Config) { bare(c); c.Authorizer, c.MaxReads, c.MaxWrites = doorkeeper{}, 1, 1 })
+		believe(h, byHeaders{})
+		const root = "X-Group: system:masters"
+		expect(t, h, "201 POST "+cms, `{"metadata":{"name":"a"}}`, "X-User: r", root)
+		ctx, stop := context.WithCancel(t.Context())
+		var watches sync.WaitGroup
+		for _, query := range []string{"", "&resourceVersion=0&fieldSelector=metadata.name=none", "&resourceVersion=1", "&allowWatchBookmarks=1&sendInitialEvents=1&resourceVersionMatch=NotOlderThan"} {
+			for range 3 {
+				w := httptest.NewRecorder()
+				r := httptest.NewRequest("GET", cms+"?watch=1"+query, nil).WithContext(ctx)
+				r.Header.Set("X-User", "other")
+				watches.Go(func() { h.ServeHTTP(w, r) })
+				synctest.Wait()
+				if w.Code != 200 {
+					t.Errorf("a watch %q: %d %s", query, w.Code, w.Body)
+				}
+			}
+		}
+		if a := do(h, "GET", cms, "", "X-User: other"); a.code != 200 {
+			t.Errorf("beside the watches: %d %s", a.code, a.body)
+		}
+		stop()
+		watches.Wait()
+		a := do(h, "GET", "/metrics", "", "X-User: root", "X-Group: system:masters")
+		if !strings.Contains(string(a.body), `apiserver_flowcontrol_current_executing_seats{priority_level="catch-all"} 0`) {
+			t.Error("seats are still taken")
+		}
+	})
 }
 
 // byHeaders believes X-User and X-Group, and puts nobody among the authenticated.

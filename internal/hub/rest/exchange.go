@@ -39,6 +39,7 @@ type exchange struct {
 
 	asks   fairness.Request // what priority and fairness knows of it
 	ticket fairness.Ticket
+	seated bool // it has the seats of its ticket
 }
 
 // identify finds the kind and the subresource that the route names, if they are served, or who else answers for it.

@@ -18,14 +18,14 @@ import (
 func (s *Server) takeOn(w http.ResponseWriter, r *http.Request, x *exchange) (leave func(), err error) {
 	long := x.long()
 	if s.cfg.Fairness != nil && (!long || x.route.Verb == "watch") {
-		if err := s.seat(w, r, x, long); err != nil {
+		if err := s.seat(w, r, x); err != nil {
 			x.served = x.serves() // a dashboard is to show that there were too many
 			return nil, flow.ErrTooMany
 		}
 	}
 	if long {
 		s.cfg.Gate.Long.Add(1)
-		return func() { s.cfg.Gate.Long.Add(-1) }, nil
+		return func() { x.stand(); s.cfg.Gate.Long.Add(-1) }, nil
 	}
 	p := &s.cfg.Gate.Writes
 	switch x.route.Verb {
@@ -34,7 +34,7 @@ func (s *Server) takeOn(w http.ResponseWriter, r *http.Request, x *exchange) (le
 	}
 	if s.cfg.Fairness != nil {
 		counted, _ := s.cfg.Gate.Enter(p, flow.Exempt, "") // whoever has a seat is only counted here
-		return func() { counted(); x.ticket.Leave() }, nil
+		return func() { counted(); x.stand() }, nil
 	}
 	leave, ok := s.cfg.Gate.Enter(p, x.rank(), x.user.Name)
 	if !ok {
@@ -45,8 +45,8 @@ func (s *Server) takeOn(w http.ResponseWriter, r *http.Request, x *exchange) (le
 }
 
 // seat takes seats for a request by priority and fairness, which tells by headers where it belongs. A watch waits for a seat like
-// any other request and gives it back at once: what it costs is spread over its time.
-func (s *Server) seat(w http.ResponseWriter, r *http.Request, x *exchange, long bool) error {
+// any other request and keeps it until what it begins with has been sent: what it costs afterwards is spread over its time.
+func (s *Server) seat(w http.ResponseWriter, r *http.Request, x *exchange) error {
 	rt := &x.route
 	x.asks = fairness.Request{
 		User: &x.user, Resource: rt.Resource, Verb: rt.Verb, Path: rt.Path, Group: rt.Group, Version: rt.Version, Plural: rt.Plural, Subresource: rt.Subresource,
@@ -65,10 +65,16 @@ func (s *Server) seat(w http.ResponseWriter, r *http.Request, x *exchange, long 
 	if err := x.ticket.Enter(r.Context(), &x.asks, seats); err != nil {
 		return err
 	}
-	if long {
+	x.seated = true
+	return nil
+}
+
+// stand gives the seats back, if they have not been.
+func (x *exchange) stand() {
+	if x.seated {
+		x.seated = false
 		x.ticket.Leave()
 	}
-	return nil
 }
 
 // What a list takes: a seat for so many bytes that are in memory at a time, of which there are no more than are in transit of an

@@ -62,6 +62,9 @@ func initialEvents(opts *metav1.ListOptions) bool {
 // pump writes events until the stream ends or the client has gone. Everything that is there is written before one flush.
 func (c *call) pump(ctx context.Context, s *verb.Stream, f *wire.Frames) {
 	for {
+		if s.Begun() {
+			c.x.stand()
+		}
 		events, err := s.Next(ctx)
 		if errors.Is(err, io.EOF) || ctx.Err() != nil {
 			return

@@ -146,6 +146,9 @@ func (s *Stream) Close() {
 	s.sel.t.held = catalog.Held{}
 }
 
+// Begun reports whether what the watch begins with has been returned: the objects that there are, and their end.
+func (s *Stream) Begun() bool { return len(s.initial) == 0 && !s.endMark }
+
 // Next blocks until there are events and returns them; the slice is valid until the next call. io.EOF says that the watch
 // has run its time; ctx's error that the caller has gone.
 func (s *Stream) Next(ctx context.Context) ([]Event, error) {
