@@ -17,14 +17,6 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 )
 
-// canRun are the controllers of a stock manager whose kinds all are served by our API server.
-var canRun = []string{
-	"endpoints-controller", "endpointslice-controller", "endpointslice-mirroring-controller", "replicationcontroller-controller", "pod-garbage-collector-controller",
-	"namespace-controller", "serviceaccount-controller", "garbage-collector-controller", "deployment-controller", "replicaset-controller",
-	"certificatesigningrequest-signing-controller", "certificatesigningrequest-approving-controller", "certificatesigningrequest-cleaner-controller", "ttl-controller",
-	"node-ipam-controller", "node-lifecycle-controller", "taint-eviction-controller", "clusterrole-aggregation-controller", "root-ca-certificate-publisher-controller",
-}
-
 // TestComponents runs the scripts on six processes of our one binary that know each other by upstream's flags, files,
 // kubeconfigs and certificates alone.
 func TestComponents(t *testing.T) {

@@ -12,7 +12,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -236,8 +235,7 @@ func (p *parts) flags(name string) []string {
 			"--requestheader-group-headers", "X-Remote-Group", "--requestheader-username-headers", "X-Remote-User"}
 	case "kube-controller-manager":
 		return append(secure(), "--root-ca-file", key("ca.crt"), "--service-account-private-key-file", key("sa.key"), "--cluster-signing-cert-file", key("ca.crt"), "--cluster-signing-key-file", key("ca.key"),
-			"--use-service-account-credentials=true", "--allocate-node-cidrs=true", "--cluster-cidr", p.pods.String(), "--service-cluster-ip-range", p.services.String(), "--leader-elect=true",
-			"--controllers", p.controllers())
+			"--use-service-account-credentials=true", "--allocate-node-cidrs=true", "--cluster-cidr", p.pods.String(), "--service-cluster-ip-range", p.services.String(), "--leader-elect=true")
 	case "cloud-controller-manager":
 		return []string{"--kubeconfig", p.file("admin.kubeconfig"), "--cloud-provider", "local", "--secure-port", "0"}
 	case "kube-scheduler":
@@ -260,14 +258,6 @@ func (p *parts) kubeletClient(ext string) string {
 		return p.file("kubelet-client" + ext)
 	}
 	return filepath.Join(p.paths.PKI, "apiserver-kubelet-client"+ext)
-}
-
-// controllers are those that are asked for: with a stock manager before our API server, those whose kinds that serves.
-func (p *parts) controllers() string {
-	if p.theirs["kube-controller-manager"] && !p.theirs["kube-apiserver"] {
-		return strings.Join(canRun, ",")
-	}
-	return "*"
 }
 
 // start starts a program, its output in a file of its name.

@@ -1,7 +1,7 @@
 #!/bin/bash
 # swap.sh FOLDER: put upstream's kube-scheduler, kube-controller-manager and kube-proxy in the places of ours and ours in the places
-# of upstream's, one at a time, and print a table of what worked (docs/swap.md). It ends with 0 if every row is as that page says, and
-# with 1 if a row fails that should work, or works that should fail. FOLDER holds upstream's binaries of v1.37.1:
+# of upstream's, one at a time, and print a table of what worked (docs/swap.md). It ends with 0 if every row works. FOLDER holds upstream's
+# binaries of v1.37.1:
 # kube-apiserver, kube-controller-manager, kube-scheduler, kubelet, kube-proxy. They are built from their Go module:
 #
 #   mkdir build && cd build && go mod init build && go get k8s.io/kubernetes@v1.37.1   # with upstream's staging modules required at v0.37.1

@@ -8,8 +8,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"regexp"
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -17,9 +15,6 @@ import (
 
 // TestSwap puts upstream's programs in the places of ours and ours in the places of upstream's, one at a time, in a cluster of
 // five processes, and prints a table of what worked. swap.sh runs it; it needs upstream's binaries.
-//
-// A row may be expected not to work, for a reason that the test finds in that run. It fails the test when it works after all, or when
-// it fails for another reason: docs/swap.md is to be changed then.
 func TestSwap(t *testing.T) {
 	stock := os.Getenv("SAMPAN_STOCK")
 	if stock == "" {
@@ -44,11 +39,7 @@ func TestSwap(t *testing.T) {
 		try(t, p, "ours", "none", "ours")
 		for _, name := range swappable {
 			p.swap(t, name, true)
-			if name == "kube-scheduler" {
-				row("ours", name, "upstream's", p.waits(t, name))
-			} else {
-				try(t, p, "ours", name, "upstream's")
-			}
+			try(t, p, "ours", name, "upstream's")
 			p.swap(t, name, false)
 		}
 	})
@@ -61,39 +52,6 @@ func TestSwap(t *testing.T) {
 			p.swap(t, name, true)
 		}
 	})
-}
-
-// waits expects that upstream's scheduler places no pod because it waits for the informers of kinds that the API server does not
-// serve, and says which.
-func (p *parts) waits(t *testing.T, name string) string {
-	t.Helper()
-	err := p.works(t, name)
-	if err == nil {
-		t.Errorf("upstream's %s works beside our API server: the table in docs/swap.md is to be changed", name)
-		return "works"
-	}
-	kinds := unserved(p.log(name))
-	if !strings.Contains(err.Error(), "rollout status") || len(kinds) == 0 {
-		t.Errorf("upstream's %s fails, but not for kinds that are not served: %v%s", name, err, p.tail(name))
-		return "fails: " + strings.ReplaceAll(strings.TrimSpace(err.Error()), "\n", " ")
-	}
-	served := strings.Fields(p.kubectl(t, "api-resources", "--no-headers")) // names, groups and kinds: no name or group is a kind
-	for _, kind := range kinds {
-		if slices.Contains(served, kind) {
-			t.Errorf("upstream's %s waits for %s, which is served", name, kind)
-		}
-	}
-	return fmt.Sprintf("places no pods: it waits for the informers of %d kinds that are not served yet: %s", len(kinds), strings.Join(kinds, ", "))
-}
-
-// unserved finds in the log of a program the kinds whose informers it cannot fill because their resources are not there, sorted.
-func unserved(log string) []string {
-	var out []string
-	for _, m := range regexp.MustCompile(`failed to list \*\w+\.(\w+): the server could not find the requested resource`).FindAllStringSubmatch(log, -1) {
-		out = append(out, m[1])
-	}
-	slices.Sort(out)
-	return slices.Compact(out)
 }
 
 // works makes a Deployment and a Service in a namespace of its own, asks the Service from the host and from a pod, reads a log, has
