@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"os"
 	"regexp"
+	"strings"
 	"testing"
 )
 
@@ -48,5 +49,17 @@ func TestSubresourceBodies(t *testing.T) {
 	}
 	if rows < 250 {
 		t.Errorf("%d rows", rows)
+	}
+}
+
+// Who scales is warned of what the object itself would be warned of.
+func TestScaleWarns(t *testing.T) {
+	h := start(t, bare)
+	const sets = "/apis/apps/v1/namespaces/default/statefulsets"
+	expect(t, h, "201 POST "+sets, `{"metadata":{"name":"s"},"spec":{"serviceName":"s","revisionHistoryLimit":-1,"selector":{"matchLabels":{"a":"b"}},
+		"template":{"metadata":{"labels":{"a":"b"}},"spec":{"containers":[{"name":"c","image":"i"}]}}}}`)
+	a := expect(t, h, "200 PATCH "+sets+"/s/scale", `{"spec":{"replicas":2}}`, "Content-Type: application/merge-patch+json")
+	if w := a.header.Get("Warning"); !strings.Contains(w, "spec.revisionHistoryLimit: a negative value retains all historical revisions") {
+		t.Errorf("warned %q", w)
 	}
 }

@@ -241,11 +241,8 @@ func (w *writing) prepare(obj, old api.Object) error {
 func (w *writing) validate(ctx context.Context, obj, old api.Object) error {
 	k := w.t.kind
 	validate, check, warnings := k.ValidateUpdate, k.Check, k.Warnings
-	if sub := k.Sub(w.req.Ref.Subresource); sub != nil {
-		warnings = sub.Warnings
-		if sub.Scale == nil {
-			validate, check = sub.ValidateUpdate, sub.Check
-		}
+	if sub := k.Sub(w.req.Ref.Subresource); sub != nil && sub.Scale == nil { // to scale is to update the object itself
+		validate, check, warnings = sub.ValidateUpdate, sub.Check, sub.Warnings
 	}
 	errs := meta.ValidateChange(w.t.work(), obj, old)
 	seen, err := w.t.outward(ctx, obj)
