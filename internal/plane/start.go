@@ -38,7 +38,11 @@ func Open(g *daemon.Group, cfg suite.Config, paths config.Paths, listener net.Li
 	}
 	show.Done("keys and certificates", since, paths.PKI)
 
-	p := &Plane{cfg: cfg, kinds: all.Kinds(), Pki: keys, log: log, moved: make(chan netip.AddrPort, 1)}
+	kinds, err := cfg.API.Served(all.Kinds())
+	if err != nil {
+		return nil, flag.Usage{Err: err}
+	}
+	p := &Plane{cfg: cfg, kinds: kinds, Pki: keys, log: log, moved: make(chan netip.AddrPort, 1)}
 	addr, _ := netip.AddrFromSlice(ip)
 	at := netip.AddrPortFrom(addr.Unmap(), listener.Addr().(*net.TCPAddr).AddrPort().Port())
 	p.Advertise.Store(&at)

@@ -49,6 +49,7 @@ type Config struct {
 	SigningKeyFile          string
 	Authorization           authz.Flags
 	EnablePlugins, Disable  []string
+	RuntimeConfig           string // see Served
 	AdmissionFile           string // an AdmissionConfiguration
 	NotReady, Unreachable   int
 	MaxReads, MaxWrites     int

@@ -52,7 +52,7 @@ func (c *Config) serving() flag.Table {
 		flag.Ignore("shutdown-watch-termination-grace-period", "duration", "", shutdown),
 		flag.Refuse("tracing-config-file", "string", "", "traces are not written yet"),
 		flag.Set("egress-selector-config-file", flag.String(&c.EgressFile), "EgressSelectorConfiguration (file): the proxies through which nodes and etcd are reached"),
-		flag.Ignore("runtime-config", "mapStringString", "", "all that is built is served").Checked(knownVersions),
+		flag.Set("runtime-config", flag.Typed("mapStringString", &c.RuntimeConfig), "what is served of what is built: api/all, api/ga, GROUP/VERSION or GROUP/VERSION/RESOURCE, each =true or =false; what the API server uses itself stays").Checked(knownVersions),
 		flag.Ignore("runtime-config-emulation-forward-compatible", "bool", "", "this version stands in for no other"),
 		flag.Ignore("emulation-forward-compatible", "bool", "", "this version stands in for no other"),
 	}

@@ -166,7 +166,10 @@ func (c *Config) hub(log *slog.Logger) (hub.Config, error) {
 	if err != nil {
 		return out, err
 	}
-	out.Kinds, out.Log = all.Kinds(), log
+	out.Log = log
+	if out.Kinds, err = c.Served(all.Kinds()); err != nil {
+		return out, err
+	}
 	if len(c.EtcdServers) == 0 {
 		return out, errors.New("--etcd-servers must be specified")
 	}

@@ -1,0 +1,96 @@
+package apiserver
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	"sampan.dev/internal/api"
+
+	"k8s.io/apimachinery/pkg/runtime/schema"
+)
+
+// needed are the versions without which the API server does not start: it writes or reads objects of them itself.
+var needed = []schema.GroupVersion{
+	{Version: "v1"}, {Group: "coordination.k8s.io", Version: "v1"}, {Group: "discovery.k8s.io", Version: "v1"},
+	{Group: "rbac.authorization.k8s.io", Version: "v1"}, {Group: "scheduling.k8s.io", Version: "v1"},
+}
+
+// Served leaves out of kinds what --runtime-config switches off: all versions or those of one stability, then single versions, then
+// single resources, so that the narrower counts. What the API server needs itself stays with the wide ones and is an error by its name.
+func (c *Config) Served(kinds *api.Kinds) (*api.Kinds, error) {
+	said, err := switches(c.RuntimeConfig)
+	if err != nil || len(said) == 0 {
+		return kinds, err
+	}
+	var out []*api.Kind
+	for _, k := range kinds.All() {
+		gv := k.GVK().GroupVersion()
+		on, wide := true, ""
+		for _, word := range []string{"api/all", "api/" + stability(k.Version)} {
+			if v, ok := said[word]; ok {
+				on, wide = v, word
+			}
+		}
+		for _, name := range []string{gv.String(), gv.String() + "/" + k.Resource} {
+			if v, ok := said[name]; ok && k.Group != "" {
+				on, wide = v, ""
+			}
+		}
+		must := slices.Contains(needed, gv)
+		if !on && must && wide == "" {
+			return nil, fmt.Errorf("--runtime-config: %s/%s cannot be switched off: the API server itself uses it", gv, k.Resource)
+		}
+		if on || must {
+			out = append(out, k)
+		}
+	}
+	return whole(out)
+}
+
+// whole checks that no kind is left whose objects are stored as another that is not.
+func whole(list []*api.Kind) (*api.Kinds, error) {
+	kinds := api.NewKinds(list)
+	for _, k := range list {
+		if k.View != nil && kinds.Resource(k.View.Stored) == nil {
+			return nil, fmt.Errorf("--runtime-config: %s/%s cannot be served without %s/%s, as which its objects are stored",
+				k.GVK().GroupVersion(), k.Resource, k.View.Stored.GroupVersion(), k.View.Stored.Resource)
+		}
+	}
+	return kinds, nil
+}
+
+// stability is the word of --runtime-config that a version belongs to.
+func stability(version string) string {
+	switch {
+	case strings.Contains(version, "alpha"):
+		return "alpha"
+	case strings.Contains(version, "beta"):
+		return "beta"
+	}
+	return "ga"
+}
+
+// switches reads NAME=BOOL pairs; a name alone is on.
+func switches(given string) (map[string]bool, error) {
+	out := map[string]bool{}
+	for pair := range strings.SplitSeq(given, ",") {
+		name, value, _ := strings.Cut(strings.TrimSpace(pair), "=")
+		if name == "" {
+			continue
+		}
+		on := true
+		if value != "" {
+			var err error
+			if on, err = strconv.ParseBool(value); err != nil {
+				return nil, fmt.Errorf("invalid value %s=%s", name, value)
+			}
+		}
+		if parts := strings.Split(name, "/"); len(parts) == 3 && strings.ToLower(parts[2]) != parts[2] {
+			return nil, fmt.Errorf("invalid key %v: group/version/resource and resource is always lowercase plural, not %q", name, parts[2])
+		}
+		out[name] = on
+	}
+	return out, nil
+}
