@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"net/url"
 
 	"sampan.dev/internal/api"
 
@@ -81,6 +82,12 @@ type Sparse interface {
 func IsEmpty(r Reader, resource schema.GroupVersionResource) bool {
 	s, ok := r.(Sparse)
 	return ok && s.Empty(resource)
+}
+
+// Fetcher is a client that reads what is no object: metrics that somebody else answers for.
+type Fetcher interface {
+	// Fetch returns the answer to a get of ref (a list, where that has no name) with a query, as JSON.
+	Fetch(ctx context.Context, ref Ref, query url.Values) ([]byte, error)
 }
 
 // Batched is a watch that hands over in one piece what has happened since the last: the local door's is. The receiver has

@@ -15,6 +15,7 @@ import (
 	"sampan.dev/internal/client"
 	"sampan.dev/internal/client/cache"
 	"sampan.dev/internal/client/record"
+	"sampan.dev/internal/control/autoscale"
 	"sampan.dev/internal/control/cloud"
 	"sampan.dev/internal/control/gc"
 	"sampan.dev/internal/control/identity"
@@ -44,6 +45,7 @@ type Config struct {
 	TerminatedPodThreshold int
 	NodeIPAM               nodes.IPAMConfig
 	NodeLifecycle          nodes.LifecycleConfig
+	Autoscale              autoscale.Config
 
 	// RootCA is the bundle (PEM) that verifies the hub; empty: no ConfigMap kube-root-ca.crt is published.
 	RootCA []byte

@@ -116,7 +116,7 @@ func Declared(doors client.Factory, undeclared func(string)) client.Factory {
 			if ref.Subresource != "" {
 				name += "/" + ref.Subresource
 			}
-			if !slices.Contains(may, name) {
+			if !slices.Contains(may, name) && !slices.Contains(may, "*/"+ref.Subresource) {
 				undeclared(fmt.Sprintf("%s writes %s, which none of its controllers declares", user.Name, name))
 			}
 		})

@@ -3,8 +3,10 @@ package control
 import (
 	"slices"
 
+	"sampan.dev/internal/api"
 	"sampan.dev/internal/client"
 	"sampan.dev/internal/client/cache"
+	"sampan.dev/internal/control/autoscale"
 	"sampan.dev/internal/control/gc"
 	"sampan.dev/internal/control/identity"
 	"sampan.dev/internal/control/loop"
@@ -12,10 +14,14 @@ import (
 	"sampan.dev/internal/control/nodes"
 	"sampan.dev/internal/control/quota"
 	"sampan.dev/internal/control/workload"
+	"sampan.dev/internal/control/workload/cron"
+	"sampan.dev/internal/control/workload/expire"
 	"sampan.dev/internal/control/workload/job"
 
+	autoscalingv2 "k8s.io/api/autoscaling/v2"
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 )
 
 // descriptor describes a controller.
@@ -104,6 +110,20 @@ func (m *Manager) cores() []descriptor {
 			reads: "jobs pods", writes: "jobs/status pods",
 			when: firstJob,
 			make: job.New},
+		{name: "cronjob-controller", alias: "cronjob", account: "cronjob-controller",
+			reads: "cronjobs jobs", writes: "cronjobs/status jobs",
+			when: firstOf[*batchv1.CronJob](client.CronJobs),
+			make: cron.New},
+		{name: "ttl-after-finished-controller", alias: "ttl-after-finished", account: "ttl-after-finished-controller",
+			reads: "jobs", writes: "jobs",
+			when: firstOf[*batchv1.Job](client.Jobs),
+			make: expire.New},
+		{name: "horizontal-pod-autoscaler-controller", alias: "horizontalpodautoscaling", account: "horizontal-pod-autoscaler",
+			reads: "horizontalpodautoscalers pods", writes: "*/scale horizontalpodautoscalers/status",
+			when: firstOf[*autoscalingv2.HorizontalPodAutoscaler](client.HorizontalPodAutoscalers),
+			make: func(env loop.Env) loop.Runner {
+				return autoscale.New(env, cfg.Autoscale, m.world.Resources)
+			}},
 		{name: "certificatesigningrequest-signing-controller", alias: "csrsigning", account: "certificate-controller",
 			reads: "certificatesigningrequests", writes: "certificatesigningrequests/status",
 			make: func(env loop.Env) loop.Runner {
@@ -148,7 +168,7 @@ func (m *Manager) cores() []descriptor {
 			make: identity.NewAggregator},
 		{name: "resourcequota-controller", alias: "resourcequota", account: "resourcequota-controller",
 			reads: "resourcequotas", writes: "resourcequotas/status",
-			when: firstQuota,
+			when: firstOf[*corev1.ResourceQuota](client.ResourceQuotas),
 			make: func(env loop.Env) loop.Runner {
 				return quota.New(env, m.world.Serves)
 			}},
@@ -163,16 +183,16 @@ func (m *Manager) cores() []descriptor {
 	}
 }
 
-// firstQuota starts a controller when there is a ResourceQuota.
-func firstQuota(set *cache.Set, start func()) {
-	cache.For[*corev1.ResourceQuota](set, client.ResourceQuotas, cache.Options{}).Handle(cache.Handler[*corev1.ResourceQuota]{
-		Add: func(*corev1.ResourceQuota) { start() },
-	})
+// firstOf starts a controller when there is an object of a resource.
+func firstOf[T api.Object](res schema.GroupVersionResource) func(set *cache.Set, start func()) {
+	return func(set *cache.Set, start func()) {
+		cache.For[T](set, res, cache.Options{}).Handle(cache.Handler[T]{Add: func(T) { start() }})
+	}
 }
 
 // firstJob starts a controller when there is a Job, or a pod whose end one was to count.
 func firstJob(set *cache.Set, start func()) {
-	cache.For[*batchv1.Job](set, client.Jobs, cache.Options{}).Handle(cache.Handler[*batchv1.Job]{Add: func(*batchv1.Job) { start() }})
+	firstOf[*batchv1.Job](client.Jobs)(set, start)
 	cache.For[*corev1.Pod](set, client.Pods, cache.Options{}).Handle(cache.Handler[*corev1.Pod]{Add: func(p *corev1.Pod) {
 		if slices.Contains(p.Finalizers, batchv1.JobTrackingFinalizer) {
 			start()

@@ -68,7 +68,7 @@ func checkJobTemplate(s *batchv1.JobSpec, path *field.Path) field.ErrorList {
 // there was such a one already (zoned).
 func checkSchedule(s *batchv1.CronJobSpec, zoned bool, path *field.Path) field.ErrorList {
 	var errs field.ErrorList
-	if err := parseSchedule(s.Schedule); err != nil {
+	if _, err := ParseSchedule(s.Schedule); err != nil {
 		errs = append(errs, field.Invalid(path, s.Schedule, err.Error()))
 	}
 	switch has := strings.Contains(s.Schedule, "TZ"); {
@@ -80,15 +80,14 @@ func checkSchedule(s *batchv1.CronJobSpec, zoned bool, path *field.Path) field.E
 	return errs
 }
 
-// parseSchedule asks the parser, which panics at a few malformed lines.
-func parseSchedule(line string) (err error) {
+// ParseSchedule reads a line of cron, which may begin with "TZ=<time zone> ". The parser panics at a few malformed lines.
+func ParseSchedule(line string) (s cron.Schedule, err error) {
 	defer func() {
 		if r := recover(); r != nil {
-			err = fmt.Errorf("invalid schedule format: %v", r)
+			s, err = nil, fmt.Errorf("invalid schedule format: %v", r)
 		}
 	}()
-	_, err = cron.ParseStandard(line)
-	return err
+	return cron.ParseStandard(line)
 }
 
 // zonePart is a part of a time zone's name: https://data.iana.org/time-zones/theory.html#naming, and digits and "+" of old names.

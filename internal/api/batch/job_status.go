@@ -22,9 +22,17 @@ func isTrue(s *batchv1.JobStatus, t batchv1.JobConditionType) bool {
 	return hasCondition(s, t, corev1.ConditionTrue)
 }
 
-func finished(s *batchv1.JobStatus) bool {
-	return isTrue(s, batchv1.JobComplete) || isTrue(s, batchv1.JobFailed)
+// End returns the condition that says a job has ended, Complete or Failed, or nil of one that has not.
+func End(s *batchv1.JobStatus) *batchv1.JobCondition {
+	for i := range s.Conditions {
+		if c := &s.Conditions[i]; c.Status == corev1.ConditionTrue && (c.Type == batchv1.JobComplete || c.Type == batchv1.JobFailed) {
+			return c
+		}
+	}
+	return nil
 }
+
+func finished(s *batchv1.JobStatus) bool { return End(s) != nil }
 
 // statusChange is a change of a job's status. A rule is asked only when what it is about changes, so that a status which breaks it
 // already, because the spec changed under it, can be put right in other places.

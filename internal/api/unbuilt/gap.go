@@ -119,7 +119,7 @@ var Resources = map[string]bool{
 	"persistentvolumeclaims": true, "persistentvolumes": true, "csidrivers": true,
 	"resourceclaims": true, "resourceclaimtemplates": true, "devicetaintrules": true,
 	"jobs": true, "cronjobs": true, "statefulsets": true, "daemonsets": true, "poddisruptionbudgets": true,
-	"horizontalpodautoscalers": true, "networkpolicies": true, "storageversionmigrations": true, "podtemplates": true,
+	"networkpolicies": true, "storageversionmigrations": true, "podtemplates": true,
 }
 
 // PodFields are the fields of a pod's spec that nobody reads, as "Type.Field".

@@ -7,8 +7,6 @@ import (
 	"sampan.dev/internal/api"
 
 	appsv1 "k8s.io/api/apps/v1"
-	autoscalingv2 "k8s.io/api/autoscaling/v2"
-	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
 	policyv1 "k8s.io/api/policy/v1"
@@ -37,11 +35,9 @@ func kindGap[T api.Object](feature, effect string) objectGap {
 
 // objectGaps is the literal list for everything but pod specs.
 var objectGaps = []objectGap{
-	kindGap[*batchv1.CronJob]("the cron job controller", "no jobs are made"),
 	kindGap[*appsv1.StatefulSet]("the stateful set controller", "no pods are made"),
 	kindGap[*appsv1.DaemonSet]("the daemon set controller", "no pods are made"),
 	kindGap[*policyv1.PodDisruptionBudget]("the disruption controller", "running pods that it selects cannot be evicted"),
-	kindGap[*autoscalingv2.HorizontalPodAutoscaler]("autoscaling of pods", "nothing is scaled"),
 	kindGap[*networkingv1.NetworkPolicy]("network policies", "traffic flows as if there were none"),
 	kindGap[*svmv1.StorageVersionMigration]("storage version migration", "nothing is written again"),
 	{

@@ -9,7 +9,6 @@ import (
 	"sampan.dev/internal/api/unbuilt"
 
 	appsv1 "k8s.io/api/apps/v1"
-	autoscalingv2 "k8s.io/api/autoscaling/v2"
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
@@ -65,12 +64,11 @@ var asks = []struct {
 	{name: "replication controller without a template", obj: &corev1.ReplicationController{}},
 	{name: "job", obj: &batchv1.Job{}},
 	{name: "job that asks", obj: &batchv1.Job{Spec: batchv1.JobSpec{Template: corev1.PodTemplateSpec{Spec: corev1.PodSpec{HostUsers: new(false)}}}}, want: "spec.template.spec.hostUsers: "},
-	{name: "cron job that asks", obj: &batchv1.CronJob{Spec: batchv1.CronJobSpec{JobTemplate: batchv1.JobTemplateSpec{Spec: batchv1.JobSpec{Template: corev1.PodTemplateSpec{Spec: corev1.PodSpec{HostUsers: new(false)}}}}}}, want: "spec: |spec.jobTemplate.spec.template.spec.hostUsers: "},
+	{name: "cron job that asks", obj: &batchv1.CronJob{Spec: batchv1.CronJobSpec{JobTemplate: batchv1.JobTemplateSpec{Spec: batchv1.JobSpec{Template: corev1.PodTemplateSpec{Spec: corev1.PodSpec{HostUsers: new(false)}}}}}}, want: "spec.jobTemplate.spec.template.spec.hostUsers: "},
 	{name: "stateful set", obj: &appsv1.StatefulSet{}, want: "spec: "},
 	{name: "daemon set", obj: &appsv1.DaemonSet{}, want: "spec: "},
 	{name: "pod template that asks", obj: &corev1.PodTemplate{Template: corev1.PodTemplateSpec{Spec: corev1.PodSpec{HostUsers: new(false)}}}, want: "template.spec.hostUsers: "},
 	{name: "disruption budget", obj: &policyv1.PodDisruptionBudget{}, want: "spec: "},
-	{name: "autoscaler", obj: &autoscalingv2.HorizontalPodAutoscaler{}, want: "spec: "},
 	{name: "network policy", obj: &networkingv1.NetworkPolicy{}, want: "spec: "},
 	{name: "migration", obj: &svmv1.StorageVersionMigration{}, want: "spec: "},
 	{name: "status of a pod that asks", obj: pod(func(s *corev1.PodSpec) { s.HostUsers = new(false) }), sub: "status"},
@@ -145,7 +143,7 @@ func TestResources(t *testing.T) {
 		"*v1.CSIDriver": "csidrivers", "*v1.ResourceClaim": "resourceclaims", "*v1.ResourceClaimTemplate": "resourceclaimtemplates",
 		"*v1.DeviceTaintRule": "devicetaintrules",
 		"*v1.Job":             "jobs", "*v1.CronJob": "cronjobs", "*v1.StatefulSet": "statefulsets", "*v1.DaemonSet": "daemonsets",
-		"*v1.PodTemplate": "podtemplates", "*v1.PodDisruptionBudget": "poddisruptionbudgets", "*v2.HorizontalPodAutoscaler": "horizontalpodautoscalers",
+		"*v1.PodTemplate": "podtemplates", "*v1.PodDisruptionBudget": "poddisruptionbudgets",
 		"*v1.NetworkPolicy": "networkpolicies", "*v1.StorageVersionMigration": "storageversionmigrations",
 	}
 	var used []string

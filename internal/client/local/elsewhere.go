@@ -5,6 +5,7 @@ import (
 	"context"
 	"io"
 	"net/http"
+	"net/url"
 
 	"sampan.dev/internal/api"
 	"sampan.dev/internal/client"
@@ -18,7 +19,10 @@ import (
 	"k8s.io/client-go/rest"
 )
 
-var _ client.Elsewhere = (*Door)(nil)
+var (
+	_ client.Elsewhere = (*Door)(nil)
+	_ client.Fetcher   = (*Door)(nil)
+)
 
 // Elsewhere implements client.Elsewhere.
 func (d *Door) Elsewhere() (kinds []*api.Kind, unknown []schema.GroupVersion) {
@@ -56,6 +60,23 @@ func (d *Door) elsewhere(ctx context.Context, v string, ref client.Ref) (client.
 		return nil, apierrors.NewInternalError(err)
 	}
 	return far, nil
+}
+
+// Fetch implements client.Fetcher. What the hub answers for itself is read by Get and List.
+func (d *Door) Fetch(ctx context.Context, ref client.Ref, query url.Values) ([]byte, error) {
+	v := "get"
+	if ref.Name == "" {
+		v = "list"
+	}
+	far, err := d.elsewhere(ctx, v, ref)
+	if err != nil {
+		return nil, err
+	}
+	f, ok := far.(client.Fetcher)
+	if !ok {
+		return nil, apierrors.NewGenericServerResponse(http.StatusNotFound, v, ref.Resource.GroupResource(), ref.Name, "404 page not found", 0, true)
+	}
+	return f.Fetch(ctx, ref, query)
 }
 
 // through has a delegate answer requests, each whole.

@@ -106,6 +106,16 @@ func (d *Door) Get(ctx context.Context, ref client.Ref, opts metav1.GetOptions) 
 	return r.Do(ctx).Get()
 }
 
+// Fetch implements client.Fetcher.
+func (d *Door) Fetch(ctx context.Context, ref client.Ref, query url.Values) ([]byte, error) {
+	r, err := d.request("GET", ref, ref.Name != "", nil)
+	if err != nil {
+		return nil, err
+	}
+	setQuery(r, query)
+	return r.SetHeader("Accept", runtime.ContentTypeJSON).Do(ctx).Raw()
+}
+
 // List implements client.Reader.
 func (d *Door) List(ctx context.Context, ref client.Ref, opts metav1.ListOptions) (*client.List, error) {
 	r, err := d.request("GET", ref, false, &opts)

@@ -9,6 +9,7 @@ import (
 	"sampan.dev/internal/component"
 	"sampan.dev/internal/component/face"
 	"sampan.dev/internal/component/flag"
+	"sampan.dev/internal/control/autoscale"
 
 	"github.com/spf13/pflag"
 )
@@ -39,6 +40,7 @@ type Config struct {
 	LargeCluster                int32
 	Unhealthy                   float64
 	TerminatedPodThreshold      int32
+	Autoscale                   autoscale.Config
 	signLegacy, signServing     pairOfFiles
 	signKubelet, signAPIServer  pairOfFiles
 }
@@ -52,6 +54,7 @@ func New() *Config {
 		MonitorGrace: 50 * time.Second, StartupGrace: time.Minute,
 		EvictionRate: 0.1, SecondaryRate: 0.01, LargeCluster: 50, Unhealthy: 0.55,
 		TerminatedPodThreshold: 12500,
+		Autoscale:              autoscale.Default,
 	}
 }
 

@@ -9,9 +9,7 @@ import (
 const (
 	workers  = "workers are as many as the work needs"
 	noVolume = "volumes of persistent claims are not built yet"
-	noScaler = "the horizontal pod autoscaler is not built yet"
 	noQuota  = "resource quotas are not built yet"
-	noJobs   = "Jobs and CronJobs are not built yet"
 	noSets   = "StatefulSets and DaemonSets are not built yet"
 	noDevice = "dynamic resource allocation is not built yet"
 	noCloud  = "clouds have their own controller manager"
@@ -23,7 +21,7 @@ func (c *Config) Table() flag.Table {
 	return flag.Join(
 		c.Contact.Rows("", "20", "30"), c.Lead.Rows("kube-controller-manager", ""), c.Migration.Rows(), c.Face.Rows(10257, false),
 		component.Profiling("", component.NoProfiles), component.Metrics(), component.Versions(), c.Log.Rows(""),
-		c.choice(), c.nodes(), c.signing(), c.concurrency(), c.absent(),
+		c.choice(), c.nodes(), c.scaling(), c.signing(), c.concurrency(), c.absent(),
 	)
 }
 
@@ -62,6 +60,16 @@ func (c *Config) nodes() flag.Table {
 	}
 }
 
+func (c *Config) scaling() flag.Table {
+	return flag.Table{
+		flag.Set("horizontal-pod-autoscaler-sync-period", flag.Duration(&c.Autoscale.SyncPeriod), "between looks at an autoscaler"),
+		flag.Set("horizontal-pod-autoscaler-downscale-stabilization", flag.Duration(&c.Autoscale.Stabilization), "how far back the autoscaler looks for a higher recommendation before it scales down"),
+		flag.Set("horizontal-pod-autoscaler-tolerance", flag.Float(&c.Autoscale.Tolerance), "how far the usage may be from its target without a change"),
+		flag.Set("horizontal-pod-autoscaler-cpu-initialization-period", flag.Duration(&c.Autoscale.CPUInitialization), "after a pod's start, in which its CPU may say nothing yet"),
+		flag.Set("horizontal-pod-autoscaler-initial-readiness-delay", flag.Duration(&c.Autoscale.InitialReadiness), "after a pod's start, in which changes of its readiness are its first"),
+	}
+}
+
 func (c *Config) signing() flag.Table {
 	return flag.Table{
 		flag.Set("cluster-signing-cert-file", flag.String(&c.Signing.Cert), "authority that signs certificate requests"),
@@ -89,6 +97,9 @@ func (c *Config) concurrency() flag.Table {
 		flag.Ignore("concurrent-replicaset-syncs", "int32", "5", workers),
 		flag.Ignore("concurrent-rc-syncs", "int32", "5", workers),
 		flag.Ignore("concurrent-job-syncs", "int32", "5", workers),
+		flag.Ignore("concurrent-cron-job-syncs", "int32", "5", workers),
+		flag.Ignore("concurrent-ttl-after-finished-syncs", "int32", "5", workers),
+		flag.Ignore("concurrent-horizontal-pod-autoscaler-syncs", "int32", "5", workers),
 		flag.Ignore("concurrent-serviceaccount-token-syncs", "int32", "5", workers),
 		flag.Ignore("endpoint-updates-batch-period", "duration", "", batches),
 		flag.Ignore("endpointslice-updates-batch-period", "duration", "", batches),
@@ -103,8 +114,6 @@ func (c *Config) absent() flag.Table {
 	return flag.Table{
 		flag.Ignore("concurrent-statefulset-syncs", "int32", "5", noSets),
 		flag.Ignore("concurrent-daemonset-syncs", "int32", "2", noSets),
-		flag.Ignore("concurrent-cron-job-syncs", "int32", "5", noJobs),
-		flag.Ignore("concurrent-ttl-after-finished-syncs", "int32", "5", noJobs),
 		flag.Ignore("concurrent-disruption-syncs", "int32", "1", "disruption budgets are not built yet"),
 		flag.Ignore("concurrent-device-taint-eviction-syncs", "int32", "8", noDevice),
 		flag.Ignore("concurrent-resourceclaim-syncs", "int32", "50", noDevice),
@@ -112,12 +121,6 @@ func (c *Config) absent() flag.Table {
 		flag.Ignore("concurrent-resource-quota-syncs", "int32", "5", noQuota),
 		flag.Ignore("resource-quota-sync-period", "duration", "5m0s", noQuota),
 		flag.Ignore("concurrent-validating-admission-policy-status-syncs", "int32", "5", "admission policies are not built yet"),
-		flag.Ignore("concurrent-horizontal-pod-autoscaler-syncs", "int32", "5", noScaler),
-		flag.Ignore("horizontal-pod-autoscaler-cpu-initialization-period", "duration", "5m0s", noScaler),
-		flag.Ignore("horizontal-pod-autoscaler-downscale-stabilization", "duration", "5m0s", noScaler),
-		flag.Ignore("horizontal-pod-autoscaler-initial-readiness-delay", "duration", "30s", noScaler),
-		flag.Ignore("horizontal-pod-autoscaler-sync-period", "duration", "15s", noScaler),
-		flag.Ignore("horizontal-pod-autoscaler-tolerance", "float", "0.1", noScaler),
 		flag.Ignore("attach-detach-reconcile-sync-period", "duration", "1m0s", noVolume),
 		flag.Ignore("disable-attach-detach-reconcile-sync", "bool", "", noVolume),
 		flag.Ignore("disable-force-detach-on-timeout", "bool", "", noVolume),

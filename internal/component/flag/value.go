@@ -61,7 +61,13 @@ func Int32(to *int32) value[int32] {
 	}, plain[int32]}
 }
 
-// Float32 is a fraction; typ is "float32" or "float".
+// Float is a fraction.
+func Float(to *float64) value[float64] {
+	return value[float64]{to, "float", func(s string) (float64, error) { return strconv.ParseFloat(s, 64) },
+		func(f float64) string { return strconv.FormatFloat(f, 'g', -1, 64) }}
+}
+
+// Float32 is a fraction that upstream keeps in 32 bits.
 func Float32(to *float64) value[float64] {
 	return value[float64]{to, "float32", func(s string) (float64, error) { return strconv.ParseFloat(s, 32) },
 		func(f float64) string { return strconv.FormatFloat(f, 'g', -1, 32) }}

@@ -79,6 +79,16 @@ func (w *World) Serves(r schema.GroupResource) (gvr schema.GroupVersionResource,
 	return gvr, false
 }
 
+// Resources returns the resources that a kind is served as, in all versions.
+func (w *World) Resources(kind schema.GroupKind) (out []schema.GroupVersionResource) {
+	for _, k := range w.served().All() {
+		if k.GVK().GroupKind() == kind {
+			out = append(out, k.GVR())
+		}
+	}
+	return out
+}
+
 // isWatched reports whether the objects of a resource are in view.
 func (w *World) isWatched(r schema.GroupVersionResource) bool {
 	w.mu.RLock()

@@ -22,8 +22,8 @@ import (
 	"k8s.io/apimachinery/pkg/labels"
 )
 
-// batch is how long what happens to the pods of a Job is gathered before the Job is looked at. Upstream gathers for a second.
-const batch = 100 * time.Millisecond
+// gather is how long what happens to the pods of a Job is gathered before the Job is looked at. Upstream gathers for a second.
+const gather = 100 * time.Millisecond
 
 // controller is the job-controller. Its record of failures is of the Jobs that have not ended; it is empty after a start, as
 // upstream's is. mu guards it.
@@ -73,7 +73,7 @@ func (c *controller) ofJobs(o *orphans) cache.Handler[*batchv1.Job] {
 			case old.Generation != j.Generation || (old.DeletionTimestamp == nil) != (j.DeletionTimestamp == nil):
 				c.queue.Add(loop.Key(j))
 			default:
-				c.queue.AddAfter(loop.Key(j), batch)
+				c.queue.AddAfter(loop.Key(j), gather)
 			}
 		},
 		Delete: func(j *batchv1.Job) {
@@ -89,7 +89,7 @@ func (c *controller) ofPods(o *orphans) cache.Handler[*corev1.Pod] {
 		o.see(p)
 		if ref := metav1.GetControllerOfNoCopy(p); ref != nil {
 			if isJob(ref) {
-				c.queue.AddAfter(loop.KeyOf(p.Namespace, ref.Name), batch)
+				c.queue.AddAfter(loop.KeyOf(p.Namespace, ref.Name), gather)
 			}
 			return
 		}
@@ -104,7 +104,7 @@ func (c *controller) ofPods(o *orphans) cache.Handler[*corev1.Pod] {
 				return
 			}
 			if a, b := metav1.GetControllerOfNoCopy(old), metav1.GetControllerOfNoCopy(p); a != nil && isJob(a) && (b == nil || a.UID != b.UID) {
-				c.queue.AddAfter(loop.KeyOf(p.Namespace, a.Name), batch)
+				c.queue.AddAfter(loop.KeyOf(p.Namespace, a.Name), gather)
 			}
 			changed(p)
 		},
@@ -117,7 +117,7 @@ func (c *controller) offer(p *corev1.Pod) {
 	for _, j := range c.jobs.List(p.Namespace) {
 		sel, err := metav1.LabelSelectorAsSelector(j.Spec.Selector)
 		if err == nil && !sel.Empty() && sel.Matches(labels.Set(p.Labels)) {
-			c.queue.AddAfter(loop.Key(j), batch)
+			c.queue.AddAfter(loop.Key(j), gather)
 		}
 	}
 }

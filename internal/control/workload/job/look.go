@@ -5,6 +5,7 @@ import (
 	"strconv"
 	"time"
 
+	"sampan.dev/internal/api/batch"
 	"sampan.dev/internal/control/loop"
 
 	batchv1 "k8s.io/api/batch/v1"
@@ -229,11 +230,7 @@ func foreign(j *batchv1.Job) bool {
 	return j.Spec.ManagedBy != nil && *j.Spec.ManagedBy != batchv1.JobControllerName
 }
 
-func finished(j *batchv1.Job) bool {
-	return slices.ContainsFunc(j.Status.Conditions, func(c batchv1.JobCondition) bool {
-		return (c.Type == batchv1.JobComplete || c.Type == batchv1.JobFailed) && c.Status == corev1.ConditionTrue
-	})
-}
+func finished(j *batchv1.Job) bool { return batch.End(&j.Status) != nil }
 
 func condition(s *batchv1.JobStatus, kind batchv1.JobConditionType) *batchv1.JobCondition {
 	for i := range s.Conditions {
