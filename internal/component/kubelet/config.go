@@ -56,6 +56,9 @@ type Config struct {
 	EvictionMaxGrace                             int32
 	EvictionTransition                           time.Duration
 
+	ImageHigh, ImageLow      int32
+	ImageMinAge, ImageMaxAge time.Duration
+
 	// Placement says who gets which CPUs, memory and devices. Features are those gates that change it.
 	Placement placement.Settings
 	Features  map[string]string
@@ -88,7 +91,7 @@ func New() *Config {
 		Endpoint: "unix:///run/containerd/containerd.sock", ResolvConf: "/etc/resolv.conf", CgroupDriver: "cgroupfs",
 		MaxPods: 110, PodPids: -1, LogMaxSize: "10Mi", LogMaxFiles: 5, Register: true, Serve: true,
 		Address: net.IPv4zero, Port: 10250, HealthAddress: net.IPv4(127, 0, 0, 1), HealthPort: 10248,
-		StatusEvery: 10 * time.Second, ReportEvery: 5 * time.Minute, SyncEvery: time.Minute, LeaseSeconds: 40, EvictionTransition: 5 * time.Minute,
+		StatusEvery: 10 * time.Second, ReportEvery: 5 * time.Minute, SyncEvery: time.Minute, LeaseSeconds: 40, EvictionTransition: 5 * time.Minute, ImageHigh: 85, ImageLow: 80, ImageMinAge: 2 * time.Minute,
 		ManifestEvery: 20 * time.Second, Anonymous: true, Authorization: alwaysAllow, ReadOnlyPort: 10255,
 		Placement: placement.Settings{TopologyPolicy: topology.None, TopologyScope: topology.ContainerScope, CPUPolicy: cpus.None, CPUEvery: 10 * time.Second,
 			MemoryPolicy: memorymap.None},

@@ -9,7 +9,6 @@ import (
 const (
 	reviews    = "every request is authenticated and authorized, by certificates and the API server's reviews"
 	noPull     = "images are pulled as pods ask, one at a time for each image"
-	noGC       = "images are removed when the disk is nearly full, by thresholds of sampan's own"
 	noCgroup   = "nothing but pods is put into cgroups"
 	noShutdown = "pods are not ended when the machine shuts down yet"
 	noPlugins  = "volume plugins are not built yet"
@@ -23,7 +22,7 @@ const (
 // Table is every flag and every field of the file, and what becomes of it.
 func (c *Config) Table() flag.Table {
 	return flag.Join(c.node(), component.Limits("int32", "50", "100", "kubeAPIQPS", "kubeAPIBurst"), component.Pair(&c.CertFile, &c.KeyFile),
-		c.server(), c.runtime(), c.limits(), c.placement(), pods(), images(), machine(), c.onNode(), c.Log.Rows("logging"))
+		c.server(), c.runtime(), c.limits(), c.placement(), pods(), c.images(), machine(), c.onNode(), c.Log.Rows("logging"))
 }
 
 func (c *Config) node() flag.Table {
@@ -163,7 +162,7 @@ func pods() flag.Table {
 	}
 }
 
-func images() flag.Table {
+func (c *Config) images() flag.Table {
 	return flag.Table{
 		flag.Ignore("serialize-image-pulls", "bool", "true", noPull).At("serializeImagePulls"),
 		flag.Ignore("", "int32", "", noPull).At("maxParallelImagePulls"),
@@ -173,10 +172,10 @@ func images() flag.Table {
 		flag.Refuse("image-credential-provider-config", "string", "", "no program is asked for credentials of registries"),
 		flag.Ignore("", "string", "", "images that are there may be used by every pod that names them").At("imagePullCredentialsVerificationPolicy"),
 		flag.Ignore("", "strings", "", "images that are there may be used by every pod that names them").At("preloadedImagesVerificationAllowlist"),
-		flag.Ignore("image-gc-high-threshold", "int32", "85", noGC).At("imageGCHighThresholdPercent"),
-		flag.Ignore("image-gc-low-threshold", "int32", "80", noGC).At("imageGCLowThresholdPercent"),
-		flag.Ignore("minimum-image-ttl-duration", "duration", "2m0s", noGC).At("imageMinimumGCAge"),
-		flag.Refuse("", "duration", "", "images are not removed for their age").At("imageMaximumGCAge"),
+		flag.Set("image-gc-high-threshold", flag.Int32(&c.ImageHigh), "percent of the disk from which on images that nobody uses are removed; 100: never").At("imageGCHighThresholdPercent"),
+		flag.Set("image-gc-low-threshold", flag.Int32(&c.ImageLow), "percent of the disk that are used when enough images have been removed").At("imageGCLowThresholdPercent"),
+		flag.Set("minimum-image-ttl-duration", flag.Duration(&c.ImageMinAge), "how long an image stays at least").At("imageMinimumGCAge"),
+		flag.Set("", flag.Duration(&c.ImageMaxAge), "how long an image that nobody uses stays at most; 0: for ever").At("imageMaximumGCAge"),
 	}
 }
 

@@ -24,7 +24,6 @@ type Puller struct {
 	mu struct {
 		sync.Mutex
 		pulling map[string]chan struct{} // by image; closed when that pull is over
-		first   map[string]time.Time     // when an image was first seen, by its id
 	}
 }
 

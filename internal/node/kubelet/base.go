@@ -25,24 +25,25 @@ import (
 // base is what all pods of a node share: the rooms beside this one. New fills it and nothing changes it afterwards; every goroutine
 // may use it.
 type base struct {
-	cfg      Config
-	rt       runtime.Interface
-	events   *event.Recorder
-	writer   *podstatus.Writer
-	objects  *object.Reader
-	cgroups  *cgroup.Manager
-	images   *image.Puller
-	machine  Machine
-	paths    podhost.Paths
-	node     *register.Node
-	health   *health.Runtime
-	static   *source.Static
-	place    *placement.Placement // nil where the machine is not this one
-	certs    *podcert.Manager     // nil without a hub
-	alloc    *allocation.Manager
-	resizes  *resize.Queue
-	actuator *resize.Actuator
-	began    time.Time
+	cfg       Config
+	rt        runtime.Interface
+	events    *event.Recorder
+	writer    *podstatus.Writer
+	objects   *object.Reader
+	cgroups   *cgroup.Manager
+	images    *image.Puller
+	collector *image.Collector
+	machine   Machine
+	paths     podhost.Paths
+	node      *register.Node
+	health    *health.Runtime
+	static    *source.Static
+	place     *placement.Placement // nil where the machine is not this one
+	certs     *podcert.Manager     // nil without a hub
+	alloc     *allocation.Manager
+	resizes   *resize.Queue
+	actuator  *resize.Actuator
+	began     time.Time
 }
 
 // removeContainer removes a dead container with its logs.

@@ -14,6 +14,7 @@ import (
 	"sampan.dev/internal/client"
 	"sampan.dev/internal/client/cache"
 	"sampan.dev/internal/node/evict"
+	"sampan.dev/internal/node/image"
 	"sampan.dev/internal/node/placement"
 	"sampan.dev/internal/node/runtime"
 
@@ -87,6 +88,8 @@ type Config struct {
 	LeaseDuration time.Duration // 40 s
 	SyncEvery     time.Duration // volumes are brought up to date this often even without a reason, 1 min
 
+	Images image.Policy // when images are removed
+
 	LogMaxSize  int64 // 10 MiB
 	LogMaxFiles int   // 5
 
@@ -124,6 +127,10 @@ func (c *Config) fill() error {
 		c.EvictionHard = evict.Defaults
 	}
 	c.Eviction.Hard = c.EvictionHard
+	def(&c.Images, image.Defaults)
+	if err := c.Images.Check(); err != nil {
+		return fmt.Errorf("kubelet: %w", err)
+	}
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
 	}

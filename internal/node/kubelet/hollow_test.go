@@ -32,5 +32,6 @@ func (hollow) MakeLogs(*corev1.Pod, string) error             { return nil }
 func (hollow) LinkLog(*corev1.Pod, string, string, string)    {}
 func (hollow) DropLogs(*corev1.Pod, *runtime.Container)       {}
 func (hollow) Restarts(*corev1.Pod, string) int               { return 0 }
+func (hollow) ImageSpace() (s evict.Signals, ok bool)         { return s, false }
 func (hollow) Pressure() evict.Pressure                       { return evict.Pressure{} }
 func (hollow) Run(context.Context)                            {}

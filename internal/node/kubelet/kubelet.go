@@ -64,6 +64,7 @@ func New(cfg Config) (*Kubelet, error) {
 	k.images = image.New(k.rt, k.objects.Secret, k.events)
 	k.cgroups = cgroup.New("/sys/fs/cgroup", cfg.CgroupRoot, cfg.CgroupDriver, cfg.NoCgroups)
 	k.health = health.New(k.rt, k.roster.wakeAll)
+	k.collector = k.newCollector()
 	var err error
 	checkpoints := ""
 	if cfg.Machine == nil {
@@ -98,7 +99,7 @@ func New(cfg Config) (*Kubelet, error) {
 func (k *Kubelet) machineConfig() podhost.Config {
 	c := &k.cfg
 	m := podhost.Config{
-		Paths: k.paths, ClusterDomain: c.ClusterDomain, PodPids: c.PodPids, Evict: c.Eviction, Evictions: k.evictions(), PodMemory: k.podMemory,
+		Paths: k.paths, ClusterDomain: c.ClusterDomain, PodPids: c.PodPids, Evict: c.Eviction, Evictions: k.evictions(), PodMemory: k.podMemory, Collect: k.collector.Look,
 		OwnCPUs:    func(uid types.UID) bool { return k.place != nil && k.place.OwnCPUs(uid) },
 		LogMaxSize: c.LogMaxSize, LogMaxFiles: c.LogMaxFiles, Log: c.Log,
 		Runtime: k.rt, Cgroups: k.cgroups, Objects: k.objects,

@@ -33,6 +33,7 @@ type Machine interface {
 	Restarts(pod *corev1.Pod, container string) int
 
 	Pressure() evict.Pressure
+	ImageSpace() (s evict.Signals, ok bool)
 	Run(ctx context.Context)
 }
 

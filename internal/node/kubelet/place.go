@@ -6,6 +6,7 @@ import (
 	"sampan.dev/internal/api/pods"
 	"sampan.dev/internal/node/admit"
 	"sampan.dev/internal/node/evict"
+	"sampan.dev/internal/node/image"
 	"sampan.dev/internal/node/placement"
 	"sampan.dev/internal/node/resize"
 	"sampan.dev/internal/node/runtime"
@@ -141,25 +142,58 @@ func (k *Kubelet) admitPressed(pod *corev1.Pod) *admit.Rejection {
 	return &admit.Rejection{Reason: evict.Reason, Message: text}
 }
 
-// reclaim frees disk space without evicting anybody: it removes dead containers and images that no container uses.
+// reclaim frees disk space without evicting anybody: it removes dead containers of pods that are over, and images that no container uses.
 func (k *Kubelet) reclaim(ctx context.Context) {
 	list, err := k.rt.List(ctx)
 	if err != nil {
 		k.cfg.Log.Warn("nothing reclaimed", "error", err)
 		return
 	}
-	used := map[string]bool{}
 	for _, p := range list {
 		rec := k.roster.get(p.UID)
 		for i := range p.Containers {
-			c := &p.Containers[i]
-			if c.State == runtime.Exited && rec != nil && rec.over() {
-				if err := k.removeContainer(ctx, rec.current(), c); err == nil {
-					continue
+			if c := &p.Containers[i]; c.State == runtime.Exited && rec != nil && rec.over() {
+				if err := k.removeContainer(ctx, rec.current(), c); err != nil {
+					k.cfg.Log.Debug("dead container stays", "container", c.Name, "error", err)
 				}
 			}
-			used[c.ImageID], used[c.ImageRef], used[c.Image] = true, true, true
 		}
 	}
-	k.images.Collect(ctx, func(id string) bool { return used[id] }, k.cfg.Log)
+	k.collector.All(ctx)
+}
+
+// newCollector makes what removes images.
+func (k *Kubelet) newCollector() *image.Collector {
+	return &image.Collector{Policy: k.cfg.Images, Runtime: k.rt, Log: k.cfg.Log,
+		Space: func() (available, capacity int64, ok bool) {
+			s, ok := k.machine.ImageSpace()
+			return s.Available, s.Capacity, ok
+		},
+		Used: func(ctx context.Context) (func(string) bool, error) {
+			list, err := k.rt.List(ctx)
+			if err != nil {
+				return nil, err
+			}
+			used := map[string]bool{}
+			for _, p := range list {
+				for i := range p.Containers {
+					c := &p.Containers[i]
+					used[c.ImageID], used[c.ImageRef], used[c.Image] = true, true, true
+				}
+			}
+			for _, rec := range k.roster.all() { // images that are volumes, which the runtime does not name
+				pod, active := rec.active()
+				for i := range pod.Spec.Volumes {
+					if v := pod.Spec.Volumes[i].Image; v != nil && active {
+						if img, err := k.rt.Image(ctx, v.Reference); err == nil && img != nil {
+							used[img.ID] = true
+						}
+					}
+				}
+			}
+			delete(used, "")
+			return func(name string) bool { return used[name] }, nil
+		},
+		Tell: func(reason, message string) { k.events.Node(corev1.EventTypeWarning, reason, message) },
+	}
 }

@@ -29,7 +29,9 @@ type Config struct {
 	OwnCPUs func(uid types.UID) bool
 	Evict   evict.Settings
 	// Evictions are who may be evicted, and how; its settings and what it reads are the machine's own.
-	Evictions   evict.Config
+	Evictions evict.Config
+	// Collect removes images where there are too many; it is called every five minutes.
+	Collect     func(ctx context.Context)
 	PodMemory   func() int64 // that all pods together may use, in bytes; nil: it is not known
 	LogMaxSize  int64        // a larger log file is rotated
 	LogMaxFiles int          // of a container, the current one among them
@@ -71,6 +73,11 @@ func New(cfg Config) (*Machine, error) {
 
 // Pressure is what the machine is short of.
 func (m *Machine) Pressure() evict.Pressure { return m.evictions.Pressure() }
+
+// ImageSpace is what the file system of images has, in bytes.
+func (m *Machine) ImageSpace() (evict.Signals, bool) {
+	return evict.Read(evict.ImageFSAvailable, m.imageFS())
+}
 
 // Failure says what of a pod could not be made, with the reason of the event that tells so.
 type Failure struct {

@@ -18,18 +18,24 @@ import (
 // logEvery is how often the sizes of log files are looked at (upstream's containerLogMonitorInterval).
 const logEvery = 10 * time.Second
 
+// collectAfter is after how many of these looks images are looked at (upstream's ImageGCPeriod, five minutes).
+const collectAfter = 30
+
 // Run rotates logs, and evicts pods where the machine is short of something, until ctx ends.
 func (m *Machine) Run(ctx context.Context) {
 	m.evictions.Look(ctx)
 	t := time.NewTicker(logEvery)
 	defer t.Stop()
-	for {
+	for n := 1; ; n++ {
 		select {
 		case <-ctx.Done():
 			return
 		case <-t.C:
 			m.rotateLogs(ctx)
 			m.evictions.Look(ctx)
+			if n%collectAfter == 0 && m.cfg.Collect != nil {
+				m.cfg.Collect(ctx)
+			}
 		}
 	}
 }
