@@ -58,6 +58,8 @@ type Config struct {
 
 	ImageHigh, ImageLow      int32
 	ImageMinAge, ImageMaxAge time.Duration
+	VerifyImages             string
+	VerifyAllowed            []string
 
 	// Placement says who gets which CPUs, memory and devices. Features are those gates that change it.
 	Placement placement.Settings

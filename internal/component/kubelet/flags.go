@@ -3,6 +3,7 @@ package kubelet
 import (
 	"sampan.dev/internal/component"
 	"sampan.dev/internal/component/flag"
+	"sampan.dev/internal/node/image"
 )
 
 // Reasons that several settings share.
@@ -170,8 +171,8 @@ func (c *Config) images() flag.Table {
 		flag.Ignore("registry-burst", "int32", "10", noPull).At("registryBurst"),
 		flag.Refuse("image-credential-provider-bin-dir", "string", "", "no program is asked for credentials of registries"),
 		flag.Refuse("image-credential-provider-config", "string", "", "no program is asked for credentials of registries"),
-		flag.Ignore("", "string", "", "images that are there may be used by every pod that names them").At("imagePullCredentialsVerificationPolicy"),
-		flag.Ignore("", "strings", "", "images that are there may be used by every pod that names them").At("preloadedImagesVerificationAllowlist"),
+		flag.Set("", flag.OneOf("string", &c.VerifyImages, "", image.NeverVerify, image.NeverVerifyPreloaded, image.NeverVerifyAllowlisted, image.AlwaysVerify), "for which images that are there a pod has to show that it might pull them").At("imagePullCredentialsVerificationPolicy"),
+		flag.Set("", flag.List(&c.VerifyAllowed), "images that NeverVerifyAllowlistedImages lets every pod use").At("preloadedImagesVerificationAllowlist"),
 		flag.Set("image-gc-high-threshold", flag.Int32(&c.ImageHigh), "percent of the disk from which on images that nobody uses are removed; 100: never").At("imageGCHighThresholdPercent"),
 		flag.Set("image-gc-low-threshold", flag.Int32(&c.ImageLow), "percent of the disk that are used when enough images have been removed").At("imageGCLowThresholdPercent"),
 		flag.Set("minimum-image-ttl-duration", flag.Duration(&c.ImageMinAge), "how long an image stays at least").At("imageMinimumGCAge"),

@@ -72,6 +72,7 @@ type Collector struct {
 	// Used knows ids, tags and digests of the images that containers have, running or not.
 	Used func(ctx context.Context) (used func(name string) bool, err error)
 	Tell func(reason, message string) // an event about the node
+	Seen func(list []runtime.Image)   // is told what images there are at each look; nil: nobody is
 	Log  *slog.Logger
 
 	lives map[string]life
@@ -140,6 +141,9 @@ func (c *Collector) see(ctx context.Context) (list []runtime.Image, used func(ru
 		next[img.ID] = l
 	}
 	c.lives = next
+	if c.Seen != nil {
+		c.Seen(list)
+	}
 	return list, used, now, true
 }
 

@@ -1,8 +1,10 @@
 package image
 
 import (
+	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
+	"fmt"
 	"path"
 	"sort"
 	"strings"
@@ -11,30 +13,52 @@ import (
 	cri "k8s.io/cri-api/pkg/apis/runtime/v1"
 )
 
+// login is what to try for an image, and the secret that has it; both are nil for an anonymous pull.
+type login struct {
+	auth   *cri.AuthConfig
+	secret *secretRef
+}
+
 // credentials are what to try for an image, the most specific first: those of the secrets whose registry covers the image's
-// path. Where none does, the one element is nil: the image is pulled anonymously.
-func credentials(secrets []*corev1.Secret, image string) []*cri.AuthConfig {
+// path. Where none does, the one element is the anonymous one.
+func credentials(secrets []*corev1.Secret, image string) []login {
 	type entry struct {
-		key  string
-		auth *cri.AuthConfig
+		key string
+		login
 	}
 	var found []entry
 	for _, s := range secrets {
 		for key, auth := range dockerAuths(s) {
 			if authFits(key, registryPath(image)) {
-				found = append(found, entry{key, auth})
+				found = append(found, entry{key, login{auth, &secretRef{s.UID, s.Namespace, s.Name, hashOf(auth)}}})
 			}
 		}
 	}
 	if len(found) == 0 {
-		return []*cri.AuthConfig{nil}
+		return []login{{}}
 	}
 	sort.SliceStable(found, func(i, j int) bool { return len(found[i].key) > len(found[j].key) })
-	out := make([]*cri.AuthConfig, len(found))
+	out := make([]login, len(found))
 	for i, e := range found {
-		out[i] = e.auth
+		out[i] = e.login
 	}
 	return out
+}
+
+// hashOf identifies credentials as upstream's records of pulls do.
+func hashOf(a *cri.AuthConfig) string {
+	b, err := json.Marshal(struct {
+		Username      string `json:"username,omitempty"`
+		Password      string `json:"password,omitempty"`
+		Auth          string `json:"auth,omitempty"`
+		ServerAddress string `json:"serveraddress,omitempty"`
+		IdentityToken string `json:"identitytoken,omitempty"`
+		RegistryToken string `json:"registrytoken,omitempty"`
+	}{a.Username, a.Password, a.Auth, a.ServerAddress, a.IdentityToken, a.RegistryToken})
+	if err != nil {
+		return ""
+	}
+	return fmt.Sprintf("%x", sha256.Sum256(b))
 }
 
 // dockerAuths reads the credentials of a docker registry secret by registry.

@@ -3,6 +3,7 @@ package image
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"strings"
 	"sync"
 	"time"
@@ -20,6 +21,9 @@ type Puller struct {
 	rt     runtime.Interface
 	secret func(ctx context.Context, namespace, name string) (*corev1.Secret, error)
 	events *event.Recorder
+	verify Verification
+	books  *records
+	once   sync.Once // the pulls that an earlier run did not see the end of are settled
 
 	mu struct {
 		sync.Mutex
@@ -27,9 +31,19 @@ type Puller struct {
 	}
 }
 
-// New makes a puller. secret reads the image pull secrets of pods.
-func New(rt runtime.Interface, secret func(ctx context.Context, namespace, name string) (*corev1.Secret, error), events *event.Recorder) *Puller {
-	p := &Puller{rt: rt, secret: secret, events: events}
+// Config is what a puller needs.
+type Config struct {
+	Runtime runtime.Interface
+	Secret  func(ctx context.Context, namespace, name string) (*corev1.Secret, error) // reads the image pull secrets of pods
+	Events  *event.Recorder
+	Dir     string // where it is recorded with whose credentials images were pulled; "": nowhere
+	Verify  Verification
+	Log     *slog.Logger
+}
+
+// New makes a puller.
+func New(cfg Config) *Puller {
+	p := &Puller{rt: cfg.Runtime, secret: cfg.Secret, events: cfg.Events, verify: cfg.Verify, books: &records{dir: cfg.Dir, log: cfg.Log}}
 	p.mu.pulling = map[string]chan struct{}{}
 	return p
 }
@@ -62,7 +76,11 @@ func (p *Puller) Ensure(ctx context.Context, pod *corev1.Pod, c Want, sandbox *c
 	if c.Policy == corev1.PullAlways {
 		return p.pull(ctx, pod, c, name, sandbox)
 	}
+	p.once.Do(func() { p.settle(ctx) })
 	have, err := p.rt.Image(ctx, name)
+	if err == nil && have != nil && p.books.mustPull(p.verify, name, have.ID, func() []login { return credentials(p.secrets(ctx, pod), name) }) {
+		have = nil // for this pod it is not there
+	}
 	switch {
 	case err != nil:
 		return missing("InspectFailed", "ImageInspectError", "Failed to inspect image %q: %v", name, err)
@@ -82,11 +100,20 @@ func (p *Puller) pull(ctx context.Context, pod *corev1.Pod, c Want, name string,
 	defer p.turn(ctx, name)()
 	alone := time.Now()
 	var ref string
-	var err error
-	for _, auth := range credentials(p.secrets(ctx, pod), name) {
-		if ref, err = p.rt.Pull(ctx, name, auth, sandbox); err == nil {
+	var used login
+	err := p.books.begin(name)
+	if err != nil {
+		return "", &Missing{Reason: "ErrImagePull", Message: fmt.Sprintf("Failed to record image pull intent for container image %q: failed to record image pull intent: %v", c.Image, err), Pulled: true}
+	}
+	for _, used = range credentials(p.secrets(ctx, pod), name) {
+		if ref, err = p.rt.Pull(ctx, name, used.auth, sandbox); err == nil {
 			break
 		}
+	}
+	if err == nil {
+		p.books.done(name, ref, used.secret)
+	} else {
+		p.books.failed(name)
 	}
 	switch {
 	case err == nil:
@@ -99,6 +126,25 @@ func (p *Puller) pull(ctx context.Context, pod *corev1.Pod, c Want, name string,
 	p.events.Pod(pod, c.Container, corev1.EventTypeWarning, "Failed", "Failed to pull image %q: %v", c.Image, err)
 	reason, message := pullError(c.Image, err)
 	return "", &Missing{Reason: reason, Message: message, Pulled: true}
+}
+
+// settle ends the pulls that an earlier run did not see the end of.
+func (p *Puller) settle(ctx context.Context) {
+	p.books.settle(func(image string) string {
+		if img, err := p.rt.Image(ctx, image); err == nil && img != nil {
+			return img.ID
+		}
+		return ""
+	})
+}
+
+// Forget removes what is recorded of images that are gone.
+func (p *Puller) Forget(list []runtime.Image) {
+	there := map[string]bool{}
+	for _, img := range list {
+		there[img.ID] = true
+	}
+	p.books.keep(there, time.Now().Add(-5*time.Minute))
 }
 
 // turn waits until nobody else pulls the image and returns the function that ends one's own turn.

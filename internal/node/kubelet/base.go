@@ -14,6 +14,7 @@ import (
 	"sampan.dev/internal/node/podcert"
 	"sampan.dev/internal/node/podhost"
 	"sampan.dev/internal/node/podstatus"
+	"sampan.dev/internal/node/probe"
 	"sampan.dev/internal/node/register"
 	"sampan.dev/internal/node/resize"
 	"sampan.dev/internal/node/runtime"
@@ -33,6 +34,7 @@ type base struct {
 	cgroups   *cgroup.Manager
 	images    *image.Puller
 	collector *image.Collector
+	probed    probe.Counts
 	machine   Machine
 	paths     podhost.Paths
 	node      *register.Node

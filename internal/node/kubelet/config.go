@@ -88,7 +88,8 @@ type Config struct {
 	LeaseDuration time.Duration // 40 s
 	SyncEvery     time.Duration // volumes are brought up to date this often even without a reason, 1 min
 
-	Images image.Policy // when images are removed
+	Images image.Policy       // when images are removed
+	Verify image.Verification // who may use images that are there; those that others have pulled only who might pull them, by default
 
 	LogMaxSize  int64 // 10 MiB
 	LogMaxFiles int   // 5

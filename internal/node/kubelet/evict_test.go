@@ -51,3 +51,29 @@ func TestVirtualEviction(t *testing.T) {
 		}
 	})
 }
+
+// TestVirtualPreemption has a critical pod come to a node that is full: another gives way.
+func TestVirtualPreemption(t *testing.T) {
+	inVirtualTime(t, func(v *virtual) {
+		t := v.T
+		total := v.k.node.Current().Status.Allocatable.Cpu().String()
+		ordinary := asking(podtest.Parse(t, strings.Fields("Always main:a")), total)
+		ordinary.Name, ordinary.Spec.TerminationGracePeriodSeconds = "ordinary", new(int64)
+		v.create(ordinary)
+		time.Sleep(5 * time.Second)
+		critical := asking(podtest.Parse(t, strings.Fields("Always main:a")), "100m")
+		critical.Name, critical.Namespace, critical.Spec.PriorityClassName = "critical", "default", "system-node-critical"
+		v.create(critical)
+		time.Sleep(40 * time.Second)
+		synctest.Wait()
+		if p := v.get("critical"); p.Status.Phase != corev1.PodRunning {
+			t.Errorf("the critical pod: %s %s %q", p.Status.Phase, p.Status.Reason, p.Status.Message)
+		}
+		p := v.get("ordinary")
+		c := pods.FindCondition(p.Status.Conditions, corev1.DisruptionTarget)
+		if p.Status.Phase != corev1.PodFailed || p.Status.Reason != "Preempting" || p.Status.Message != "Preempted in order to admit critical pod" ||
+			c == nil || c.Message != "Pod was preempted by Kubelet to accommodate a critical pod." {
+			t.Errorf("the other: %s %s %q, %+v", p.Status.Phase, p.Status.Reason, p.Status.Message, c)
+		}
+	})
+}

@@ -33,5 +33,7 @@ func (hollow) LinkLog(*corev1.Pod, string, string, string)    {}
 func (hollow) DropLogs(*corev1.Pod, *runtime.Container)       {}
 func (hollow) Restarts(*corev1.Pod, string) int               { return 0 }
 func (hollow) ImageSpace() (s evict.Signals, ok bool)         { return s, false }
+func (hollow) Logs(*corev1.Pod, string) (f evict.FS)          { return f }
+func (hollow) Volumes(*corev1.Pod) map[string]evict.FS        { return nil }
 func (hollow) Pressure() evict.Pressure                       { return evict.Pressure{} }
 func (hollow) Run(context.Context)                            {}

@@ -253,6 +253,9 @@ func (k *Kubelet) Summary(ctx context.Context, onlyCPUAndMemory bool) (*statsv1.
 			ps.CPU, ps.Memory = stats.CPU(u, k.rates.Rate(string(pod.UID), u.At, u.CPU)), stats.Memory(u, u.Limit)
 			ps.ProcessStats = &statsv1.ProcessStats{ProcessCount: &u.Pids}
 		}
+		if !onlyCPUAndMemory {
+			k.addFiles(pod, &ps)
+		}
 		out.Pods = append(out.Pods, ps)
 	}
 	k.rates.Keep(func(key string) bool { return live[key] })
@@ -273,6 +276,10 @@ func (k *Kubelet) Metrics() serve.Metrics {
 		})
 	}
 	return serve.Metrics{
+		Probes: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Type", "text/plain; version=0.0.4; charset=utf-8")
+			k.probed.Write(w)
+		}),
 		Resource: text(func(w http.ResponseWriter, s *statsv1.Summary) { stats.Resource(w, s) }),
 		CAdvisor: text(func(w http.ResponseWriter, s *statsv1.Summary) { stats.CAdvisor(w, s) }),
 	}

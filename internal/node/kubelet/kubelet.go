@@ -61,7 +61,7 @@ func New(cfg Config) (*Kubelet, error) {
 		k.certs = podcert.New(podcert.Config{Hub: cfg.Door, Node: cfg.NodeName, Wake: k.roster.wake, Events: k.events, Log: cfg.Log,
 			NodeUID: func() types.UID { return k.node.Current().UID }})
 	}
-	k.images = image.New(k.rt, k.objects.Secret, k.events)
+	k.images = image.New(k.imageConfig())
 	k.cgroups = cgroup.New("/sys/fs/cgroup", cfg.CgroupRoot, cfg.CgroupDriver, cfg.NoCgroups)
 	k.health = health.New(k.rt, k.roster.wakeAll)
 	k.collector = k.newCollector()
@@ -323,7 +323,7 @@ func (k *Kubelet) admit(ctx context.Context, pod *corev1.Pod, others []*corev1.P
 		why = k.admitPlaced(ctx, pod)
 	}
 	if why == nil {
-		why = admit.Fits(pod, others, k.withRoom(pod, k.node.Current()))
+		why = k.admitFitting(pod, others)
 	}
 	if why == nil {
 		why = admit.Sysctls(pod, k.cfg.AllowedUnsafeSysctls)

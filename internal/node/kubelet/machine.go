@@ -34,6 +34,8 @@ type Machine interface {
 
 	Pressure() evict.Pressure
 	ImageSpace() (s evict.Signals, ok bool)
+	Logs(pod *corev1.Pod, container string) evict.FS
+	Volumes(pod *corev1.Pod) map[string]evict.FS
 	Run(ctx context.Context)
 }
 

@@ -170,6 +170,9 @@ func (p *probes) worker(pod *corev1.Pod, spec *corev1.Container, c *runtime.Cont
 				p.pod.poke()
 			}
 		},
+		Count: func(r probe.Result) {
+			b.probed.Add(probe.Counted{Kind: kind, Result: r, Namespace: pod.Namespace, Pod: pod.Name, Container: c.Name, UID: pod.UID})
+		},
 		Event: func(reason, message string) {
 			b.events.Pod(pod, c.Name, corev1.EventTypeWarning, reason, "%s", message)
 		},

@@ -45,7 +45,7 @@ type record struct {
 		cancelOp context.CancelFunc // of the operation under way
 		opGrace  int64              // the grace that a termination under way was begun with
 		grace    int64              // of an evicted pod, in seconds
-		disturbs bool               // it is evicted for others' sake, which its conditions tell
+		disturbs string             // what the condition says of a pod that is evicted for others' sake
 	}
 }
 
@@ -102,9 +102,19 @@ func (r *record) reject(why *admit.Rejection) {
 // evict ends the pod with a grace of its own.
 func (r *record) evict(message string, grace int64, disruption bool) {
 	r.mu.Lock()
-	r.mu.grace, r.mu.disturbs = grace, disruption
+	if r.mu.grace = grace; disruption {
+		r.mu.disturbs = message
+	}
 	r.mu.Unlock()
 	r.reject(&admit.Rejection{Reason: evict.Reason, Message: message})
+}
+
+// preempt ends the pod, with the grace that it asks for, for the sake of a critical one.
+func (r *record) preempt() {
+	r.mu.Lock()
+	r.mu.disturbs = admit.PreemptedTarget
+	r.mu.Unlock()
+	r.reject(&admit.Rejection{Reason: admit.Preempting, Message: admit.PreemptedMessage})
 }
 
 // over reports whether nothing of the pod runs any more.

@@ -41,6 +41,7 @@ func (w *worker) run(ctx context.Context) {
 	if ctx.Err() == nil {
 		w.roster.drop(w.uid)
 		w.alloc.Release(w.uid)
+		w.probed.Forget(w.uid)
 		if w.certs != nil {
 			w.certs.Forget(w.uid)
 		}

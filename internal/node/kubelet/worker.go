@@ -103,8 +103,8 @@ func (w *worker) publish(ctx context.Context, pod *corev1.Pod, obs *runtime.Pod,
 		if len(obs.Sandboxes) == 0 { // it never was ours
 			s.ContainerStatuses, s.InitContainerStatuses = nil, nil
 		}
-		if w.mu.disturbs {
-			podstate.Disrupted(&s, pod, r.Message)
+		if w.mu.disturbs != "" {
+			podstate.Disrupted(&s, pod, w.mu.disturbs)
 		}
 	}
 	podstate.Stamp(pod, &s, old, metav1.Now())

@@ -28,20 +28,29 @@ type figures struct {
 func (m *Machine) measure(ctx context.Context, pod *corev1.Pod, disk bool) evict.Usage {
 	u, ok := m.cfg.Cgroups.Usage(podspec.Cgroup(pod))
 	out := evict.Usage{Known: ok, Memory: int64(u.WorkingSet), Processes: int64(u.Pids)}
-	logs := m.cfg.PodLogs(pod)
 	for _, s := range m.figuresOf(ctx, pod.UID) {
 		c := evict.ContainerUsage{Name: s.GetAttributes().GetMetadata().GetName(), Memory: int64(s.GetMemory().GetWorkingSetBytes().GetValue())}
 		if disk {
 			l := s.GetWritableLayer()
 			c.Rootfs = evict.FS{Bytes: int64(l.GetUsedBytes().GetValue()), Inodes: int64(l.GetInodesUsed().GetValue())}
-			c.Logs = du(filepath.Join(logs, c.Name))
+			c.Logs = m.Logs(pod, c.Name)
 		}
 		out.Containers = append(out.Containers, c)
 	}
-	if !disk {
-		return out
+	if disk {
+		out.Volumes = m.Volumes(pod)
 	}
-	out.Volumes = map[string]evict.FS{}
+	return out
+}
+
+// Logs is what the logs of a container take of the disk.
+func (m *Machine) Logs(pod *corev1.Pod, container string) evict.FS {
+	return du(filepath.Join(m.cfg.PodLogs(pod), container))
+}
+
+// Volumes are what a pod's volumes take of the node's disk, those that live there with the pod.
+func (m *Machine) Volumes(pod *corev1.Pod) map[string]evict.FS {
+	out := map[string]evict.FS{}
 	for i := range pod.Spec.Volumes {
 		v := &pod.Spec.Volumes[i]
 		dir := ""
@@ -53,7 +62,7 @@ func (m *Machine) measure(ctx context.Context, pod *corev1.Pod, disk bool) evict
 		default:
 			continue // not on the node's disk, or not the pod's
 		}
-		out.Volumes[v.Name] = du(filepath.Join(m.cfg.pod(pod.UID), "volumes", "kubernetes.io~"+dir, v.Name))
+		out[v.Name] = du(filepath.Join(m.cfg.pod(pod.UID), "volumes", "kubernetes.io~"+dir, v.Name))
 	}
 	return out
 }

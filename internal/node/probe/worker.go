@@ -33,6 +33,8 @@ type Worker struct {
 	Late bool
 	// Report is called when a threshold is reached, also with the same result again.
 	Report func(Result)
+	// Count is called with every outcome; nil: nobody counts.
+	Count func(Result)
 	// Event is called with the text and reason of what people should see.
 	Event func(reason, message string)
 	// Rand draws from [0,1); nil means math/rand.
@@ -62,6 +64,9 @@ func (w *Worker) Run(ctx context.Context) {
 		}
 		begin := time.Now()
 		if r, ok := w.once(ctx); ok && ctx.Err() == nil {
+			if w.Count != nil {
+				w.Count(r)
+			}
 			if r != last {
 				last, run = r, 0
 			}

@@ -126,6 +126,16 @@ func FS(path string) *statsv1.FsStats {
 		UsedBytes: ptr((st.Blocks - st.Bfree) * size), Inodes: ptr(st.Files), InodesFree: ptr(st.Ffree), InodesUsed: ptr(st.Files - st.Ffree)}
 }
 
+// Used is what something takes of the file system that fs is.
+func Used(fs *statsv1.FsStats, bytes, inodes int64) *statsv1.FsStats {
+	out := statsv1.FsStats{Time: metav1.Now()}
+	if fs != nil {
+		out = *fs
+	}
+	out.UsedBytes, out.InodesUsed = ptr(uint64(bytes)), ptr(uint64(inodes))
+	return &out
+}
+
 // Network reads the interfaces of a process's network namespace; pid 0 is our own. The default interface is eth0, or the
 // first that is not the loopback.
 func Network(pid int) *statsv1.NetworkStats {

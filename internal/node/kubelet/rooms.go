@@ -2,6 +2,10 @@ package kubelet
 
 import (
 	"context"
+	"maps"
+	"path/filepath"
+	"slices"
+	"strings"
 
 	"sampan.dev/internal/api/pods"
 	"sampan.dev/internal/node/admit"
@@ -10,9 +14,11 @@ import (
 	"sampan.dev/internal/node/placement"
 	"sampan.dev/internal/node/resize"
 	"sampan.dev/internal/node/runtime"
+	"sampan.dev/internal/node/stats"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
+	statsv1 "k8s.io/kubelet/pkg/apis/stats/v1alpha1"
 )
 
 // placementConfig describes the node to the room that gives out CPUs, memory and devices.
@@ -142,6 +148,33 @@ func (k *Kubelet) admitPressed(pod *corev1.Pod) *admit.Rejection {
 	return &admit.Rejection{Reason: evict.Reason, Message: text}
 }
 
+// admitFitting checks whether the node has room for a pod. For a critical one others give way, if that is all that is in its way.
+func (k *Kubelet) admitFitting(pod *corev1.Pod, others []*corev1.Pod) *admit.Rejection {
+	node := k.withRoom(pod, k.node.Current())
+	why := admit.Fits(pod, others, node)
+	if why == nil || !evict.Critical(pod) || !strings.HasPrefix(why.Reason, "OutOf") {
+		return why
+	}
+	victims, err := admit.Victims(pod, others, node.Status.Allocatable, func(o *corev1.Pod) bool { return !evict.Critical(o) })
+	if err != nil {
+		return &admit.Rejection{Reason: "UnexpectedAdmissionError",
+			Message: "Unexpected error while attempting to recover from admission failure: preemption: error finding a set of pods to preempt: " + err.Error()}
+	}
+	left := slices.DeleteFunc(slices.Clone(others), func(o *corev1.Pod) bool {
+		return slices.ContainsFunc(victims, func(v *corev1.Pod) bool { return v.UID == o.UID })
+	})
+	if why := admit.Fits(pod, left, node); why != nil {
+		return why
+	}
+	for _, v := range victims {
+		if rec := k.roster.get(v.UID); rec != nil {
+			k.events.Pod(v, "", corev1.EventTypeWarning, admit.Preempting, "%s", admit.PreemptedMessage)
+			rec.preempt()
+		}
+	}
+	return nil
+}
+
 // reclaim frees disk space without evicting anybody: it removes dead containers of pods that are over, and images that no container uses.
 func (k *Kubelet) reclaim(ctx context.Context) {
 	list, err := k.rt.List(ctx)
@@ -162,9 +195,18 @@ func (k *Kubelet) reclaim(ctx context.Context) {
 	k.collector.All(ctx)
 }
 
+// imageConfig describes the node to the room that pulls images.
+func (k *Kubelet) imageConfig() image.Config {
+	c := image.Config{Runtime: k.rt, Secret: k.objects.Secret, Events: k.events, Verify: k.cfg.Verify, Log: k.cfg.Log}
+	if k.cfg.Machine == nil {
+		c.Dir = filepath.Join(k.cfg.RootDir, "image_manager")
+	}
+	return c
+}
+
 // newCollector makes what removes images.
 func (k *Kubelet) newCollector() *image.Collector {
-	return &image.Collector{Policy: k.cfg.Images, Runtime: k.rt, Log: k.cfg.Log,
+	return &image.Collector{Policy: k.cfg.Images, Runtime: k.rt, Log: k.cfg.Log, Seen: k.images.Forget,
 		Space: func() (available, capacity int64, ok bool) {
 			s, ok := k.machine.ImageSpace()
 			return s.Available, s.Capacity, ok
@@ -196,4 +238,27 @@ func (k *Kubelet) newCollector() *image.Collector {
 		},
 		Tell: func(reason, message string) { k.events.Node(corev1.EventTypeWarning, reason, message) },
 	}
+}
+
+// addFiles adds what a pod takes of the node's disk to its figures.
+func (k *Kubelet) addFiles(pod *corev1.Pod, ps *statsv1.PodStats) {
+	disk := stats.FS(k.cfg.RootDir)
+	var sum evict.FS
+	for i := range ps.Containers {
+		c := &ps.Containers[i]
+		logs := k.machine.Logs(pod, c.Name)
+		c.Logs = stats.Used(disk, logs.Bytes, logs.Inodes)
+		sum.Bytes, sum.Inodes = sum.Bytes+logs.Bytes, sum.Inodes+logs.Inodes
+		if r := c.Rootfs; r != nil && r.UsedBytes != nil && r.InodesUsed != nil {
+			sum.Bytes, sum.Inodes = sum.Bytes+int64(*r.UsedBytes), sum.Inodes+int64(*r.InodesUsed)
+			c.Rootfs = stats.Used(disk, int64(*r.UsedBytes), int64(*r.InodesUsed))
+		}
+	}
+	volumes := k.machine.Volumes(pod)
+	for _, name := range slices.Sorted(maps.Keys(volumes)) {
+		v := volumes[name]
+		ps.VolumeStats = append(ps.VolumeStats, statsv1.VolumeStats{Name: name, FsStats: *stats.Used(disk, v.Bytes, v.Inodes)})
+		sum.Bytes, sum.Inodes = sum.Bytes+v.Bytes, sum.Inodes+v.Inodes
+	}
+	ps.EphemeralStorage = stats.Used(disk, sum.Bytes, sum.Inodes)
 }
