@@ -12,7 +12,6 @@ import (
 	policyv1 "k8s.io/api/policy/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	resourcev1 "k8s.io/api/resource/v1"
-	schedulingv1 "k8s.io/api/scheduling/v1"
 	storagev1 "k8s.io/api/storage/v1"
 	svmv1 "k8s.io/api/storagemigration/v1"
 )
@@ -45,13 +44,6 @@ var objectGaps = []objectGap{
 		uses: func(obj api.Object) []string {
 			s, ok := obj.(*corev1.Secret)
 			return at(ok && s.Type == corev1.SecretTypeServiceAccountToken && len(s.Data[corev1.ServiceAccountTokenKey]) == 0, "type")
-		},
-	},
-	{
-		Feature: "preemption", Effect: "pods of this class are ahead in the queue and push no others out",
-		uses: func(obj api.Object) []string {
-			c, ok := obj.(*schedulingv1.PriorityClass)
-			return at(ok && !strings.HasPrefix(c.Name, "system-") && (c.PreemptionPolicy == nil || *c.PreemptionPolicy == corev1.PreemptLowerPriority), "preemptionPolicy")
 		},
 	},
 	{

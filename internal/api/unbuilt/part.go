@@ -36,7 +36,7 @@ var Controllers = []Controller{
 // SchedulerPlugins are on by default in upstream's scheduler and not here.
 var SchedulerPlugins = []string{
 	"VolumeRestrictions", "NodeVolumeLimits", "VolumeBinding", "VolumeZone",
-	"DefaultPreemption", "DynamicResources", "NodeDeclaredFeatures",
+	"DynamicResources",
 }
 
 // AdmissionPlugins are on by default in upstream's API server and not here.

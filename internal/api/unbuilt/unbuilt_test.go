@@ -74,8 +74,6 @@ var asks = []struct {
 	{name: "status of a pod that asks", obj: pod(func(s *corev1.PodSpec) { s.HostUsers = new(false) }), sub: "status"},
 	{name: "token in a Secret", obj: &corev1.Secret{Type: corev1.SecretTypeServiceAccountToken}, want: "type: tokens in Secrets"},
 	{name: "token brought along", obj: &corev1.Secret{Type: corev1.SecretTypeServiceAccountToken, Data: map[string][]byte{"token": []byte("x")}}},
-	{name: "preemption", obj: &schedulingv1.PriorityClass{}, want: "preemptionPolicy: preemption"},
-	{name: "no preemption", obj: &schedulingv1.PriorityClass{PreemptionPolicy: new(corev1.PreemptNever)}},
 	{name: "system class", obj: &schedulingv1.PriorityClass{ObjectMeta: metav1.ObjectMeta{Name: "system-node-critical"}}},
 	{name: "hints", obj: &corev1.Service{ObjectMeta: metav1.ObjectMeta{Annotations: map[string]string{"service.kubernetes.io/topology-mode": "Auto"}}}, want: "metadata.annotations[service.kubernetes.io/topology-mode]: "},
 	{name: "constrained impersonation", obj: &rbacv1.ClusterRole{Rules: []rbacv1.PolicyRule{{Verbs: []string{"get"}}, {Verbs: []string{"impersonate:user-info"}}}}, want: "rules.verbs: "},
@@ -137,7 +135,7 @@ func TestPlainPodCostsNothing(t *testing.T) {
 func TestResources(t *testing.T) {
 	plurals := map[string]string{
 		"*v1.Pod": "pods", "*v1.Deployment": "deployments", "*v1.ReplicaSet": "replicasets", "*v1.ReplicationController": "replicationcontrollers",
-		"*v1.Secret": "secrets", "*v1.Service": "services", "*v1.PriorityClass": "priorityclasses",
+		"*v1.Secret": "secrets", "*v1.Service": "services",
 		"*v1.ClusterRole": "clusterroles", "*v1.Role": "roles",
 		"*v1.PersistentVolumeClaim": "persistentvolumeclaims", "*v1.PersistentVolume": "persistentvolumes",
 		"*v1.CSIDriver": "csidrivers", "*v1.ResourceClaim": "resourceclaims", "*v1.ResourceClaimTemplate": "resourceclaimtemplates",

@@ -15,7 +15,7 @@ type Profile struct {
 	SchedulerName            string               `json:"schedulerName"`
 	PercentageOfNodesToScore *int32               `json:"percentageOfNodesToScore,omitempty"`
 	Plugins                  map[string]PluginSet `json:"plugins,omitempty"` // by extension point
-	PluginConfig             []any                `json:"pluginConfig,omitempty"`
+	PluginConfig             []PluginConfig       `json:"pluginConfig,omitempty"`
 }
 
 // PluginSet says what joins and what leaves the default plugins of one extension point.
@@ -54,11 +54,12 @@ func profiles(file []Profile) ([]scheduler.Profile, error) {
 }
 
 func (p *Profile) make(name string) (scheduler.Profile, error) {
-	out := scheduler.DefaultProfile()
-	out.Name = name
-	if len(p.PluginConfig) > 0 {
-		return out, fmt.Errorf(".pluginConfig: plugins have no settings yet; they work as with upstream's defaults")
+	args, err := arguments(p.PluginConfig)
+	if err != nil {
+		return scheduler.Profile{}, fmt.Errorf(".%w", err)
 	}
+	out := scheduler.ProfileWith(args)
+	out.Name = name
 	for _, point := range slices.Sorted(maps.Keys(p.Plugins)) {
 		set := p.Plugins[point]
 		if !slices.Contains(points, point) {
@@ -72,7 +73,18 @@ func (p *Profile) make(name string) (scheduler.Profile, error) {
 		if point == "filter" || point == "multiPoint" {
 			out.Filters = choose(out.Filters, set, func(f plugin.Filter) string { return f.Name() })
 		}
+		if point == "postFilter" || point == "multiPoint" {
+			out.PostFilters = choose(out.PostFilters, set, func(f plugin.PostFilter) string { return f.Name() })
+		}
 		if point == "score" || point == "multiPoint" {
+			out.AreaScores = choose(out.AreaScores, set, func(w scheduler.WeightedArea) string { return w.Name() })
+			for i := range out.AreaScores {
+				for _, e := range set.Enabled {
+					if e.Name == out.AreaScores[i].Name() && e.Weight != 0 {
+						out.AreaScores[i].Weight = e.Weight
+					}
+				}
+			}
 			out.Scores = choose(out.Scores, set, func(w scheduler.Weighted) string { return w.Name() })
 			for i := range out.Scores {
 				for _, e := range set.Enabled {
@@ -89,7 +101,9 @@ func (p *Profile) make(name string) (scheduler.Profile, error) {
 // has reports whether a profile has a plugin of that name in any list that can be chosen from.
 func has(p scheduler.Profile, name string) bool {
 	return slices.ContainsFunc(p.Filters, func(f plugin.Filter) bool { return f.Name() == name }) ||
-		slices.ContainsFunc(p.Scores, func(w scheduler.Weighted) bool { return w.Name() == name })
+		slices.ContainsFunc(p.Scores, func(w scheduler.Weighted) bool { return w.Name() == name }) ||
+		slices.ContainsFunc(p.AreaScores, func(w scheduler.WeightedArea) bool { return w.Name() == name }) ||
+		slices.ContainsFunc(p.PostFilters, func(f plugin.PostFilter) bool { return f.Name() == name })
 }
 
 // choose leaves out what is disabled and not enabled again. The order stays: it is the one in which asking is cheapest.

@@ -31,6 +31,14 @@ func TestFile(t *testing.T) {
 		{head + "profiles: [{plugins: {filter: {enabled: [{name: Nonesuch}]}}}]\n", `"Nonesuch" is not built`},
 		{head + "profiles: [{plugins: {filtre: {}}}]\n", `unknown field "filtre"`},
 		{head + "profiles: [{pluginConfig: [{name: NodeResourcesFit}]}]\n", "no settings yet"},
+		{head + "profiles: [{pluginConfig: [{name: InterPodAffinity, args: {kind: InterPodAffinityArgs, hardPodAffinityWeight: 5}}, {name: DefaultPreemption, args: {minCandidateNodesPercentage: 20}}]}]\n", ""},
+		{head + "profiles: [{pluginConfig: [{name: InterPodAffinity, args: {hardPodAffinityWeight: 101}}]}]\n", "pluginConfig[0].args.hardPodAffinityWeight: Invalid value: 101: not in valid range [0, 100]"},
+		{head + "profiles: [{pluginConfig: [{name: InterPodAffinity, args: {weight: 1}}]}]\n", `unknown field "weight"`},
+		{head + "profiles: [{pluginConfig: [{name: InterPodAffinity, args: {kind: DefaultPreemptionArgs}}]}]\n", "were not of type InterPodAffinityArgs"},
+		{head + "profiles: [{pluginConfig: [{name: DefaultPreemption, args: {minCandidateNodesPercentage: 0, minCandidateNodesAbsolute: 0}}]}]\n", "cannot be zero at the same time as minCandidateNodesAbsolute"},
+		{head + "profiles: [{pluginConfig: [{name: PodTopologySpread, args: {defaultConstraints: [{maxSkew: 1, topologyKey: zone, whenUnsatisfiable: ScheduleAnyway}]}}]}]\n", "when .defaultConstraints are not empty"},
+		{head + "profiles: [{pluginConfig: [{name: PodTopologySpread, args: {defaultingType: List, defaultConstraints: [{maxSkew: 0, topologyKey: zone, whenUnsatisfiable: ScheduleAnyway}]}}]}]\n", "not in valid range (0, inf)"},
+		{head + "profiles: [{pluginConfig: [{name: PodTopologySpread, args: {defaultingType: List, defaultConstraints: [{maxSkew: 1, topologyKey: zone, whenUnsatisfiable: ScheduleAnyway}]}}]}]\n", ""},
 	} {
 		file := filepath.Join(t.TempDir(), "config.yaml")
 		if err := os.WriteFile(file, []byte(c.file), 0o600); err != nil {
@@ -55,14 +63,18 @@ func TestFile(t *testing.T) {
 
 func TestProfiles(t *testing.T) {
 	got, err := profiles([]Profile{{Plugins: map[string]PluginSet{
-		"score":  {Disabled: []Plugin{{Name: "*"}}, Enabled: []Plugin{{Name: "NodeAffinity", Weight: 7}}},
-		"filter": {Disabled: []Plugin{{Name: "NodePorts"}}},
+		"score":      {Disabled: []Plugin{{Name: "*"}}, Enabled: []Plugin{{Name: "NodeAffinity", Weight: 7}}},
+		"filter":     {Disabled: []Plugin{{Name: "NodePorts"}}},
+		"postFilter": {Disabled: []Plugin{{Name: "DefaultPreemption"}}},
 	}}})
 	if err != nil {
 		t.Fatal(err)
 	}
 	if s := got[0].Scores; len(s) != 1 || s[0].Name() != "NodeAffinity" || s[0].Weight != 7 {
 		t.Errorf("scores: %+v", s)
+	}
+	if len(got[0].AreaScores) > 0 || len(got[0].PostFilters) > 0 {
+		t.Errorf("%d scores of areas and %d plugins that preempt are there, and disabled", len(got[0].AreaScores), len(got[0].PostFilters))
 	}
 	for _, f := range got[0].Filters {
 		if f.Name() == "NodePorts" {

@@ -50,6 +50,9 @@ func (s *Scheduler) place(ctx context.Context, w *waiting) {
 func (s *Scheduler) noNode(ctx context.Context, p *profile, w *waiting, out outcome) {
 	var found plugin.Nomination
 	for _, f := range p.PostFilters {
+		if out.nodes == 0 {
+			break
+		}
 		found = f.PostFilter(w.pod, out.resolvable, p.without(w.pod, s.snapshot))
 		if found.Message != "" {
 			out.text += " " + found.Message
@@ -58,9 +61,13 @@ func (s *Scheduler) noNode(ctx context.Context, p *profile, w *waiting, out outc
 			break
 		}
 	}
-	if found.Node != "" {
+	switch {
+	case found.Node != "":
 		s.endNomination(w.pod, found.Node)
+		s.outbid(ctx, w.pod, found.Node)
 		s.snapshot.nominated.set(w.pod, found.Node)
+	case found.Cancel:
+		s.endNomination(w.pod, "")
 	}
 	s.unschedulable(ctx, w, out, found)
 }
@@ -75,7 +82,7 @@ func (s *Scheduler) unschedulable(ctx context.Context, w *waiting, out outcome, 
 	s.cfg.Events.Event(pod, corev1.EventTypeWarning, "FailedScheduling", "Scheduling", out.text)
 	message := out.text
 	s.clerks.do(ctx, func() {
-		s.markUnschedulable(ctx, pod, corev1.PodReasonUnschedulable, message, found.Node)
+		s.markUnschedulable(ctx, pod, corev1.PodReasonUnschedulable, message, found)
 		if found.Evict == nil {
 			return
 		}
@@ -87,17 +94,17 @@ func (s *Scheduler) unschedulable(ctx context.Context, w *waiting, out outcome, 
 
 // without answers what a PostFilter supposes, by taking the victims out of the node and of the indexes and putting them back.
 func (p *profile) without(pod *plugin.Pod, s *snapshot) plugin.Without {
-	return func(node *plugin.Node, victims []*plugin.Pod) bool {
+	return func(node *plugin.Node, victims []*plugin.Pod) plugin.Verdict {
 		for _, v := range victims {
 			node = node.WithoutPod(v)
 			p.tell(v, node, -1)
 		}
-		by, _ := p.admit(pod, node, s)
+		_, said := p.admit(pod, node, s)
 		for _, v := range victims {
 			node = node.WithPod(v)
 			p.tell(v, node, +1)
 		}
-		return by == nil
+		return said
 	}
 }
 

@@ -12,6 +12,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"sampan.dev/internal/client"
+	"sampan.dev/internal/control/scheduler/plugin"
 )
 
 // bind writes the pod's node through its binding subresource. The UID makes sure that it is this pod and not another one
@@ -26,9 +27,9 @@ func (s *Scheduler) bind(ctx context.Context, pod *corev1.Pod, node string) erro
 	return err
 }
 
-// markUnschedulable sets the PodScheduled condition to False, and the nominated node unless it is "". It writes nothing that
-// the pod says already.
-func (s *Scheduler) markUnschedulable(ctx context.Context, pod *corev1.Pod, reason, message, nominated string) {
+// markUnschedulable sets the PodScheduled condition to False, and the nominated node when found has one or cancels it. It
+// writes nothing that the pod says already.
+func (s *Scheduler) markUnschedulable(ctx context.Context, pod *corev1.Pod, reason, message string, found plugin.Nomination) {
 	want := corev1.PodCondition{
 		Type: corev1.PodScheduled, Status: corev1.ConditionFalse, Reason: reason, Message: message,
 		ObservedGeneration: pod.Generation,
@@ -37,13 +38,17 @@ func (s *Scheduler) markUnschedulable(ctx context.Context, pod *corev1.Pod, reas
 	if now, ok := s.pods.Get(pod.Namespace, pod.Name); ok && now.UID == pod.UID {
 		pod = now
 	}
+	nominated := pod.Status.NominatedNodeName
+	if found.Node != "" || found.Cancel {
+		nominated = found.Node
+	}
 	changed := metav1.NewTime(time.Now())
 	for _, c := range pod.Status.Conditions {
 		if c.Type != want.Type {
 			continue
 		}
 		if c.Status == want.Status && c.Reason == want.Reason && c.Message == want.Message && c.ObservedGeneration == want.ObservedGeneration &&
-			(nominated == "" || nominated == pod.Status.NominatedNodeName) {
+			nominated == pod.Status.NominatedNodeName {
 			return
 		}
 		if c.Status == want.Status {
@@ -61,9 +66,7 @@ func (s *Scheduler) markUnschedulable(ctx context.Context, pod *corev1.Pod, reas
 // a patch; when that version is no longer the newest it sends the patch.
 func (s *Scheduler) putCondition(ctx context.Context, pod *corev1.Pod, want corev1.PodCondition, nominated string) error {
 	next := *pod // the client copies what it is given
-	if nominated != "" {
-		next.Status.NominatedNodeName = nominated
-	}
+	next.Status.NominatedNodeName = nominated
 	next.Status.Conditions = slices.Clone(pod.Status.Conditions)
 	if i := slices.IndexFunc(next.Status.Conditions, func(c corev1.PodCondition) bool { return c.Type == want.Type }); i >= 0 {
 		next.Status.Conditions[i] = want
@@ -74,7 +77,7 @@ func (s *Scheduler) putCondition(ctx context.Context, pod *corev1.Pod, want core
 		return err
 	}
 	status := map[string]any{"conditions": []corev1.PodCondition{want}}
-	if nominated != "" {
+	if nominated != pod.Status.NominatedNodeName {
 		status["nominatedNodeName"] = nominated
 	}
 	patch, err := json.Marshal(map[string]any{"metadata": map[string]any{"uid": pod.UID}, "status": status})

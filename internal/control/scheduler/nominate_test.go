@@ -45,7 +45,7 @@ func TestWithoutPutsBack(t *testing.T) {
 	s.addPod("n", app("other"))
 	without := p.without(app("p"), s)
 	for range 2 {
-		if without(s.byName["n"], nil) || !without(s.byName["n"], []*plugin.Pod{victim}) {
+		if without(s.byName["n"], nil).Fits() || !without(s.byName["n"], []*plugin.Pod{victim}).Fits() {
 			t.Error("the pod fits just without the victim, and that is not what is said")
 		}
 		index.recount(t, s)

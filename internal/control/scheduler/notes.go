@@ -48,6 +48,9 @@ func (s *Scheduler) pod(ctx context.Context, obj *corev1.Pod) {
 			return
 		}
 		p := s.rankings[obj.Spec.SchedulerName].profile.newPod(obj)
+		if node := obj.Status.NominatedNodeName; node != "" && s.queue.byUID[obj.UID] == nil {
+			s.snapshot.nominated.set(p, node) // room was made for it before this scheduler started
+		}
 		s.queue.set(p, time.Now()) // the condition of one that is gated has been there since its creation
 	}
 }
@@ -129,6 +132,9 @@ func nodeEvents(old, obj *corev1.Node) plugin.Event {
 	}
 	if !equality.Semantic.DeepEqual(old.Status.Allocatable, obj.Status.Allocatable) {
 		e |= plugin.NodeAllocatable
+	}
+	if !slices.Equal(old.Status.DeclaredFeatures, obj.Status.DeclaredFeatures) {
+		e |= plugin.NodeFeatures
 	}
 	return e
 }

@@ -50,7 +50,7 @@ func (p *lowest) PostFilter(pod *plugin.Pod, nodes []*plugin.Node, without plugi
 			continue
 		}
 		victim := slices.MinFunc(p.there[n.Name], func(a, b *plugin.Pod) int { return int(priority(a) - priority(b)) })
-		if priority(victim) < priority(pod) && without(n, []*plugin.Pod{victim}) {
+		if priority(victim) < priority(pod) && without(n, []*plugin.Pod{victim}).Fits() {
 			return plugin.Nomination{Node: n.Name, Evict: func(ctx context.Context) error {
 				obj, err := p.door.Get(ctx, client.Ref{Resource: client.Pods, Namespace: pod.Namespace, Name: pod.Name}, metav1.GetOptions{})
 				if err != nil {
@@ -168,4 +168,39 @@ func TestNominatedPodHoldsItsRoom(t *testing.T) {
 			}
 		}, lists)
 	}
+}
+
+// The default preemption marks its victim, lets it go with grace, and holds the room until the pod comes; an event tells.
+func TestDefaultPreemption(t *testing.T) {
+	inCluster(t, func(c *cluster) {
+		c.pod("low", func(p *corev1.Pod) { p.Spec.Containers[0].Resources.Requests["cpu"] = resource.MustParse("2") })
+		synctest.Wait()
+		if on := c.get("low").Spec.NodeName; on != "n" {
+			c.Fatalf("the first pod is on %q: %s", on, c.message("low"))
+		}
+		c.pod("urgent", func(p *corev1.Pod) { p.Spec.PriorityClassName = "system-cluster-critical" })
+		synctest.Wait()
+		urgent, low := c.get("urgent"), c.get("low")
+		if got, want := c.message("urgent"), "0/1 nodes are available: 1 Insufficient cpu. preemption: found a potential placement for pod on node n, preempting 1 victims"; got != want {
+			c.Errorf("message %q, want %q", got, want)
+		}
+		if urgent.Status.NominatedNodeName != "n" || urgent.Spec.NodeName != "" {
+			c.Errorf("nominated for %q, on %q", urgent.Status.NominatedNodeName, urgent.Spec.NodeName)
+		}
+		i := slices.IndexFunc(low.Status.Conditions, func(x corev1.PodCondition) bool { return x.Type == corev1.DisruptionTarget })
+		if low.DeletionTimestamp == nil || i < 0 {
+			c.Fatalf("the victim goes at %v, conditions %v", low.DeletionTimestamp, low.Status.Conditions)
+		}
+		if x := low.Status.Conditions[i]; x.Reason != "PreemptionByScheduler" || x.Message != "default-scheduler: preempting to accommodate a higher priority pod" {
+			c.Errorf("%s: %s", x.Reason, x.Message)
+		}
+		zero := int64(0) // what the kubelet does when the containers have ended
+		if err := c.Door.Delete(c.Context, client.Ref{Resource: client.Pods, Namespace: "default", Name: "low"}, metav1.DeleteOptions{GracePeriodSeconds: &zero}); err != nil {
+			c.Fatal(err)
+		}
+		synctest.Wait()
+		if on := c.get("urgent").Spec.NodeName; on != "n" {
+			c.Errorf("the urgent pod is on %q: %s", on, c.message("urgent"))
+		}
+	})
 }

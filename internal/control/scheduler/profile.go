@@ -6,6 +6,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 
 	"sampan.dev/internal/control/scheduler/plugin"
+	"sampan.dev/internal/control/scheduler/preempt"
 	"sampan.dev/internal/control/scheduler/topology"
 )
 
@@ -37,8 +38,23 @@ type WeightedArea struct {
 
 // DefaultProfile is the literal list: cheap filters that reject much come first. Weights are upstream's defaults
 // (apis/config/v1/default_plugins.go).
-func DefaultProfile() Profile {
-	spread, affinity := topology.NewPodTopologySpread(topology.SystemDefault()), topology.NewInterPodAffinity(topology.AffinityArgs{HardPodAffinityWeight: 1})
+func DefaultProfile() Profile { return ProfileWith(DefaultArgs()) }
+
+// Args are the settings of plugins that have any.
+type Args struct {
+	Spread     topology.SpreadArgs
+	Affinity   topology.AffinityArgs
+	Preemption preempt.Args
+}
+
+// DefaultArgs are upstream's defaults.
+func DefaultArgs() Args {
+	return Args{Spread: topology.SystemDefault(), Affinity: topology.AffinityArgs{HardPodAffinityWeight: 1}, Preemption: preempt.Defaults()}
+}
+
+// ProfileWith is the default profile with other settings.
+func ProfileWith(args Args) Profile {
+	spread, affinity := topology.NewPodTopologySpread(args.Spread), topology.NewInterPodAffinity(args.Affinity)
 	return Profile{
 		Filters: []plugin.Filter{
 			plugin.NodeUnschedulable{},
@@ -49,7 +65,9 @@ func DefaultProfile() Profile {
 			plugin.Fit{},
 			spread,
 			affinity,
+			plugin.NodeDeclaredFeatures{},
 		},
+		PostFilters: []plugin.PostFilter{preempt.New(args.Preemption)},
 		Scores: []Weighted{
 			{plugin.TaintToleration{}, 3},
 			{plugin.NodeAffinity{}, 2},

@@ -20,6 +20,9 @@ func TestDefaultPlugins(t *testing.T) {
 	for _, f := range p.Filters {
 		have = append(have, f.Name())
 	}
+	for _, f := range p.PostFilters {
+		have = append(have, f.Name())
+	}
 	for _, s := range p.Scores {
 		have = append(have, s.Name())
 	}

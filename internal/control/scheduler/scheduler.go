@@ -8,6 +8,7 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	policyv1 "k8s.io/api/policy/v1"
 	"k8s.io/apimachinery/pkg/types"
 
 	"sampan.dev/internal/api"
@@ -47,7 +48,8 @@ type Scheduler struct {
 	binders *crew
 	clerks  *crew // write statuses and evict, which must not hold bindings up
 
-	around *surroundings // nil when no plugin asks
+	around  *surroundings                                  // nil when no plugin asks
+	budgets *cache.Informer[*policyv1.PodDisruptionBudget] // nil when nobody preempts
 
 	queue    *queue
 	snapshot *snapshot
@@ -106,6 +108,7 @@ func New(cfg Config) *Scheduler {
 	}
 	s.snapshot = newSnapshot(profiles...)
 	s.connect(profiles)
+	s.arm(profiles)
 	s.mu.why = map[types.UID]Why{}
 	return s
 }
@@ -128,7 +131,11 @@ func (s *Scheduler) Run(ctx context.Context) error {
 		Update: func(_, p *corev1.Pod) { s.post(func() { s.pod(ctx, p) }) },
 		Delete: func(p *corev1.Pod) { s.post(func() { s.gone(p.UID) }) },
 	})
-	for _, told := range append(s.around.follow(), s.nodes.Synced(), s.pods.Synced(), nodes, pods) {
+	read := append(s.around.follow(), s.nodes.Synced(), s.pods.Synced(), nodes, pods)
+	if s.budgets != nil {
+		read = append(read, s.budgets.Synced())
+	}
+	for _, told := range read {
 		select {
 		case <-told:
 		case <-ctx.Done():

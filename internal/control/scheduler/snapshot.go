@@ -41,6 +41,9 @@ func newSnapshot(profiles ...*profile) *snapshot {
 			if surveyor, ok := x.(plugin.Surveyor); ok {
 				surveyor.Placed(s.everyPod)
 			}
+			if looker, ok := x.(plugin.Looker); ok {
+				looker.Lookup(func(uid types.UID) *plugin.Pod { return s.placed[uid].pod })
+			}
 		}
 	}
 	return s

@@ -328,7 +328,7 @@ func TestPreFilterRejects(t *testing.T) {
 	inCluster(t, func(c *cluster) {
 		c.pod("p", func(p *corev1.Pod) { p.Labels = map[string]string{"wants": "data"} })
 		synctest.Wait()
-		if got, want := c.message("p"), `0/1 nodes are available: persistentvolumeclaim "data" not found.`; got != want {
+		if got, want := c.message("p"), `0/1 nodes are available: persistentvolumeclaim "data" not found. preemption: 0/1 nodes are available: 1 Preemption is not helpful for scheduling.`; got != want {
 			c.Errorf("message %q, want %q", got, want)
 		}
 	}, with("", p))

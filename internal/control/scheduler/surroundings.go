@@ -93,11 +93,21 @@ func (x *surroundings) NamespaceLabels(name string) labels.Set {
 	return nil
 }
 
+// within reports whether all of part are in whole.
+func within(part, whole map[string]string) bool {
+	for k, v := range part {
+		if have, has := whole[k]; !has || have != v {
+			return false
+		}
+	}
+	return true
+}
+
 // Selector implements topology.Cluster.
 func (x *surroundings) Selector(pod *corev1.Pod) labels.Selector {
 	all := labels.Set{}
 	for _, s := range x.services.List(pod.Namespace) {
-		if s.Spec.Selector != nil && labels.Set(s.Spec.Selector).AsSelectorPreValidated().Matches(labels.Set(pod.Labels)) {
+		if s.Spec.Selector != nil && within(s.Spec.Selector, pod.Labels) {
 			all = labels.Merge(all, s.Spec.Selector)
 		}
 	}

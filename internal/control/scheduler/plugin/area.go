@@ -1,6 +1,10 @@
 package plugin
 
-import "iter"
+import (
+	"iter"
+
+	"k8s.io/apimachinery/pkg/types"
+)
 
 // Area is a plugin's number of a place in the cluster, as one sort of pods sees it. The numbers of two sorts have nothing to do
 // with each other.
@@ -38,6 +42,14 @@ type Dated interface {
 	Plugin
 	// Epoch counts such changes.
 	Epoch() uint64
+}
+
+// Looker is a plugin that looks at pods on nodes as they are now. An Index is told of a pod again only when the pod takes or
+// counts otherwise.
+type Looker interface {
+	Plugin
+	// Lookup gives it the newest version of a pod that has a node, by its UID; nil when there is none.
+	Lookup(func(types.UID) *Pod)
 }
 
 // Surveyor is an Index that looks at all pods on nodes from time to time.

@@ -17,10 +17,11 @@ const (
 	PodLabels                         // the labels of a pod that has a node have changed
 	TargetLabels                      // the labels of the pending pod itself have changed
 	NodeLeft                          // a node has gone
+	NodeFeatures                      // a node's kubelet declares other features
 )
 
 // NodeChanged is every change of a node that is already there.
-const NodeChanged = NodeLabel | NodeTaint | NodeAllocatable | NodeCordon
+const NodeChanged = NodeLabel | NodeTaint | NodeAllocatable | NodeCordon | NodeFeatures
 
 // Change is one change in the cluster. A change of a node may be several events at once.
 type Change struct {

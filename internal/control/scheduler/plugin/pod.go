@@ -29,6 +29,7 @@ type Pod struct {
 	required  nodeaffinity.RequiredNodeAffinity
 	preferred *nodeaffinity.PreferredSchedulingTerms
 	images    []string // normalized, init containers included
+	features  []string // of kubelets, that it needs
 }
 
 // View is what a plugin has worked out of a pod that waits for a node, and when, by the plugin's epoch.
@@ -74,7 +75,7 @@ func NewPod(pod *corev1.Pod) *Pod {
 		}
 	}
 	p.Ports = hostPorts(&pod.Spec)
-	p.Terms = termsOf(pod)
+	p.Terms, p.features = termsOf(pod), featuresOf(p)
 	return p
 }
 

@@ -64,6 +64,9 @@ func (r *Resources) plus(o *Resources, sign int64) {
 	r.Scalar = sum
 }
 
+// Add adds sign times o to r.
+func (r *Resources) Add(o *Resources, sign int64) { r.plus(o, sign) }
+
 func (r *Resources) equal(o *Resources) bool {
 	return r.MilliCPU == o.MilliCPU && r.Memory == o.Memory && r.Ephemeral == o.Ephemeral && r.Pods == o.Pods &&
 		(len(r.Scalar) == 0 && len(o.Scalar) == 0 || maps.Equal(r.Scalar, o.Scalar))

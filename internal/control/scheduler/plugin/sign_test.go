@@ -14,7 +14,7 @@ import (
 
 // builtin is every plugin that is a filter or a score.
 func builtin() []Signed {
-	return []Signed{NodeUnschedulable{}, NodeName{}, TaintToleration{}, NodeAffinity{}, NodePorts{}, Fit{}, Balanced{}, NewImageLocality()}
+	return []Signed{NodeUnschedulable{}, NodeName{}, TaintToleration{}, NodeAffinity{}, NodePorts{}, Fit{}, Balanced{}, NewImageLocality(), NodeDeclaredFeatures{}}
 }
 
 // Any field of a pod may change: while a plugin's fragment stays the same, so do its answers about every node. A plugin that
@@ -172,7 +172,7 @@ func mutate(dice *rand.Rand, v reflect.Value, depth int) {
 func mutateField(dice *rand.Rand, v reflect.Value, depth int) {
 	i := dice.IntN(v.NumField())
 	likely := map[string]bool{"Spec": true, "Affinity": true, "NodeAffinity": true, "Containers": true, "Tolerations": true, "NodeSelector": true, "Resources": true, "Requests": true,
-		"Ports": true, "HostPort": true, "HostIP": true}
+		"Ports": true, "HostPort": true, "HostIP": true, "HostUsers": true, "HostNetwork": true}
 	if dice.IntN(2) == 0 {
 		for tries := 0; tries < 40 && !likely[v.Type().Field(i).Name]; tries++ {
 			i = dice.IntN(v.NumField())

@@ -18,8 +18,8 @@ type PostFilter interface {
 	PostFilter(pod *Pod, nodes []*Node, without Without) Nomination
 }
 
-// Without reports whether the pod at hand would pass all filters on node if victims, which are on it, were not there.
-type Without func(node *Node, victims []*Pod) bool
+// Without says what the filters would say of the pod at hand on node if victims, which are on it, were not there.
+type Without func(node *Node, victims []*Pod) Verdict
 
 // Nomination is what a PostFilter found. The zero value says: nothing.
 type Nomination struct {
@@ -27,6 +27,8 @@ type Nomination struct {
 	Node string
 	// Message is added to the pod's message, with or without a node: "preemption: 0/5 nodes are available: …".
 	Message string
+	// Cancel ends an earlier nomination of the pod: there is no way out any more.
+	Cancel bool
 	// Evict makes the room. It runs once, beside the scheduler's goroutine; its error is logged, and the pod is tried again
 	// when something helps.
 	Evict func(ctx context.Context) error
