@@ -177,23 +177,31 @@ func (m *Manager) Run(ctx context.Context) error {
 		})
 		return true
 	}
-	needWorld := false
+	whole, part := false, false // what of the world is needed
 	for _, d := range m.list() {
 		switch {
 		case !enabled(d, m.cfg.Controllers):
-		case d.when != nil:
-			// The informer that starts it is one of the group, which therefore has not ended.
+		case d.when != nil || d.first != nil:
+			// What starts it is an informer, which is one of the group, which therefore has not ended.
 			var once sync.Once
-			d.when(m.informers, func() { once.Do(func() { start(d) }) })
+			begin := func() { once.Do(func() { start(d) }) }
+			if d.when != nil {
+				d.when(m.informers, begin)
+			}
+			m.world.First(d.first, begin)
+			part = part || d.first != nil
 		case start(d):
-			needWorld = needWorld || d.reads == "*"
+			whole = whole || d.reads == "*"
 		}
 	}
 	if p := m.cfg.Cloud.Provider; p != nil && p.Run != nil {
 		group.Go(func() error { return p.Run(ctx, m.cfg.Cloud.Changes.Tell) })
 	}
 	group.Go(func() error { return m.informers.Run(ctx) })
-	if needWorld {
+	if !whole {
+		m.world.OnlyFirst()
+	}
+	if whole || part {
 		group.Go(func() error { return m.world.Run(ctx) })
 	}
 	err := group.Wait()

@@ -12,7 +12,7 @@ const (
 )
 
 // evictable starts a hub with a pod that is as its status says.
-func evictable(t *testing.T, status string) (evict func() answer, patch func(path, body string) answer) {
+func evictable(t *testing.T, status string, further ...string) (evict func() answer, patch func(path, body string) answer) {
 	t.Helper()
 	h := start(t, func(c *Config) { c.DisableAdmission = map[string]bool{"ServiceAccount": true} })
 	patch = func(path, body string) answer {
@@ -27,6 +27,11 @@ func evictable(t *testing.T, status string) (evict func() answer, patch func(pat
 	patch(evictedPods+"/p/status", `{"status":`+status+`}`)
 	if a := do(h, "POST", budgets, `{"metadata":{"name":"b"},"spec":{"minAvailable":1,"selector":{"matchLabels":{"a":"b"}}}}`); a.code != 201 {
 		t.Fatalf("%d %s", a.code, a.body)
+	}
+	for _, body := range further {
+		if a := do(h, "POST", budgets, body); a.code != 201 {
+			t.Fatalf("%d %s", a.code, a.body)
+		}
 	}
 	return func() answer {
 		return do(h, "POST", evictedPods+"/p/eviction", `{"apiVersion":"policy/v1","kind":"Eviction","metadata":{"name":"p"}}`)
@@ -61,6 +66,15 @@ func TestEvictionTakesFromTheBudget(t *testing.T) {
 	}
 	if p := patch(evictedPods+"/p", `{}`).object(t); dig(p, "metadata.deletionTimestamp") == nil || !strings.Contains(fmt.Sprint(dig(p, "status.conditions")), "EvictionByEvictionAPI") {
 		t.Errorf("%v", p)
+	}
+}
+
+// A pod of two budgets cannot be evicted: nobody says which of them it would be taken from.
+func TestEvictionOfTwoBudgets(t *testing.T) {
+	evict, patch := evictable(t, readyPod, `{"metadata":{"name":"second"},"spec":{"maxUnavailable":1,"selector":{"matchLabels":{"a":"b"}}}}`)
+	patch(budgets+"/b/status", `{"status":{"observedGeneration":1,"currentHealthy":2,"desiredHealthy":1,"disruptionsAllowed":1}}`)
+	if a := evict(); a.code != 500 || a.status(t).Message != "This pod has more than one PodDisruptionBudget, which the eviction subresource does not support." {
+		t.Errorf("%d %s", a.code, a.body)
 	}
 }
 

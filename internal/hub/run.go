@@ -33,7 +33,13 @@ func (h *Hub) Run(ctx context.Context) error {
 	if h.custom != nil {
 		g.Go(func() error { return h.ended(parts, "custom resources", h.custom.Run(parts)) })
 	}
-	g.Go(func() error { return h.start(parts) })
+	keeping, leave := context.WithCancel(parts)
+	defer leave()
+	left := make(chan struct{})
+	g.Go(func() error {
+		defer close(left)
+		return h.start(keeping)
+	})
 	if e := h.cfg.Encryption; e != nil && !e.Idle() {
 		g.Go(func() error { return h.ended(parts, "encryption", e.Run(parts)) })
 	}
@@ -51,6 +57,10 @@ func (h *Hub) Run(ctx context.Context) error {
 	}
 	g.Go(func() error {
 		defer end()
+		defer func() { // what a server that ends says to others is written while the caches are still fed
+			leave()
+			<-left
+		}()
 		serving, stop := context.WithCancel(ctx)
 		defer stop()
 		defer context.AfterFunc(parts, stop)()

@@ -3,6 +3,7 @@ package gc
 import (
 	"context"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
@@ -24,6 +25,9 @@ type World struct {
 	log      *slog.Logger
 	handlers []func(*api.Kind) cache.Handler[api.Object] // before Run
 	synced   chan struct{}                               // closed when what was served at first is in view
+
+	awaited   map[schema.GroupVersionResource]bool // before Run: what somebody waits for the first object of
+	onlyFirst bool                                 // before Run: nothing else is watched
 
 	mu struct {
 		sync.RWMutex
@@ -53,8 +57,36 @@ func (w *World) handle(of func(*api.Kind) cache.Handler[api.Object]) {
 	w.handlers = append(w.handlers, of)
 }
 
+// First calls start when there is an object of one of the resources, and again for each further one. It must be called before Run.
+func (w *World) First(resources []schema.GroupVersionResource, start func()) {
+	if len(resources) == 0 {
+		return
+	}
+	if w.awaited == nil {
+		w.awaited = map[schema.GroupVersionResource]bool{}
+	}
+	for _, r := range resources {
+		w.awaited[r] = true
+	}
+	w.handle(func(k *api.Kind) cache.Handler[api.Object] {
+		if !slices.Contains(resources, k.GVR()) {
+			return cache.Handler[api.Object]{}
+		}
+		return cache.Handler[api.Object]{Add: func(api.Object) { start() }}
+	})
+}
+
+// OnlyFirst says that nobody needs more of the world than First does. It must be called before Run.
+func (w *World) OnlyFirst() { w.onlyFirst = true }
+
+// Kinds are the kinds that are served now, those of others among them.
+func (w *World) Kinds() *api.Kinds { return w.served() }
+
 // watches reports whether a kind is watched: not what cannot be owned, and not views, which would show the same objects twice.
 func (w *World) watches(k *api.Kind) bool {
+	if w.onlyFirst && !w.awaited[k.GVR()] {
+		return false
+	}
 	unowned, view := k.Unowned, k.View != nil
 	if known := w.built.Resource(k.GVR()); known != nil {
 		unowned, view = known.Unowned, known.View != nil

@@ -3,10 +3,9 @@ package nodes
 import (
 	"context"
 	"encoding/json"
-	"slices"
-	"time"
 
 	"sampan.dev/internal/client"
+	"sampan.dev/internal/control/loop"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -17,14 +16,7 @@ import (
 // setPodCondition sets a condition of a pod. A pod that is gone needs nothing. It writes the pod as it was seen, which in
 // process costs half of a patch, and patches it when it is another by now.
 func setPodCondition(ctx context.Context, door client.Interface, pod *corev1.Pod, condition corev1.PodCondition) error {
-	next := pod.DeepCopy()
-	condition = settled(pod, condition)
-	if i := slices.IndexFunc(next.Status.Conditions, func(c corev1.PodCondition) bool { return c.Type == condition.Type }); i >= 0 {
-		next.Status.Conditions[i] = condition
-	} else {
-		next.Status.Conditions = append(next.Status.Conditions, condition)
-	}
-	_, err := client.UpdateStatus(ctx, door, client.Pods, next)
+	_, err := client.UpdateStatus(ctx, door, client.Pods, loop.WithPodCondition(pod, condition))
 	switch {
 	case apierrors.IsConflict(err):
 		return patchPodStatus(ctx, door, pod, "", condition)
@@ -38,7 +30,7 @@ func setPodCondition(ctx context.Context, door client.Interface, pod *corev1.Pod
 func patchPodStatus(ctx context.Context, door client.Writer, pod *corev1.Pod, phase corev1.PodPhase, conditions ...corev1.PodCondition) error {
 	status := map[string]any{}
 	for i := range conditions {
-		conditions[i] = settled(pod, conditions[i])
+		conditions[i] = loop.SettledCondition(pod, conditions[i])
 	}
 	if len(conditions) > 0 {
 		status["conditions"] = conditions
@@ -57,18 +49,6 @@ func patchPodStatus(ctx context.Context, door client.Writer, pod *corev1.Pod, ph
 		return nil
 	}
 	return err
-}
-
-// settled is the condition as it is written: of the pod's generation, its transition now if its status is new.
-func settled(pod *corev1.Pod, c corev1.PodCondition) corev1.PodCondition {
-	c.ObservedGeneration = pod.Generation
-	c.LastTransitionTime = metav1.NewTime(time.Now())
-	for i := range pod.Status.Conditions {
-		if have := &pod.Status.Conditions[i]; have.Type == c.Type && have.Status == c.Status {
-			c.LastTransitionTime = have.LastTransitionTime
-		}
-	}
-	return c
 }
 
 // deletePod deletes this very pod; grace nil is the pod's own. One that is gone or replaced needs nothing.

@@ -2,7 +2,6 @@ package verb
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -54,9 +53,8 @@ func (e *Engine) evict(ctx context.Context, req *Request, obj runtime.Object, op
 			}
 			continue
 		}
-		status, err := e.evictServing(ctx, req, pod, *del, bound)
-		if status != nil || err != nil {
-			return status, err
+		if err := e.evictServing(ctx, req, pod, *del, bound); err != nil {
+			return nil, err
 		}
 		break
 	}
@@ -69,28 +67,26 @@ const (
 	evictionPause    = 500 * time.Millisecond
 )
 
-// evictServing asks the pod's budget and deletes it. A status is the answer in place of success.
-func (e *Engine) evictServing(ctx context.Context, req *Request, pod *corev1.Pod, del metav1.DeleteOptions, bound bool) (runtime.Object, error) {
+// evictServing asks the pod's budget and deletes it.
+func (e *Engine) evictServing(ctx context.Context, req *Request, pod *corev1.Pod, del metav1.DeleteOptions, bound bool) error {
 	budget, err := e.budgetOf(ctx, pod)
 	switch {
-	case errors.Is(err, errManyBudgets):
-		return &metav1.Status{Status: metav1.StatusFailure, Message: err.Error(), Code: 500}, nil
 	case err != nil:
-		return nil, err
+		return err
 	case budget == nil:
-		return nil, e.remove(ctx, req, del)
+		return e.remove(ctx, req, del)
 	case !disruption.Free(pod, budget):
 		if err := e.take(ctx, req, budget, pod.Name, meta.DryRun(del.DryRun)); err != nil {
-			return nil, err
+			return err
 		}
-		return nil, e.remove(ctx, req, del)
+		return e.remove(ctx, req, del)
 	}
 	require(&del, pod.ResourceVersion) // it was not ready when this was decided
 	err = e.remove(ctx, req, del)
 	if apierrors.IsConflict(err) && !bound {
-		return nil, disruption.StillProcessed(budget.Name)
+		return disruption.StillProcessed(budget.Name)
 	}
-	return nil, err
+	return err
 }
 
 // evictOptions are the options of the deletion, with the dry run of either side.
@@ -201,7 +197,10 @@ func (e *Engine) markDisrupted(ctx context.Context, req *Request, del *metav1.De
 // compare-and-swap of that status, so that no two evictions take the same; the disruption controller gives it back. What is
 // refused and in which words is upstream's (pkg/registry/core/pod/storage/eviction.go).
 
-var errManyBudgets = errors.New("This pod has more than one PodDisruptionBudget, which the eviction subresource does not support.") //nolint:staticcheck // upstream's words
+// errManyBudgets has a code, and no reason, as upstream's answer.
+var errManyBudgets = &apierrors.StatusError{ErrStatus: metav1.Status{
+	Status: metav1.StatusFailure, Code: 500, Message: "This pod has more than one PodDisruptionBudget, which the eviction subresource does not support.",
+}}
 
 // budgetOf finds the budget that selects pod, nil if none does.
 func (e *Engine) budgetOf(ctx context.Context, pod *corev1.Pod) (*policyv1.PodDisruptionBudget, error) {
