@@ -7,6 +7,7 @@ import (
 	"sampan.dev/internal/client"
 	"sampan.dev/internal/client/cache"
 	"sampan.dev/internal/control/autoscale"
+	"sampan.dev/internal/control/disruption"
 	"sampan.dev/internal/control/gc"
 	"sampan.dev/internal/control/identity"
 	"sampan.dev/internal/control/loop"
@@ -35,7 +36,10 @@ type descriptor struct {
 	writes    string                         // the resources and subresources it writes, beside events; "*" is all there are
 	make      func(env loop.Env) loop.Runner // nil result: nothing to do with this configuration
 
-	// when, if set, has the controller made when there is first something for it: it calls start from a handler of the set's
+	// first, if set, are resources that the controller is made for when there is first an object of one of them. Until then it costs
+	// nothing: the world, which has the metadata of all that there is in view, tells.
+	first []schema.GroupVersionResource
+	// when, if set, has the controller made when there is first something else for it: it calls start from a handler of the set's
 	// informers. Until then the controller costs that handler.
 	when func(set *cache.Set, start func())
 }
@@ -172,6 +176,15 @@ func (m *Manager) cores() []descriptor {
 			make: func(env loop.Env) loop.Runner {
 				return quota.New(env, m.world.Serves)
 			}},
+		{name: "disruption-controller", alias: "disruption", account: "disruption-controller", component: "controllermanager",
+			reads: "poddisruptionbudgets pods", writes: "poddisruptionbudgets/status pods/status",
+			first: []schema.GroupVersionResource{client.PodDisruptionBudgets}, when: firstDisrupted,
+			make: func(env loop.Env) loop.Runner {
+				return disruption.New(env, m.world.Kinds)
+			}},
+		{name: "service-cidr-controller", account: "service-cidrs-controller",
+			reads: "servicecidrs", writes: "servicecidrs servicecidrs/status",
+			make: network.NewServiceCIDR},
 		{name: "root-ca-certificate-publisher-controller", alias: "root-ca-cert-publisher", account: "root-ca-cert-publisher",
 			reads: "configmaps namespaces", writes: "configmaps",
 			make: func(env loop.Env) loop.Runner {
@@ -198,4 +211,14 @@ func firstJob(set *cache.Set, start func()) {
 			start()
 		}
 	}})
+}
+
+// firstDisrupted starts a controller when a pod is to be disrupted.
+func firstDisrupted(set *cache.Set, start func()) {
+	look := func(p *corev1.Pod) {
+		if disruption.Concerns(p) {
+			start()
+		}
+	}
+	cache.For[*corev1.Pod](set, client.Pods, cache.Options{}).Handle(cache.Handler[*corev1.Pod]{Add: look, Update: func(_, p *corev1.Pod) { look(p) }})
 }

@@ -118,7 +118,7 @@ var Resources = map[string]bool{
 	"services": true, "roles": true, "clusterroles": true,
 	"persistentvolumeclaims": true, "persistentvolumes": true, "csidrivers": true,
 	"resourceclaims": true, "resourceclaimtemplates": true, "devicetaintrules": true,
-	"jobs": true, "cronjobs": true, "statefulsets": true, "daemonsets": true, "poddisruptionbudgets": true,
+	"jobs": true, "cronjobs": true, "statefulsets": true, "daemonsets": true,
 	"networkpolicies": true, "storageversionmigrations": true, "podtemplates": true,
 }
 

@@ -9,7 +9,6 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
-	policyv1 "k8s.io/api/policy/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	resourcev1 "k8s.io/api/resource/v1"
 	storagev1 "k8s.io/api/storage/v1"
@@ -36,7 +35,6 @@ func kindGap[T api.Object](feature, effect string) objectGap {
 var objectGaps = []objectGap{
 	kindGap[*appsv1.StatefulSet]("the stateful set controller", "no pods are made"),
 	kindGap[*appsv1.DaemonSet]("the daemon set controller", "no pods are made"),
-	kindGap[*policyv1.PodDisruptionBudget]("the disruption controller", "running pods that it selects cannot be evicted"),
 	kindGap[*networkingv1.NetworkPolicy]("network policies", "traffic flows as if there were none"),
 	kindGap[*svmv1.StorageVersionMigration]("storage version migration", "nothing is written again"),
 	{

@@ -13,7 +13,6 @@ type Controller struct {
 var Controllers = []Controller{
 	{Name: "serviceaccount-token-controller", Alias: "serviceaccount-token"},
 	{Name: "daemonset-controller", Alias: "daemonset"},
-	{Name: "disruption-controller", Alias: "disruption"},
 	{Name: "statefulset-controller", Alias: "statefulset"},
 	{Name: "podcertificaterequest-cleaner-controller"},
 	{Name: "device-taint-eviction-controller"},
@@ -28,7 +27,6 @@ var Controllers = []Controller{
 	{Name: "resourcepoolstatusrequest-controller"},
 	{Name: "legacy-serviceaccount-token-cleaner-controller", Alias: "legacy-service-account-token-cleaner"},
 	{Name: "validatingadmissionpolicy-status-controller", InHub: true},
-	{Name: "service-cidr-controller"},
 	{Name: "storage-version-migrator-controller", Alias: "svm"},
 	{Name: "selinux-warning-controller"},
 }

@@ -68,7 +68,7 @@ var asks = []struct {
 	{name: "stateful set", obj: &appsv1.StatefulSet{}, want: "spec: "},
 	{name: "daemon set", obj: &appsv1.DaemonSet{}, want: "spec: "},
 	{name: "pod template that asks", obj: &corev1.PodTemplate{Template: corev1.PodTemplateSpec{Spec: corev1.PodSpec{HostUsers: new(false)}}}, want: "template.spec.hostUsers: "},
-	{name: "disruption budget", obj: &policyv1.PodDisruptionBudget{}, want: "spec: "},
+	{name: "disruption budget", obj: &policyv1.PodDisruptionBudget{}},
 	{name: "network policy", obj: &networkingv1.NetworkPolicy{}, want: "spec: "},
 	{name: "migration", obj: &svmv1.StorageVersionMigration{}, want: "spec: "},
 	{name: "status of a pod that asks", obj: pod(func(s *corev1.PodSpec) { s.HostUsers = new(false) }), sub: "status"},
@@ -141,7 +141,7 @@ func TestResources(t *testing.T) {
 		"*v1.CSIDriver": "csidrivers", "*v1.ResourceClaim": "resourceclaims", "*v1.ResourceClaimTemplate": "resourceclaimtemplates",
 		"*v1.DeviceTaintRule": "devicetaintrules",
 		"*v1.Job":             "jobs", "*v1.CronJob": "cronjobs", "*v1.StatefulSet": "statefulsets", "*v1.DaemonSet": "daemonsets",
-		"*v1.PodTemplate": "podtemplates", "*v1.PodDisruptionBudget": "poddisruptionbudgets",
+		"*v1.PodTemplate":   "podtemplates",
 		"*v1.NetworkPolicy": "networkpolicies", "*v1.StorageVersionMigration": "storageversionmigrations",
 	}
 	var used []string

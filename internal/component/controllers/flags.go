@@ -96,6 +96,7 @@ func (c *Config) concurrency() flag.Table {
 		flag.Ignore("concurrent-namespace-syncs", "int32", "10", workers),
 		flag.Ignore("concurrent-replicaset-syncs", "int32", "5", workers),
 		flag.Ignore("concurrent-rc-syncs", "int32", "5", workers),
+		flag.Ignore("concurrent-disruption-syncs", "int32", "1", workers),
 		flag.Ignore("concurrent-job-syncs", "int32", "5", workers),
 		flag.Ignore("concurrent-cron-job-syncs", "int32", "5", workers),
 		flag.Ignore("concurrent-ttl-after-finished-syncs", "int32", "5", workers),
@@ -114,7 +115,6 @@ func (c *Config) absent() flag.Table {
 	return flag.Table{
 		flag.Ignore("concurrent-statefulset-syncs", "int32", "5", noSets),
 		flag.Ignore("concurrent-daemonset-syncs", "int32", "2", noSets),
-		flag.Ignore("concurrent-disruption-syncs", "int32", "1", "disruption budgets are not built yet"),
 		flag.Ignore("concurrent-device-taint-eviction-syncs", "int32", "8", noDevice),
 		flag.Ignore("concurrent-resourceclaim-syncs", "int32", "50", noDevice),
 		flag.Ignore("concurrent-ephemeralvolume-syncs", "int32", "5", noVolume),
