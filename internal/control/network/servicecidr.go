@@ -99,7 +99,7 @@ func (r *ranges) serve(ctx context.Context, c *networkingv1.ServiceCIDR) error {
 		}
 	}
 	err := r.say(ctx, c, metav1.Condition{Status: metav1.ConditionTrue, Message: "Kubernetes Service CIDR is ready"})
-	if err != nil {
+	if err != nil && !apierrors.IsConflict(err) { // the view is behind: the next look is better
 		r.env.Events.Event(c, corev1.EventTypeWarning, "KubernetesServiceCIDRError", "The ServiceCIDR Status can not be set to Ready=True")
 	}
 	return err
