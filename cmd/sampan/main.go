@@ -51,6 +51,7 @@ func run(ctx context.Context, args []string) int {
 	root.AddCommand(
 		upCommand(),
 		statusCommand(),
+		whyCommand(),
 		listCommand(),
 		logsCommand(),
 		doctorCommand(),

@@ -56,7 +56,7 @@ var rooms = map[string][]string{
 	"internal/hub/verb/":      {"internal/api"},                                                                                                    // the pure rules
 	"internal/hub/admit":      {"internal/hub/admit/...", "internal/api/...", "internal/client/...", "internal/hub/authz", "internal/hub/callout"}, // authz: NodeRestriction and RBAC escalation ask it
 	"internal/hub/admit/":     {},                                                                                                                  // the pure rules of single plugins
-	"internal/hub/authn":      {"internal/api", "internal/client/..."},
+	"internal/hub/authn":      {"internal/api", "internal/client/...", "internal/hub/audit", "internal/pki"},                                       // audit: notes about tokens of Secrets
 	"internal/hub/authn/":     {"internal/api", "internal/hub/reload"},
 	"internal/hub/authz":      {"internal/api/...", "internal/client/...", "internal/hub/callout", "internal/hub/reload"},
 	"internal/hub/apply":      {"internal/api/...", "internal/hub/price"},
@@ -160,6 +160,7 @@ var rooms = map[string][]string{
 	"internal/logs":      {},
 	"internal/manifests": {"internal/client", "internal/api/...", "internal/inotify"},
 	"internal/settings":  {"internal/component/flag", "internal/machine/site"},
+	"internal/why":       {"internal/api", "internal/api/pods", "internal/client", "internal/control/scheduler/plugin"}, // plugin: what keeps a pod off a node
 	"internal/status":    {"internal/client/...", "internal/manifests", "internal/config", "internal/daemon", "internal/machine/hold", "internal/machine/parts", "internal/machine/site", "internal/tty"},
 	"internal/tty":       {},
 

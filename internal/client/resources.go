@@ -40,13 +40,14 @@ var (
 
 	HorizontalPodAutoscalers = schema.GroupVersionResource{Group: "autoscaling", Version: "v2", Resource: "horizontalpodautoscalers"}
 
-	StorageClasses          = group("storage.k8s.io", "storageclasses")
-	VolumeAttachments       = group("storage.k8s.io", "volumeattachments")
-	VolumeAttributesClasses = group("storage.k8s.io", "volumeattributesclasses")
-	CSIDrivers              = group("storage.k8s.io", "csidrivers")
-	ResourceSlices          = group("resource.k8s.io", "resourceslices")
-	ClusterTrustBundles     = group("certificates.k8s.io", "clustertrustbundles")
-	PodCertificateRequests  = group("certificates.k8s.io", "podcertificaterequests")
+	StorageClasses           = group("storage.k8s.io", "storageclasses")
+	VolumeAttachments        = group("storage.k8s.io", "volumeattachments")
+	VolumeAttributesClasses  = group("storage.k8s.io", "volumeattributesclasses")
+	CSIDrivers               = group("storage.k8s.io", "csidrivers")
+	ResourceSlices           = group("resource.k8s.io", "resourceslices")
+	ClusterTrustBundles      = group("certificates.k8s.io", "clustertrustbundles")
+	StorageVersionMigrations = group("storagemigration.k8s.io", "storageversionmigrations")
+	PodCertificateRequests   = group("certificates.k8s.io", "podcertificaterequests")
 
 	Roles               = group("rbac.authorization.k8s.io", "roles")
 	RoleBindings        = group("rbac.authorization.k8s.io", "rolebindings")

@@ -2,6 +2,7 @@ package control
 
 import (
 	"context"
+	"crypto"
 	"fmt"
 	"log/slog"
 	"runtime"
@@ -49,6 +50,10 @@ type Config struct {
 
 	// RootCA is the bundle (PEM) that verifies the hub; empty: no ConfigMap kube-root-ca.crt is published.
 	RootCA []byte
+	// TokenKey signs the tokens that Secrets hold; nil: none are made.
+	TokenKey crypto.Signer
+	// UnusedTokens is how long a token that an account got by itself may be unused; 0 means a year.
+	UnusedTokens time.Duration
 	// Signer has the authority that certificate requests are signed with; without its key nothing is signed.
 	Signer identity.SignerConfig
 	// Cloud has the provider that the loops of a cloud serve; without one they are not run. OnlyCloud leaves out all others.
@@ -138,6 +143,10 @@ func enabled(d descriptor, selection []string) bool {
 func (m *Manager) warnOfUnbuilt() {
 	for _, c := range unbuilt.Controllers {
 		if !c.InHub && (slices.Contains(m.cfg.Controllers, c.Name) || slices.Contains(m.cfg.Controllers, c.Alias)) {
+			if c.Gate != "" {
+				m.cfg.Log.Warn("controller is disabled by a feature gate that is off by default", "controller", c.Name, "feature_gate", c.Gate)
+				continue
+			}
 			m.cfg.Log.Warn("controller is not implemented yet and does nothing", "controller", c.Name)
 		}
 	}
@@ -188,7 +197,7 @@ func (m *Manager) Run(ctx context.Context) error {
 			if d.when != nil {
 				d.when(m.informers, begin)
 			}
-			m.world.First(d.first, begin)
+			m.world.First(d.first, d.like, begin)
 			part = part || d.first != nil
 		case start(d):
 			whole = whole || d.reads == "*"
@@ -211,7 +220,11 @@ func (m *Manager) Run(ctx context.Context) error {
 }
 
 func (m *Manager) env(d descriptor) loop.Env {
-	door := m.cfg.Doors(account(d.account), m.agent(d.account))
+	user, agent := account(d.account), m.agent(d.account)
+	if d.account == "" {
+		user, agent = api.User{Name: api.UserControllers, Groups: []string{api.GroupAuthenticated}}, m.cfg.UserAgent+"/"+d.component
+	}
+	door := m.cfg.Doors(user, agent)
 	component := d.component
 	if component == "" {
 		component = d.account

@@ -11,6 +11,7 @@ import (
 	"sampan.dev/internal/control/gc"
 	"sampan.dev/internal/control/identity"
 	"sampan.dev/internal/control/loop"
+	"sampan.dev/internal/control/migration"
 	"sampan.dev/internal/control/network"
 	"sampan.dev/internal/control/nodes"
 	"sampan.dev/internal/control/quota"
@@ -29,7 +30,7 @@ import (
 type descriptor struct {
 	name      string                         // as in --controllers
 	alias     string                         // upstream's name of old, which --controllers takes too
-	account   string                         // service account in kube-system; upstream's, which is not always the name
+	account   string                         // service account in kube-system; upstream's, which is not always the name; "": the manager itself
 	component string                         // source of its events, where it is not the account
 	off       bool                           // runs only when named, not by "*"
 	reads     string                         // the resources it has informers of; "*" is all there are
@@ -39,6 +40,8 @@ type descriptor struct {
 	// first, if set, are resources that the controller is made for when there is first an object of one of them. Until then it costs
 	// nothing: the world, which has the metadata of all that there is in view, tells.
 	first []schema.GroupVersionResource
+	// like, if set, says by its metadata whether an object of first is one that the controller is for.
+	like func(api.Object) bool
 	// when, if set, has the controller made when there is first something else for it: it calls start from a handler of the set's
 	// informers. Until then the controller costs that handler.
 	when func(set *cache.Set, start func())
@@ -84,6 +87,21 @@ func (m *Manager) cores() []descriptor {
 		{name: "serviceaccount-controller", alias: "serviceaccount", account: "service-account-controller",
 			reads: "namespaces serviceaccounts", writes: "serviceaccounts",
 			make: identity.NewServiceAccount},
+		{name: "serviceaccount-token-controller", alias: "serviceaccount-token", component: "tokens-controller",
+			reads: "secrets serviceaccounts", writes: "secrets serviceaccounts",
+			first: []schema.GroupVersionResource{client.Secrets}, like: identity.OfToken,
+			make: func(env loop.Env) loop.Runner {
+				if cfg.TokenKey == nil {
+					return nil
+				}
+				return identity.NewTokens(env, cfg.TokenKey, cfg.RootCA)
+			}},
+		{name: "legacy-serviceaccount-token-cleaner-controller", alias: "legacy-service-account-token-cleaner", account: "legacy-service-account-token-cleaner",
+			reads: "pods secrets serviceaccounts", writes: "secrets",
+			first: []schema.GroupVersionResource{client.Secrets}, like: identity.OfToken,
+			make: func(env loop.Env) loop.Runner {
+				return identity.NewUnusedTokens(env, cfg.UnusedTokens)
+			}},
 		{name: "garbage-collector-controller", alias: "garbagecollector", account: "generic-garbage-collector",
 			reads: "*", writes: "*",
 			make: func(env loop.Env) loop.Runner {
@@ -141,6 +159,10 @@ func (m *Manager) cores() []descriptor {
 		{name: "certificatesigningrequest-cleaner-controller", alias: "csrcleaner", account: "certificate-controller",
 			reads: "certificatesigningrequests", writes: "certificatesigningrequests",
 			make: identity.NewCleaner},
+		{name: "podcertificaterequest-cleaner-controller", account: "podcertificaterequestcleaner",
+			reads: "podcertificaterequests", writes: "podcertificaterequests",
+			first: []schema.GroupVersionResource{client.PodCertificateRequests},
+			make:  identity.NewPodCertificateCleaner},
 		{name: "ttl-controller", alias: "ttl", account: "ttl-controller",
 			reads: "nodes", writes: "nodes",
 			make: nodes.NewTTL},
@@ -185,6 +207,20 @@ func (m *Manager) cores() []descriptor {
 		{name: "service-cidr-controller", account: "service-cidrs-controller",
 			reads: "servicecidrs", writes: "servicecidrs servicecidrs/status",
 			make: network.NewServiceCIDR},
+		{name: "storage-version-migrator-controller", alias: "svm", account: "storage-version-migrator-controller",
+			reads: "storageversionmigrations", writes: "*",
+			first: []schema.GroupVersionResource{client.StorageVersionMigrations},
+			make: func(env loop.Env) loop.Runner {
+				return migration.New(env, m.world.Kinds)
+			}},
+		{name: "kube-apiserver-serving-clustertrustbundle-publisher-controller", account: "kube-apiserver-serving-clustertrustbundle-publisher",
+			reads: "clustertrustbundles", writes: "clustertrustbundles",
+			make: func(env loop.Env) loop.Runner {
+				if len(cfg.RootCA) == 0 {
+					return nil
+				}
+				return identity.NewTrustBundle(env, cfg.RootCA)
+			}},
 		{name: "root-ca-certificate-publisher-controller", alias: "root-ca-cert-publisher", account: "root-ca-cert-publisher",
 			reads: "configmaps namespaces", writes: "configmaps",
 			make: func(env loop.Env) loop.Runner {

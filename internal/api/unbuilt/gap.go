@@ -114,12 +114,12 @@ func sentences(obj api.Object, sub string) []string {
 
 // Resources are the plurals whose objects can have gaps, so that admission looks at no others.
 var Resources = map[string]bool{
-	"pods": true, "replicationcontrollers": true, "replicasets": true, "deployments": true, "secrets": true,
+	"pods": true, "replicationcontrollers": true, "replicasets": true, "deployments": true,
 	"services": true, "roles": true, "clusterroles": true,
 	"persistentvolumeclaims": true, "persistentvolumes": true, "csidrivers": true,
 	"resourceclaims": true, "resourceclaimtemplates": true, "devicetaintrules": true,
 	"jobs": true, "cronjobs": true, "statefulsets": true, "daemonsets": true,
-	"networkpolicies": true, "storageversionmigrations": true, "podtemplates": true,
+	"networkpolicies": true, "podtemplates": true,
 }
 
 // PodFields are the fields of a pod's spec that nobody reads, as "Type.Field".

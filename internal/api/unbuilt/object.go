@@ -12,7 +12,6 @@ import (
 	rbacv1 "k8s.io/api/rbac/v1"
 	resourcev1 "k8s.io/api/resource/v1"
 	storagev1 "k8s.io/api/storage/v1"
-	svmv1 "k8s.io/api/storagemigration/v1"
 )
 
 // objectGap is a part of another kind, or a subresource, that nobody acts upon.
@@ -36,14 +35,6 @@ var objectGaps = []objectGap{
 	kindGap[*appsv1.StatefulSet]("the stateful set controller", "no pods are made"),
 	kindGap[*appsv1.DaemonSet]("the daemon set controller", "no pods are made"),
 	kindGap[*networkingv1.NetworkPolicy]("network policies", "traffic flows as if there were none"),
-	kindGap[*svmv1.StorageVersionMigration]("storage version migration", "nothing is written again"),
-	{
-		Feature: "tokens in Secrets", Effect: "no token is put into it; use the TokenRequest API (kubectl create token)",
-		uses: func(obj api.Object) []string {
-			s, ok := obj.(*corev1.Secret)
-			return at(ok && s.Type == corev1.SecretTypeServiceAccountToken && len(s.Data[corev1.ServiceAccountTokenKey]) == 0, "type")
-		},
-	},
 	{
 		Feature: "topology aware hints", Effect: "traffic goes to all endpoints; use spec.trafficDistribution",
 		uses: func(obj api.Object) []string {

@@ -6,28 +6,26 @@ type Controller struct {
 	Alias string // upstream's name of old, which --controllers takes too; "" where there is none
 	// InHub says that the API server does itself what upstream's controller does, so that it cannot be turned off here.
 	InHub bool
+	// Gate is upstream's feature gate that the controller needs, which is off by default in v1.37 as the kinds are that it is for: upstream
+	// does not run it either. "" where there is none.
+	Gate string
 }
 
 // Controllers may be named by --controllers, so that command lines written for upstream's manager keep their meaning: turning
 // one off is no mistake, turning one on is answered by a warning in the log.
 var Controllers = []Controller{
-	{Name: "serviceaccount-token-controller", Alias: "serviceaccount-token"},
 	{Name: "daemonset-controller", Alias: "daemonset"},
 	{Name: "statefulset-controller", Alias: "statefulset"},
-	{Name: "podcertificaterequest-cleaner-controller"},
 	{Name: "device-taint-eviction-controller"},
 	{Name: "persistentvolume-binder-controller", Alias: "persistentvolume-binder"},
 	{Name: "persistentvolume-attach-detach-controller", Alias: "attachdetach"},
 	{Name: "persistentvolume-expander-controller", Alias: "persistentvolume-expander"},
-	{Name: "podgroup-protection-controller"},
-	{Name: "kube-apiserver-serving-clustertrustbundle-publisher-controller"},
+	{Name: "podgroup-protection-controller", Gate: "GenericWorkload"},
 	{Name: "ephemeral-volume-controller", Alias: "ephemeral-volume"},
-	{Name: "storageversion-garbage-collector-controller", Alias: "storage-version-gc"},
+	{Name: "storageversion-garbage-collector-controller", Alias: "storage-version-gc", Gate: "StorageVersionAPI"},
 	{Name: "resourceclaim-controller", Alias: "resource-claim-controller"},
-	{Name: "resourcepoolstatusrequest-controller"},
-	{Name: "legacy-serviceaccount-token-cleaner-controller", Alias: "legacy-service-account-token-cleaner"},
+	{Name: "resourcepoolstatusrequest-controller", Gate: "DRAResourcePoolStatus"},
 	{Name: "validatingadmissionpolicy-status-controller", InHub: true},
-	{Name: "storage-version-migrator-controller", Alias: "svm"},
 	{Name: "selinux-warning-controller"},
 }
 

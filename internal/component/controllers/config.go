@@ -31,9 +31,11 @@ type Config struct {
 	ServiceCIDRs       []netip.Prefix
 	Mask, Mask4, Mask6 int32 // bits of a node's range; 0 means 24 and 64
 
-	RootCAFile string
-	Signing    pairOfFiles // signs for all signers that have none of their own
-	SignFor    time.Duration
+	RootCAFile   string
+	TokenKeyFile string
+	UnusedTokens time.Duration
+	Signing      pairOfFiles // signs for all signers that have none of their own
+	SignFor      time.Duration
 
 	MonitorGrace, StartupGrace  time.Duration
 	EvictionRate, SecondaryRate float64
@@ -53,8 +55,8 @@ func New() *Config {
 		Controllers: []string{"*"}, SignFor: 365 * 24 * time.Hour,
 		MonitorGrace: 50 * time.Second, StartupGrace: time.Minute,
 		EvictionRate: 0.1, SecondaryRate: 0.01, LargeCluster: 50, Unhealthy: 0.55,
-		TerminatedPodThreshold: 12500,
-		Autoscale:              autoscale.Default,
+		TerminatedPodThreshold: 12500, UnusedTokens: 365 * 24 * time.Hour,
+		Autoscale: autoscale.Default,
 	}
 }
 

@@ -35,8 +35,8 @@ func (c *Config) choice() flag.Table {
 		flag.Refuse("enable-garbage-collector", "bool", "true", "to run without it, say --controllers=-garbage-collector-controller"),
 		flag.Set("terminated-pod-gc-threshold", flag.Int32(&c.TerminatedPodThreshold), "ended pods that may exist before the oldest are deleted; 0 or less: any number"),
 		flag.Set("root-ca-file", flag.String(&c.RootCAFile), "authority that is published in every namespace as kube-root-ca.crt"),
-		flag.Ignore("service-account-private-key-file", "string", "", "the API server signs tokens; tokens in Secrets are not made"),
-		flag.Ignore("legacy-service-account-token-clean-up-period", "duration", "8760h0m0s", "tokens in Secrets are not made"),
+		flag.Set("service-account-private-key-file", flag.String(&c.TokenKeyFile), "key that signs the tokens that Secrets hold; without it none are made"),
+		flag.Set("legacy-service-account-token-clean-up-period", flag.Duration(&c.UnusedTokens), "how long a token that an account got by itself may be unused"),
 		flag.Ignore("namespace-sync-period", "duration", "5m0s", "namespaces are watched"),
 	}
 }

@@ -38,6 +38,9 @@ func (p Program) Run(ctx context.Context, cfg control.Config) error {
 		return err
 	}
 	cfg.Kinds = all.Kinds()
+	if len(cfg.RootCA) == 0 {
+		cfg.RootCA = rc.CAData // what the manager itself trusts, as upstream
+	}
 	if cfg.Doors, err = component.Doors(rc, own, p.OwnAccounts, cfg.Log); err != nil {
 		return err
 	}

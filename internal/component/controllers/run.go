@@ -52,6 +52,19 @@ func (c *Config) Manager(log *slog.Logger) (control.Config, error) {
 			return out, fmt.Errorf("--root-ca-file: error parsing %s: %w", c.RootCAFile, err)
 		}
 	}
+	out.UnusedTokens = c.UnusedTokens
+	if c.UnusedTokens <= 0 {
+		return out, fmt.Errorf("--legacy-service-account-token-clean-up-period: invalid CleanUpPeriod: %v", c.UnusedTokens)
+	}
+	if c.TokenKeyFile != "" {
+		data, err := os.ReadFile(c.TokenKeyFile)
+		if err == nil {
+			out.TokenKey, err = pki.ParsePrivateKey(data)
+		}
+		if err != nil {
+			return out, fmt.Errorf("--service-account-private-key-file: error reading key for service account token controller: %w", err)
+		}
+	}
 	if out.Signer.Authority, err = c.Signing.read("--cluster-signing-cert-file"); err != nil {
 		return out, err
 	}

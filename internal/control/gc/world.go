@@ -57,8 +57,9 @@ func (w *World) handle(of func(*api.Kind) cache.Handler[api.Object]) {
 	w.handlers = append(w.handlers, of)
 }
 
-// First calls start when there is an object of one of the resources, and again for each further one. It must be called before Run.
-func (w *World) First(resources []schema.GroupVersionResource, start func()) {
+// First calls start when there is an object of one of the resources, of those that like (nil: any) is true of by their metadata, and
+// again for each further one. It must be called before Run.
+func (w *World) First(resources []schema.GroupVersionResource, like func(api.Object) bool, start func()) {
 	if len(resources) == 0 {
 		return
 	}
@@ -72,7 +73,15 @@ func (w *World) First(resources []schema.GroupVersionResource, start func()) {
 		if !slices.Contains(resources, k.GVR()) {
 			return cache.Handler[api.Object]{}
 		}
-		return cache.Handler[api.Object]{Add: func(api.Object) { start() }}
+		if like == nil {
+			return cache.Handler[api.Object]{Add: func(api.Object) { start() }}
+		}
+		look := func(obj api.Object) {
+			if like(obj) {
+				start()
+			}
+		}
+		return cache.Handler[api.Object]{Add: look, Update: func(_, obj api.Object) { look(obj) }}
 	})
 }
 

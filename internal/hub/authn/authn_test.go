@@ -334,7 +334,7 @@ func TestDiscoveryDocuments(t *testing.T) {
 	if want := `{"issuer":"https://iss","jwks_uri":"https://192.0.2.1:6443/openid/v1/jwks","response_types_supported":["id_token"],"subject_types_supported":["public"],"id_token_signing_alg_values_supported":["ES256"]}`; err != nil || string(doc) != want {
 		t.Errorf("%s %v", doc, err)
 	}
-	id, _ := authn.KeyID(ca.Key.Public())
+	id, _ := pki.KeyID(ca.Key.Public())
 	set, err := keys.JWKS()
 	var got struct{ Keys []map[string]string }
 	if err != nil || json.Unmarshal(set, &got) != nil || len(got.Keys) != 1 || got.Keys[0]["kid"] != id || got.Keys[0]["use"] != "sig" || got.Keys[0]["d"] != "" {

@@ -18,7 +18,7 @@ import (
 )
 
 // empty is a door behind which there is nothing.
-type empty struct{ client.Reader }
+type empty struct{ client.Interface }
 
 func (empty) Get(_ context.Context, ref client.Ref, _ metav1.GetOptions) (runtime.Object, error) {
 	return nil, apierrors.NewNotFound(ref.Resource.GroupResource(), ref.Name)

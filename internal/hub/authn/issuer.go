@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"time"
 
+	"sampan.dev/internal/pki"
+
 	"github.com/go-jose/go-jose/v4"
 	"github.com/go-jose/go-jose/v4/jwt"
 	corev1 "k8s.io/api/core/v1"
@@ -69,20 +71,9 @@ type Issuer struct {
 
 // NewIssuer makes one that signs with key (RSA or ECDSA) in the name of url.
 func NewIssuer(url string, private crypto.Signer) (*Issuer, error) {
-	alg, err := algorithm(private.Public())
+	signer, err := pki.TokenSigner(private)
 	if err != nil {
 		return nil, err
-	}
-	id, err := KeyID(private.Public())
-	if err != nil {
-		return nil, err
-	}
-	signer, err := jose.NewSigner(jose.SigningKey{
-		Algorithm: alg,
-		Key:       &jose.JSONWebKey{Algorithm: string(alg), Key: private, KeyID: id, Use: "sig"},
-	}, nil)
-	if err != nil {
-		return nil, fmt.Errorf("make token signer: %w", err)
 	}
 	return &Issuer{URL: url, signer: signer}, nil
 }

@@ -2,15 +2,10 @@ package authn
 
 import (
 	"crypto"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rsa"
-	"crypto/sha256"
-	"crypto/x509"
-	"encoding/base64"
 	"encoding/json"
-	"fmt"
 	"slices"
+
+	"sampan.dev/internal/pki"
 
 	"github.com/go-jose/go-jose/v4"
 )
@@ -31,11 +26,11 @@ type key struct {
 func NewKeys(public []crypto.PublicKey) (*Keys, error) {
 	ks := &Keys{byID: map[string][]key{}}
 	for _, p := range public {
-		id, err := KeyID(p)
+		id, err := pki.KeyID(p)
 		if err != nil {
 			return nil, err
 		}
-		alg, err := algorithm(p)
+		alg, err := pki.TokenAlgorithm(p)
 		if err != nil {
 			return nil, err
 		}
@@ -47,34 +42,6 @@ func NewKeys(public []crypto.PublicKey) (*Keys, error) {
 		ks.byID[id] = append(ks.byID[id], k)
 	}
 	return ks, nil
-}
-
-// KeyID is upstream's: the unpadded base64url SHA-256 of the key's SubjectPublicKeyInfo.
-func KeyID(public crypto.PublicKey) (string, error) {
-	der, err := x509.MarshalPKIXPublicKey(public)
-	if err != nil {
-		return "", fmt.Errorf("failed to serialize public key to DER format: %w", err)
-	}
-	sum := sha256.Sum256(der)
-	return base64.RawURLEncoding.EncodeToString(sum[:]), nil
-}
-
-func algorithm(public crypto.PublicKey) (jose.SignatureAlgorithm, error) {
-	switch k := public.(type) {
-	case *rsa.PublicKey:
-		return jose.RS256, nil
-	case *ecdsa.PublicKey:
-		switch k.Curve {
-		case elliptic.P256():
-			return jose.ES256, nil
-		case elliptic.P384():
-			return jose.ES384, nil
-		case elliptic.P521():
-			return jose.ES512, nil
-		}
-		return "", fmt.Errorf("unknown curve %s, must be 256, 384, or 521", k.Params().Name)
-	}
-	return "", fmt.Errorf("unknown public key type %T, must be *rsa.PublicKey or *ecdsa.PublicKey", public)
 }
 
 // find returns the keys to try for a key ID; all of them when a token names none.

@@ -3,6 +3,8 @@ package authz
 import (
 	"sync"
 
+	"sampan.dev/internal/api/pods"
+
 	corev1 "k8s.io/api/core/v1"
 )
 
@@ -91,109 +93,11 @@ func (g *graph) countLocked(pod *corev1.Pod, by int) {
 // could name what it pleased.
 func references(pod *corev1.Pod) map[vertex]struct{} {
 	out := map[vertex]struct{}{}
-	add := func(resource, name string) {
-		if name != "" {
-			out[vertex{resource, pod.Namespace, name}] = struct{}{}
-		}
-	}
+	add := func(resource, name string) { out[vertex{resource, pod.Namespace, name}] = struct{}{} }
 	add("pods", pod.Name)
 	if _, mirror := pod.Annotations[corev1.MirrorPodAnnotationKey]; mirror {
 		return out
 	}
-	add("serviceaccounts", pod.Spec.ServiceAccountName)
-	for _, s := range pod.Spec.ImagePullSecrets {
-		add("secrets", s.Name)
-	}
-	eachContainer(pod, func(env []corev1.EnvVar, from []corev1.EnvFromSource) {
-		for _, e := range env {
-			if e.ValueFrom == nil {
-				continue
-			}
-			if r := e.ValueFrom.SecretKeyRef; r != nil {
-				add("secrets", r.Name)
-			}
-			if r := e.ValueFrom.ConfigMapKeyRef; r != nil {
-				add("configmaps", r.Name)
-			}
-		}
-		for _, f := range from {
-			if f.SecretRef != nil {
-				add("secrets", f.SecretRef.Name)
-			}
-			if f.ConfigMapRef != nil {
-				add("configmaps", f.ConfigMapRef.Name)
-			}
-		}
-	})
-	for i := range pod.Spec.Volumes {
-		volumeReferences(pod, &pod.Spec.Volumes[i], add)
-	}
-	for _, s := range pod.Status.ResourceClaimStatuses {
-		if s.ResourceClaimName != nil {
-			add("resourceclaims", *s.ResourceClaimName)
-		}
-	}
-	for _, c := range pod.Spec.ResourceClaims {
-		if c.ResourceClaimName != nil {
-			add("resourceclaims", *c.ResourceClaimName)
-		}
-	}
+	pods.References(pod, add)
 	return out
-}
-
-func eachContainer(pod *corev1.Pod, fn func([]corev1.EnvVar, []corev1.EnvFromSource)) {
-	for i := range pod.Spec.InitContainers {
-		fn(pod.Spec.InitContainers[i].Env, pod.Spec.InitContainers[i].EnvFrom)
-	}
-	for i := range pod.Spec.Containers {
-		fn(pod.Spec.Containers[i].Env, pod.Spec.Containers[i].EnvFrom)
-	}
-	for i := range pod.Spec.EphemeralContainers {
-		fn(pod.Spec.EphemeralContainers[i].Env, pod.Spec.EphemeralContainers[i].EnvFrom)
-	}
-}
-
-func volumeReferences(pod *corev1.Pod, v *corev1.Volume, add func(resource, name string)) {
-	local := func(r *corev1.LocalObjectReference) {
-		if r != nil {
-			add("secrets", r.Name)
-		}
-	}
-	switch {
-	case v.Secret != nil:
-		add("secrets", v.Secret.SecretName)
-	case v.ConfigMap != nil:
-		add("configmaps", v.ConfigMap.Name)
-	case v.Projected != nil:
-		for _, s := range v.Projected.Sources {
-			if s.Secret != nil {
-				add("secrets", s.Secret.Name)
-			}
-			if s.ConfigMap != nil {
-				add("configmaps", s.ConfigMap.Name)
-			}
-		}
-	case v.PersistentVolumeClaim != nil:
-		add(claimsResource, v.PersistentVolumeClaim.ClaimName)
-	case v.Ephemeral != nil:
-		add(claimsResource, pod.Name+"-"+v.Name)
-	case v.CSI != nil:
-		local(v.CSI.NodePublishSecretRef)
-	case v.AzureFile != nil:
-		add("secrets", v.AzureFile.SecretName)
-	case v.CephFS != nil:
-		local(v.CephFS.SecretRef)
-	case v.Cinder != nil:
-		local(v.Cinder.SecretRef)
-	case v.FlexVolume != nil:
-		local(v.FlexVolume.SecretRef)
-	case v.RBD != nil:
-		local(v.RBD.SecretRef)
-	case v.ScaleIO != nil:
-		local(v.ScaleIO.SecretRef)
-	case v.ISCSI != nil:
-		local(v.ISCSI.SecretRef)
-	case v.StorageOS != nil:
-		local(v.StorageOS.SecretRef)
-	}
 }

@@ -37,6 +37,7 @@ func Ensure(ctx context.Context, door client.Interface, cfg Config) error {
 		{resource: client.PriorityClasses, objects: priorityClasses()},
 		{resource: client.ServiceAccounts, namespace: metav1.NamespaceSystem, objects: proxyAccounts()},
 		{resource: client.ConfigMaps, namespace: metav1.NamespaceSystem, objects: []api.Object{authenticationConfigMap(&cfg)}, reconcile: sameData},
+		{resource: client.ConfigMaps, namespace: metav1.NamespaceSystem, objects: []api.Object{tokenTracking()}, reconcile: sinceSomeDay},
 		{resource: client.ConfigMaps, namespace: metav1.NamespacePublic, objects: []api.Object{clusterInfo(&cfg)}, reconcile: sameData},
 	}
 	rules := rbacObjects()

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"net/netip"
+	"time"
 
 	"sampan.dev/internal/api"
 	"sampan.dev/internal/api/scheduling"
@@ -72,6 +73,25 @@ func authenticationConfigMap(c *Config) *corev1.ConfigMap {
 	return &corev1.ConfigMap{
 		ObjectMeta: metav1.ObjectMeta{Namespace: metav1.NamespaceSystem, Name: "extension-apiserver-authentication"}, Data: data,
 	}
+}
+
+// sinceKey is where tokenTracking has its day.
+const sinceKey = "since"
+
+// tokenTracking says since which day (2006-01-02) the Secrets of service accounts' tokens are labelled with the day of the last use.
+func tokenTracking() *corev1.ConfigMap {
+	return &corev1.ConfigMap{
+		ObjectMeta: metav1.ObjectMeta{Namespace: metav1.NamespaceSystem, Name: "kube-apiserver-legacy-service-account-token-tracking"},
+		Data:       map[string]string{sinceKey: time.Now().UTC().Format(time.DateOnly)},
+	}
+}
+
+// sinceSomeDay leaves a day that can be read as it is.
+func sinceSomeDay(have, want api.Object) (api.Object, bool) {
+	if _, err := time.Parse(time.DateOnly, have.(*corev1.ConfigMap).Data[sinceKey]); err == nil {
+		return nil, false
+	}
+	return sameData(have, want)
 }
 
 // clusterInfo is what kubeadm join reads without credentials: a kubeconfig without a user.

@@ -2,6 +2,7 @@ package hubtest
 
 import (
 	"context"
+	"crypto"
 	"log/slog"
 	"net/netip"
 	"sync"
@@ -32,6 +33,7 @@ type Hub struct {
 	Kinds     *api.Kinds
 	Bootstrap bootstrap.Config
 	Root      client.Interface // system:apiserver
+	TokenKey  crypto.Signer    // signs service accounts' tokens
 
 	local local.Config
 }
@@ -59,7 +61,7 @@ func New(t testing.TB) *Hub {
 	t.Cleanup(func() { cancel(); running.Wait() })
 	running.Go(func() { _ = h.Run(ctx) })
 	<-h.Ready()
-	return &Hub{Parts: h.Parts(), Kinds: kinds, Bootstrap: boot, Root: h.Own(), local: local.Config{Catalog: h.Catalog(), Verbs: h.Parts().Verbs, Log: log}}
+	return &Hub{Parts: h.Parts(), Kinds: kinds, Bootstrap: boot, Root: h.Own(), TokenKey: key.Key, local: local.Config{Catalog: h.Catalog(), Verbs: h.Parts().Verbs, Log: log}}
 }
 
 // As returns a door for user.
