@@ -228,8 +228,9 @@ func (b *bench) bind(ctx context.Context, p *corev1.Pod) error {
 		load[node]++
 	}
 	best := ""
+	target := pinnedTo(p)
 	for _, n := range b.nodes.List("") {
-		if len(n.Spec.Taints) > 0 || n.Spec.Unschedulable {
+		if target == "" && (len(n.Spec.Taints) > 0 || n.Spec.Unschedulable) || target != "" && n.Name != target {
 			continue
 		}
 		if best == "" || load[n.Name] < load[best] || load[n.Name] == load[best] && n.Name < best {
@@ -246,6 +247,19 @@ func (b *bench) bind(ctx context.Context, p *corev1.Pod) error {
 		return nil
 	}
 	return err
+}
+
+// pinnedTo is the node that a DaemonSet's pod is made for, "" for other pods.
+func pinnedTo(p *corev1.Pod) string {
+	if p.Spec.Affinity == nil || p.Spec.Affinity.NodeAffinity == nil || p.Spec.Affinity.NodeAffinity.RequiredDuringSchedulingIgnoredDuringExecution == nil {
+		return ""
+	}
+	for _, term := range p.Spec.Affinity.NodeAffinity.RequiredDuringSchedulingIgnoredDuringExecution.NodeSelectorTerms {
+		for _, r := range term.MatchFields {
+			return r.Values[0]
+		}
+	}
+	return ""
 }
 
 // addNode makes a node with a kubelet that renews its lease every ten seconds until it falls silent.

@@ -17,9 +17,12 @@ import (
 	"sampan.dev/internal/control/quota"
 	"sampan.dev/internal/control/workload"
 	"sampan.dev/internal/control/workload/cron"
+	"sampan.dev/internal/control/workload/daemonset"
 	"sampan.dev/internal/control/workload/expire"
 	"sampan.dev/internal/control/workload/job"
+	"sampan.dev/internal/control/workload/statefulset"
 
+	appsv1 "k8s.io/api/apps/v1"
 	autoscalingv2 "k8s.io/api/autoscaling/v2"
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -146,6 +149,14 @@ func (m *Manager) cores() []descriptor {
 			make: func(env loop.Env) loop.Runner {
 				return autoscale.New(env, cfg.Autoscale, m.world.Resources)
 			}},
+		{name: "statefulset-controller", alias: "statefulset", account: "statefulset-controller",
+			reads: "controllerrevisions persistentvolumeclaims pods statefulsets", writes: "controllerrevisions persistentvolumeclaims pods statefulsets/status",
+			when: firstOf[*appsv1.StatefulSet](client.StatefulSets),
+			make: statefulset.New},
+		{name: "daemonset-controller", alias: "daemonset", account: "daemon-set-controller", component: "daemonset-controller",
+			reads: "controllerrevisions daemonsets nodes pods", writes: "controllerrevisions daemonsets/status pods",
+			when: firstOf[*appsv1.DaemonSet](client.DaemonSets),
+			make: daemonset.New},
 		{name: "certificatesigningrequest-signing-controller", alias: "csrsigning", account: "certificate-controller",
 			reads: "certificatesigningrequests", writes: "certificatesigningrequests/status",
 			make: func(env loop.Env) loop.Runner {

@@ -6,7 +6,6 @@ import (
 
 	"sampan.dev/internal/api"
 
-	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
@@ -32,8 +31,6 @@ func kindGap[T api.Object](feature, effect string) objectGap {
 
 // objectGaps is the literal list for everything but pod specs.
 var objectGaps = []objectGap{
-	kindGap[*appsv1.StatefulSet]("the stateful set controller", "no pods are made"),
-	kindGap[*appsv1.DaemonSet]("the daemon set controller", "no pods are made"),
 	kindGap[*networkingv1.NetworkPolicy]("network policies", "traffic flows as if there were none"),
 	{
 		Feature: "topology aware hints", Effect: "traffic goes to all endpoints; use spec.trafficDistribution",

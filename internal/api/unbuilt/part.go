@@ -14,8 +14,6 @@ type Controller struct {
 // Controllers may be named by --controllers, so that command lines written for upstream's manager keep their meaning: turning
 // one off is no mistake, turning one on is answered by a warning in the log.
 var Controllers = []Controller{
-	{Name: "daemonset-controller", Alias: "daemonset"},
-	{Name: "statefulset-controller", Alias: "statefulset"},
 	{Name: "device-taint-eviction-controller"},
 	{Name: "persistentvolume-binder-controller", Alias: "persistentvolume-binder"},
 	{Name: "persistentvolume-attach-detach-controller", Alias: "attachdetach"},

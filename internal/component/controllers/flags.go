@@ -10,7 +10,6 @@ const (
 	workers  = "workers are as many as the work needs"
 	noVolume = "volumes of persistent claims are not built yet"
 	noQuota  = "resource quotas are not built yet"
-	noSets   = "StatefulSets and DaemonSets are not built yet"
 	noDevice = "dynamic resource allocation is not built yet"
 	noCloud  = "clouds have their own controller manager"
 	batches  = "changes that come together are written together already"
@@ -102,6 +101,8 @@ func (c *Config) concurrency() flag.Table {
 		flag.Ignore("concurrent-ttl-after-finished-syncs", "int32", "5", workers),
 		flag.Ignore("concurrent-horizontal-pod-autoscaler-syncs", "int32", "5", workers),
 		flag.Ignore("concurrent-serviceaccount-token-syncs", "int32", "5", workers),
+		flag.Ignore("concurrent-statefulset-syncs", "int32", "5", workers),
+		flag.Ignore("concurrent-daemonset-syncs", "int32", "2", workers),
 		flag.Ignore("endpoint-updates-batch-period", "duration", "", batches),
 		flag.Ignore("endpointslice-updates-batch-period", "duration", "", batches),
 		flag.Ignore("mirroring-endpointslice-updates-batch-period", "duration", "", batches),
@@ -113,8 +114,6 @@ func (c *Config) concurrency() flag.Table {
 // absent are the settings of controllers that are not built, and of what is left to others.
 func (c *Config) absent() flag.Table {
 	return flag.Table{
-		flag.Ignore("concurrent-statefulset-syncs", "int32", "5", noSets),
-		flag.Ignore("concurrent-daemonset-syncs", "int32", "2", noSets),
 		flag.Ignore("concurrent-device-taint-eviction-syncs", "int32", "8", noDevice),
 		flag.Ignore("concurrent-resourceclaim-syncs", "int32", "50", noDevice),
 		flag.Ignore("concurrent-ephemeralvolume-syncs", "int32", "5", noVolume),
