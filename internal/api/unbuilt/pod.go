@@ -28,7 +28,7 @@ var podGaps = []PodGap{
 	{
 		Feature: "volumes of this type", Effect: "the pod waits for it and does not start", Actor: Kubelet,
 		Fields: []string{
-			"PersistentVolumeClaimVolumeSource.ClaimName", "EphemeralVolumeSource.VolumeClaimTemplate",
+			"EphemeralVolumeSource.VolumeClaimTemplate",
 			"VolumeSource.CSI", "VolumeSource.NFS", "VolumeSource.ISCSI", "VolumeSource.FC",
 		},
 		uses: func(path *field.Path, s *corev1.PodSpec) []*field.Path { return volumes(path, s, unmountable) },
