@@ -82,7 +82,7 @@ var rooms = map[string][]string{
 	"internal/control/loop":             {"internal/client/...", "internal/api", "internal/api/pods"},
 	"internal/control/":                 {"internal/control/loop", "internal/client/...", "internal/api/..."},
 	"internal/control/workload":         {"internal/control/workload/...", "internal/control/loop", "internal/client/...", "internal/api/..."},
-	"internal/control/workload/":        {"internal/control/workload/podcontrol", "internal/control/loop", "internal/client/...", "internal/api/..."},
+	"internal/control/workload/":        {"internal/control/workload/podcontrol", "internal/control/workload/history", "internal/control/loop", "internal/client/...", "internal/api/..."},
 	"internal/control/cloud":            {"internal/control/loop", "internal/client/...", "internal/api", "internal/cloud"},
 	"internal/control/identity":         {"internal/control/loop", "internal/client/...", "internal/api/...", "internal/pki", "internal/addr"},
 	"internal/control/scheduler":        {"internal/control/scheduler/...", "internal/client/...", "internal/api/..."},

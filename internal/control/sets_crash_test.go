@@ -23,8 +23,8 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 )
 
-// fate is when a manager dies: at which of one controller's writes, and whether that write is made before its answer is lost.
-type fate struct {
+// doom is when a manager dies: at which of one controller's writes, and whether that write is made before its answer is lost.
+type doom struct {
 	account string
 	at      int  // counted from 0; less: it does not die
 	made    bool // the write at which it dies is made
@@ -37,7 +37,7 @@ type fate struct {
 var errDead = errors.New("the process has ended")
 
 // around makes a write, unless the manager is dead or dies of it.
-func (f *fate) around(what string, ref client.Ref, do func() (runtime.Object, error)) (runtime.Object, error) {
+func (f *doom) around(what string, ref client.Ref, do func() (runtime.Object, error)) (runtime.Object, error) {
 	if ref.Resource.Resource == "events" {
 		return do()
 	}
@@ -55,31 +55,31 @@ func (f *fate) around(what string, ref client.Ref, do func() (runtime.Object, er
 	return nil, errDead
 }
 
-// fated is a controller's door in a manager with a fate.
-type fated struct {
+// doomedDoor is a controller's door in a manager with a doom.
+type doomedDoor struct {
 	client.Interface
-	*fate
+	*doom
 }
 
-func (f fated) Create(ctx context.Context, ref client.Ref, obj runtime.Object, opts metav1.CreateOptions) (runtime.Object, error) {
+func (f doomedDoor) Create(ctx context.Context, ref client.Ref, obj runtime.Object, opts metav1.CreateOptions) (runtime.Object, error) {
 	return f.around("create", ref, func() (runtime.Object, error) { return f.Interface.Create(ctx, ref, obj, opts) })
 }
 
-func (f fated) Update(ctx context.Context, ref client.Ref, obj runtime.Object, opts metav1.UpdateOptions) (runtime.Object, error) {
+func (f doomedDoor) Update(ctx context.Context, ref client.Ref, obj runtime.Object, opts metav1.UpdateOptions) (runtime.Object, error) {
 	return f.around("update", ref, func() (runtime.Object, error) { return f.Interface.Update(ctx, ref, obj, opts) })
 }
 
-func (f fated) Patch(ctx context.Context, ref client.Ref, pt types.PatchType, data []byte, opts metav1.PatchOptions) (runtime.Object, error) {
+func (f doomedDoor) Patch(ctx context.Context, ref client.Ref, pt types.PatchType, data []byte, opts metav1.PatchOptions) (runtime.Object, error) {
 	return f.around("patch", ref, func() (runtime.Object, error) { return f.Interface.Patch(ctx, ref, pt, data, opts) })
 }
 
-func (f fated) Delete(ctx context.Context, ref client.Ref, opts metav1.DeleteOptions) error {
+func (f doomedDoor) Delete(ctx context.Context, ref client.Ref, opts metav1.DeleteOptions) error {
 	_, err := f.around("delete", ref, func() (runtime.Object, error) { return nil, f.Interface.Delete(ctx, ref, opts) })
 	return err
 }
 
-// lives runs a manager with a fate, and when that has died another without.
-func (b *bench) lives(f *fate) {
+// lives runs a manager with a doom, and when that has died another without.
+func (b *bench) lives(f *doom) {
 	ctx, cancel := context.WithCancel(b.Context())
 	f.die = cancel
 	run := func(ctx context.Context, wrap func(api.User, client.Interface) client.Interface) {
@@ -101,7 +101,7 @@ func (b *bench) lives(f *fate) {
 		defer close(done)
 		run(ctx, func(user api.User, door client.Interface) client.Interface {
 			if user.Name == api.ServiceAccount("kube-system", f.account, "").Name {
-				return fated{door, f}
+				return doomedDoor{door, f}
 			}
 			return door
 		})
@@ -141,7 +141,7 @@ func (b *bench) outcome() string {
 // crashes runs a workload undisturbed, and then with a crash at each of its controller's writes, before and after the write was
 // made. What is left, and how many pods were made for it, must not differ.
 func crashes(t *testing.T, account string, nodes int, workload func(b *bench) (status any)) {
-	one := func(t *testing.T, f *fate) (outcome string) {
+	one := func(t *testing.T, f *doom) (outcome string) {
 		inBubble(t, control.Config{Controllers: []string{"node-lifecycle-controller"}}, func(b *bench) {
 			for i := range nodes {
 				b.addNode(fmt.Sprint("n", i), nil)
@@ -154,12 +154,12 @@ func crashes(t *testing.T, account string, nodes int, workload func(b *bench) (s
 		})
 		return outcome
 	}
-	calm := &fate{account: account, at: -1}
+	calm := &doom{account: account, at: -1}
 	want := one(t, calm)
 	t.Logf("%d writes: %s", len(calm.writes), strings.Join(calm.writes, ", "))
 	for at := range calm.writes {
 		for _, made := range []bool{false, true} {
-			if got := one(t, &fate{account: account, at: at, made: made}); got != want {
+			if got := one(t, &doom{account: account, at: at, made: made}); got != want {
 				t.Errorf("crash at write %d (%s), made: %t:\n%s\nundisturbed:\n%s", at, calm.writes[at], made, got, want)
 			}
 		}
