@@ -39,7 +39,7 @@ func (l *look) manage(failures *backoff) *plan {
 		case f.runs && len(pods) == 0:
 			p.create = append(p.create, n.Name)
 		case f.stays:
-			l.prune(p, failures, n.Name, f, l.living(p, failures, n.Name, pods))
+			l.prune(p, n.Name, f, l.living(p, failures, n.Name, pods))
 		default:
 			for _, pod := range pods {
 				if pod.DeletionTimestamp == nil {
@@ -94,7 +94,7 @@ func (l *look) living(p *plan, failures *backoff, node string, pods []*corev1.Po
 
 // prune deletes the pods of a node that are too many: all but the oldest, or, where pods may surge, all but the oldest of each of
 // the new and the old, of which the old one goes when it is not ready or the new one is available.
-func (l *look) prune(p *plan, failures *backoff, node string, f fit, living []*corev1.Pod) {
+func (l *look) prune(p *plan, node string, f fit, living []*corev1.Pod) {
 	if !surges(l.ds) {
 		if len(living) > 1 {
 			p.remove = append(p.remove, living[1:]...)
