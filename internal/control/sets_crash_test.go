@@ -78,8 +78,8 @@ func (f doomedDoor) Delete(ctx context.Context, ref client.Ref, opts metav1.Dele
 	return err
 }
 
-// lives runs a manager with a doom, and when that has died another without.
-func (b *bench) lives(f *doom) {
+// managed runs a manager with a doom, and when that has died another without.
+func (b *bench) managed(f *doom) {
 	ctx, cancel := context.WithCancel(b.Context())
 	f.die = cancel
 	run := func(ctx context.Context, wrap func(api.User, client.Interface) client.Interface) {
@@ -147,7 +147,7 @@ func crashes(t *testing.T, account string, nodes int, workload func(b *bench) (s
 				b.addNode(fmt.Sprint("n", i), nil)
 			}
 			b.settle(time.Second)
-			b.lives(f)
+			b.managed(f)
 			status := workload(b)
 			b.settle(time.Minute)
 			outcome = fmt.Sprintf("%s\nstatus %+v\n%d pods made", b.outcome(), status, b.createdPods())
