@@ -40,6 +40,9 @@ func (rs *rankings) place(pod *plugin.Pod, s *snapshot, dice *rand.Rand) outcome
 			return outcome{node: node, nodes: len(s.nodes), evaluated: 1}
 		}
 	}
+	if node := rs.profile.pinned(pod, s); node != "" {
+		return outcome{node: node, nodes: len(s.nodes), evaluated: 1}
+	}
 	r := rs.of(pod)
 	if r == nil || r.uses < worthwhile && !r.built {
 		return rs.profile.cycle(pod, s, dice)
