@@ -23,6 +23,7 @@ var rooms = map[string][]string{
 	"internal/api/expression":            {},
 	"internal/api/pods":                  {}, // questions about a value, for everybody who knows pods
 	"internal/api/quota":                 {"internal/api/pods"},
+	"internal/api/volumes":               {}, // questions about values, for everybody who knows claims and volumes
 
 	"internal/client":            {"internal/api"},
 	"internal/client/":           {"internal/client/...", "internal/api"},
@@ -88,6 +89,7 @@ var rooms = map[string][]string{
 	"internal/control/scheduler":        {"internal/control/scheduler/...", "internal/client/...", "internal/api/..."},
 	"internal/control/scheduler/":       {"internal/control/scheduler/plugin"},
 	"internal/control/scheduler/plugin": {"internal/api/..."},
+	"internal/control/scheduler/volume": {"internal/control/scheduler/plugin", "internal/api/..."},
 
 	"internal/node/kubelet":      {"internal/node/...", "internal/client/...", "internal/api/..."},
 	"internal/node/podstate":     {"internal/api/pods", "internal/node/allocation", "internal/node/cgroup", "internal/node/probe", "internal/node/runtime"}, // the types of what they observe
@@ -96,6 +98,7 @@ var rooms = map[string][]string{
 	"internal/node/allocation":   {"internal/api/pods", "internal/node/checkpoint"},
 	"internal/node/resize":       {"internal/api/pods", "internal/node/allocation", "internal/node/cgroup", "internal/node/event", "internal/node/podspec", "internal/node/podstate", "internal/node/runtime"},
 	"internal/node/podstatus":    {"internal/api/pods", "internal/client", "internal/node/podstate"},
+	"internal/node/volume":       {"internal/api/volumes"},
 	"internal/node/hardware":     {},
 	"internal/node/checkpoint":   {},
 	"internal/node/socket":       {},
@@ -108,11 +111,11 @@ var rooms = map[string][]string{
 	"internal/node/placement":    {"internal/node/cpus", "internal/node/devices", "internal/node/hardware", "internal/node/memorymap", "internal/node/podresources", "internal/node/runtime", "internal/node/socket", "internal/node/topology"},
 	"internal/node/object":       {"internal/api", "internal/client/...", "internal/node/volume"},        // which objects a pod's volumes show
 	"internal/node/admit":        {"internal/api/pods", "internal/api/unbuilt", "internal/node/podspec"}, // podspec: how kernel parameters are named
-	"internal/node/podhost":      {"internal/api/pods", "internal/node/cgroup", "internal/node/evict", "internal/node/object", "internal/node/podspec", "internal/node/runtime", "internal/node/volume"},
+	"internal/node/podhost":      {"internal/api/pods", "internal/api/volumes", "internal/node/cgroup", "internal/node/evict", "internal/node/object", "internal/node/podspec", "internal/node/runtime", "internal/node/volume"},
 	"internal/node/event":        {"internal/api/pods", "internal/client/..."},
 	"internal/node/image":        {"internal/node/checkpoint", "internal/node/event", "internal/node/runtime"},
 	"internal/node/source":       {"internal/inotify", "internal/api/...", "internal/client/...", "internal/node/podstatus"},
-	"internal/node/register":     {"internal/api/pods", "internal/client/...", "internal/node/event", "internal/node/evict", "internal/node/health", "internal/node/runtime"},
+	"internal/node/register":     {"internal/api/pods", "internal/api/volumes", "internal/client/...", "internal/node/event", "internal/node/evict", "internal/node/health", "internal/node/runtime"},
 	"internal/node/serve":        {"internal/api", "internal/client/...", "internal/stream"},
 	"internal/node/proxy":        {"internal/node/proxy/...", "internal/node/nft", "internal/client/..."}, // nft: one vocabulary of packet filter rules for both
 	"internal/node/network":      {"internal/client/...", "internal/node/nft", "internal/node/firewall"},

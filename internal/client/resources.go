@@ -44,6 +44,8 @@ var (
 	VolumeAttachments        = group("storage.k8s.io", "volumeattachments")
 	VolumeAttributesClasses  = group("storage.k8s.io", "volumeattributesclasses")
 	CSIDrivers               = group("storage.k8s.io", "csidrivers")
+	CSINodes                 = group("storage.k8s.io", "csinodes")
+	CSIStorageCapacities     = group("storage.k8s.io", "csistoragecapacities")
 	ResourceSlices           = group("resource.k8s.io", "resourceslices")
 	ClusterTrustBundles      = group("certificates.k8s.io", "clustertrustbundles")
 	StorageVersionMigrations = group("storagemigration.k8s.io", "storageversionmigrations")

@@ -22,6 +22,7 @@ import (
 	"sampan.dev/internal/control/identity"
 	"sampan.dev/internal/control/loop"
 	"sampan.dev/internal/control/nodes"
+	"sampan.dev/internal/control/storage"
 
 	"golang.org/x/sync/errgroup"
 )
@@ -47,6 +48,9 @@ type Config struct {
 	NodeIPAM               nodes.IPAMConfig
 	NodeLifecycle          nodes.LifecycleConfig
 	Autoscale              autoscale.Config
+	Storage                storage.BinderConfig
+	// LocalPath makes the classes local-path and standard, and volumes of them: directories of the nodes.
+	LocalPath bool
 
 	// RootCA is the bundle (PEM) that verifies the hub; empty: no ConfigMap kube-root-ca.crt is published.
 	RootCA []byte
@@ -203,6 +207,9 @@ func (m *Manager) Run(ctx context.Context) error {
 			whole = whole || d.reads == "*"
 		}
 	}
+	if slices.ContainsFunc(m.own(), func(d descriptor) bool { return enabled(d, m.cfg.Controllers) }) {
+		group.Go(func() error { m.ensureLocalClasses(ctx); return nil })
+	}
 	if p := m.cfg.Cloud.Provider; p != nil && p.Run != nil {
 		group.Go(func() error { return p.Run(ctx, m.cfg.Cloud.Changes.Tell) })
 	}
@@ -219,12 +226,39 @@ func (m *Manager) Run(ctx context.Context) error {
 	return err
 }
 
-func (m *Manager) env(d descriptor) loop.Env {
-	user, agent := account(d.account), m.agent(d.account)
-	if d.account == "" {
-		user, agent = api.User{Name: api.UserControllers, Groups: []string{api.GroupAuthenticated}}, m.cfg.UserAgent+"/"+d.component
+// ensureLocalClasses makes the classes of local volumes, and ends when they are there.
+func (m *Manager) ensureLocalClasses(ctx context.Context) {
+	d := m.own()[0]
+	door := m.cfg.Doors(user(d), m.agent(d.account))
+	for wait := 100 * time.Millisecond; ; wait = min(2*wait, time.Minute) {
+		err := storage.EnsureLocalClasses(ctx, door)
+		if err == nil || ctx.Err() != nil {
+			return
+		}
+		m.cfg.Log.Warn("storage classes not made, trying again", "error", err)
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(wait):
+		}
 	}
-	door := m.cfg.Doors(user, agent)
+}
+
+// user is who a controller acts as.
+func user(d descriptor) api.User {
+	u := account(d.account)
+	if d.admin {
+		u.Groups = append(u.Groups, api.GroupMasters)
+	}
+	return u
+}
+
+func (m *Manager) env(d descriptor) loop.Env {
+	who, agent := user(d), m.agent(d.account)
+	if d.account == "" {
+		who, agent = api.User{Name: api.UserControllers, Groups: []string{api.GroupAuthenticated}}, m.cfg.UserAgent+"/"+d.component
+	}
+	door := m.cfg.Doors(who, agent)
 	component := d.component
 	if component == "" {
 		component = d.account

@@ -58,7 +58,7 @@ func TestControllersReadWhatTheyDeclare(t *testing.T) {
 		t.Fatal(err)
 	}
 	signer := identity.SignerConfig{Authority: &pki.Authority{Key: key}} // without a key nothing is signed
-	m, err := New(Config{Doors: door, Signer: signer, Kinds: all.Kinds(), Log: log, RootCA: []byte("x"), TokenKey: key, NodeIPAM: nodes.IPAMConfig{ClusterCIDRs: []netip.Prefix{netip.MustParsePrefix("10.128.0.0/9")}}})
+	m, err := New(Config{Doors: door, Signer: signer, Kinds: all.Kinds(), Log: log, RootCA: []byte("x"), TokenKey: key, NodeIPAM: nodes.IPAMConfig{ClusterCIDRs: []netip.Prefix{netip.MustParsePrefix("10.128.0.0/9")}}, LocalPath: true})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -100,8 +100,8 @@ func TestControllersReadWhatTheyDeclare(t *testing.T) {
 // undeclared.
 func Declared(doors client.Factory, undeclared func(string)) client.Factory {
 	writes := map[string][]string{}
-	m := &Manager{}
-	for _, d := range append(m.cores(), m.clouds()...) {
+	m := &Manager{cfg: Config{LocalPath: true}}
+	for _, d := range slices.Concat(m.cores(), m.own(), m.clouds()) {
 		user := account(d.account).Name
 		if d.account == "" {
 			continue // the manager itself, as others act too
@@ -182,8 +182,8 @@ What each controller has informers of, and what it writes beside events. Made fr
 | controller | service account | reads | writes |
 |---|---|---|---|
 `)
-	m := &Manager{}
-	for _, d := range append(m.cores(), m.clouds()...) {
+	m := &Manager{cfg: Config{LocalPath: true}}
+	for _, d := range slices.Concat(m.cores(), m.own(), m.clouds()) {
 		cell := func(s string) string { return strings.ReplaceAll(strings.Join(strings.Fields(s), ", "), "*", `\*`) }
 		fmt.Fprintf(&b, "| %s | %s | %s | %s |\n", d.name, d.account, cell(d.reads), cell(d.writes))
 	}

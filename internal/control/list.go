@@ -15,6 +15,7 @@ import (
 	"sampan.dev/internal/control/network"
 	"sampan.dev/internal/control/nodes"
 	"sampan.dev/internal/control/quota"
+	"sampan.dev/internal/control/storage"
 	"sampan.dev/internal/control/workload"
 	"sampan.dev/internal/control/workload/cron"
 	"sampan.dev/internal/control/workload/daemonset"
@@ -38,6 +39,7 @@ type descriptor struct {
 	off       bool                           // runs only when named, not by "*"
 	reads     string                         // the resources it has informers of; "*" is all there are
 	writes    string                         // the resources and subresources it writes, beside events; "*" is all there are
+	admin     bool                           // may do everything: one of our own, which no bootstrap role knows
 	make      func(env loop.Env) loop.Runner // nil result: nothing to do with this configuration
 
 	// first, if set, are resources that the controller is made for when there is first an object of one of them. Until then it costs
@@ -54,12 +56,28 @@ type descriptor struct {
 func (m *Manager) list() []descriptor {
 	switch {
 	case m.cfg.Cloud.Provider == nil:
-		return m.cores()
+		return append(m.cores(), m.own()...)
 	case m.cfg.OnlyCloud:
 		return m.clouds()
 	}
-	return append(m.cores(), m.clouds()...)
+	return slices.Concat(m.cores(), m.own(), m.clouds())
 }
+
+// own is every controller that upstream's manager does not have.
+func (m *Manager) own() []descriptor {
+	if !m.cfg.LocalPath {
+		return nil
+	}
+	return []descriptor{
+		{name: localPathProvisioner, account: localPathProvisioner, admin: true,
+			reads:  "nodes persistentvolumeclaims persistentvolumes storageclasses",
+			writes: "nodes persistentvolumeclaims persistentvolumeclaims/status persistentvolumes storageclasses",
+			first:  []schema.GroupVersionResource{client.PersistentVolumeClaims, client.PersistentVolumes},
+			make:   storage.NewLocalPath},
+	}
+}
+
+const localPathProvisioner = "local-path-provisioner"
 
 // cores is every controller that needs no cloud, by upstream's names (cmd/kube-controller-manager/names).
 func (m *Manager) cores() []descriptor {
@@ -232,6 +250,17 @@ func (m *Manager) cores() []descriptor {
 				}
 				return identity.NewTrustBundle(env, cfg.RootCA)
 			}},
+		{name: "persistentvolume-binder-controller", alias: "persistentvolume-binder", account: "persistent-volume-binder", component: "persistentvolume-controller",
+			reads:  "persistentvolumeclaims persistentvolumes pods storageclasses",
+			writes: "persistentvolumeclaims persistentvolumeclaims/status persistentvolumes persistentvolumes/status pods",
+			first:  []schema.GroupVersionResource{client.PersistentVolumeClaims, client.PersistentVolumes},
+			make: func(env loop.Env) loop.Runner {
+				return storage.NewBinder(env, cfg.Storage)
+			}},
+		{name: "ephemeral-volume-controller", alias: "ephemeral-volume", account: "ephemeral-volume-controller", component: "ephemeral_volume",
+			reads: "persistentvolumeclaims pods", writes: "persistentvolumeclaims",
+			when: firstEphemeral,
+			make: storage.NewEphemeral},
 		{name: "root-ca-certificate-publisher-controller", alias: "root-ca-cert-publisher", account: "root-ca-cert-publisher",
 			reads: "configmaps namespaces", writes: "configmaps",
 			make: func(env loop.Env) loop.Runner {
@@ -268,4 +297,15 @@ func firstDisrupted(set *cache.Set, start func()) {
 		}
 	}
 	cache.For[*corev1.Pod](set, client.Pods, cache.Options{}).Handle(cache.Handler[*corev1.Pod]{Add: look, Update: func(_, p *corev1.Pod) { look(p) }})
+}
+
+// firstEphemeral starts a controller when there is a pod with a generic ephemeral volume.
+func firstEphemeral(set *cache.Set, start func()) {
+	cache.For[*corev1.Pod](set, client.Pods, cache.Options{}).Handle(cache.Handler[*corev1.Pod]{
+		Add: func(p *corev1.Pod) {
+			if storage.HasEphemeral(p) {
+				start()
+			}
+		},
+	})
 }

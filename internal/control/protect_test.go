@@ -18,9 +18,9 @@ import (
 )
 
 // A claim goes when no pod on a node has it, a volume when it is not bound, a class of attributes when nothing names it; and
-// a namespace with a claim goes.
+// a namespace with a claim goes. The test itself is the binder.
 func TestProtection(t *testing.T) {
-	inBubble(t, control.Config{}, func(b *bench) {
+	inBubble(t, control.Config{Controllers: []string{"*", "-persistentvolume-binder-controller"}}, func(b *bench) {
 		ctx := b.Context()
 		b.addNode("n0", nil)
 		capacity := corev1.ResourceList{corev1.ResourceStorage: resource.MustParse("1Gi")}

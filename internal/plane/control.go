@@ -24,6 +24,7 @@ func (p *Plane) StartControl(g *daemon.Group) error {
 	cfg.Doors, cfg.Kinds, cfg.RootCA = p.Door, p.kinds, p.Pki.CA.PEM()
 	cfg.Signer.Authority, cfg.Signer.Kubelets, cfg.TokenKey = p.Pki.CA, p.Pki.KubeletCA, p.Pki.SAKey
 	p.serving(&cfg.Serving)
+	cfg.LocalPath = !p.cfg.NoLocalStorage
 	p.cfg.Cloud.APIPort = p.Advertise.Load().Port()
 	if cfg.Cloud, err = p.cfg.Cloud.Loops(p.log); err != nil {
 		return flag.Usage{Err: fmt.Errorf("--cloud: %w", err)}

@@ -116,7 +116,7 @@ func sentences(obj api.Object, sub string) []string {
 var Resources = map[string]bool{
 	"pods": true, "replicationcontrollers": true, "replicasets": true, "deployments": true,
 	"services": true, "roles": true, "clusterroles": true,
-	"persistentvolumeclaims": true, "persistentvolumes": true, "csidrivers": true,
+	"persistentvolumes": true, "csidrivers": true,
 	"resourceclaims": true, "resourceclaimtemplates": true, "devicetaintrules": true,
 	"jobs": true, "cronjobs": true, "statefulsets": true, "daemonsets": true,
 	"networkpolicies": true, "podtemplates": true,

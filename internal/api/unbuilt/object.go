@@ -56,7 +56,6 @@ var objectGaps = []objectGap{
 			}), "rules.verbs")
 		},
 	},
-	kindGap[*corev1.PersistentVolumeClaim]("the volume binder", "the claim is bound to no volume and none is made for it"),
 	kindGap[*resourcev1.ResourceClaim]("allocation of devices", "the claim gets none"),
 	kindGap[*resourcev1.ResourceClaimTemplate]("the resource claim controller", "no claims are made for pods"),
 	kindGap[*resourcev1.DeviceTaintRule]("the device taint controller", "no pod is evicted"),

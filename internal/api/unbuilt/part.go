@@ -15,11 +15,9 @@ type Controller struct {
 // one off is no mistake, turning one on is answered by a warning in the log.
 var Controllers = []Controller{
 	{Name: "device-taint-eviction-controller"},
-	{Name: "persistentvolume-binder-controller", Alias: "persistentvolume-binder"},
 	{Name: "persistentvolume-attach-detach-controller", Alias: "attachdetach"},
 	{Name: "persistentvolume-expander-controller", Alias: "persistentvolume-expander"},
 	{Name: "podgroup-protection-controller", Gate: "GenericWorkload"},
-	{Name: "ephemeral-volume-controller", Alias: "ephemeral-volume"},
 	{Name: "storageversion-garbage-collector-controller", Alias: "storage-version-gc", Gate: "StorageVersionAPI"},
 	{Name: "resourceclaim-controller", Alias: "resource-claim-controller"},
 	{Name: "resourcepoolstatusrequest-controller", Gate: "DRAResourcePoolStatus"},
@@ -29,7 +27,6 @@ var Controllers = []Controller{
 
 // SchedulerPlugins are on by default in upstream's scheduler and not here.
 var SchedulerPlugins = []string{
-	"VolumeRestrictions", "NodeVolumeLimits", "VolumeBinding", "VolumeZone",
 	"DynamicResources",
 }
 

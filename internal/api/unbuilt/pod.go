@@ -27,32 +27,7 @@ var podGaps = []PodGap{
 	},
 	{
 		Feature: "volumes of this type", Effect: "the pod waits for it and does not start", Actor: Kubelet,
-		Fields: []string{
-			"EphemeralVolumeSource.VolumeClaimTemplate",
-			"VolumeSource.CSI", "VolumeSource.NFS", "VolumeSource.ISCSI", "VolumeSource.FC",
-		},
 		uses: func(path *field.Path, s *corev1.PodSpec) []*field.Path { return volumes(path, s, unmountable) },
-	},
-	{
-		Feature: "block devices from claims", Effect: "the container gets no device", Actor: Kubelet,
-		Fields: []string{"Container.VolumeDevices", "VolumeDevice.DevicePath"},
-		uses: func(path *field.Path, s *corev1.PodSpec) []*field.Path {
-			return containers(path, s, func(c *corev1.Container) string {
-				if len(c.VolumeDevices) > 0 {
-					return "volumeDevices"
-				}
-				return ""
-			})
-		},
-	},
-	{
-		Feature: "fsGroupChangePolicy", Effect: "ownership is changed at every start", Actor: Kubelet,
-		Fields: []string{"PodSecurityContext.FSGroupChangePolicy"},
-		uses: func(path *field.Path, s *corev1.PodSpec) []*field.Path {
-			sc := s.SecurityContext
-			on := sc != nil && sc.FSGroupChangePolicy != nil && *sc.FSGroupChangePolicy != corev1.FSGroupChangeAlways
-			return when(on, path, "securityContext", "fsGroupChangePolicy")
-		},
 	},
 	{
 		Feature: "seLinuxChangePolicy", Effect: "volumes are labelled file by file", Actor: Kubelet,
@@ -81,14 +56,8 @@ var podGaps = []PodGap{
 // unmountable names the source of a volume that the kubelet has no plugin for, as the field under the volume.
 func unmountable(v *corev1.Volume) string {
 	switch {
-	case v.PersistentVolumeClaim != nil:
-		return "persistentVolumeClaim"
-	case v.Ephemeral != nil:
-		return "ephemeral"
 	case v.CSI != nil:
 		return "csi"
-	case v.NFS != nil:
-		return "nfs"
 	case v.ISCSI != nil:
 		return "iscsi"
 	case v.FC != nil:
@@ -129,7 +98,7 @@ func inList(path *field.Path, name string, list []corev1.Container, find func(*c
 	var out []*field.Path
 	for i := range list {
 		c := &list[i]
-		if len(c.Resources.Limits)+len(c.VolumeDevices) == 0 {
+		if len(c.Resources.Limits) == 0 {
 			continue // what is looked for is in these
 		}
 		if sub := find(c); sub != "" {

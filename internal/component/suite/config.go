@@ -35,7 +35,8 @@ type Config struct {
 	Proxy       *proxy.Config
 	Cloud       *cloud.Config // its loops run among the controllers
 
-	NoScheduler bool // another one does it
+	NoScheduler    bool // another one does it
+	NoLocalStorage bool // no classes local-path and standard
 }
 
 // New is what `sampan up` alone means.

@@ -22,6 +22,8 @@ func (c *Config) ClusterFlags(f *pflag.FlagSet) {
 	f.BoolVar(&c.NoNode, "no-node", false, "control plane only; needs no root")
 	f.Var(not{&c.NoScheduler}, "scheduler", "run the scheduler; false where another one is to do it")
 	f.Lookup("scheduler").NoOptDefVal = "true"
+	f.Var(not{&c.NoLocalStorage}, "local-storage", "have the storage classes local-path (the default one) and standard, whose volumes are directories of the nodes")
+	f.Lookup("local-storage").NoOptDefVal = "true"
 	f.StringVar(&c.Cloud.Provider, "cloud", c.Cloud.Provider, "the cloud: local (a Service of type LoadBalancer gets the nodes' addresses), file (as --cloud-config declares it), grpc (a program that --cloud-config leads to) or none (default local; none with --cloud-provider=external)")
 	f.StringVar(&c.Cloud.File, "cloud-config", "", "configuration of the cloud (file)")
 	f.StringVar(&c.NodeTunnel, "node-tunnel", "", "konnectivity: reach nodes and pods only through connections that 'sampan agent --tunnel' keeps; ssh: by logging in to nodes; default is directly")

@@ -2,6 +2,7 @@ package scheduler
 
 import (
 	"context"
+	"fmt"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -27,6 +28,9 @@ func (a *attempt) pod() *plugin.Pod { return a.w.pod }
 // place runs a cycle for one pod and sees to the outcome.
 func (s *Scheduler) place(ctx context.Context, w *waiting) {
 	rs := s.rankings[w.pod.Spec.SchedulerName]
+	if w.pod.Claimed {
+		s.awaitStorage(ctx)
+	}
 	out := rs.place(w.pod, s.snapshot, s.dice)
 	if out.node == "" {
 		s.noNode(ctx, rs.profile, w, out)
@@ -178,20 +182,37 @@ func (s *Scheduler) dropHeld(uid types.UID) {
 	}
 }
 
-// finish does the slow rest of an attempt on a binder's goroutine.
+// finish does the slow rest of an attempt on a binder's goroutine. A pod with claims may wait there for its volumes, so it has a
+// goroutine that others do not wait for.
 func (s *Scheduler) finish(ctx context.Context, a *attempt) {
-	s.binders.do(ctx, func() {
-		var err error
-		for _, p := range a.profile.PreBinds {
-			if err = p.PreBind(ctx, a.pod(), a.node); err != nil {
-				break
-			}
-		}
+	crew := s.binders
+	if a.pod().Claimed {
+		crew = s.waiters
+	}
+	crew.do(ctx, func() {
+		err := a.preBind(ctx)
 		if err == nil {
 			err = s.bind(ctx, a.pod().Pod, a.node)
+		} else if ctx.Err() == nil {
+			s.tellFailure(ctx, a.pod().Pod, err)
 		}
 		s.post(func() { s.finished(a, err) })
 	})
+}
+
+func (a *attempt) preBind(ctx context.Context) error {
+	for _, p := range a.profile.PreBinds {
+		if err := p.PreBind(ctx, a.pod(), a.node); err != nil {
+			return fmt.Errorf("running PreBind plugin %q: %w", p.Name(), err)
+		}
+	}
+	return nil
+}
+
+// tellFailure lets people see what keeps a pod from the node that was chosen for it.
+func (s *Scheduler) tellFailure(ctx context.Context, pod *corev1.Pod, err error) {
+	s.cfg.Events.Event(pod, corev1.EventTypeWarning, "FailedScheduling", "Scheduling", err.Error())
+	s.markUnschedulable(ctx, pod, corev1.PodReasonSchedulerError, err.Error(), plugin.Nomination{})
 }
 
 // finished settles an assumed placement: the informer confirms it, or it is taken back.

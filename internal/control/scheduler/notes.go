@@ -82,6 +82,7 @@ func (s *Scheduler) bound(obj *corev1.Pod) {
 
 // gone takes the end of a pod.
 func (s *Scheduler) gone(uid types.UID) {
+	s.storage.wake() // it may be one that waits for its volumes
 	s.forget(uid)
 	s.vacate(uid)
 }

@@ -8,6 +8,7 @@ import (
 	"sampan.dev/internal/control/scheduler/plugin"
 	"sampan.dev/internal/control/scheduler/preempt"
 	"sampan.dev/internal/control/scheduler/topology"
+	"sampan.dev/internal/control/scheduler/volume"
 )
 
 // Profile is the plugins that place the pods of one schedulerName, in the order in which they are asked. A plugin that takes
@@ -22,6 +23,8 @@ type Profile struct {
 	Reserves    []plugin.Reserve
 	Permits     []plugin.Permit
 	PreBinds    []plugin.PreBind
+	// Storage is what its plugins see of claims and volumes. New fills it in; nil where no plugin needs it.
+	Storage *volume.Storage
 }
 
 // Weighted is a score and how much it counts.
@@ -55,7 +58,11 @@ func DefaultArgs() Args {
 // ProfileWith is the default profile with other settings.
 func ProfileWith(args Args) Profile {
 	spread, affinity := topology.NewPodTopologySpread(args.Spread), topology.NewInterPodAffinity(args.Affinity)
+	storage := &volume.Storage{}
+	restrictions, binding, zone := volume.NewRestrictions(storage), volume.NewBinding(storage), volume.NewZone(storage)
 	return Profile{
+		Storage:    storage,
+		PreFilters: []plugin.PreFilter{restrictions, binding, zone},
 		Filters: []plugin.Filter{
 			plugin.NodeUnschedulable{},
 			plugin.NodeName{},
@@ -63,11 +70,17 @@ func ProfileWith(args Args) Profile {
 			plugin.NodeAffinity{},
 			plugin.NodePorts{},
 			plugin.Fit{},
+			restrictions,
+			volume.NewLimits(storage),
+			binding,
+			zone,
 			spread,
 			affinity,
 			plugin.NodeDeclaredFeatures{},
 		},
 		PostFilters: []plugin.PostFilter{preempt.New(args.Preemption)},
+		Reserves:    []plugin.Reserve{binding},
+		PreBinds:    []plugin.PreBind{binding},
 		Scores: []Weighted{
 			{plugin.TaintToleration{}, 3},
 			{plugin.NodeAffinity{}, 2},

@@ -3,6 +3,7 @@ package scheduler
 import (
 	"context"
 	"log/slog"
+	"math"
 	"math/rand/v2"
 	"sync"
 	"time"
@@ -46,7 +47,9 @@ type Scheduler struct {
 	pods    *cache.Informer[*corev1.Pod]
 	nodes   *cache.Informer[*corev1.Node]
 	binders *crew
+	waiters *crew // bind pods that may have to wait for their volumes; as many as there are such pods
 	clerks  *crew // write statuses and evict, which must not hold bindings up
+	storage *storage
 
 	around  *surroundings                                  // nil when no plugin asks
 	budgets *cache.Informer[*policyv1.PodDisruptionBudget] // nil when nobody preempts
@@ -93,7 +96,9 @@ func New(cfg Config) *Scheduler {
 		pods:     cache.For[*corev1.Pod](cfg.Informers, client.Pods, cache.Options{}),
 		nodes:    cache.For[*corev1.Node](cfg.Informers, client.Nodes, cache.Options{}),
 		binders:  newCrew(cfg.Binders),
+		waiters:  newCrew(math.MaxInt),
 		clerks:   newCrew(clerks),
+		storage:  &storage{},
 		queue:    newQueue(),
 		rankings: map[string]*rankings{},
 		held:     map[types.UID]*attempt{},
@@ -101,6 +106,9 @@ func New(cfg Config) *Scheduler {
 	}
 	var profiles []*profile
 	for _, lists := range cfg.Profiles {
+		if lists.Storage != nil {
+			s.showStorage(lists.Storage)
+		}
 		p := newProfile(lists)
 		profiles = append(profiles, p)
 		s.rankings[p.Name] = newRankings(p)
@@ -116,6 +124,7 @@ func New(cfg Config) *Scheduler {
 // Run schedules until ctx ends and returns when its last binding has been written or given up.
 func (s *Scheduler) Run(ctx context.Context) error {
 	defer s.binders.wait()
+	defer s.waiters.wait()
 	defer s.clerks.wait()
 	// Until the handlers are in sync a pod would be judged against half a cluster.
 	nodes, pods := make(chan struct{}), make(chan struct{})

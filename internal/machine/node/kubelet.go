@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"path/filepath"
 
 	"sampan.dev/internal/client"
 	"sampan.dev/internal/client/cache"
@@ -117,6 +118,7 @@ func (m *Machine) kubeletConfig(s *Seat, name string, services *cache.Informer[*
 		cfg.Labels = withDefault(cfg.Labels, corev1.LabelInstanceTypeStable, "sampan")
 	}
 	cfg.RuntimeEndpoint, cfg.Bundled = m.runtime, m.cfg.RuntimeEndpoint == ""
+	cfg.LocalVolumes = filepath.Join(cfg.RootDir, "local-volumes")
 	cfg.ContainerLogs, cfg.NetworkReady, cfg.MachineID = m.paths.ContainerLogs, true, m.cfg.MachineID
 	// Beside a control plane the folder is also that of what is applied to the cluster.
 	cfg.StaticShare = m.paths.StaticPods == m.paths.Manifests && (s.Server == "" || m.cfg.Separate)

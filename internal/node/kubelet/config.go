@@ -30,6 +30,7 @@ type Config struct {
 	NodeIPs    []net.IP // one or two families; first is primary. Found by the default route when empty.
 
 	RootDir       string // /var/lib/kubelet
+	LocalVolumes  string // directory of the volumes that the cluster's own provisioner has made here; "": it makes none
 	LogDir        string // /var/log/pods
 	ContainerLogs string // /var/log/containers; "-" makes no links there
 

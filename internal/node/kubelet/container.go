@@ -69,7 +69,12 @@ func (b *base) containerConfig(ctx context.Context, volumes map[string]volume.Mo
 		return nil, err
 	}
 	vars := podspec.EnvLookup(env)
-	mounts, err := b.machine.Mounts(podhost.Mounting{Pod: pod, Container: c, Volumes: volumes, IPs: sb.ips, Vars: vars, Images: sb.images, Recursive: b.health.RecursiveReadOnly()})
+	what := podhost.Mounting{Pod: pod, Container: c, Volumes: volumes, IPs: sb.ips, Vars: vars, Images: sb.images, Recursive: b.health.RecursiveReadOnly()}
+	mounts, err := b.machine.Mounts(what)
+	if err != nil {
+		return nil, err
+	}
+	devices, err := podhost.Devices(what)
 	if err != nil {
 		return nil, err
 	}
@@ -87,6 +92,7 @@ func (b *base) containerConfig(ctx context.Context, volumes map[string]volume.Mo
 		WorkingDir:  c.WorkingDir,
 		Envs:        env,
 		Mounts:      mounts,
+		Devices:     devices,
 		Labels:      runtime.ContainerLabels(pod, c.Name),
 		Annotations: runtime.ContainerAnnotations(pod, c, podstate.HashContainer(c), restarts),
 		LogPath:     filepath.Join(c.Name, strconv.Itoa(restarts)+".log"),

@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"sampan.dev/internal/api/pods"
+	"sampan.dev/internal/api/volumes"
+	"sampan.dev/internal/client"
 	"sampan.dev/internal/node/podspec"
 	"sampan.dev/internal/node/runtime"
 	"sampan.dev/internal/node/serve"
@@ -283,4 +285,26 @@ func (k *Kubelet) Metrics() serve.Metrics {
 		Resource: text(func(w http.ResponseWriter, s *statsv1.Summary) { stats.Resource(w, s) }),
 		CAdvisor: text(func(w http.ResponseWriter, s *statsv1.Summary) { stats.CAdvisor(w, s) }),
 	}
+}
+
+// removeVolumes removes the directories that the node's annotations want removed, and says so there.
+func (k *Kubelet) removeVolumes(ctx context.Context, node *corev1.Node) {
+	names := k.own.Asked(node)
+	if len(names) == 0 || k.own.Dir == "" {
+		return
+	}
+	k.wg.Go(func() {
+		k.removing.Lock()
+		defer k.removing.Unlock()
+		for _, name := range names {
+			if err := k.own.Remove(name); err != nil {
+				k.cfg.Log.Warn("volume not removed", "volume", name, "error", err)
+				continue // the next change of the node, a heartbeat at the latest, tries again
+			}
+			done := map[string]any{"metadata": map[string]any{"annotations": map[string]any{volumes.RemovePrefix + name: volumes.RemoveDone}}}
+			if _, err := client.MergePatch(ctx, k.cfg.Door, client.Ref{Resource: client.Nodes, Name: k.cfg.NodeName}, done); err != nil && ctx.Err() == nil {
+				k.cfg.Log.Warn("removal of a volume not told", "volume", name, "error", err)
+			}
+		}
+	})
 }

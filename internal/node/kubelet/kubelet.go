@@ -2,6 +2,7 @@ package kubelet
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -39,7 +40,10 @@ type Kubelet struct {
 	roster *roster
 	pods   *cache.Informer[*corev1.Pod] // nil without a hub
 	rates  *stats.Rates
+	own    *podhost.OwnVolumes
 	wg     sync.WaitGroup // workers
+
+	removing sync.Mutex // one removal of volumes goes on at a time
 }
 
 // New makes a kubelet; it does nothing until Run.
@@ -50,7 +54,7 @@ func New(cfg Config) (*Kubelet, error) {
 	cfg.Log = cfg.Log.With("node", cfg.NodeName)
 	b := &base{cfg: cfg, rt: cfg.Runtime, machine: cfg.Machine, began: time.Now()}
 	b.paths = podhost.Paths{Root: cfg.RootDir, Logs: cfg.LogDir, Links: cfg.ContainerLogs}
-	k := &Kubelet{base: b, roster: newRoster(), rates: stats.NewRates()}
+	k := &Kubelet{base: b, roster: newRoster(), rates: stats.NewRates(), own: &podhost.OwnVolumes{Dir: cfg.LocalVolumes}}
 	k.events = event.New(cfg.Door, cfg.NodeName, cfg.Log)
 	if cfg.Door != nil {
 		k.pods = cache.New[*corev1.Pod](cfg.Door, client.Pods, cache.Options{FieldSelector: "spec.nodeName=" + cfg.NodeName}, cfg.Log)
@@ -110,6 +114,11 @@ func (k *Kubelet) machineConfig() podhost.Config {
 			},
 			Resource:   k.volumeResource,
 			MemorySize: k.memoryVolumeSize,
+			Claim:      k.claim, Volume: k.persistentVolume, Node: func() *corev1.Node { return k.node.Current() },
+			Make: k.own.Ensure,
+			Event: func(pod *corev1.Pod, kind, reason, format string, args ...any) {
+				k.events.Pod(pod, "", kind, reason, format, args...)
+			},
 		},
 	}
 	if k.certs != nil {
@@ -118,12 +127,29 @@ func (k *Kubelet) machineConfig() podhost.Config {
 	return m
 }
 
+// claim and persistentVolume read the hub for a pod's volumes; a kubelet without one knows of neither.
+func (k *Kubelet) claim(ctx context.Context, namespace, name string) (*corev1.PersistentVolumeClaim, error) {
+	if k.cfg.Door == nil {
+		return nil, errNoHub
+	}
+	return client.Get[*corev1.PersistentVolumeClaim](ctx, k.cfg.Door, client.PersistentVolumeClaims, namespace, name)
+}
+
+func (k *Kubelet) persistentVolume(ctx context.Context, name string) (*corev1.PersistentVolume, error) {
+	if k.cfg.Door == nil {
+		return nil, errNoHub
+	}
+	return client.Get[*corev1.PersistentVolume](ctx, k.cfg.Door, client.PersistentVolumes, "", name)
+}
+
+var errNoHub = errors.New("this kubelet has no API server")
+
 // nodeConfig describes the node to the room that registers it.
 func (k *Kubelet) nodeConfig() register.Config {
 	c := &k.cfg
 	return register.Config{
 		Name: c.NodeName, Hostname: c.Hostname, IPs: c.NodeIPs, ExternalIP: c.ExternalIP, MachineID: c.MachineID, Version: c.Version, Port: c.Port,
-		Create: c.Register, Labels: c.Labels, Annotations: c.Annotations, Taints: c.Taints, Unschedulable: c.Unschedulable,
+		Create: c.Register, Labels: c.Labels, Annotations: k.own.Announced(c.Annotations), Taints: c.Taints, Unschedulable: c.Unschedulable,
 		CloudProvider: c.CloudProvider, ProviderID: c.ProviderID, RuntimeEndpoint: c.RuntimeEndpoint, OwnNetwork: c.NetworkReady,
 		Resources: register.Resources{MaxPods: c.MaxPods, RootDir: c.RootDir, Capacity: c.Capacity,
 			SystemReserved: c.SystemReserved, KubeReserved: c.KubeReserved, EvictionHard: c.EvictionHard},
@@ -160,6 +186,10 @@ func (k *Kubelet) Run(ctx context.Context) error {
 	start := func(fn func(context.Context)) { loops.Go(func() { fn(ctx) }) }
 	if k.cfg.Door != nil {
 		start(func(ctx context.Context) { k.events.Run(ctx) })
+		k.node.Handle(cache.Handler[*corev1.Node]{
+			Add:    func(n *corev1.Node) { k.removeVolumes(ctx, n) },
+			Update: func(_, n *corev1.Node) { k.removeVolumes(ctx, n) },
+		})
 		start(k.node.Run)
 		k.pods.Handle(cache.Handler[*corev1.Pod]{
 			Add:    func(p *corev1.Pod) { k.fromHub(ctx, p) },

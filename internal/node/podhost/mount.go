@@ -95,6 +95,23 @@ func imageMount(a Mounting, vm *corev1.VolumeMount, img *cri.ImageSpec) (*cri.Mo
 	return out, err
 }
 
+// Devices are the block devices of claims that a container has.
+func Devices(a Mounting) ([]*cri.Device, error) {
+	var out []*cri.Device
+	for _, d := range a.Container.VolumeDevices {
+		vol, ok := a.Volumes[d.Name]
+		if !ok || vol.Device == "" {
+			return nil, fmt.Errorf("cannot find volume %q to pass into container %q", d.Name, a.Container.Name)
+		}
+		rights := "mrw"
+		if vol.ReadOnly {
+			rights = "r"
+		}
+		out = append(out, &cri.Device{HostPath: vol.Device, ContainerPath: d.DevicePath, Permissions: rights})
+	}
+	return out, nil
+}
+
 // writeHosts writes a pod's hosts file and returns its path.
 func (m *Machine) writeHosts(pod *corev1.Pod, ips []string) (string, error) {
 	name, domain, err := podspec.Hostname(pod, m.cfg.ClusterDomain)

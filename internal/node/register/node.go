@@ -88,6 +88,9 @@ func (n *Node) InHub() (*corev1.Node, bool) {
 	return n.known.Get("", n.cfg.Name)
 }
 
+// Handle registers a handler of the node's changes; it needs a hub.
+func (n *Node) Handle(h cache.Handler[*corev1.Node]) { n.known.Handle(h) }
+
 // Current is the node as last seen in the hub, or as it would be registered. The object is frozen.
 func (n *Node) Current() *corev1.Node {
 	if is, ok := n.InHub(); ok && len(is.Status.Allocatable) > 0 {

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 
+	"sampan.dev/internal/api/volumes"
+
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
@@ -68,7 +70,7 @@ func joinIPs(ips []net.IP) string {
 // corrections are the labels and annotations of have that are the kubelet's to say and are not as in want. Others of --node-labels
 // count at registration only: what an administrator has changed since stays.
 func corrections(have, want *corev1.Node) (labels, annotations map[string]string) {
-	return missing(have.Labels, want.Labels, ownLabels), missing(have.Annotations, want.Annotations, []string{AnnotationAttachDetach, annotationCRISocket})
+	return missing(have.Labels, want.Labels, ownLabels), missing(have.Annotations, want.Annotations, []string{AnnotationAttachDetach, annotationCRISocket, volumes.LocalDir})
 }
 
 // missing is what of want's keys have does not say.

@@ -173,35 +173,6 @@ func links(dir string, p payload) error {
 	return nil
 }
 
-// own gives a tree to a group, as upstream does for fsGroup: group-owned, readable (and writable unless readonly) for the
-// group, directories searchable and setgid so that new files belong to the group too.
-func own(dir string, gid int64, readonly bool) error {
-	mask := fs.FileMode(0o660)
-	if readonly {
-		mask = 0o440
-	}
-	return filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
-		if err != nil {
-			return err
-		}
-		info, err := d.Info()
-		if err != nil {
-			return err
-		}
-		if err := os.Lchown(path, -1, int(gid)); err != nil {
-			return err
-		}
-		if info.Mode()&fs.ModeSymlink != 0 {
-			return nil
-		}
-		m := info.Mode() | mask
-		if info.IsDir() {
-			m |= fs.ModeSetgid | 0o110
-		}
-		return os.Chmod(path, m&(fs.ModePerm|fs.ModeSetgid|fs.ModeSetuid|fs.ModeSticky))
-	})
-}
-
 // ensureTmpfs mounts a tmpfs at dir unless one is there. size is in bytes, 0 for the kernel's default.
 func ensureTmpfs(dir string, size int64) error {
 	var st unix.Statfs_t

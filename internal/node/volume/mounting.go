@@ -2,9 +2,12 @@ package volume
 
 import (
 	"context"
+	"io/fs"
+	"os"
 	"path/filepath"
 	"time"
 
+	"golang.org/x/sys/unix"
 	authv1 "k8s.io/api/authentication/v1"
 	certificatesv1 "k8s.io/api/certificates/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -27,6 +30,15 @@ type Sources struct {
 	Resource       func(pod *corev1.Pod, ref *corev1.ResourceFieldSelector) (string, error)
 	// MemorySize is the limit of a memory-backed emptyDir in bytes, 0 for the kernel's default (half of the memory).
 	MemorySize func(pod *corev1.Pod, v *corev1.EmptyDirVolumeSource) int64
+
+	// Claim and Volume read the hub; nil without one. Node is this node, whose labels say which volumes it reaches.
+	Claim  func(ctx context.Context, namespace, name string) (*corev1.PersistentVolumeClaim, error)
+	Volume func(ctx context.Context, name string) (*corev1.PersistentVolume, error)
+	Node   func() *corev1.Node
+	// Make makes the directory of a volume that the cluster's own provisioner keeps on this node, and does nothing for others; nil: there is none.
+	Make func(pv *corev1.PersistentVolume) error
+	// Event tells people of a pod what is no error; nil: nobody.
+	Event func(pod *corev1.Pod, kind, reason, format string, args ...any)
 }
 
 // TokenSource asks the hub for a token of a pod's service account.
@@ -34,7 +46,8 @@ type TokenSource func(ctx context.Context, pod *corev1.Pod, req *authv1.TokenReq
 
 // Mounted is a volume that is present.
 type Mounted struct {
-	Path     string // on the host
+	Path     string // on the host; "" for a device
+	Device   string // on the host; "" for a file system
 	ReadOnly bool   // containers may not write to it, whatever they ask for
 }
 
@@ -44,12 +57,18 @@ type mounting struct {
 	volume *corev1.Volume
 	src    Sources
 	tokens *tokens
+	bound  *bound
 	pods   string // <root>/pods
 }
 
 // dir is where the volume lives, by upstream's plugin names.
 func (m mounting) dir(plugin string) string {
 	return filepath.Join(m.pods, string(m.pod.UID), "volumes", "kubernetes.io~"+plugin, m.volume.Name)
+}
+
+// persistentDir is where a persistent volume is shown to the pod.
+func (m mounting) persistentDir(plugin string, pv *corev1.PersistentVolume) string {
+	return filepath.Join(m.pods, string(m.pod.UID), "volumes", "kubernetes.io~"+plugin, pv.Name)
 }
 
 // fsGroup is the group that owns a pod's volumes, nil when the pod does not say.
@@ -64,3 +83,48 @@ func fsGroup(pod *corev1.Pod) *int64 {
 type alone struct{}
 
 func (alone) shows(*corev1.Volume, func(string), func(string)) {}
+
+// ownPersistent gives a volume that outlives the pod to its fsGroup. By the policy OnRootMismatch nothing is done where the root has the
+// group and the mode already: a walk over millions of files at each start takes minutes.
+func (m mounting) ownPersistent(dir string, gid int64) error {
+	if p := m.pod.Spec.SecurityContext.FSGroupChangePolicy; p != nil && *p == corev1.FSGroupChangeOnRootMismatch && ownedRoot(dir, gid) {
+		return nil
+	}
+	return own(dir, gid, false)
+}
+
+// ownedRoot reports whether own has been here: the root belongs to the group, which may read, write and search it, and passes it on.
+func ownedRoot(dir string, gid int64) bool {
+	var st unix.Stat_t
+	const mode = 0o770 | unix.S_ISGID
+	return unix.Stat(dir, &st) == nil && int64(st.Gid) == gid && st.Mode&mode == mode
+}
+
+// own gives a tree to a group, as upstream does for fsGroup: group-owned, readable (and writable unless readonly) for the
+// group, directories searchable and setgid so that new files belong to the group too.
+func own(dir string, gid int64, readonly bool) error {
+	mask := fs.FileMode(0o660)
+	if readonly {
+		mask = 0o440
+	}
+	return filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		info, err := d.Info()
+		if err != nil {
+			return err
+		}
+		if err := os.Lchown(path, -1, int(gid)); err != nil {
+			return err
+		}
+		if info.Mode()&fs.ModeSymlink != 0 {
+			return nil
+		}
+		m := info.Mode() | mask
+		if info.IsDir() {
+			m |= fs.ModeSetgid | 0o110
+		}
+		return os.Chmod(path, m&(fs.ModePerm|fs.ModeSetgid|fs.ModeSetuid|fs.ModeSticky))
+	})
+}

@@ -29,4 +29,6 @@ var plugins = []plugin{
 	downwardAPI{},
 	projected{},
 	image{},
+	claim{},
+	nfs{},
 }

@@ -24,6 +24,7 @@ type sample struct {
 	memory bool   // it is mounted, which needs root
 	apart  bool   // it is not below the pod's directory
 	absent bool   // nothing is made of it
+	server bool   // it needs a server that tests do not have
 	tree   string // what people see in it
 	writes bool   // containers may write to it
 }
@@ -60,6 +61,12 @@ var samples = map[string]sample{
 	"image": {volume: func(*testing.T) corev1.VolumeSource {
 		return corev1.VolumeSource{Image: &corev1.ImageVolumeSource{Reference: "i"}}
 	}, absent: true},
+	"claim": {volume: func(*testing.T) corev1.VolumeSource {
+		return corev1.VolumeSource{PersistentVolumeClaim: &corev1.PersistentVolumeClaimVolumeSource{ClaimName: "c"}}
+	}, memory: true, writes: true},
+	"nfs": {volume: func(*testing.T) corev1.VolumeSource {
+		return corev1.VolumeSource{NFS: &corev1.NFSVolumeSource{Server: "192.0.2.1", Path: "/"}}
+	}, server: true},
 }
 
 // watched are the sources of volumes, which note what is read and can be emptied.
@@ -67,6 +74,7 @@ type watched struct {
 	read   map[string]bool // "configmap o"
 	tokens int
 	empty  bool
+	disk   string // directory of the claim's volume
 }
 
 func (w *watched) object(kind, name string) error {
@@ -91,6 +99,11 @@ func (w *watched) sources() Sources {
 		},
 		Field:    func(_ *corev1.Pod, path string) (string, error) { return path, nil },
 		Resource: func(_ *corev1.Pod, ref *corev1.ResourceFieldSelector) (string, error) { return ref.Resource, nil },
+		Claim: func(_ context.Context, namespace, name string) (*corev1.PersistentVolumeClaim, error) {
+			return boundClaim(namespace, name), nil
+		},
+		Volume: func(context.Context, string) (*corev1.PersistentVolume, error) { return localVolume(w.disk), nil },
+		Node:   func() *corev1.Node { return &corev1.Node{} },
 	}
 }
 
@@ -116,11 +129,12 @@ func TestPlugins(t *testing.T) {
 }
 
 func conform(t *testing.T, p plugin, s sample) {
-	dir, src := t.TempDir(), &watched{read: map[string]bool{}}
+	dir, src := t.TempDir(), &watched{read: map[string]bool{}, disk: t.TempDir()}
 	m := New(dir, src.sources())
 	v := corev1.Volume{Name: "v", VolumeSource: s.volume(t)}
 	pod := pod(v)
 	pod.Spec.Volumes[0] = v
+	pod.Spec.Containers = []corev1.Container{{Name: "c", VolumeMounts: []corev1.VolumeMount{{Name: "v"}}}}
 	t.Cleanup(func() { m.Unmount(pod.UID) })
 
 	claims := 0
@@ -136,6 +150,9 @@ func conform(t *testing.T, p plugin, s sample) {
 		t.Error("a volume of no kind is handled")
 	}
 
+	if s.server {
+		t.Skip("its server is not here")
+	}
 	mount := func(m *Manager) string {
 		t.Helper()
 		got, err := m.Mount(t.Context(), pod)

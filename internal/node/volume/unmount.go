@@ -15,6 +15,7 @@ import (
 // Unmount takes away everything that is mounted below a pod's directory, and the volumes themselves.
 func (m *Manager) Unmount(uid types.UID) error {
 	m.tokens.forget(uid)
+	m.bound.forget(uid)
 	dir := filepath.Join(m.pods, string(uid))
 	if err := UnmountBelow(dir); err != nil {
 		return fmt.Errorf("unmount volumes of pod %s: %w", uid, err)

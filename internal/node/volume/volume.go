@@ -1,6 +1,7 @@
 package volume
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -15,11 +16,12 @@ type Manager struct {
 	pods   string // <root>/pods
 	src    Sources
 	tokens *tokens
+	bound  *bound
 }
 
 // New returns a manager of volumes below podsDir (<kubelet root>/pods).
 func New(podsDir string, src Sources) *Manager {
-	return &Manager{pods: podsDir, src: src, tokens: newTokens()}
+	return &Manager{pods: podsDir, src: src, tokens: newTokens(), bound: newBound()}
 }
 
 // Mount makes all volumes of a pod present and up to date. The error names the volume as upstream's FailedMount events do;
@@ -32,25 +34,36 @@ func (m *Manager) Mount(ctx context.Context, pod *corev1.Pod) (map[string]Mounte
 		got, err := m.mount(ctx, pod, v)
 		if err != nil {
 			if failed == nil {
-				failed = &Error{Volume: v.Name, Err: err}
+				failed = named(v.Name, err)
 			}
 			continue
 		}
-		if got.Path != "" {
+		if got.Path != "" || got.Device != "" {
 			out[v.Name] = got
 		}
 	}
 	return out, failed
 }
 
+// named is an error with the volume's name, unless it says itself what it is about.
+func named(volume string, err error) error {
+	var of *Error
+	var not *unready
+	if errors.As(err, &of) || errors.As(err, &not) {
+		return err
+	}
+	return &Error{Volume: volume, Err: err}
+}
+
 // Error says which volume could not be set up.
 type Error struct {
 	Volume string
 	Err    error
+	step   string // "" means SetUp
 }
 
 func (e *Error) Error() string {
-	return fmt.Sprintf("MountVolume.SetUp failed for volume %q : %v", e.Volume, e.Err)
+	return fmt.Sprintf("MountVolume.%s failed for volume %q : %v", cmp.Or(e.step, "SetUp"), e.Volume, e.Err)
 }
 
 func (e *Error) Unwrap() error { return e.Err }
@@ -59,7 +72,7 @@ func (e *Error) Unwrap() error { return e.Err }
 func (m *Manager) mount(ctx context.Context, pod *corev1.Pod, v *corev1.Volume) (Mounted, error) {
 	for _, p := range plugins {
 		if p.handles(v) {
-			return p.mount(ctx, mounting{pod: pod, volume: v, src: m.src, tokens: m.tokens, pods: m.pods})
+			return p.mount(ctx, mounting{pod: pod, volume: v, src: m.src, tokens: m.tokens, bound: m.bound, pods: m.pods})
 		}
 	}
 	return Mounted{}, errors.New("no volume plugin matched")

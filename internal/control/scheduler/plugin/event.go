@@ -18,6 +18,7 @@ const (
 	TargetLabels                      // the labels of the pending pod itself have changed
 	NodeLeft                          // a node has gone
 	NodeFeatures                      // a node's kubelet declares other features
+	StorageChanged                    // a claim, a volume or what says how volumes are made, limited or attached
 )
 
 // NodeChanged is every change of a node that is already there.
@@ -30,4 +31,7 @@ type Change struct {
 	Old   *Node // NodeChanged, NodeLeft: the node before
 	Pod   *Pod  // PodPlaced, PodLeft, PodShrank, PodLabels: the pod on the node; for PodShrank as it was before
 	Was   *Pod  // PodLabels, TargetLabels: the pod before
+
+	// StorageChanged: the object as it is and as it was, as its own type; nil for what is not there.
+	Object, Previous any
 }

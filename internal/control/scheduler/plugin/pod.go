@@ -17,6 +17,8 @@ type Pod struct {
 	Requests Resources // Pods is 1
 	Assumed  Resources // CPU and memory for scoring
 	Ports    []Port
+	Claimed  bool // a volume of it has a claim
+	Disks    bool // it names a disk itself that a node can have but once
 	// Signature is the same for two pods of one profile only if every plugin of the profile answers alike for both on every
 	// node. "" is the signature of pods that are like no other, and of those that already have a node. A Signer makes it.
 	Signature string
@@ -76,6 +78,11 @@ func NewPod(pod *corev1.Pod) *Pod {
 	}
 	p.Ports = hostPorts(&pod.Spec)
 	p.Terms, p.features = termsOf(pod), featuresOf(p)
+	for i := range pod.Spec.Volumes {
+		v := &pod.Spec.Volumes[i]
+		p.Claimed = p.Claimed || v.PersistentVolumeClaim != nil || v.Ephemeral != nil
+		p.Disks = p.Disks || v.GCEPersistentDisk != nil || v.AWSElasticBlockStore != nil || v.ISCSI != nil || v.RBD != nil
+	}
 	return p
 }
 
