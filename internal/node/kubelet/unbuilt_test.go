@@ -23,7 +23,7 @@ func TestVirtualUnbuiltIsRefusedOrTold(t *testing.T) {
 		uid := v.create(refused)
 		told := podtest.Parse(t, strings.Fields("Always main:a"))
 		told.Name = "told"
-		told.Spec.SecurityContext = &corev1.PodSecurityContext{FSGroupChangePolicy: new(corev1.FSGroupChangeOnRootMismatch)}
+		told.Spec.SecurityContext = &corev1.PodSecurityContext{SELinuxChangePolicy: new(corev1.SELinuxChangePolicyMountOption)}
 		v.create(told)
 		time.Sleep(10 * time.Second)
 
@@ -42,7 +42,7 @@ func TestVirtualUnbuiltIsRefusedOrTold(t *testing.T) {
 			t.Fatal(err)
 		}
 		for _, e := range events {
-			if e.InvolvedObject.Name == "told" && e.Reason == unbuilt.Reason && strings.Contains(e.Message, "spec.securityContext.fsGroupChangePolicy") {
+			if e.InvolvedObject.Name == "told" && e.Reason == unbuilt.Reason && strings.Contains(e.Message, "spec.securityContext.seLinuxChangePolicy") {
 				return
 			}
 		}

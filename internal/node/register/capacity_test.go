@@ -69,7 +69,7 @@ func TestReservedBeyondCapacity(t *testing.T) {
 		system, hard, want string
 	}{
 		{"memory=2Gi", "100Mi", `invalid Node Allocatable configuration. Resource "memory" has a reservation of 2148Mi but capacity of 1Gi. Expected capacity >= reservation.`},
-		{"", "101%", "want 0% to 100%"},
+		{"", "101%", "eviction percentage threshold memory.available must be <= 100%: 101%"},
 		{"", "lots", "quantities must match the regular expression"},
 		{"memory=512Mi", "512Mi", ""},
 	} {
