@@ -452,6 +452,7 @@ func TestLocalVolumes(t *testing.T) {
 			b.Error("the scheduler is not asked again")
 		}
 		annotate(volumes.LocalDir, "/srv/volumes")
+		b.settle(time.Second) // until the provisioner has seen it
 		choose()
 		c := b.claim("c")
 		name := "pvc-" + string(c.UID)
