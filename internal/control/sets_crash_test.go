@@ -139,9 +139,9 @@ func (b *bench) outcome() string {
 }
 
 // crashes runs a workload undisturbed, and then with a crash at each of its controller's writes, before and after the write was
-// made. What is left, and how many pods were made for it, must not differ.
-func crashes(t *testing.T, account string, nodes int, workload func(b *bench) (status any)) {
-	one := func(t *testing.T, f *doom) (outcome string) {
+// made. What is left must not differ, and at most spare pods more are made for it.
+func crashes(t *testing.T, account string, nodes, spare int, workload func(b *bench) (status any)) {
+	one := func(t *testing.T, f *doom) (outcome string, made int) {
 		inBubble(t, control.Config{Controllers: []string{"node-lifecycle-controller"}}, func(b *bench) {
 			for i := range nodes {
 				b.addNode(fmt.Sprint("n", i), nil)
@@ -150,24 +150,25 @@ func crashes(t *testing.T, account string, nodes int, workload func(b *bench) (s
 			b.managed(f)
 			status := workload(b)
 			b.settle(time.Minute)
-			outcome = fmt.Sprintf("%s\nstatus %+v\n%d pods made", b.outcome(), status, b.createdPods())
+			outcome, made = fmt.Sprintf("%s\nstatus %+v", b.outcome(), status), b.createdPods()
 		})
-		return outcome
+		return outcome, made
 	}
 	calm := &doom{account: account, at: -1}
-	want := one(t, calm)
+	want, pods := one(t, calm)
 	t.Logf("%d writes: %s", len(calm.writes), strings.Join(calm.writes, ", "))
 	for at := range calm.writes {
 		for _, made := range []bool{false, true} {
-			if got := one(t, &doom{account: account, at: at, made: made}); got != want {
-				t.Errorf("crash at write %d (%s), made: %t:\n%s\nundisturbed:\n%s", at, calm.writes[at], made, got, want)
+			got, more := one(t, &doom{account: account, at: at, made: made})
+			if more -= pods; got != want || more < 0 || more > spare {
+				t.Errorf("crash at write %d (%s), made: %t: %d pods more\n%s\nundisturbed:\n%s", at, calm.writes[at], made, more, got, want)
 			}
 		}
 	}
 }
 
 func TestStatefulSetCrashes(t *testing.T) {
-	crashes(t, "statefulset-controller", 2, func(b *bench) any {
+	crashes(t, "statefulset-controller", 2, 0, func(b *bench) any {
 		b.addSet(statefulSet("web", 2, withClaim(true, true), func(s *appsv1.StatefulSet) { s.Spec.RevisionHistoryLimit = new(int32) }))
 		b.await("set", time.Hour, b.setDone("web"))
 		b.changeSet("web", image("busybox:2"))
@@ -179,7 +180,8 @@ func TestStatefulSetCrashes(t *testing.T) {
 }
 
 func TestDaemonSetCrashes(t *testing.T) {
-	crashes(t, "daemon-set-controller", 2, func(b *bench) any {
+	// What was asked for and not seen yet is known in memory alone, as upstream: who comes after a crash may make a pod once more.
+	crashes(t, "daemon-set-controller", 2, 1, func(b *bench) any {
 		b.addDaemons(daemonSet("agent", func(ds *appsv1.DaemonSet) { ds.Spec.RevisionHistoryLimit = new(int32) }))
 		b.await("daemons", time.Hour, b.daemonsOn("agent", 2))
 		b.changeDaemons("agent", func(ds *appsv1.DaemonSet) { ds.Spec.Template.Spec.Containers[0].Image = "busybox:2" })
