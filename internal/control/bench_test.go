@@ -159,7 +159,7 @@ func (b *bench) drive(ctx context.Context, p *corev1.Pod) error {
 		return nil
 	}
 	p = p.DeepCopy()
-	p.Status.Phase = corev1.PodRunning
+	p.Status.Phase, p.Status.StartTime = corev1.PodRunning, new(metav1.Now())
 	ready := corev1.ConditionTrue
 	if unready {
 		ready = corev1.ConditionFalse
@@ -217,6 +217,9 @@ func (b *bench) end(ctx context.Context, p *corev1.Pod) error {
 
 func (b *bench) bind(ctx context.Context, p *corev1.Pod) error {
 	if p.DeletionTimestamp != nil {
+		return nil
+	}
+	if b.nodes.Len() == 0 {
 		return nil
 	}
 	load := map[string]int{}

@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/netip"
+	"net/url"
 	"os"
 	"slices"
 	"strings"
@@ -143,6 +144,10 @@ type declared struct {
 type nearDeclared struct{ *declared }
 
 func (nearDeclared) Near() {}
+
+func (d *declared) Fetch(ctx context.Context, ref client.Ref, query url.Values) ([]byte, error) {
+	return d.Interface.(client.Fetcher).Fetch(ctx, ref, query)
+}
 
 func (d *declared) Create(ctx context.Context, ref client.Ref, obj runtime.Object, opts metav1.CreateOptions) (runtime.Object, error) {
 	d.check(ref)

@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"time"
 
+	"sampan.dev/internal/api"
 	"sampan.dev/internal/client"
 
 	autoscalingv2 "k8s.io/api/autoscaling/v2"
@@ -16,6 +17,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	metricsv1beta1 "k8s.io/metrics/pkg/apis/metrics/v1beta1"
 )
@@ -48,15 +50,29 @@ func (m *meter) ofResource(ctx context.Context, namespace string, selector label
 	}
 	out := samples{}
 	for _, o := range l.Items {
-		p, ok := o.(*metricsv1beta1.PodMetrics)
-		if !ok {
-			return nil, fmt.Errorf("metrics of a pod come as %T", o)
+		p, err := podMetricsOf(o)
+		if err != nil {
+			return nil, err
 		}
 		if v, ok := usedBy(p, name, container); ok {
 			out[p.Name] = sample{v, p.Timestamp.Time, p.Window.Duration}
 		}
 	}
 	return out, nil
+}
+
+// podMetricsOf is an item of a list. What comes over the network, from another process or another server, comes as a map: its group
+// is none of the stored ones.
+func podMetricsOf(o api.Object) (*metricsv1beta1.PodMetrics, error) {
+	switch o := o.(type) {
+	case *metricsv1beta1.PodMetrics:
+		return o, nil
+	case runtime.Unstructured:
+		p := &metricsv1beta1.PodMetrics{}
+		err := runtime.DefaultUnstructuredConverter.FromUnstructured(o.UnstructuredContent(), p)
+		return p, err
+	}
+	return nil, fmt.Errorf("metrics of a pod come as %T", o)
 }
 
 func usedBy(p *metricsv1beta1.PodMetrics, name corev1.ResourceName, container string) (total int64, ok bool) {
@@ -110,7 +126,7 @@ func (m *meter) custom(ctx context.Context, ref client.Ref, query url.Values) ([
 		ref.Resource.Group, ref.Resource.Version = customGroup, version
 		items, err := m.fetch(ctx, ref, query)
 		switch {
-		case apierrors.IsNotFound(err) && isUnserved(err):
+		case isUnserved(err):
 			continue
 		case err != nil:
 			return nil, fmt.Errorf("unable to fetch metrics from custom metrics API: %w", err)
@@ -122,10 +138,10 @@ func (m *meter) custom(ctx context.Context, ref client.Ref, query url.Values) ([
 	return nil, fmt.Errorf("unable to fetch metrics from custom metrics API: no custom metrics API (%s) registered", customGroup)
 }
 
-// isUnserved reports whether an error says that nobody answers for what was asked, and not that there is none of that name.
+// isUnserved reports whether an error says that nobody answers for what was asked, and not that there is none of that name: then
+// somebody would have said so.
 func isUnserved(err error) bool {
-	var s apierrors.APIStatus
-	return !errors.As(err, &s) || s.Status().Details == nil || s.Status().Details.Name == "" || s.Status().Details.Kind == ""
+	return apierrors.IsNotFound(err) && apierrors.HasStatusCause(err, metav1.CauseTypeUnexpectedServerResponse)
 }
 
 // ofPods samples a custom metric of pods.
