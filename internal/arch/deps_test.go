@@ -102,6 +102,7 @@ var rooms = map[string][]string{
 	"internal/node/hardware":     {},
 	"internal/node/checkpoint":   {},
 	"internal/node/socket":       {},
+	"internal/node/plugins":      {"internal/inotify"},
 	"internal/node/topology":     {"internal/node/hardware"},
 	"internal/node/cpus":         {"internal/api/pods", "internal/node/checkpoint", "internal/node/hardware", "internal/node/topology"},
 	"internal/node/memorymap":    {"internal/api/pods", "internal/node/checkpoint", "internal/node/hardware", "internal/node/topology"},

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path/filepath"
 	"sync"
 	"time"
 
@@ -19,6 +20,7 @@ import (
 	"sampan.dev/internal/node/image"
 	"sampan.dev/internal/node/object"
 	"sampan.dev/internal/node/placement"
+	"sampan.dev/internal/node/plugins"
 	"sampan.dev/internal/node/podcert"
 	"sampan.dev/internal/node/podhost"
 	"sampan.dev/internal/node/podspec"
@@ -208,6 +210,9 @@ func (k *Kubelet) Run(ctx context.Context) error {
 	start(k.machine.Run)
 	if k.place != nil {
 		start(k.place.Run)
+	}
+	if handlers := k.pluginHandlers(); len(handlers) > 0 {
+		start((&plugins.Watcher{Dir: filepath.Join(k.cfg.RootDir, plugins.Folder), Handlers: handlers, Log: k.cfg.Log}).Run)
 	}
 	if k.pods != nil {
 		select {

@@ -12,6 +12,7 @@ import (
 	"sampan.dev/internal/node/evict"
 	"sampan.dev/internal/node/image"
 	"sampan.dev/internal/node/placement"
+	"sampan.dev/internal/node/plugins"
 	"sampan.dev/internal/node/resize"
 	"sampan.dev/internal/node/runtime"
 	"sampan.dev/internal/node/stats"
@@ -130,6 +131,12 @@ func (k *Kubelet) evictions() evict.Config {
 		Reclaim: k.reclaim,
 		Tell:    func(reason, message string) { k.events.Node(corev1.EventTypeWarning, reason, message) },
 	}
+}
+
+// pluginHandlers are who takes the plugins that put a socket below plugins_registry, by the type that they say. A kubelet without any, as
+// that of a hollow node, does not look there.
+func (k *Kubelet) pluginHandlers() map[string]plugins.Handler {
+	return map[string]plugins.Handler{}
 }
 
 // podMemory is what all pods together may use: what the machine has, less what is kept for others.
