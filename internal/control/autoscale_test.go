@@ -200,7 +200,7 @@ func TestAutoscalingFails(t *testing.T) {
 
 // TestIdleAutoscalers: autoscalers that have nothing to do write nothing.
 func TestIdleAutoscalers(t *testing.T) {
-	d := &deaths{account: "horizontal-pod-autoscaler"}
+	d := &doom{account: "horizontal-pod-autoscaler", at: -1}
 	inBubble(t, control.Config{}, func(b *bench) {
 		b.addNode("n0", nil)
 		g := &gauges{b: b}
@@ -211,13 +211,12 @@ func TestIdleAutoscalers(t *testing.T) {
 		}
 		b.settle(10 * time.Minute)
 		d.mu.Lock()
-		d.done = nil
+		d.writes = nil
 		d.mu.Unlock()
 		b.settle(3 * time.Minute)
-		if d.mu.Lock(); len(d.done) > 0 {
-			t.Errorf("%v", tally(d.done))
+		if w := d.counts(); len(w) > 0 {
+			t.Errorf("%v", w)
 		}
-		d.mu.Unlock()
 		if s := b.hpa("d7").Status; s.DesiredReplicas != 2 {
 			t.Errorf("%+v", s)
 		}

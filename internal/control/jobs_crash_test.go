@@ -1,147 +1,22 @@
 package control_test
 
 import (
-	"context"
 	"fmt"
-	"log/slog"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	"sampan.dev/internal/api"
-	"sampan.dev/internal/api/all"
 	"sampan.dev/internal/client"
 	"sampan.dev/internal/control"
 
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
 )
-
-// deaths is what kills a controller at one of its writes, events left out.
-type deaths struct {
-	account string // whose writes count
-	at      int    // the write at which it dies; 0: never
-	after   bool   // it dies once the write is made, and not before
-	die     func()
-
-	mu   sync.Mutex
-	done []string // the writes so far
-}
-
-// write makes a write, unless that is the one that is not to be.
-func (d *deaths) write(verb string, ref client.Ref, do func() (runtime.Object, error)) (runtime.Object, error) {
-	if ref.Resource.Resource == "events" {
-		return do()
-	}
-	d.mu.Lock()
-	d.done = append(d.done, strings.TrimSuffix(verb+" "+ref.Resource.Resource+"/"+ref.Subresource, "/"))
-	n := len(d.done)
-	d.mu.Unlock()
-	switch {
-	case d.at == 0 || n < d.at:
-		return do()
-	case n == d.at && d.after:
-		_, _ = do()
-	}
-	d.die()
-	return nil, context.Canceled
-}
-
-func (d *deaths) doors(f client.Factory) client.Factory {
-	return func(user api.User, agent string) client.Interface {
-		door := f(user, agent)
-		if !strings.HasSuffix(user.Name, ":"+d.account) {
-			return door
-		}
-		return &doomed{door, d}
-	}
-}
-
-// doomed is a door of a controller that may die.
-type doomed struct {
-	client.Interface
-	d *deaths
-}
-
-func (x *doomed) Create(ctx context.Context, ref client.Ref, obj runtime.Object, opts metav1.CreateOptions) (runtime.Object, error) {
-	return x.d.write("create", ref, func() (runtime.Object, error) { return x.Interface.Create(ctx, ref, obj, opts) })
-}
-
-func (x *doomed) Update(ctx context.Context, ref client.Ref, obj runtime.Object, opts metav1.UpdateOptions) (runtime.Object, error) {
-	return x.d.write("update", ref, func() (runtime.Object, error) { return x.Interface.Update(ctx, ref, obj, opts) })
-}
-
-func (x *doomed) Patch(ctx context.Context, ref client.Ref, pt types.PatchType, data []byte, opts metav1.PatchOptions) (runtime.Object, error) {
-	return x.d.write("patch", ref, func() (runtime.Object, error) { return x.Interface.Patch(ctx, ref, pt, data, opts) })
-}
-
-func (x *doomed) Delete(ctx context.Context, ref client.Ref, opts metav1.DeleteOptions) error {
-	_, err := x.d.write("delete", ref, func() (runtime.Object, error) { return nil, x.Interface.Delete(ctx, ref, opts) })
-	return err
-}
-
-// untilDeath runs a manager of some controllers until it dies, and then another, until the test ends.
-func (b *bench) untilDeath(d *deaths, controllers ...string) {
-	run := func(ctx context.Context, doors client.Factory) {
-		m, err := control.New(control.Config{Kinds: all.Kinds(), Log: slog.New(slog.DiscardHandler), Controllers: controllers, Doors: doors})
-		if err != nil {
-			b.Error(err)
-			return
-		}
-		if err := m.Run(ctx); err != nil {
-			b.Error(err)
-		}
-	}
-	go func() {
-		first, cancel := context.WithCancel(b.Context())
-		defer cancel()
-		d.die = cancel
-		run(first, d.doors(b.hub.Door))
-		if b.Context().Err() == nil {
-			run(b.Context(), b.hub.Door)
-		}
-	}()
-}
-
-// everyDeath runs a scenario undisturbed, and then once for each of its writes and each side of it with a controller that dies there
-// and comes back. state says what has come of it, which is always to be the same.
-func everyDeath(t *testing.T, account string, controllers []string, scenario func(b *bench), state func(b *bench) string) {
-	once := func(at int, after bool) (got string, writes []string) {
-		d := &deaths{account: account, at: at, after: after}
-		inBubble(t, control.Config{Controllers: []string{"node-lifecycle-controller"}}, func(b *bench) {
-			b.untilDeath(d, controllers...)
-			b.addNode("n0", nil)
-			b.settle(time.Second)
-			scenario(b)
-			got = state(b)
-		})
-		return got, d.done
-	}
-	want, writes := once(0, false)
-	t.Logf("%d writes: %v; then %s", len(writes), tally(writes), want)
-	if len(writes) < 5 {
-		t.Fatalf("only %d writes", len(writes))
-	}
-	for i := range writes {
-		for _, after := range []bool{false, true} {
-			if got, _ := once(i+1, after); got != want {
-				t.Errorf("death at write %d (%s), after it: %t:\n%s\nwant\n%s", i+1, writes[i], after, got, want)
-			}
-		}
-	}
-}
-
-func tally(words []string) map[string]int {
-	out := map[string]int{}
-	for _, w := range words {
-		out[w]++
-	}
-	return out
-}
 
 // jobsNow says what has come of all Jobs and their pods.
 func (b *bench) jobsNow() string {
@@ -161,9 +36,58 @@ func (b *bench) jobsNow() string {
 	return fmt.Sprintf("%s; pods: %v of %d", strings.Join(out, "; "), phases, b.createdPods())
 }
 
-// TestCronJobsSurviveEveryDeath: a Job is made once for each minute.
-func TestCronJobsSurviveEveryDeath(t *testing.T) {
-	everyDeath(t, "cronjob-controller", []string{"cronjob-controller", "job-controller"}, func(b *bench) {
+// TestJobCrashes: no pod is counted twice, lost, or made twice, at whatever write the controller dies.
+func TestJobCrashes(t *testing.T) {
+	first := func(b *bench) func(*corev1.Pod) fate { // the first two pods of a Job fail
+		failed := map[string][]types.UID{}
+		var mu sync.Mutex
+		return func(p *corev1.Pod) fate {
+			mu.Lock()
+			defer mu.Unlock()
+			job := p.Labels[batchv1.JobNameLabel]
+			if len(failed[job]) < 2 && !slices.Contains(failed[job], p.UID) {
+				failed[job] = append(failed[job], p.UID)
+			}
+			if slices.Contains(failed[job], p.UID) {
+				return fate{time.Second, 1}
+			}
+			return fate{after: time.Second}
+		}
+	}
+	for name, c := range map[string]struct {
+		spec  func(s *batchv1.JobSpec)
+		after func(b *bench)
+	}{
+		"several": {func(s *batchv1.JobSpec) { s.Completions, s.Parallelism = new(int32(5)), new(int32(3)) }, nil},
+		"indexed": {func(s *batchv1.JobSpec) {
+			s.CompletionMode, s.Completions, s.Parallelism, s.BackoffLimitPerIndex = new(batchv1.IndexedCompletion), new(int32(3)), new(int32(2)), new(int32(1))
+		}, nil},
+		"failing": {func(s *batchv1.JobSpec) {
+			s.Completions, s.Parallelism, s.BackoffLimit = new(int32(3)), new(int32(3)), new(int32(0))
+		}, nil},
+		"suspended": {func(s *batchv1.JobSpec) { s.Parallelism = new(int32(2)) }, func(b *bench) { b.patchJob("j", `{"spec":{"suspend":true}}`) }},
+	} {
+		t.Run(name, func(t *testing.T) {
+			crashes(t, "job-controller", []string{"job-controller"}, []string{"n0"}, func(b *bench) string {
+				b.fates(first(b))
+				if name == "suspended" {
+					b.fates(nil)
+				}
+				b.makeJob(jobOf("j", c.spec))
+				if c.after != nil {
+					b.settle(10 * time.Second)
+					c.after(b)
+				}
+				b.settle(5 * time.Minute)
+				return b.jobsNow()
+			})
+		})
+	}
+}
+
+// TestCronJobCrashes: a Job is made once for each minute.
+func TestCronJobCrashes(t *testing.T) {
+	crashes(t, "cronjob-controller", []string{"cronjob-controller", "job-controller"}, []string{"n0"}, func(b *bench) string {
 		b.fates(func(*corev1.Pod) fate { return fate{after: time.Second} })
 		c := &batchv1.CronJob{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "c"}}
 		c.Spec.Schedule, c.Spec.SuccessfulJobsHistoryLimit = "*/1 * * * *", new(int32(2))
@@ -172,7 +96,8 @@ func TestCronJobsSurviveEveryDeath(t *testing.T) {
 			b.Fatal(err)
 		}
 		b.settle(3*time.Minute + 30*time.Second)
-	}, (*bench).jobsNow)
+		return b.jobsNow()
+	})
 }
 
 // TestLateViewsCountNothingTwice: however late the view is, pods are neither made nor counted twice.
@@ -207,7 +132,7 @@ func TestLateViewsCountNothingTwice(t *testing.T) {
 // about once for each five hundred of them.
 func TestCostOfAJob(t *testing.T) {
 	const n = 5000
-	d := &deaths{account: "job-controller"}
+	d := &doom{account: "job-controller", at: -1}
 	inBubble(t, control.Config{Controllers: []string{"job-controller"}}, func(b *bench) {
 		b.makeJob(jobOf("j", func(s *batchv1.JobSpec) { s.Completions, s.Parallelism = new(int32(n)), new(int32(n)) }))
 		b.settle(time.Minute)
@@ -223,7 +148,7 @@ func TestCostOfAJob(t *testing.T) {
 			t.Error(got)
 		}
 	}, d.doors)
-	w := tally(d.done)
+	w := d.counts()
 	t.Log(w)
 	if w["create pods"] != n || w["patch pods"] != n || w["update jobs/status"] > 20 {
 		t.Errorf("%v", w)

@@ -40,7 +40,9 @@ var errMute = errors.New("watch ended at once without an event")
 func (i *Informer[T]) Run(ctx context.Context) error {
 	i.greet()
 	wait := retryFirst
-	from := "0" // any state that the hub has will do for the first list; later ones must not be older than what we had
+	// The first list holds all that was written before it: who takes over from another must not do again what that one did. Later ones
+	// must not be older than what we had.
+	from := ""
 	for ctx.Err() == nil {
 		err := i.list(ctx, from)
 		if err == nil {
@@ -57,15 +59,22 @@ func (i *Informer[T]) Run(ctx context.Context) error {
 		} else {
 			i.log.Warn("list failed", "error", err)
 		}
-		if from = i.Revision(); from == "" {
-			from = "0"
-		}
-		if expired(err) || apierrors.IsTimeout(err) || apierrors.IsInvalid(err) {
-			from = "" // the newest, whatever that is: the hub may have been restored from a backup
-		}
+		from = i.next(err)
 		wait = i.pause(ctx, wait, err)
 	}
 	return nil
+}
+
+// next is the revision of the next list after one that has failed, or a watch that has ended.
+func (i *Informer[T]) next(err error) string {
+	switch had := i.Revision(); {
+	case expired(err) || apierrors.IsTimeout(err) && had != "" || apierrors.IsInvalid(err):
+		return "" // the newest, whatever that is: the hub may have been restored from a backup
+	case had == "" && !unanswered(err) && !apierrors.IsTooManyRequests(err):
+		return "0" // a hub whose store does not answer may still have a state, which is better than none
+	default:
+		return had
+	}
 }
 
 // pause sleeps for about wait, or less if err says that nobody answers, serving late handlers meanwhile, and returns the next

@@ -232,6 +232,39 @@ func TestFollow(t *testing.T) {
 	})
 }
 
+// TestFirstListIsTheNewest: who starts has all that was written before it, unless the hub cannot say what that is.
+func TestFirstListIsTheNewest(t *testing.T) {
+	for name, c := range map[string]struct {
+		fail error
+		want []string
+	}{
+		"well":                  {nil, []string{""}},
+		"nobody there":          {&url.Error{Op: "Get", Err: syscall.ECONNREFUSED}, []string{"", ""}},
+		"too many requests":     {apierrors.NewTooManyRequests("later", 1), []string{"", ""}},
+		"store does not answer": {apierrors.NewServiceUnavailable("no leader"), []string{"", "0"}},
+		"store is slow":         {apierrors.NewTimeoutError("slow", 0), []string{"", "0"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				h := newHub()
+				h.fail = c.fail
+				i := New[*corev1.ConfigMap](h, client.ConfigMaps, Options{}, quiet)
+				ctx, cancel := context.WithCancel(t.Context())
+				done := make(chan struct{})
+				go func() { defer close(done); i.Run(ctx) }()
+				synctest.Wait()
+				h.set(func() { h.fail = nil })
+				<-i.Synced()
+				cancel()
+				<-done
+				if !slices.Equal(h.lists, c.want) {
+					t.Errorf("lists %q, want %q", h.lists, c.want)
+				}
+			})
+		})
+	}
+}
+
 func TestBookmarkAndResume(t *testing.T) {
 	inBubble(t, func(h *hub, i *Informer[*corev1.ConfigMap], p *tape) {
 		h.set(func() {
