@@ -121,6 +121,13 @@ func (c *container) launch(lib *libcontainer.Container, p *process) error {
 	if err != nil {
 		return err
 	}
+	cfg := lib.Config()
+	if p.io.uid, err = cfg.HostRootUID(); err != nil {
+		return err
+	}
+	if p.io.gid, err = cfg.HostRootGID(); err != nil {
+		return err
+	}
 	if err := p.io.attach(lp); err != nil {
 		return err
 	}

@@ -14,7 +14,8 @@
 //
 // A pod's sandbox is no container: one small process in C holds its namespaces, in an empty file system and without
 // privileges, and the files that its containers mount (hosts, hostname, resolv.conf, /dev/shm) lie where containerd looks for
-// them. User namespaces of pods are refused.
+// them. A pod may have users of its own: the process then enters the user namespace that containerd made with the network's, and makes
+// the others there.
 //
 // The state of a container is kept as runc keeps it, in the same place, and the bundle has the files that the stock shim writes, so
 // that runc and the stock shim can do what is rare: runc changes limits.

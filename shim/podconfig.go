@@ -140,7 +140,9 @@ func (c *podConfig) settings() []string {
 	all := map[string]string{}
 	if c.network != nodeMode {
 		all["net.ipv4.ip_unprivileged_port_start"] = "0"
-		all["net.ipv4.ping_group_range"] = "0 2147483647"
+		if !c.userNamespace { // whose groups are fewer, and whose root may ping
+			all["net.ipv4.ping_group_range"] = "0 2147483647"
+		}
 	}
 	maps.Copy(all, c.sysctls)
 	var out []string

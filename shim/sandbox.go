@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"strconv"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -34,8 +36,8 @@ type sandbox struct {
 
 	mu struct {
 		sync.Mutex
-		cmd          *exec.Cmd // nil before it is started
-		lifeline     *os.File  // kept open: the process ends when it is closed, and so with the monitor
+		process      *os.Process // nil before it is started
+		lifeline     *os.File    // kept open: the process ends when it is closed, and so with the monitor
 		begun, ended time.Time
 		code         uint32
 	}
@@ -63,31 +65,14 @@ func (b *sandbox) start(pause string) error {
 	return nil
 }
 
-// hold starts pause, the program whose process holds the namespaces, and waits until it has set them up: it says "." then, or
-// what went wrong.
+// hold starts pause, the program whose process holds the namespaces, and waits until it has set them up.
 func (b *sandbox) hold(pause string) error {
 	ours, its, err := socketpair()
 	if err != nil {
 		return err
 	}
 	defer its.Close()
-	flags := uintptr(unix.CLONE_NEWNS)
-	netns, hostname := b.netns, b.pod.hostname
-	if b.pod.network == nodeMode {
-		netns, hostname = "", "" // of the host, as both are
-	} else {
-		flags |= unix.CLONE_NEWUTS
-	}
-	if b.pod.ipc != nodeMode {
-		flags |= unix.CLONE_NEWIPC
-	}
-	if b.pod.pid != nodeMode {
-		flags |= unix.CLONE_NEWPID
-	}
-	cmd := &exec.Cmd{
-		Path: pause, Args: append([]string{"/pause", b.bundle, netns, hostname}, b.pod.settings()...), Env: []string{},
-		Dir: "/", ExtraFiles: []*os.File{its}, SysProcAttr: &syscall.SysProcAttr{Cloneflags: flags, Setsid: true},
-	}
+	cmd := b.command(pause, its)
 	parent := b.pod.cgroupParent
 	group, fd, err := ownCgroup(parent, b.id)
 	if err != nil {
@@ -104,35 +89,78 @@ func (b *sandbox) hold(pause string) error {
 		return err
 	}
 	its.Close()
-	said := make([]byte, 4096)
-	n, _ := ours.Read(said)
-	if group == "" {
-		err = joinCgroups(parent, cmd.Process.Pid)
+	process, err := settled(cmd, ours)
+	if err == nil && group == "" {
+		err = joinCgroups(parent, process.Pid)
 	}
-	if string(said[:n]) != "." || err != nil {
-		_ = cmd.Process.Kill()
-		_ = cmd.Wait()
+	if err != nil {
+		_ = process.Kill()
+		_, _ = process.Wait()
 		ours.Close()
 		removeCgroup(group)
-		if err == nil {
-			err = errors.New(cmp.Or(string(said[:n]), "pause ended at once"))
-		}
 		return err
 	}
-	lowerScore(cmd.Process.Pid)
+	lowerScore(process.Pid)
 	b.mu.Lock()
-	b.mu.cmd, b.mu.lifeline, b.mu.begun = cmd, ours, time.Now()
+	b.mu.process, b.mu.lifeline, b.mu.begun = process, ours, time.Now()
 	b.mu.Unlock()
 	go func() { // ends with the process
-		_ = cmd.Wait()
+		st, _ := process.Wait()
 		b.mu.Lock()
-		b.mu.code, b.mu.ended = exitCode(cmd.ProcessState), time.Now()
+		b.mu.code, b.mu.ended = exitCode(st), time.Now()
 		b.mu.Unlock()
 		ours.Close()
 		removeCgroup(group)
 		close(b.done)
 	}()
 	return nil
+}
+
+// command is how pause is started: with the namespaces that it is to hold, or without any where the pod has users of its own.
+func (b *sandbox) command(pause string, its *os.File) *exec.Cmd {
+	flags := uintptr(unix.CLONE_NEWNS)
+	empty, netns, hostname := b.bundle, b.netns, b.pod.hostname
+	if b.pod.network == nodeMode {
+		netns, hostname = "", "" // of the host, as both are
+	} else {
+		flags |= unix.CLONE_NEWUTS
+	}
+	if b.pod.ipc != nodeMode {
+		flags |= unix.CLONE_NEWIPC
+	}
+	if b.pod.pid != nodeMode {
+		flags |= unix.CLONE_NEWPID
+	}
+	if b.pod.userNamespace {
+		flags, empty = 0, ""
+	}
+	return &exec.Cmd{
+		Path: pause, Args: append([]string{"/pause", empty, netns, hostname}, b.pod.settings()...), Env: []string{},
+		Dir: "/", ExtraFiles: []*os.File{its}, SysProcAttr: &syscall.SysProcAttr{Cloneflags: flags, Setsid: true},
+	}
+}
+
+// settled waits until pause has set up its namespaces, and returns the process that holds them, also with an error. Pause says "."
+// then, or what went wrong; before that, the number of another child of ours that goes on in its place.
+func settled(cmd *exec.Cmd, lifeline *os.File) (*os.Process, error) {
+	process := cmd.Process
+	said := make([]byte, 4096)
+	n, _ := lifeline.Read(said)
+	if number, next := strings.CutSuffix(string(said[:n]), "\n"); next {
+		pid, err := strconv.Atoi(number)
+		if err != nil {
+			return process, fmt.Errorf("pause said %q", said[:n])
+		}
+		_, _ = process.Wait()
+		if process, err = os.FindProcess(pid); err != nil {
+			return process, err
+		}
+		n, _ = lifeline.Read(said)
+	}
+	if text := string(said[:n]); text != "." {
+		return process, errors.New(cmp.Or(text, "pause ended at once"))
+	}
+	return process, nil
 }
 
 // socketpair returns the two ends of the lifeline of a process, neither of which another process inherits.
@@ -154,10 +182,10 @@ func (b *sandbox) stop() error {
 	b.life.Lock()
 	defer b.life.Unlock()
 	b.mu.Lock()
-	cmd := b.mu.cmd
+	process := b.mu.process
 	b.mu.Unlock()
-	if cmd != nil {
-		_ = cmd.Process.Kill() // it has nothing to put in order
+	if process != nil {
+		_ = process.Kill() // it has nothing to put in order
 		<-b.done
 	}
 	if err := b.files.unmount(); err != nil {
@@ -170,10 +198,10 @@ func (b *sandbox) stop() error {
 func (b *sandbox) pid() int {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.mu.cmd == nil {
+	if b.mu.process == nil {
 		return 0
 	}
-	return b.mu.cmd.Process.Pid
+	return b.mu.process.Pid
 }
 
 // status says how the sandbox is; with infoLocked's words if verbose.
@@ -181,8 +209,8 @@ func (b *sandbox) status(verbose bool) (*sandboxAPI.SandboxStatusResponse, error
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	out := &sandboxAPI.SandboxStatusResponse{SandboxID: b.id, State: stateNotReady}
-	if b.mu.cmd != nil {
-		out.Pid, out.CreatedAt = uint32(b.mu.cmd.Process.Pid), timestamppb.New(b.mu.begun)
+	if b.mu.process != nil {
+		out.Pid, out.CreatedAt = uint32(b.mu.process.Pid), timestamppb.New(b.mu.begun)
 		if b.mu.ended.IsZero() {
 			out.State = stateReady
 		} else {
@@ -206,9 +234,9 @@ func (b *sandbox) infoLocked() (map[string]string, error) {
 		RuntimeType string `json:"runtimeType"`
 	}{Status: "created", RuntimeType: "io.containerd.runc.v2"}
 	switch {
-	case b.mu.cmd == nil:
+	case b.mu.process == nil:
 	case b.mu.ended.IsZero():
-		info.Pid, info.Status = b.mu.cmd.Process.Pid, "running"
+		info.Pid, info.Status = b.mu.process.Pid, "running"
 	default:
 		info.Status = "stopped"
 	}

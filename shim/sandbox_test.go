@@ -93,8 +93,20 @@ func newSandboxRig(t *testing.T) *sandboxRig {
 // netns starts a process in a network namespace of its own and returns the namespace's path.
 func (r *sandboxRig) netns() string {
 	r.Helper()
+	return r.netnsWith(&syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNET})
+}
+
+// netnsOf is a network namespace that belongs to a user namespace in which users are numbered from first on.
+func (r *sandboxRig) netnsOf(first int) string {
+	r.Helper()
+	users := []syscall.SysProcIDMap{{HostID: first, Size: 1 << 16}}
+	return r.netnsWith(&syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWUSER | syscall.CLONE_NEWNET, UidMappings: users, GidMappings: users, GidMappingsEnableSetgroups: true})
+}
+
+func (r *sandboxRig) netnsWith(attr *syscall.SysProcAttr) string {
+	r.Helper()
 	cmd := exec.Command("sleep", "1000")
-	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNET}
+	cmd.SysProcAttr = attr
 	r.must(cmd.Start())
 	r.Cleanup(func() {
 		_ = cmd.Process.Kill()
@@ -272,6 +284,56 @@ func TestSandboxOfTheHost(t *testing.T) {
 	r.must(err)
 }
 
+// A pod may have users of its own: all its namespaces belong to these, and nobody of the host's is in it.
+func TestSandboxOfOtherUsers(t *testing.T) {
+	r := newSandboxRig(t)
+	netns := r.netnsOf(1 << 20)
+	c := withUsers(&cri.UserNamespace{Mode: cri.NamespaceMode_POD})
+	c.Hostname = "web-0"
+	r.must(r.create("s", netns, c))
+	pid, err := r.begin("s")
+	r.must(err)
+	if got := r.own(pid); got != "ipc mnt net pid user uts" {
+		t.Errorf("namespaces of its own: %s", got)
+	}
+	if its, theirs := fmt.Sprintf("/proc/%d/ns/net", pid), netns; r.link(its) != r.link(theirs) || r.link(strings.TrimSuffix(its, "net")+"user") != r.link(strings.TrimSuffix(theirs, "net")+"user") {
+		t.Error("it is not where containerd wants it")
+	}
+	if got := r.inside(pid, "hostname"); got != "web-0" {
+		t.Errorf("hostname %s", got)
+	}
+	if got := r.inside(pid, "cat", "/proc/sys/net/ipv4/ip_unprivileged_port_start"); got != "0" {
+		t.Errorf("ports from %s on are free", got)
+	}
+	status := r.read(fmt.Sprintf("/proc/%d/status", pid))
+	nobody := 1<<20 + 65535
+	for _, line := range []string{"Name:\tpause\n", fmt.Sprintf("Uid:\t%d\t%[1]d\t%[1]d\t%[1]d\n", nobody), "CapEff:\t0000000000000000\n", "Seccomp:\t2\n", fmt.Sprintf("PPid:\t%d\n", os.Getpid())} {
+		if !strings.Contains(status, line) {
+			t.Errorf("no %q in\n%s", line, status)
+		}
+	}
+	root, err := os.ReadDir(fmt.Sprintf("/proc/%d/root", pid))
+	if err != nil || len(root) > 0 {
+		t.Errorf("its root has %v (%v)", root, err)
+	}
+	_, err = r.svc.StopSandbox(r.ctx, &sandboxAPI.StopSandboxRequest{SandboxID: "s"})
+	r.must(err)
+	w, err := r.svc.WaitSandbox(r.ctx, &sandboxAPI.WaitSandboxRequest{SandboxID: "s"})
+	r.must(err)
+	if w.ExitStatus != 137 {
+		t.Errorf("stopped with %d", w.ExitStatus)
+	}
+	_, err = r.svc.ShutdownSandbox(r.ctx, &sandboxAPI.ShutdownSandboxRequest{SandboxID: "s"})
+	r.must(err)
+}
+
+func (r *sandboxRig) link(path string) string {
+	r.Helper()
+	out, err := os.Readlink(path)
+	r.must(err)
+	return out
+}
+
 // The process ends with the monitor, which the kernel tells it by closing the lifeline.
 func TestSandboxEndsWithTheMonitor(t *testing.T) {
 	r := newSandboxRig(t)
@@ -308,10 +370,18 @@ func TestSandboxCannotBeMade(t *testing.T) {
 	if _, err := r.begin("netns"); err == nil || !strings.Contains(err.Error(), "/no/such: No such file or directory") {
 		t.Errorf("unknown namespace: %v", err)
 	}
-	if err := r.create("users", "", withUsers(&cri.UserNamespace{Mode: cri.NamespaceMode_POD})); !errdefs.IsNotImplemented(err) {
-		t.Errorf("user namespace: %v", err)
+	shared := withUsers(&cri.UserNamespace{Mode: cri.NamespaceMode_POD})
+	shared.Linux.SecurityContext.NamespaceOptions.Network = cri.NamespaceMode_NODE
+	if err := r.create("users", "", shared); !errdefs.IsNotImplemented(err) {
+		t.Errorf("users of its own in the host's network: %v", err)
 	}
-	for _, id := range []string{"sysctl", "netns"} {
+	late := withUsers(&cri.UserNamespace{Mode: cri.NamespaceMode_POD})
+	late.Linux.Sysctls = map[string]string{"net.no.such": "1"} // noticed by the process that takes the first one's place
+	r.must(r.create("late", r.netnsOf(1<<20), late))
+	if _, err := r.begin("late"); err == nil || !strings.Contains(err.Error(), "/proc/sys/net/no/such: No such file or directory") {
+		t.Errorf("unknown sysctl of a pod with users of its own: %v", err)
+	}
+	for _, id := range []string{"sysctl", "netns", "late"} {
 		if got := r.state(id); got != stateNotReady {
 			t.Errorf("%s: %s", id, got)
 		}

@@ -64,8 +64,8 @@ func (s *sandboxService) CreateSandbox(ctx context.Context, r *sandboxAPI.Create
 	if err != nil {
 		return nil, errgrpc.ToGRPCf(errdefs.ErrInvalidArgument, "configuration of sandbox %s: %v", r.SandboxID, err)
 	}
-	if pod.userNamespace {
-		return nil, errgrpc.ToGRPCf(errdefs.ErrNotImplemented, "user namespaces of pods")
+	if pod.userNamespace && (pod.network == nodeMode || pod.pid == nodeMode || pod.ipc == nodeMode) {
+		return nil, errgrpc.ToGRPCf(errdefs.ErrNotImplemented, "user namespaces of pods that share the host's other namespaces")
 	}
 	work, err := os.Readlink(filepath.Join(r.BundlePath, "work")) // ROOT/io.containerd.sandbox.controller.v1.shim/NAMESPACE/ID
 	if err != nil {
@@ -100,7 +100,7 @@ func (s *sandboxService) StartSandbox(ctx context.Context, r *sandboxAPI.StartSa
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return &sandboxAPI.StartSandboxResponse{Pid: uint32(b.mu.cmd.Process.Pid), CreatedAt: timestamppb.New(b.mu.begun)}, nil
+	return &sandboxAPI.StartSandboxResponse{Pid: uint32(b.mu.process.Pid), CreatedAt: timestamppb.New(b.mu.begun)}, nil
 }
 
 // Platform says which operating system and processor the containers of a sandbox must be for.

@@ -22,6 +22,7 @@ import (
 type stdio struct {
 	stdin, stdout, stderr string // paths of containerd's pipes; "" is none
 	terminal              bool
+	uid, gid              int // of the container's root on the host, set before attach
 
 	copies sync.WaitGroup // the goroutines that copy what the process writes
 	theirs []*os.File     // the process's ends, which are closed here once it runs
@@ -60,8 +61,23 @@ func (s *stdio) attach(p *libcontainer.Process) (err error) {
 	if p.Stdout, err = s.output(s.stdout); err != nil {
 		return err
 	}
-	p.Stderr, err = s.output(s.stderr)
-	return err
+	if p.Stderr, err = s.output(s.stderr); err != nil {
+		return err
+	}
+	return s.give()
+}
+
+// give makes the process's ends its root's, who may open them once more then: /dev/stdout.
+func (s *stdio) give() error {
+	if s.uid == 0 && s.gid == 0 {
+		return nil
+	}
+	for _, f := range s.theirs {
+		if err := f.Chown(s.uid, s.gid); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // keep notes a file that close is to close.

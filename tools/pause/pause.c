@@ -7,6 +7,10 @@
  * itself into an empty file system, which it mounts on the directory EMPTY; becomes nobody; writes a dot to file 3, or what went
  * wrong; and leaves as well when the other end of file 3 is closed, which it is when the monitor dies.
  *
+ * An EMPTY of "" says that the pod has users of its own, those of the user namespace that NETNS belongs to. Then the monitor has
+ * made no namespaces: they have to belong to these users. The process enters the user namespace as its root, makes the others
+ * there, and a child of the monitor goes on in its place, whose number it writes to file 3, with a newline, before it ends.
+ *
  * It lets itself make the handful of system calls that this takes and no others. A runtime would have to build a filter of
  * some four hundred for every sandbox, which takes it longer than all the rest. */
 #define _GNU_SOURCE
@@ -16,6 +20,7 @@
 #include <limits.h>
 #include <linux/audit.h>
 #include <linux/filter.h>
+#include <linux/nsfs.h>
 #include <linux/seccomp.h>
 #include <sched.h>
 #include <signal.h>
@@ -23,6 +28,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
@@ -87,6 +93,31 @@ static void set_sysctl(char *setting) {
 	close(fd);
 }
 
+/* own_users goes on as a process of the user namespace that netns belongs to. A process that makes a pid namespace is not in it,
+ * its next child is: so it leaves a brother behind, who waits until the monitor has been told of him. */
+static void own_users(int netns) {
+	int users = ioctl(netns, NS_GET_USERNS), told[2];
+	long pid;
+	char c;
+
+	if (users < 0 || setns(users, CLONE_NEWUSER) < 0 || setgroups(0, NULL) < 0 || setresgid(0, 0, 0) < 0 || setresuid(0, 0, 0) < 0)
+		die("enter the user namespace", "");
+	close(users);
+	if (unshare(CLONE_NEWNS | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWPID) < 0 || pipe(told) < 0)
+		die("make namespaces", "");
+	pid = syscall(SYS_clone, CLONE_PARENT | SIGCHLD, 0, 0, 0, 0);
+	if (pid < 0)
+		die("clone", "");
+	if (pid > 0) {
+		dprintf(LIFELINE, "%ld\n", pid);
+		_exit(0);
+	}
+	close(told[1]);
+	while (read(told[0], &c, 1) < 0 && errno == EINTR)
+		;
+	close(told[0]);
+}
+
 static void enter(char **argv) {
 	char *empty = argv[1], *netns = argv[2], *hostname = argv[3], *end;
 	int fd, n = 3;
@@ -99,8 +130,12 @@ static void enter(char **argv) {
 		fd = open(netns, O_RDONLY | O_CLOEXEC);
 		if (fd < 0 || setns(fd, CLONE_NEWNET) < 0)
 			die("", netns);
+		if (!*empty)
+			own_users(fd);
 		close(fd);
 	}
+	if (!*empty)
+		empty = "/proc"; /* its root may not go where the host's root alone may */
 	if (*hostname && sethostname(hostname, strlen(hostname)) < 0)
 		die("hostname ", hostname);
 	for (char **s = argv + 4; *s; s++)
