@@ -12,13 +12,6 @@ import (
 // podGaps is the literal list for pods and the templates of workloads.
 var podGaps = []PodGap{
 	{
-		Feature: "user namespaces", Effect: "the node refuses the pod", Actor: Kubelet, Refused: true,
-		Fields: []string{"PodSpec.HostUsers"},
-		uses: func(path *field.Path, s *corev1.PodSpec) []*field.Path {
-			return when(s.HostUsers != nil && !*s.HostUsers, path, "hostUsers")
-		},
-	},
-	{
 		Feature: "dynamic resource allocation", Effect: "the node refuses the pod", Actor: Kubelet, Refused: true,
 		Fields: []string{"PodSpec.ResourceClaims", "PodResourceClaim.ResourceClaimName", "ResourceRequirements.Claims"},
 		uses: func(path *field.Path, s *corev1.PodSpec) []*field.Path {

@@ -22,6 +22,9 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
+// asking is a spec with one gap, for templates.
+var asking = corev1.PodSpec{Volumes: []corev1.Volume{{VolumeSource: corev1.VolumeSource{ISCSI: &corev1.ISCSIVolumeSource{}}}}}
+
 // asks is one way to ask for each thing that is not built, with what is said of it.
 var asks = []struct {
 	name string
@@ -35,7 +38,7 @@ var asks = []struct {
 		s.Volumes = []corev1.Volume{{VolumeSource: corev1.VolumeSource{EmptyDir: &corev1.EmptyDirVolumeSource{Medium: corev1.StorageMediumMemory, SizeLimit: resource.NewQuantity(1, resource.BinarySI)}}}}
 		s.Affinity = &corev1.Affinity{PodAntiAffinity: &corev1.PodAntiAffinity{}}
 	})},
-	{name: "user namespace", obj: pod(func(s *corev1.PodSpec) { s.HostUsers = new(false) }), want: "spec.hostUsers: user namespaces not implemented yet; the node refuses the pod"},
+	{name: "users of its own", obj: pod(func(s *corev1.PodSpec) { s.HostUsers = new(false) })},
 	{name: "claims of devices", obj: pod(func(s *corev1.PodSpec) { s.ResourceClaims = []corev1.PodResourceClaim{{Name: "c"}} }), want: "spec.resourceClaims: "},
 	{name: "volumes", obj: pod(func(s *corev1.PodSpec) {
 		s.Volumes = []corev1.Volume{
@@ -52,23 +55,23 @@ var asks = []struct {
 	{name: "huge pages", obj: pod(func(s *corev1.PodSpec) {
 		s.Containers[0].Resources.Limits = corev1.ResourceList{"hugepages-2Mi": resource.MustParse("2Mi")}
 	}), want: "spec.containers[0].resources.limits[hugepages-2Mi]: "},
-	{name: "deployment", obj: &appsv1.Deployment{Spec: appsv1.DeploymentSpec{Template: corev1.PodTemplateSpec{Spec: corev1.PodSpec{HostUsers: new(false)}}}},
-		want: "spec.template.spec.hostUsers: "},
-	{name: "replica set", obj: &appsv1.ReplicaSet{Spec: appsv1.ReplicaSetSpec{Template: corev1.PodTemplateSpec{Spec: corev1.PodSpec{HostUsers: new(false)}}}},
-		want: "spec.template.spec.hostUsers: "},
-	{name: "replication controller", obj: &corev1.ReplicationController{Spec: corev1.ReplicationControllerSpec{Template: &corev1.PodTemplateSpec{Spec: corev1.PodSpec{HostUsers: new(false)}}}},
-		want: "spec.template.spec.hostUsers: "},
+	{name: "deployment", obj: &appsv1.Deployment{Spec: appsv1.DeploymentSpec{Template: corev1.PodTemplateSpec{Spec: asking}}},
+		want: "spec.template.spec.volumes[0].iscsi: "},
+	{name: "replica set", obj: &appsv1.ReplicaSet{Spec: appsv1.ReplicaSetSpec{Template: corev1.PodTemplateSpec{Spec: asking}}},
+		want: "spec.template.spec.volumes[0].iscsi: "},
+	{name: "replication controller", obj: &corev1.ReplicationController{Spec: corev1.ReplicationControllerSpec{Template: &corev1.PodTemplateSpec{Spec: asking}}},
+		want: "spec.template.spec.volumes[0].iscsi: "},
 	{name: "replication controller without a template", obj: &corev1.ReplicationController{}},
 	{name: "job", obj: &batchv1.Job{}},
-	{name: "job that asks", obj: &batchv1.Job{Spec: batchv1.JobSpec{Template: corev1.PodTemplateSpec{Spec: corev1.PodSpec{HostUsers: new(false)}}}}, want: "spec.template.spec.hostUsers: "},
-	{name: "cron job that asks", obj: &batchv1.CronJob{Spec: batchv1.CronJobSpec{JobTemplate: batchv1.JobTemplateSpec{Spec: batchv1.JobSpec{Template: corev1.PodTemplateSpec{Spec: corev1.PodSpec{HostUsers: new(false)}}}}}}, want: "spec.jobTemplate.spec.template.spec.hostUsers: "},
-	{name: "stateful set that asks", obj: &appsv1.StatefulSet{Spec: appsv1.StatefulSetSpec{Template: corev1.PodTemplateSpec{Spec: corev1.PodSpec{HostUsers: new(false)}}}}, want: "spec.template.spec.hostUsers: "},
-	{name: "daemon set that asks", obj: &appsv1.DaemonSet{Spec: appsv1.DaemonSetSpec{Template: corev1.PodTemplateSpec{Spec: corev1.PodSpec{HostUsers: new(false)}}}}, want: "spec.template.spec.hostUsers: "},
-	{name: "pod template that asks", obj: &corev1.PodTemplate{Template: corev1.PodTemplateSpec{Spec: corev1.PodSpec{HostUsers: new(false)}}}, want: "template.spec.hostUsers: "},
+	{name: "job that asks", obj: &batchv1.Job{Spec: batchv1.JobSpec{Template: corev1.PodTemplateSpec{Spec: asking}}}, want: "spec.template.spec.volumes[0].iscsi: "},
+	{name: "cron job that asks", obj: &batchv1.CronJob{Spec: batchv1.CronJobSpec{JobTemplate: batchv1.JobTemplateSpec{Spec: batchv1.JobSpec{Template: corev1.PodTemplateSpec{Spec: asking}}}}}, want: "spec.jobTemplate.spec.template.spec.volumes[0].iscsi: "},
+	{name: "stateful set that asks", obj: &appsv1.StatefulSet{Spec: appsv1.StatefulSetSpec{Template: corev1.PodTemplateSpec{Spec: asking}}}, want: "spec.template.spec.volumes[0].iscsi: "},
+	{name: "daemon set that asks", obj: &appsv1.DaemonSet{Spec: appsv1.DaemonSetSpec{Template: corev1.PodTemplateSpec{Spec: asking}}}, want: "spec.template.spec.volumes[0].iscsi: "},
+	{name: "pod template that asks", obj: &corev1.PodTemplate{Template: corev1.PodTemplateSpec{Spec: asking}}, want: "template.spec.volumes[0].iscsi: "},
 	{name: "disruption budget", obj: &policyv1.PodDisruptionBudget{}},
 	{name: "network policy", obj: &networkingv1.NetworkPolicy{}, want: "spec: "},
 	{name: "migration", obj: &svmv1.StorageVersionMigration{}},
-	{name: "status of a pod that asks", obj: pod(func(s *corev1.PodSpec) { s.HostUsers = new(false) }), sub: "status"},
+	{name: "status of a pod that asks", obj: pod(func(s *corev1.PodSpec) { *s = asking }), sub: "status"},
 	{name: "token in a Secret", obj: &corev1.Secret{Type: corev1.SecretTypeServiceAccountToken}},
 	{name: "system class", obj: &schedulingv1.PriorityClass{ObjectMeta: metav1.ObjectMeta{Name: "system-node-critical"}}},
 	{name: "hints", obj: &corev1.Service{ObjectMeta: metav1.ObjectMeta{Annotations: map[string]string{"service.kubernetes.io/topology-mode": "Auto"}}}, want: "metadata.annotations[service.kubernetes.io/topology-mode]: "},

@@ -12,6 +12,7 @@ import (
 	"sampan.dev/internal/node/memorymap"
 	"sampan.dev/internal/node/placement"
 	"sampan.dev/internal/node/topology"
+	"sampan.dev/internal/node/users"
 
 	"github.com/spf13/pflag"
 	corev1 "k8s.io/api/core/v1"
@@ -41,6 +42,7 @@ type Config struct {
 	Endpoint       string // of the CRI
 	MaxPods        int32
 	PodPids        int64
+	UserIDs        int64 // that a pod with users of its own has
 	ClusterDNS     []string
 	Domain         string
 	ResolvConf     string
@@ -91,7 +93,7 @@ func New() *Config {
 	return &Config{
 		CertDir: "/var/lib/kubelet/pki", RootDir: "/var/lib/kubelet", PodLogs: "/var/log/pods",
 		Endpoint: "unix:///run/containerd/containerd.sock", ResolvConf: "/etc/resolv.conf", CgroupDriver: "cgroupfs",
-		MaxPods: 110, PodPids: -1, LogMaxSize: "10Mi", LogMaxFiles: 5, Register: true, Serve: true,
+		MaxPods: 110, PodPids: -1, UserIDs: users.Unit, LogMaxSize: "10Mi", LogMaxFiles: 5, Register: true, Serve: true,
 		Address: net.IPv4zero, Port: 10250, HealthAddress: net.IPv4(127, 0, 0, 1), HealthPort: 10248,
 		StatusEvery: 10 * time.Second, ReportEvery: 5 * time.Minute, SyncEvery: time.Minute, LeaseSeconds: 40, EvictionTransition: 5 * time.Minute, ImageHigh: 85, ImageLow: 80, ImageMinAge: 2 * time.Minute,
 		ManifestEvery: 20 * time.Second, Anonymous: true, Authorization: alwaysAllow, ReadOnlyPort: 10255,

@@ -23,7 +23,7 @@ const (
 // Table is every flag and every field of the file, and what becomes of it.
 func (c *Config) Table() flag.Table {
 	return flag.Join(c.node(), component.Limits("int32", "50", "100", "kubeAPIQPS", "kubeAPIBurst"), component.Pair(&c.CertFile, &c.KeyFile),
-		c.server(), c.runtime(), c.limits(), c.placement(), pods(), c.images(), machine(), c.onNode(), c.Log.Rows("logging"))
+		c.server(), c.runtime(), c.limits(), c.placement(), c.pods(), c.images(), machine(), c.onNode(), c.Log.Rows("logging"))
 }
 
 func (c *Config) node() flag.Table {
@@ -143,7 +143,7 @@ func (p pids) Type() string       { return "int" }
 func (p pids) String() string     { return number(*p.to) }
 func (p pids) Set(s string) error { return parseNumber(s, p.to) }
 
-func pods() flag.Table {
+func (c *Config) pods() flag.Table {
 	return flag.Table{
 		flag.Refuse("cpu-cfs-quota", "bool", "true", "limits of CPU are kept").At("cpuCFSQuota"),
 		flag.Refuse("cpu-cfs-quota-period", "duration", "100ms", "limits of CPU are kept per tenth of a second").At("cpuCFSQuotaPeriod"),
@@ -152,7 +152,7 @@ func pods() flag.Table {
 		flag.Refuse("", "string", "", noSwap).At("memorySwap.swapBehavior").But("NoSwap"),
 		flag.Ignore("", "bool", "", "the kernel's own rule is kept").At("singleProcessOOMKill"),
 		flag.Refuse("", "duration", "5m0s", "restarts wait for five minutes at most").At("crashLoopBackOff.maxContainerRestartPeriod"),
-		flag.Refuse("", "int", "65536", "pods with users of their own are not built yet").At("userNamespaces.idsPerPod"),
+		flag.Set("", pids{&c.UserIDs}, "user and group IDs that a pod with users of its own (hostUsers: false) has: a multiple of 65536").At("userNamespaces.idsPerPod"),
 		flag.Ignore("maximum-dead-containers", "int32", "-1", oldGC),
 		flag.Ignore("maximum-dead-containers-per-container", "int32", "1", oldGC),
 		flag.Ignore("minimum-container-ttl-duration", "duration", "", oldGC),

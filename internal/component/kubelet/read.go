@@ -60,7 +60,7 @@ func (c *Config) Kubelet(name string) (out kubelet.Config, err error) {
 		NodeName: name, RootDir: c.RootDir, LogDir: c.PodLogs, RuntimeEndpoint: c.Endpoint,
 		ClusterDNS: c.ClusterDNS, ClusterDomain: c.Domain, ResolvConf: c.ResolvConf,
 		Register: c.Register, Taints: c.Taints, CloudProvider: c.CloudProvider, ProviderID: c.ProviderID,
-		Port: c.Port, MaxPods: int64(c.MaxPods), PodPids: c.PodPids, StaticPods: c.StaticPods,
+		Port: c.Port, MaxPods: int64(c.MaxPods), PodPids: c.PodPids, UserIDs: c.UserIDs, StaticPods: c.StaticPods,
 		ManifestURL: c.ManifestURL, ManifestHeader: c.ManifestHeader, ManifestEvery: c.ManifestEvery,
 		CgroupRoot: c.CgroupRoot, CgroupDriver: c.CgroupDriver, PodKind: core.Pods(),
 		StatusEvery: c.StatusEvery, ReportEvery: c.ReportEvery, SyncEvery: c.SyncEvery,

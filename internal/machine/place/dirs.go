@@ -16,10 +16,16 @@ import (
 // runMount is the name of the memory that is mounted on the run directory.
 const runMount = "sampan"
 
+const runMode = 0o711
+
 // MakeRunDir makes the directory of what a reboot takes away, in memory: where /run is a disk's, as in some containers and
-// small machines, a tmpfs is mounted on it. The runtime makes some thirty files there for every pod, and syncs a few.
+// small machines, a tmpfs is mounted on it. The runtime makes some thirty files there for every pod, and syncs a few. Everybody may go
+// through it, as the roots of pods with users of their own must on the way to their file systems; what is in it guards itself.
 func MakeRunDir(dir string) error {
-	if err := os.MkdirAll(dir, 0o700); err != nil {
+	if err := os.MkdirAll(dir, runMode); err != nil {
+		return fmt.Errorf("make %s: %w", dir, err)
+	}
+	if err := os.Chmod(dir, runMode); err != nil { // an earlier build made it narrower
 		return fmt.Errorf("make %s: %w", dir, err)
 	}
 	var st unix.Statfs_t
@@ -29,7 +35,7 @@ func MakeRunDir(dir string) error {
 	if entries, err := os.ReadDir(dir); err != nil || len(entries) > 0 {
 		return nil // in use: what is there must stay in sight
 	}
-	_ = unix.Mount(runMount, dir, "tmpfs", unix.MS_NOSUID|unix.MS_NODEV, "mode=0700") // a disk does as well
+	_ = unix.Mount(runMount, dir, "tmpfs", unix.MS_NOSUID|unix.MS_NODEV, "mode=0711") // a disk does as well
 	return nil
 }
 

@@ -11,6 +11,7 @@ import (
 	"sampan.dev/internal/node/podspec"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/component-helpers/node/util/sysctl"
 	"k8s.io/component-helpers/resource"
 	"k8s.io/component-helpers/scheduling/corev1/nodeaffinity"
 )
@@ -165,14 +166,24 @@ func Sysctls(pod *corev1.Pod, unsafe []string) *Rejection {
 		if !sysctlAllowed(name, unsafe) {
 			return &Rejection{"SysctlForbidden", fmt.Sprintf("forbidden sysctl: %q not allowlisted", s.Name)}
 		}
-		if strings.HasPrefix(name, "net.") && pod.Spec.HostNetwork {
-			return &Rejection{"SysctlForbidden", fmt.Sprintf("forbidden sysctl: %q not allowed with host net enabled", s.Name)}
-		}
-		if (strings.HasPrefix(name, "kernel.shm") || strings.HasPrefix(name, "kernel.msg") || name == "kernel.sem" || strings.HasPrefix(name, "fs.mqueue.")) && pod.Spec.HostIPC {
-			return &Rejection{"SysctlForbidden", fmt.Sprintf("forbidden sysctl: %q not allowed with host ipc enabled", s.Name)}
+		if of, _, _ := sysctl.GetNamespace(name); shares(pod, of) {
+			return &Rejection{"SysctlForbidden", fmt.Sprintf("forbidden sysctl: %q not allowed with host %s enabled", name, of)}
 		}
 	}
 	return nil
+}
+
+// shares reports whether a pod shares a namespace of that kind with the host.
+func shares(pod *corev1.Pod, of sysctl.Namespace) bool {
+	switch of {
+	case sysctl.NetNamespace:
+		return pod.Spec.HostNetwork
+	case sysctl.IPCNamespace:
+		return pod.Spec.HostIPC
+	case sysctl.UserNamespace:
+		return pod.Spec.HostUsers == nil || *pod.Spec.HostUsers
+	}
+	return false
 }
 
 func sysctlAllowed(name string, unsafe []string) bool {

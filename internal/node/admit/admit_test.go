@@ -54,3 +54,32 @@ func TestAdmission(t *testing.T) {
 		t.Errorf("%+v", r)
 	}
 }
+
+// A kernel parameter is the pod's to set where it has the namespace for itself, and the node lets it.
+func TestSysctls(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		shape func(*corev1.PodSpec)
+		want  string
+	}{
+		{"net.ipv4.tcp_syncookies", nil, ""},
+		{"net.ipv4.tcp_syncookies", func(s *corev1.PodSpec) { s.HostNetwork = true }, `forbidden sysctl: "net.ipv4.tcp_syncookies" not allowed with host Net enabled`},
+		{"kernel/shm_rmid_forced", func(s *corev1.PodSpec) { s.HostIPC = true }, `forbidden sysctl: "kernel.shm_rmid_forced" not allowed with host IPC enabled`},
+		{"net.core.somaxconn", nil, `forbidden sysctl: "net.core.somaxconn" not allowlisted`},
+		{"user.max_user_namespaces", nil, `forbidden sysctl: "user.max_user_namespaces" not allowed with host User enabled`},
+		{"user.max_user_namespaces", func(s *corev1.PodSpec) { s.HostUsers = new(false) }, ""},
+	} {
+		p := podtest.Parse(t, []string{"Always", "main:a"})
+		p.Spec.SecurityContext = &corev1.PodSecurityContext{Sysctls: []corev1.Sysctl{{Name: c.name, Value: "1"}}}
+		if c.shape != nil {
+			c.shape(&p.Spec)
+		}
+		got := ""
+		if r := Sysctls(p, []string{"user.*"}); r != nil {
+			got = r.Message
+		}
+		if got != c.want {
+			t.Errorf("%s:\n got %s\nwant %s", c.name, got, c.want)
+		}
+	}
+}

@@ -89,6 +89,21 @@ func (h *Runtime) NetworkTrouble() string { return h.network.Load().(string) }
 // RecursiveReadOnly reports whether the runtime can mount a tree of mounts read-only.
 func (h *Runtime) RecursiveReadOnly() bool { return h.rro.Load() }
 
+// UserNamespaces reports whether the runtime's handler of that name ("": its own choice) can give pods users of their own. A runtime
+// that does not tell of its handlers cannot.
+func (h *Runtime) UserNamespaces(handler string) (bool, error) {
+	st, _ := h.Status()
+	if st == nil || len(st.Handlers) == 0 {
+		return false, nil
+	}
+	for _, r := range st.Handlers {
+		if r.Name == handler {
+			return r.Features != nil && r.Features.UserNamespaces != nil && *r.Features.UserNamespaces, nil
+		}
+	}
+	return false, fmt.Errorf("the handler %q is not known", handler)
+}
+
 // Look asks the runtime for its state and returns it, nil when it does not answer.
 func (h *Runtime) Look(ctx context.Context) *runtime.Status {
 	done := h.ask(func() (*runtime.Status, error) { return h.rt.Status(ctx) })

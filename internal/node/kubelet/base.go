@@ -19,6 +19,7 @@ import (
 	"sampan.dev/internal/node/resize"
 	"sampan.dev/internal/node/runtime"
 	"sampan.dev/internal/node/source"
+	"sampan.dev/internal/node/users"
 
 	corev1 "k8s.io/api/core/v1"
 )
@@ -42,6 +43,7 @@ type base struct {
 	static    *source.Static
 	place     *placement.Placement // nil where the machine is not this one
 	certs     *podcert.Manager     // nil without a hub
+	users     *users.Manager       // nil where the machine is not this one
 	alloc     *allocation.Manager
 	resizes   *resize.Queue
 	actuator  *resize.Actuator

@@ -17,6 +17,7 @@ import (
 	"sampan.dev/internal/node/image"
 	"sampan.dev/internal/node/placement"
 	"sampan.dev/internal/node/runtime"
+	"sampan.dev/internal/node/users"
 
 	corev1 "k8s.io/api/core/v1"
 )
@@ -61,6 +62,7 @@ type Config struct {
 	Port        int32     // of our HTTPS server, for the node's daemonEndpoints
 	MaxPods     int64     // 110
 	PodPids     int64     // -1: no limit
+	UserIDs     int64     // that a pod with users of its own has, 65536
 	StaticPods  string    // folder (or file) of static pods
 	StaticShare bool      // the folder also holds what is applied to the cluster
 	PodKind     *api.Kind // defaults and validates them
@@ -112,6 +114,7 @@ func (c *Config) fill() error {
 	def(&c.CgroupDriver, "cgroupfs")
 	def(&c.MaxPods, 110)
 	def(&c.PodPids, -1)
+	def(&c.UserIDs, users.Unit)
 	def(&c.StatusEvery, 10*time.Second)
 	def(&c.ReportEvery, 5*time.Minute)
 	def(&c.LeaseDuration, 40*time.Second)

@@ -68,11 +68,17 @@ func (b *base) containerConfig(ctx context.Context, volumes map[string]volume.Mo
 	if err != nil {
 		return nil, err
 	}
+	if u := sb.cfg.GetLinux().GetSecurityContext().GetNamespaceOptions().GetUsernsOptions(); u != nil {
+		security.NamespaceOptions.UsernsOptions = u
+	}
 	vars := podspec.EnvLookup(env)
 	what := podhost.Mounting{Pod: pod, Container: c, Volumes: volumes, IPs: sb.ips, Vars: vars, Images: sb.images, Recursive: b.health.RecursiveReadOnly()}
 	mounts, err := b.machine.Mounts(what)
 	if err != nil {
 		return nil, err
+	}
+	for _, m := range mounts { // what the pod's users own there is shown as theirs; nothing on the host changes hands
+		m.UidMappings, m.GidMappings = security.NamespaceOptions.UsernsOptions.GetUids(), security.NamespaceOptions.UsernsOptions.GetGids()
 	}
 	devices, err := podhost.Devices(what)
 	if err != nil {

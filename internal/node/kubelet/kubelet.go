@@ -30,6 +30,7 @@ import (
 	"sampan.dev/internal/node/runtime"
 	"sampan.dev/internal/node/source"
 	"sampan.dev/internal/node/stats"
+	"sampan.dev/internal/node/users"
 	"sampan.dev/internal/node/volume"
 
 	corev1 "k8s.io/api/core/v1"
@@ -90,6 +91,11 @@ func New(cfg Config) (*Kubelet, error) {
 		return nil, fmt.Errorf("kubelet: %w", err)
 	}
 	if cfg.Machine == nil {
+		ids, err := users.Find(cfg.UserIDs, cfg.MaxPods)
+		if err != nil {
+			return nil, fmt.Errorf("kubelet: create user namespace manager: %w", err)
+		}
+		k.users = users.New(k.paths.Pods(), ids)
 		if k.place, err = placement.New(k.placementConfig()); err != nil {
 			return nil, fmt.Errorf("kubelet: %w", err)
 		}
@@ -256,6 +262,9 @@ func (k *Kubelet) adopt(ctx context.Context) {
 	}
 	k.roster.setAdopted()
 	k.alloc.Keep(func(uid types.UID) bool { return k.roster.get(uid) != nil })
+	if k.users != nil {
+		k.users.Keep(func(uid types.UID) bool { return kept[uid] || k.roster.get(uid) != nil })
+	}
 	if k.place != nil {
 		k.place.Keep(func(uid types.UID) bool { return k.roster.get(uid) != nil })
 	}

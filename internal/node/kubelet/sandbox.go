@@ -1,9 +1,12 @@
 package kubelet
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"os"
 
+	"sampan.dev/internal/api/pods"
 	"sampan.dev/internal/node/podspec"
 	"sampan.dev/internal/node/runtime"
 
@@ -12,7 +15,7 @@ import (
 )
 
 // sandboxConfig describes the sandbox of a pod to the runtime.
-func (b *base) sandboxConfig(pod *corev1.Pod, attempt uint32) (*cri.PodSandboxConfig, error) {
+func (b *base) sandboxConfig(ctx context.Context, pod *corev1.Pod, attempt uint32) (*cri.PodSandboxConfig, error) {
 	host, err := readResolvConf(b.cfg.ResolvConf)
 	if err != nil {
 		return nil, err
@@ -41,10 +44,36 @@ func (b *base) sandboxConfig(pod *corev1.Pod, attempt uint32) (*cri.PodSandboxCo
 	if cfg.Linux, err = podspec.SandboxLinux(pod, b.cgroups.Parent(podspec.Cgroup(pod))); err != nil {
 		return nil, err
 	}
+	if cfg.Linux.SecurityContext.NamespaceOptions.UsernsOptions, err = b.podUsers(ctx, pod); err != nil {
+		return nil, fmt.Errorf("Failed to generate sandbox config for pod %q: %w", pods.Describe(pod), err) //nolint:staticcheck // upstream's words
+	}
 	if b.cfg.Bundled {
 		cfg.Linux.SecurityContext.Seccomp.ProfileType = cri.SecurityProfile_Unconfined // tools/pause has a closer one
 	}
 	return cfg, nil
+}
+
+// podUsers are the users of a pod: the host's, or those that the node gives to it, which must not be in doubt when anything of it is
+// made. Nothing is asked of anybody for a pod that has the host's.
+func (b *base) podUsers(ctx context.Context, pod *corev1.Pod) (*cri.UserNamespace, error) {
+	if hostUsers := pod.Spec.HostUsers; hostUsers == nil || *hostUsers {
+		return &cri.UserNamespace{Mode: cri.NamespaceMode_NODE}, nil
+	}
+	handler, err := b.objects.RuntimeHandler(ctx, pod)
+	if err != nil {
+		return nil, err
+	}
+	refused := "can't set `spec.hostUsers: false`, runtime does not support user namespaces"
+	if handler != "" {
+		refused = fmt.Sprintf("can't set `spec.hostUsers: false`, RuntimeClass handler %q does not support user namespaces", handler)
+	}
+	switch able, err := b.health.UserNamespaces(handler); {
+	case err != nil:
+		return nil, fmt.Errorf("%s: %w", refused, err)
+	case !able || b.users == nil:
+		return nil, errors.New(refused)
+	}
+	return b.users.Get(pod.UID)
 }
 
 // readResolvConf reads the node's resolver configuration; a path of "" means none at all.

@@ -124,6 +124,9 @@ func (w *worker) dismantle(ctx context.Context, pod *corev1.Pod, obs *runtime.Po
 			return
 		}
 		w.release(w.uid)
+		if w.users != nil {
+			w.users.Release(w.uid)
+		}
 		w.roster.balance(w.cgroups, w.cfg.Log)
 		w.failures = 0
 		w.setStage(finished)

@@ -73,7 +73,7 @@ func (o *operation) act(ctx context.Context, pod *corev1.Pod, obs *runtime.Pod, 
 	}
 	if sb.cfg == nil {
 		var err error
-		if sb.cfg, err = o.sandboxConfig(pod, a.Attempt); err != nil {
+		if sb.cfg, err = o.sandboxConfig(ctx, pod, a.Attempt); err != nil {
 			o.cfg.Log.Warn("sandbox not described", "pod", pods.Describe(pod), "error", err)
 			o.failed()
 			return
@@ -116,7 +116,7 @@ func (o *operation) actuate(ctx context.Context, pod *corev1.Pod, sandbox string
 // createSandbox makes the sandbox of a pod and notes it in sb. It reports whether there is one now.
 func (o *operation) createSandbox(ctx context.Context, pod *corev1.Pod, attempt uint32, sb *sandboxRun) bool {
 	var err error
-	if sb.cfg, err = o.sandboxConfig(pod, attempt); err == nil {
+	if sb.cfg, err = o.sandboxConfig(ctx, pod, attempt); err == nil {
 		err = o.machine.MakeLogs(pod, "")
 	}
 	handler := ""

@@ -19,7 +19,7 @@ func TestVirtualUnbuiltIsRefusedOrTold(t *testing.T) {
 	inVirtualTime(t, func(v *virtual) {
 		t := v.T
 		refused := podtest.Parse(t, strings.Fields("Always main:a"))
-		refused.Name, refused.Spec.HostUsers = "refused", new(false)
+		refused.Name, refused.Spec.ResourceClaims = "refused", []corev1.PodResourceClaim{{Name: "c", ResourceClaimName: new("c")}}
 		uid := v.create(refused)
 		told := podtest.Parse(t, strings.Fields("Always main:a"))
 		told.Name = "told"
@@ -28,7 +28,7 @@ func TestVirtualUnbuiltIsRefusedOrTold(t *testing.T) {
 		time.Sleep(10 * time.Second)
 
 		p := v.get("refused")
-		if p.Status.Phase != corev1.PodFailed || p.Status.Reason != "PodFeatureUnsupported" || !strings.Contains(p.Status.Message, "spec.hostUsers") {
+		if p.Status.Phase != corev1.PodFailed || p.Status.Reason != "PodFeatureUnsupported" || !strings.Contains(p.Status.Message, "spec.resourceClaims") {
 			t.Errorf("%s %s %q", p.Status.Phase, p.Status.Reason, p.Status.Message)
 		}
 		if pod, _ := v.rt.Pod(t.Context(), uid); pod != nil && len(pod.Containers) > 0 {

@@ -62,7 +62,7 @@ func New(cfg Config) (*Machine, error) {
 		return nil, err
 	}
 	cfg.Root = root
-	m := &Machine{cfg: cfg, volumes: volume.New(cfg.pods(), cfg.Volumes)}
+	m := &Machine{cfg: cfg, volumes: volume.New(cfg.Pods(), cfg.Volumes)}
 	e := cfg.Evictions
 	e.Settings, e.Read, e.Disks, e.Measure, e.Log = cfg.Evict, m.observe, m.disks, m.measure, cfg.Log
 	if m.evictions, err = evict.NewManager(e); err != nil {
@@ -164,7 +164,7 @@ func (m *Machine) Sweep(known func(uid types.UID) bool) {
 			}
 		}
 	}
-	dirs, err := os.ReadDir(m.cfg.pods())
+	dirs, err := os.ReadDir(m.cfg.Pods())
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
 		m.cfg.Log.Warn("pod directories not listed", "error", err)
 	}

@@ -15,12 +15,14 @@ type Paths struct {
 	Links string // /var/log/containers; "-": no links are made
 }
 
-func (p Paths) pods() string               { return filepath.Join(p.Root, "pods") }
-func (p Paths) pod(uid types.UID) string   { return filepath.Join(p.pods(), string(uid)) }
+func (p Paths) pod(uid types.UID) string   { return filepath.Join(p.Pods(), string(uid)) }
 func (p Paths) hosts(uid types.UID) string { return filepath.Join(p.pod(uid), "etc-hosts") }
 func (p Paths) container(uid types.UID, name string) string {
 	return filepath.Join(p.pod(uid), "containers", name)
 }
+
+// Pods is the directory that all pods' directories are in.
+func (p Paths) Pods() string { return filepath.Join(p.Root, "pods") }
 
 // PodLogs is the directory of a pod's logs.
 func (p Paths) PodLogs(pod *corev1.Pod) string {
