@@ -75,7 +75,7 @@ func New(cfg Config) (*Hub, error) {
 	if h.catalog, err = h.newCatalog(); err != nil {
 		return nil, err
 	}
-	h.metrics, h.patches = health.NewMetrics(&h.gate, h.catalog.Count), apply.New(openapi.Types, h.kind)
+	h.metrics, h.patches = health.NewMetrics(&h.gate, h.catalog.Count), apply.New(openapi.Type, h.kind)
 	if h.guard, err = h.newGuard(); err != nil {
 		return nil, err
 	}

@@ -1,4 +1,4 @@
-// Openapi makes internal/hub/openapi/*.json.gz: the OpenAPI definitions of every type that the hub serves, with
+// Openapi makes internal/hub/openapi/definitions.json.gz and types.txt: the OpenAPI definitions of every type that the hub serves, with
 // their descriptions, from the sources of k8s.io/api.
 //
 // It runs in two steps, because the first writes the Go package that the second imports: openapi-gen turns the types and

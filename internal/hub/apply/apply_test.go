@@ -14,7 +14,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 )
 
-var engine = New(openapi.Types, nil)
+var engine = New(openapi.Type, nil)
 
 var deployments = &api.Kind{
 	Group: "apps", Version: "v1", Kind: "Deployment", Resource: "deployments", Namespaced: true,
@@ -85,7 +85,7 @@ func BenchmarkApply(b *testing.B) {
 
 func BenchmarkTypes(b *testing.B) {
 	for b.Loop() {
-		if _, err := New(openapi.Types, nil).types(); err != nil {
+		if _, err := New(openapi.Type, nil).types.of(deployments.GVK()); err != nil {
 			b.Fatal(err)
 		}
 	}

@@ -2,7 +2,6 @@ package apply
 
 import (
 	"fmt"
-	"strings"
 	"sync"
 
 	"sampan.dev/internal/api"
@@ -15,28 +14,34 @@ import (
 	"sigs.k8s.io/structured-merge-diff/v6/value"
 )
 
-// converter turns objects into the values that managed fields are reckoned with, and back.
-type converter struct {
-	parser typed.Parser
-	names  sync.Map                   // schema.GroupVersionKind -> string
-	meta   func() []smdschema.TypeDef // the types of ObjectMeta, found once
-}
+// Types finds the definition of a type by its name, which for a kind is that which the scheme gives it; ok is false where there is none.
+type Types func(name string) (def smdschema.TypeDef, ok bool, err error)
 
-func newConverter(defs []smdschema.TypeDef) *converter {
-	c := &converter{parser: typed.Parser{Schema: smdschema.Schema{Types: defs}}}
-	c.meta = sync.OnceValue(func() []smdschema.TypeDef { return reached(defs, objectMeta) })
-	return c
+// converter turns objects into the values that managed fields are reckoned with, and back. It has the types of the kinds that have
+// been written, each found once or, by several at once, more often with one result.
+type converter struct {
+	find  Types
+	defs  sync.Map // by name -> smdschema.TypeDef
+	kinds sync.Map // schema.GroupVersionKind -> typed.ParseableType
 }
 
 const objectMeta = "io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta"
 
-// reached are the definitions of a type and of those that it refers to, without the library's own, which every schema has.
-func reached(defs []smdschema.TypeDef, name string) []smdschema.TypeDef {
-	by := map[string]smdschema.TypeDef{}
-	for _, d := range defs {
-		by[d.Name] = d
+// def finds the definition of a type.
+func (c *converter) def(name string) (def smdschema.TypeDef, ok bool, err error) {
+	if d, ok := c.defs.Load(name); ok {
+		return d.(smdschema.TypeDef), true, nil
 	}
-	var out []smdschema.TypeDef
+	def, ok, err = c.find(name)
+	if ok && err == nil {
+		c.defs.Store(name, def)
+	}
+	return def, ok, err
+}
+
+// reached are the definitions of a type and of all that it refers to. One that is not known is left out: values of it are an error.
+func (c *converter) reached(name string) (out []smdschema.TypeDef, err error) {
+	seen := map[string]bool{}
 	var visit func(smdschema.TypeRef)
 	atom := func(a smdschema.Atom) {
 		if a.List != nil {
@@ -50,30 +55,47 @@ func reached(defs []smdschema.TypeDef, name string) []smdschema.TypeDef {
 		}
 	}
 	visit = func(r smdschema.TypeRef) {
-		if r.NamedType == nil {
+		switch {
+		case r.NamedType == nil:
 			atom(r.Inlined)
-			return
+		case !seen[*r.NamedType] && err == nil:
+			seen[*r.NamedType] = true
+			d, ok, failed := c.def(*r.NamedType)
+			if err = failed; ok && err == nil {
+				out = append(out, d)
+				atom(d.Atom)
+			}
 		}
-		d, ok := by[*r.NamedType]
-		if !ok || strings.HasPrefix(d.Name, "__untyped_") {
-			return
-		}
-		delete(by, d.Name)
-		out = append(out, d)
-		atom(d.Atom)
 	}
 	visit(smdschema.TypeRef{NamedType: &name})
-	return out
+	return out, err
+}
+
+// of returns the type of the objects of a kind.
+func (c *converter) of(gvk schema.GroupVersionKind) (typed.ParseableType, error) {
+	if t, ok := c.kinds.Load(gvk); ok {
+		return t.(typed.ParseableType), nil
+	}
+	name, err := api.Scheme.ToOpenAPIDefinitionName(gvk)
+	if err != nil {
+		return typed.ParseableType{}, err
+	}
+	defs, err := c.reached(name)
+	if err != nil {
+		return typed.ParseableType{}, fmt.Errorf("type of %s: %w", gvk, err)
+	}
+	p := typed.Parser{Schema: smdschema.Schema{Types: defs}}
+	t, _ := c.kinds.LoadOrStore(gvk, p.Type(name))
+	return t.(typed.ParseableType), nil
 }
 
 // ObjectToTyped checks unstructured objects against their type. Go structs are not checked, which would take half of the time that
 // the managed fields of a write take: what fits into the struct fits the type that was made of it.
 func (c *converter) ObjectToTyped(obj runtime.Object, opts ...typed.ValidationOptions) (*typed.TypedValue, error) {
-	name, err := c.name(obj.GetObjectKind().GroupVersionKind())
+	of, err := c.of(obj.GetObjectKind().GroupVersionKind())
 	if err != nil {
 		return nil, err
 	}
-	of := c.parser.Type(name)
 	if u, ok := obj.(*unstructured.Unstructured); ok {
 		return of.FromUnstructured(u.UnstructuredContent(), opts...)
 	}
@@ -93,15 +115,4 @@ func toObject(v *typed.TypedValue) (runtime.Object, error) {
 		return nil, fmt.Errorf("failed to convert value to unstructured for type %T", v.AsValue().Unstructured())
 	}
 	return &unstructured.Unstructured{Object: u}, nil
-}
-
-func (c *converter) name(gvk schema.GroupVersionKind) (string, error) {
-	if n, ok := c.names.Load(gvk); ok {
-		return n.(string), nil
-	}
-	n, err := api.Scheme.ToOpenAPIDefinitionName(gvk)
-	if err == nil {
-		c.names.Store(gvk, n)
-	}
-	return n, err
 }

@@ -11,12 +11,11 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/util/managedfields"
 	"sigs.k8s.io/structured-merge-diff/v6/fieldpath"
-	smdschema "sigs.k8s.io/structured-merge-diff/v6/schema"
 )
 
 // Engine patches objects and keeps their managed fields. It may be used by many goroutines at once.
 type Engine struct {
-	types    func() (*converter, error) // built once
+	types    *converter
 	kinds    func(schema.GroupVersionKind) *api.Kind
 	managers sync.Map // target -> *managedfields.FieldManager; those of kinds that are gone are dropped by and by
 	models   models
@@ -30,18 +29,11 @@ type target struct {
 	sub  string
 }
 
-// New returns an engine over the types that types returns: a schema of every kind that will be patched, named as the scheme names
-// its definition. It is asked for once, on the first write. kinds finds the kind that another version of an object is of, whose
-// fields somebody may own; it may be nil where every kind has one version.
-func New(types func() ([]smdschema.TypeDef, error), kinds func(schema.GroupVersionKind) *api.Kind) *Engine {
-	e := &Engine{kinds: kinds}
-	e.types = sync.OnceValues(func() (*converter, error) {
-		defs, err := types()
-		if err != nil {
-			return nil, err
-		}
-		return newConverter(defs), nil
-	})
+// New returns an engine over the types that types finds, one for every kind that will be patched. It is asked when an object of the
+// kind is first written. kinds finds the kind that another version of an object is of, whose fields somebody may own; it may be nil where
+// every kind has one version.
+func New(types Types, kinds func(schema.GroupVersionKind) *api.Kind) *Engine {
+	e := &Engine{kinds: kinds, types: &converter{find: types}}
 	e.models.types = e.types
 	return e
 }
@@ -51,10 +43,7 @@ func (e *Engine) manager(t target) (*managedfields.FieldManager, error) {
 	if m, ok := e.managers.Load(t); ok {
 		return m.(*managedfields.FieldManager), nil
 	}
-	types, err := e.converter(t)
-	if err != nil {
-		return nil, err
-	}
+	types := e.converter(t)
 	gvk := t.gvk()
 	id := identity{t, e.kinds}
 	make := managedfields.NewDefaultFieldManager
@@ -86,18 +75,18 @@ func (e *Engine) forget() {
 
 // converter is what the fields of a target are told by: the schema of its kind, or, where there is none, the shape of each object.
 // Then every map is a struct whose fields have owners, and a list belongs to one manager as a whole.
-func (e *Engine) converter(t target) (managedfields.TypeConverter, error) {
+func (e *Engine) converter(t target) managedfields.TypeConverter {
 	switch {
 	case !t.untyped():
-		return e.types()
+		return e.types
 	case t.kind.Model == nil:
-		return managedfields.NewDeducedTypeConverter(), nil
+		return managedfields.NewDeducedTypeConverter()
 	}
-	return modelled{&e.models, identity{t, e.kinds}.find}, nil
+	return modelled{&e.models, identity{t, e.kinds}.find}
 }
 
 // Converter is what tells the fields of objects of a kind, or of a subresource's own body.
-func (e *Engine) Converter(kind *api.Kind, sub string) (managedfields.TypeConverter, error) {
+func (e *Engine) Converter(kind *api.Kind, sub string) managedfields.TypeConverter {
 	return e.converter(target{kind, sub})
 }
 

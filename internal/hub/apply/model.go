@@ -2,6 +2,8 @@ package apply
 
 import (
 	"fmt"
+	"slices"
+	"strings"
 	"sync"
 
 	"sampan.dev/internal/api"
@@ -17,8 +19,8 @@ import (
 
 // models are the types of kinds that have a model instead of a Go type, each made when an object of the kind is first written.
 type models struct {
-	types func() (*converter, error) // has the types of metadata, to which models refer
-	by    sync.Map                   // *api.Kind -> typed.ParseableType
+	types *converter // has the types of metadata, to which models refer
+	by    sync.Map   // *api.Kind -> typed.ParseableType
 }
 
 // of returns the type of the objects of a kind.
@@ -58,13 +60,10 @@ func (m *models) make(k *api.Kind) (typed.ParseableType, error) {
 	return p.Type(name), nil
 }
 
-// meta are the types of metadata.
+// meta are the types of metadata, without the library's own, which every schema that it makes has.
 func (m *models) meta() ([]smdschema.TypeDef, error) {
-	c, err := m.types()
-	if err != nil {
-		return nil, err
-	}
-	return c.meta(), nil
+	defs, err := m.types.reached(objectMeta)
+	return slices.DeleteFunc(defs, func(d smdschema.TypeDef) bool { return strings.HasPrefix(d.Name, "__untyped_") }), err
 }
 
 // forget drops the types of kinds that are not served.

@@ -38,7 +38,7 @@ func pears(t testing.TB) (*Engine, *api.Kind) {
 		}
 		return nil
 	}
-	return New(openapi.Types, served), k
+	return New(openapi.Type, served), k
 }
 
 // TestModelApply merges by what the model says of lists and maps.

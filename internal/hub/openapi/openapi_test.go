@@ -378,21 +378,27 @@ func TestTypes(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	got, err := Types()
-	if err != nil {
-		t.Fatal(err)
-	}
-	have := map[string]string{}
-	for _, g := range got {
-		have[g.Name] = shape(g.Atom)
-	}
 	for _, w := range want.Types {
-		if s := shape(w.Atom); have[w.Name] != s {
-			t.Errorf("%s:\ngot  %s\nwant %s", w.Name, have[w.Name], s)
+		got, ok, err := Type(w.Name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if s := shape(w.Atom); !ok || shape(got.Atom) != s {
+			t.Errorf("%s:\ngot  %s\nwant %s", w.Name, shape(got.Atom), s)
+		}
+		for _, near := range []string{w.Name + "s", w.Name[:len(w.Name)-1], w.Name + "\t"} {
+			if _, ok, err := Type(near); err != nil || ok && !slices.ContainsFunc(want.Types, func(t schema.TypeDef) bool { return t.Name == near }) {
+				t.Errorf("%q is found", near)
+			}
 		}
 	}
-	if len(got) != len(want.Types) {
-		t.Errorf("%d types, want %d", len(got), len(want.Types))
+	if n := strings.Count(typeLines, "\n"); n != len(want.Types) {
+		t.Errorf("%d types, want %d", n, len(want.Types))
+	}
+	for _, none := range []string{"", "a", "zzz"} {
+		if _, ok, err := Type(none); ok || err != nil {
+			t.Errorf("%q: %t, %v", none, ok, err)
+		}
 	}
 }
 

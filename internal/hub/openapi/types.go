@@ -2,23 +2,22 @@ package openapi
 
 import (
 	_ "embed"
+	"encoding/json"
 	"fmt"
+	"sort"
+	"strings"
 
 	"sigs.k8s.io/structured-merge-diff/v6/schema"
 )
 
-// encodedTypes are the definitions in the form that managed fields are reckoned with. They are kept apart because the hub needs
-// them for its first write already: making them of the definitions takes 25 ms and 10 MB, reading these a tenth of it.
+// typeLines are the definitions in the form that managed fields are reckoned with, sorted by name: name, tab, JSON, newline. They are
+// kept apart because the hub needs some of them for its first write already, and not packed because it needs few: a definition is
+// decoded when an object is written that has it.
 //
-//go:embed types.json.gz
-var encodedTypes []byte
+//go:embed types.txt
+var typeLines string
 
 // The JSON form; tools/openapi/emit writes it.
-
-type typeDef struct {
-	Name string `json:"n"`
-	atom
-}
 
 type atom struct {
 	Scalar schema.Scalar `json:"s"`
@@ -50,17 +49,31 @@ type fieldDef struct {
 	Default any     `json:"d"`
 }
 
-// Types decodes the types that structured-merge-diff compares objects by. Each call decodes anew.
-func Types() ([]schema.TypeDef, error) {
-	var defs []typeDef
-	if err := unpack(encodedTypes, &defs); err != nil {
-		return nil, fmt.Errorf("types of managed fields: %w", err)
+// Type decodes the definition of a type that structured-merge-diff compares values by; ok is false where there is none of that name.
+// What it refers to it names.
+func Type(name string) (def schema.TypeDef, ok bool, err error) {
+	// The first line that begins at or after i, and what is left of the text from there.
+	from := func(i int) string {
+		if i == 0 {
+			return typeLines
+		}
+		_, rest, _ := strings.Cut(typeLines[i-1:], "\n")
+		return rest
 	}
-	out := make([]schema.TypeDef, len(defs))
-	for i, d := range defs {
-		out[i] = schema.TypeDef{Name: d.Name, Atom: d.atom.atom()}
+	at := sort.Search(len(typeLines), func(i int) bool {
+		n, _, more := strings.Cut(from(i), "\t")
+		return !more || n >= name
+	})
+	line, _, _ := strings.Cut(from(at), "\n")
+	found, text, _ := strings.Cut(line, "\t")
+	if found != name {
+		return schema.TypeDef{}, false, nil
 	}
-	return out, nil
+	var a atom
+	if err := json.Unmarshal([]byte(text), &a); err != nil {
+		return schema.TypeDef{}, false, fmt.Errorf("type %s: %w", name, err)
+	}
+	return schema.TypeDef{Name: name, Atom: a.atom()}, true, nil
 }
 
 func (a atom) atom() schema.Atom {

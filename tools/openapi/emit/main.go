@@ -1,7 +1,7 @@
 // Emit writes the OpenAPI definitions of the models package as compressed JSON into the folder named by its argument:
 //
 //	definitions.json.gz   {"v3": {"io.k8s.api.core.v1.Pod": schema, …}, "v2": {…}}
-//	types.json.gz         the same types as structured-merge-diff sees them, for managed fields (types.go)
+//	types.txt             the same types as structured-merge-diff sees them, for managed fields, a line each (types.go)
 //
 // v3 holds every definition as OpenAPI v3 has it; v2 only those few whose v2 form cannot be derived from it (IntOrString).
 // Each definition of a registered type carries its group, versions and kinds, as upstream's definitions do.
@@ -64,7 +64,7 @@ func emit(dir string) error {
 	if err != nil {
 		return err
 	}
-	return write(filepath.Join(dir, "types.json.gz"), types)
+	return writeTypes(filepath.Join(dir, "types.txt"), types)
 }
 
 func write(file string, v any) error {

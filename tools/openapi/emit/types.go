@@ -1,7 +1,11 @@
 package main
 
 import (
+	"bytes"
 	"cmp"
+	"encoding/json"
+	"fmt"
+	"os"
 	"slices"
 
 	"k8s.io/kube-openapi/pkg/schemaconv"
@@ -93,4 +97,17 @@ func refOf(r schema.TypeRef) typeRef {
 		out.Relation = string(*r.ElementRelationship)
 	}
 	return out
+}
+
+// writeTypes writes a line for each type: its name, a tab and the rest as JSON.
+func writeTypes(file string, types []typeDef) error {
+	var b bytes.Buffer
+	for _, t := range types {
+		data, err := json.Marshal(t.atom)
+		if err != nil {
+			return err
+		}
+		fmt.Fprintf(&b, "%s\t%s\n", t.Name, data)
+	}
+	return os.WriteFile(file, b.Bytes(), 0o644)
 }

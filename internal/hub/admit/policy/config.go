@@ -23,7 +23,7 @@ type Config struct {
 	// Kind is the kind of that name that is served now; nil for none.
 	Kind func(schema.GroupVersionKind) *api.Kind
 	// Types converts objects of a kind, or of a subresource of it, for apply configurations.
-	Types   func(k *api.Kind, subresource string) (managedfields.TypeConverter, error)
+	Types   func(k *api.Kind, subresource string) managedfields.TypeConverter
 	Metrics *Metrics
 }
 

@@ -53,10 +53,7 @@ func (p *Mutating) patch(ctx context.Context, r *match.Request, v *match.Version
 	if m.json {
 		obj, err = patched(v, res.EvalResult)
 	} else {
-		var types managedfields.TypeConverter
-		if types, err = p.cfg.Types(r.As(), r.Subresource); err == nil {
-			obj, err = applied(types, v, res.EvalResult)
-		}
+		obj, err = applied(p.cfg.Types(r.As(), r.Subresource), v, res.EvalResult)
 	}
 	if err != nil || obj == nil {
 		return err
