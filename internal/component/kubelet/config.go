@@ -11,6 +11,7 @@ import (
 	"sampan.dev/internal/node/cpus"
 	"sampan.dev/internal/node/memorymap"
 	"sampan.dev/internal/node/placement"
+	"sampan.dev/internal/node/podstate"
 	"sampan.dev/internal/node/topology"
 	"sampan.dev/internal/node/users"
 
@@ -67,8 +68,8 @@ type Config struct {
 	Placement placement.Settings
 	Features  map[string]string
 
-	StatusEvery, ReportEvery, SyncEvery time.Duration
-	LeaseSeconds                        int32
+	StatusEvery, ReportEvery, SyncEvery, CrashMax time.Duration
+	LeaseSeconds                                  int32
 
 	// The HTTPS face.
 	Serve             bool
@@ -95,7 +96,7 @@ func New() *Config {
 		Endpoint: "unix:///run/containerd/containerd.sock", ResolvConf: "/etc/resolv.conf", CgroupDriver: "cgroupfs",
 		MaxPods: 110, PodPids: -1, UserIDs: users.Unit, LogMaxSize: "10Mi", LogMaxFiles: 5, Register: true, Serve: true,
 		Address: net.IPv4zero, Port: 10250, HealthAddress: net.IPv4(127, 0, 0, 1), HealthPort: 10248,
-		StatusEvery: 10 * time.Second, ReportEvery: 5 * time.Minute, SyncEvery: time.Minute, LeaseSeconds: 40, EvictionTransition: 5 * time.Minute, ImageHigh: 85, ImageLow: 80, ImageMinAge: 2 * time.Minute,
+		StatusEvery: 10 * time.Second, ReportEvery: 5 * time.Minute, SyncEvery: time.Minute, CrashMax: podstate.BackoffMax, LeaseSeconds: 40, EvictionTransition: 5 * time.Minute, ImageHigh: 85, ImageLow: 80, ImageMinAge: 2 * time.Minute,
 		ManifestEvery: 20 * time.Second, Anonymous: true, Authorization: alwaysAllow, ReadOnlyPort: 10255,
 		Placement: placement.Settings{TopologyPolicy: topology.None, TopologyScope: topology.ContainerScope, CPUPolicy: cpus.None, CPUEvery: 10 * time.Second,
 			MemoryPolicy: memorymap.None},

@@ -151,7 +151,7 @@ func (c *Config) pods() flag.Table {
 		flag.Refuse("", "string", "None", "memory.min is not set").At("memoryReservationPolicy"),
 		flag.Refuse("", "string", "", noSwap).At("memorySwap.swapBehavior").But("NoSwap"),
 		flag.Ignore("", "bool", "", "the kernel's own rule is kept").At("singleProcessOOMKill"),
-		flag.Refuse("", "duration", "5m0s", "restarts wait for five minutes at most").At("crashLoopBackOff.maxContainerRestartPeriod"),
+		flag.Set("", flag.Duration(&c.CrashMax), "how long a container that ends again and again waits at most before it is started: 1s to 5m").At("crashLoopBackOff.maxContainerRestartPeriod"),
 		flag.Set("", pids{&c.UserIDs}, "user and group IDs that a pod with users of its own (hostUsers: false) has: a multiple of 65536").At("userNamespaces.idsPerPod"),
 		flag.Ignore("maximum-dead-containers", "int32", "-1", oldGC),
 		flag.Ignore("maximum-dead-containers-per-container", "int32", "1", oldGC),

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"sampan.dev/internal/api/core"
 	"sampan.dev/internal/component/flag"
@@ -14,6 +15,8 @@ import (
 	"sampan.dev/internal/node/evict"
 	"sampan.dev/internal/node/image"
 	"sampan.dev/internal/node/kubelet"
+	"sampan.dev/internal/node/podstate"
+	"sampan.dev/internal/node/users"
 
 	"github.com/spf13/pflag"
 	"k8s.io/apimachinery/pkg/api/resource"
@@ -63,7 +66,7 @@ func (c *Config) Kubelet(name string) (out kubelet.Config, err error) {
 		Port: c.Port, MaxPods: int64(c.MaxPods), PodPids: c.PodPids, UserIDs: c.UserIDs, StaticPods: c.StaticPods,
 		ManifestURL: c.ManifestURL, ManifestHeader: c.ManifestHeader, ManifestEvery: c.ManifestEvery,
 		CgroupRoot: c.CgroupRoot, CgroupDriver: c.CgroupDriver, PodKind: core.Pods(),
-		StatusEvery: c.StatusEvery, ReportEvery: c.ReportEvery, SyncEvery: c.SyncEvery,
+		StatusEvery: c.StatusEvery, ReportEvery: c.ReportEvery, SyncEvery: c.SyncEvery, CrashMax: c.CrashMax,
 		LogMaxFiles: int(c.LogMaxFiles), AllowedUnsafeSysctls: c.Sysctls, Version: config.Version,
 	}
 	out.LeaseDuration = seconds(c.LeaseSeconds)
@@ -72,6 +75,12 @@ func (c *Config) Kubelet(name string) (out kubelet.Config, err error) {
 	}
 	if c.MaxPods < 0 {
 		return out, fmt.Errorf("maxPods (--max-pods) %d must not be a negative number", c.MaxPods)
+	}
+	if c.CrashMax < time.Second || c.CrashMax > podstate.BackoffMax {
+		return out, fmt.Errorf("invalid configuration: CrashLoopBackOff.MaxContainerRestartPeriod (got: %v seconds) must be set between 1s and 300s", c.CrashMax.Seconds())
+	}
+	if err := users.CheckPerPod(c.UserIDs); err != nil {
+		return out, err
 	}
 	if out.Labels, err = Labels(c.NodeLabels); err != nil {
 		return out, err

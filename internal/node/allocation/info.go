@@ -1,8 +1,6 @@
 package allocation
 
 import (
-	"sampan.dev/internal/api/pods"
-
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 )
@@ -129,17 +127,6 @@ func ContainerAmounts(pod, container *corev1.ResourceRequirements) Amounts {
 		}
 	}
 	return a
-}
-
-// Resizable reports whether a container's resources may be changed while it runs: an init container's only where it goes on
-// running beside the others.
-func Resizable(pod *corev1.Pod, name string) bool {
-	for i := range pod.Spec.InitContainers {
-		if pod.Spec.InitContainers[i].Name == name {
-			return pods.IsSidecar(&pod.Spec.InitContainers[i])
-		}
-	}
-	return pods.FindContainer(pod.Spec.Containers, name) != nil
 }
 
 // Take is what is held with one resource as it is given: its requests and limits, where given has any.

@@ -16,6 +16,7 @@ import (
 	"sampan.dev/internal/node/evict"
 	"sampan.dev/internal/node/image"
 	"sampan.dev/internal/node/placement"
+	"sampan.dev/internal/node/podstate"
 	"sampan.dev/internal/node/runtime"
 	"sampan.dev/internal/node/users"
 
@@ -89,6 +90,7 @@ type Config struct {
 	StatusEvery   time.Duration // 10 s
 	ReportEvery   time.Duration // 5 min
 	LeaseDuration time.Duration // 40 s
+	CrashMax      time.Duration // a container that ends again and again waits no longer before it is started, 5 min
 	SyncEvery     time.Duration // volumes are brought up to date this often even without a reason, 1 min
 
 	Images image.Policy       // when images are removed
@@ -119,6 +121,7 @@ func (c *Config) fill() error {
 	def(&c.ReportEvery, 5*time.Minute)
 	def(&c.LeaseDuration, 40*time.Second)
 	def(&c.SyncEvery, time.Minute)
+	def(&c.CrashMax, podstate.BackoffMax)
 	def(&c.ManifestEvery, 20*time.Second)
 	def(&c.LogMaxSize, 10<<20)
 	def(&c.LogMaxFiles, 5)

@@ -39,7 +39,7 @@ type operation struct {
 }
 
 func newOperation(b *base, all *roster, pod *record) *operation {
-	return &operation{base: b, record: pod, roster: all, crash: podstate.Backoff{}, pulls: image.Backoff{},
+	return &operation{base: b, record: pod, roster: all, crash: podstate.NewBackoff(b.cfg.CrashMax), pulls: image.Backoff{},
 		holds: map[string]hold{}, heldAt: map[string]string{}, preStop: map[string]bool{}}
 }
 
@@ -83,7 +83,7 @@ func (o *operation) held(pod *corev1.Pod, c *corev1.Container, obs *runtime.Pod,
 	key := c.Name + "\x00" + c.Image
 	until, held := o.crash.Holds(key, s.FinishedAt, now)
 	if held && o.firstHold(c.Name, s.ID) {
-		o.failing(c.Name, "CrashLoopBackOff", fmt.Sprintf("back-off %s restarting failed container=%s pod=%s", o.crash[key].Wait, c.Name, pods.Describe(pod)))
+		o.failing(c.Name, "CrashLoopBackOff", fmt.Sprintf("back-off %s restarting failed container=%s pod=%s", o.crash.Wait(key), c.Name, pods.Describe(pod)))
 		o.events.Pod(pod, c.Name, corev1.EventTypeWarning, "BackOff", "Back-off restarting failed container %s in pod %s", c.Name, pods.Describe(pod))
 	}
 	return until, held

@@ -13,8 +13,8 @@ import (
 	corev1 "k8s.io/api/core/v1"
 )
 
-// sync begins what a pod that is to run needs, if anything.
-func (w *worker) sync(ctx context.Context, pod *corev1.Pod, obs *runtime.Pod) {
+// sync begins what a pod that is to run needs, if anything. status is what the turn has told of it.
+func (w *worker) sync(ctx context.Context, pod *corev1.Pod, obs *runtime.Pod, status *corev1.PodStatus) {
 	now := time.Now()
 	if msg := w.health.NetworkTrouble(); msg != "" && !pod.Spec.HostNetwork && len(obs.Sandboxes) == 0 {
 		if !w.network {
@@ -39,6 +39,7 @@ func (w *worker) sync(ctx context.Context, pod *corev1.Pod, obs *runtime.Pod) {
 	}
 	v := podstate.View{Pod: pod, Obs: obs, Actuated: w.alloc.Actuated.Get(pod.UID)}
 	v.Liveness, v.Startup = w.probes.verdicts()
+	v.RestartAll = podstate.RestartingAll(status)
 	a := podstate.Step(v)
 	changed := w.holdBack(pod, obs, &a, now, w.again)
 	if w.failedResize > 0 && now.Before(w.nextResize) {

@@ -61,6 +61,10 @@ func (o *operation) act(ctx context.Context, pod *corev1.Pod, obs *runtime.Pod, 
 			return
 		}
 	}
+	if len(a.Reset) > 0 {
+		o.reset(ctx, pod, obs, a.Reset)
+		return
+	}
 	sb := &sandboxRun{id: a.SandboxID, ips: obs.IPs()}
 	if len(sb.ips) == 0 && pod.Spec.HostNetwork {
 		sb.ips = o.node.IPs()

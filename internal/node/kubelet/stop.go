@@ -183,6 +183,29 @@ func (r *order) done(name string) {
 	}
 }
 
+// reset takes away all runs of a pod's containers, so that all start anew, without grace and in the order that the step has given. Their
+// logs stay.
+func (o *operation) reset(ctx context.Context, pod *corev1.Pod, obs *runtime.Pod, list []podstate.Reset) {
+	none := int64(0)
+	for _, r := range list {
+		var err error
+		if r.Kill {
+			err = o.kill(ctx, pod, podstate.Kill{Id: r.ID, Name: r.Name, Message: "killing"}, &none, nil)
+		}
+		if err == nil {
+			err = o.rt.RemoveContainer(ctx, r.ID)
+		}
+		if err != nil {
+			if ctx.Err() == nil {
+				o.cfg.Log.Warn("container not taken away before all start anew", "pod", pods.Describe(pod), "container", r.Name, "error", err)
+				o.failed()
+			}
+			return
+		}
+	}
+	o.failures = 0
+}
+
 // purgeInit removes the runs of init containers before they all run again in a new sandbox.
 func (o *operation) purgeInit(ctx context.Context, pod *corev1.Pod, obs *runtime.Pod) {
 	for i := range obs.Containers {

@@ -92,7 +92,7 @@ func (w *worker) turn(ctx context.Context) bool {
 	}
 	switch stage {
 	case syncing:
-		w.sync(ctx, pod, obs)
+		w.sync(ctx, pod, obs, status)
 	case terminating:
 		w.terminate(ctx, pod, obs)
 	case terminated:

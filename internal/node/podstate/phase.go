@@ -42,7 +42,7 @@ func phaseOf(pod *corev1.Pod, statuses []corev1.ContainerStatus, terminal, inite
 		switch {
 		case end == nil:
 			pendingInit++
-		case end.ExitCode != 0 && !restartsAfter(pod, c, end.ExitCode):
+		case end.ExitCode != 0 && !restartsAfter(pod, c, end.ExitCode) && end.Reason != restartingAll:
 			failedInit = true
 		}
 	}
@@ -56,11 +56,11 @@ func phaseOf(pod *corev1.Pod, statuses []corev1.ContainerStatus, terminal, inite
 			running++
 		case st.State.Terminated != nil || st.State.Waiting != nil && st.LastTerminationState.Terminated != nil:
 			stopped++
-			code := ended(st).ExitCode
-			if !restartsAfter(pod, c, code) {
+			end := ended(st)
+			if !restartsAfter(pod, c, end.ExitCode) && end.Reason != restartingAll {
 				final++
 			}
-			if st.State.Terminated != nil && code == 0 {
+			if st.State.Terminated != nil && end.ExitCode == 0 {
 				succeeded++
 			}
 		case st.State.Waiting != nil:
@@ -122,11 +122,7 @@ func conditionsOf(f Facts, s *corev1.PodStatus, all []corev1.ContainerStatus) []
 		out = append(out, *c)
 	}
 	add := func(t corev1.PodConditionType, ok bool, reason, message string) {
-		status := corev1.ConditionTrue
-		if !ok {
-			status = corev1.ConditionFalse
-		}
-		out = append(out, corev1.PodCondition{Type: t, Status: status, Reason: reason, Message: message, ObservedGeneration: f.Pod.Generation})
+		out = append(out, corev1.PodCondition{Type: t, Status: boolStatus(ok), Reason: reason, Message: message, ObservedGeneration: f.Pod.Generation})
 	}
 	if need, _, _, why := sandboxNeeded(f.Pod, f.Obs); need {
 		add(corev1.PodReadyToStartContainers, false, "PodSandboxNotReady", why)
@@ -134,6 +130,9 @@ func conditionsOf(f Facts, s *corev1.PodStatus, all []corev1.ContainerStatus) []
 		add(corev1.PodReadyToStartContainers, true, "", "")
 	}
 	ok, reason, message := initializedCondition(f.Pod, all, s.Phase)
+	if was := pods.FindCondition(f.Old.Conditions, corev1.PodInitialized); !ok && was != nil && was.Status == corev1.ConditionTrue {
+		ok, reason, message = true, "", "" // what was initialized stays so, also when all containers start anew
+	}
 	add(corev1.PodInitialized, ok, reason, message)
 	ok, reason, message = containersReady(f.Pod, all, s.Phase)
 	rok, rreason, rmessage := ok, reason, message
@@ -143,7 +142,18 @@ func conditionsOf(f Facts, s *corev1.PodStatus, all []corev1.ContainerStatus) []
 	add(corev1.PodReady, rok, rreason, rmessage)
 	add(corev1.ContainersReady, ok, reason, message)
 	add(corev1.PodScheduled, true, "", "")
+	if mayRestartAll(f.Pod) {
+		ok, reason, message = allRestarting(&f)
+		out = append(out, corev1.PodCondition{Type: corev1.AllContainersRestarting, Status: boolStatus(ok), Reason: reason, Message: message})
+	}
 	return out
+}
+
+func boolStatus(ok bool) corev1.ConditionStatus {
+	if ok {
+		return corev1.ConditionTrue
+	}
+	return corev1.ConditionFalse
 }
 
 // Disrupted tells that the kubelet ends a pod for the sake of others.

@@ -3,7 +3,6 @@ package podstate
 import (
 	"fmt"
 
-	"sampan.dev/internal/api/pods"
 	"sampan.dev/internal/node/allocation"
 	"sampan.dev/internal/node/runtime"
 
@@ -105,10 +104,10 @@ func Resizing(v View) bool {
 	if v.Actuated == nil {
 		return false
 	}
-	differs := func(list []corev1.Container, every bool) bool {
+	differs := func(list []corev1.Container) bool {
 		for i := range list {
 			c := &list[i]
-			if s := v.Obs.Container(c.Name); s == nil || s.State != runtime.Running || !every && !pods.IsSidecar(c) {
+			if s := v.Obs.Container(c.Name); s == nil || s.State != runtime.Running {
 				continue // it is made to the right amounts when it is started
 			}
 			if _, _, differ := v.changed(c); differ {
@@ -117,7 +116,7 @@ func Resizing(v View) bool {
 		}
 		return false
 	}
-	if differs(v.Pod.Spec.InitContainers, false) || differs(v.Pod.Spec.Containers, true) {
+	if differs(v.Pod.Spec.InitContainers) || differs(v.Pod.Spec.Containers) {
 		return true
 	}
 	was, is := v.Actuated.PodLevelResources, v.Pod.Spec.Resources

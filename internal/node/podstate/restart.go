@@ -10,10 +10,10 @@ import (
 )
 
 // Crash loop back-off, upstream's constants (pkg/kubelet/kubelet.go): the first restart is at once, the second waits
-// backoffFirst since the exit, each further one twice as long up to backoffMax. Ten minutes without a crash forget it.
+// backoffFirst since the exit, each further one twice as long up to a maximum. Twice BackoffMax without a crash forget it.
 const (
 	backoffFirst = 10 * time.Second
-	backoffMax   = 300 * time.Second
+	BackoffMax   = 300 * time.Second
 )
 
 // restartsAfter reports whether a container that exited with code is to run again: by the container's rules, else by its
@@ -75,31 +75,40 @@ func shouldRun(pod *corev1.Pod, c *corev1.Container, obs *runtime.Pod) bool {
 
 // crash remembers the restarts of one container of a pod.
 type crash struct {
-	Wait time.Duration
+	wait time.Duration
 	last time.Time // when wait was set
 }
 
-// Backoff keeps the crash loop back-offs of one pod by container name.
-type Backoff map[string]crash
+// Backoff keeps the crash loop back-offs of one pod by container name. Max is the longest wait, BackoffMax at most.
+type Backoff struct {
+	Max time.Duration
+	by  map[string]crash
+}
+
+// NewBackoff returns a back-off that remembers nothing.
+func NewBackoff(most time.Duration) Backoff { return Backoff{Max: most, by: map[string]crash{}} }
+
+// Wait is how long a container waits after its last exit.
+func (b Backoff) Wait(name string) time.Duration { return b.by[name].wait }
 
 // Holds returns until when a container that exited at the given time must wait; ok is false when it may start now.
 func (b Backoff) Holds(name string, exited, now time.Time) (until time.Time, ok bool) {
-	e, known := b[name]
-	if !known || exited.Sub(e.last) > 2*backoffMax {
+	e, known := b.by[name]
+	if !known || exited.Sub(e.last) > 2*BackoffMax {
 		return time.Time{}, false
 	}
-	until = exited.Add(e.Wait)
+	until = exited.Add(e.wait)
 	return until, now.Before(until)
 }
 
 // Next lengthens the back-off of a container that is being restarted after it exited at the given time.
 func (b Backoff) Next(name string, exited, now time.Time) {
-	e, known := b[name]
-	if !known || exited.Sub(e.last) > 2*backoffMax {
-		e.Wait = backoffFirst
+	e, known := b.by[name]
+	if !known || exited.Sub(e.last) > 2*BackoffMax {
+		e.wait = min(backoffFirst, b.Max)
 	} else {
-		e.Wait = min(2*e.Wait, backoffMax)
+		e.wait = min(2*e.wait, b.Max)
 	}
 	e.last = now
-	b[name] = e
+	b.by[name] = e
 }

@@ -41,6 +41,8 @@ type Facts struct {
 	HostIPs     []string
 	RuntimeName string
 	Rro         bool // the runtime can mount recursively read-only
+
+	restarts bool // all containers are to start anew; Status sets it
 }
 
 // Reasons of waiting and terminated containers.
@@ -53,6 +55,7 @@ const (
 // Status computes the status of a pod. It does not set times of conditions or the start time: stamp does.
 func Status(f Facts) corev1.PodStatus {
 	pod := f.Pod
+	f.restarts = restartsAll(pod, f.Obs, f.Old)
 	s := corev1.PodStatus{QOSClass: pods.QoS(pod), ObservedGeneration: pod.Generation}
 	for _, ip := range f.Obs.IPs() {
 		s.PodIPs = append(s.PodIPs, corev1.PodIP{IP: ip})
@@ -212,6 +215,8 @@ func (f *Facts) containers(specs []corev1.Container, old []corev1.ContainerStatu
 			if len(runs) > 1 {
 				st.LastTerminationState = f.state(runs[1], nil)
 			}
+		case was != nil && f.restarts && was.State.Waiting == nil:
+			takenAwayStatus(&st, was)
 		case was != nil:
 			f.vanished(&st, was, hasInit)
 		}
@@ -293,6 +298,9 @@ func (f *Facts) seen(spec *corev1.Container, c *runtime.Container, was *corev1.C
 	st.Resources, st.AllocatedResources = f.resources(spec, c, was), spec.Resources.Requests
 	if was != nil {
 		st.RestartCount = max(st.RestartCount, was.RestartCount)
+		if c.State == runtime.Running && was.State.Terminated != nil && was.RestartCount >= int32(c.RestartCount) {
+			st.RestartCount = was.RestartCount + 1
+		}
 		switch {
 		case was.ContainerID != st.ContainerID && was.State.Terminated != nil:
 			st.LastTerminationState.Terminated = was.State.Terminated.DeepCopy()
@@ -330,7 +338,7 @@ func (f *Facts) waits(spec *corev1.Container, st *corev1.ContainerStatus, initLi
 		if s != nil && s.State == runtime.Exited && s.ExitCode == 0 {
 			return
 		}
-		if s == nil && anyMainCreated(f.Pod, f.Obs) && !pods.IsSidecar(spec) && st.State.Waiting != nil {
+		if s == nil && !f.restarts && anyMainCreated(f.Pod, f.Obs) && !pods.IsSidecar(spec) && st.State.Waiting != nil {
 			st.State = corev1.ContainerState{Terminated: &corev1.ContainerStateTerminated{Reason: "Completed",
 				Message: "Unable to get init container status from container runtime and pod has been initialized, treat it as exited normally"}}
 			return

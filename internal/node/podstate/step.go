@@ -21,9 +21,11 @@ type View struct {
 	Liveness, Startup map[string]probe.Result
 	// Actuated is what the pod's containers are held to, where Pod asks for what they were given; nil: nothing else than that.
 	Actuated *allocation.Info
+	// RestartAll says that the last status tells so: all containers are to start anew. See RestartingAll.
+	RestartAll bool
 }
 
-// Actions is what a step wants done, in the order: KillPod, Kill, CreateSandbox, Ephemeral, Init, Resize, Main.
+// Actions is what a step wants done, in the order: KillPod, Kill, Reset, CreateSandbox, Ephemeral, Init, Resize, Main.
 type Actions struct {
 	KillPod       bool // stop every container and sandbox
 	CreateSandbox bool
@@ -32,6 +34,7 @@ type Actions struct {
 	Reason        string // why a sandbox is needed, as the API says it
 
 	Kill      []Kill
+	Reset     []Reset
 	Ephemeral []int // indexes into the spec of what to start
 	Init      []int
 	Resize    Resize
@@ -40,7 +43,7 @@ type Actions struct {
 
 // Any reports whether there is anything to do.
 func (a *Actions) Any() bool {
-	return a.KillPod || a.CreateSandbox || len(a.Kill)+len(a.Ephemeral)+len(a.Init)+len(a.Main) > 0 || a.Resize.Any()
+	return a.KillPod || a.CreateSandbox || len(a.Kill)+len(a.Reset)+len(a.Ephemeral)+len(a.Init)+len(a.Main) > 0 || a.Resize.Any()
 }
 
 // Replaced are the ids of the containers that are stopped so that their next run starts at once; nil when there are none.
@@ -113,6 +116,10 @@ func Step(v View) Actions {
 	pod, obs := v.Pod, v.Obs
 	need, attempt, id, why := sandboxNeeded(pod, obs)
 	a := Actions{KillPod: need, CreateSandbox: need, Attempt: attempt, SandboxID: id, Reason: why}
+	if v.RestartAll && !need {
+		a.Reset = resets(pod, obs)
+		return a
+	}
 	if need {
 		stepSandbox(v, &a)
 		return a
@@ -256,8 +263,11 @@ func stepInit(v View, a *Actions) bool {
 		case runtime.Created:
 			a.Init = append(a.Init, i)
 		case runtime.Running:
-			if pods.IsSidecar(c) && stepSidecar(v, a, i, s, later) && i == len(list)-1 {
-				done = true
+			switch {
+			case pods.IsSidecar(c):
+				done = stepSidecar(v, a, i, s, later) && i == len(list)-1 || done
+			case v.resize(a, c, s):
+				a.Init = append(a.Init, i)
 			}
 		case runtime.Exited, runtime.Unknown:
 			failed := s.ExitCode != 0 || s.Reason == "OOMKilled" || s.State == runtime.Unknown

@@ -70,6 +70,13 @@ func (a Actions) text(pod *corev1.Pod) string {
 	if a.KillPod && (!a.CreateSandbox || a.SandboxID != "") {
 		out = append(out, "killpod")
 	}
+	for _, r := range a.Reset {
+		what := "reset:"
+		if r.Kill {
+			what = "killreset:"
+		}
+		out = append(out, what+r.Name)
+	}
 	for _, k := range a.Kill {
 		out = append(out, fmt.Sprintf("kill:%s(%s)", k.Name, k.Message))
 	}
@@ -110,6 +117,7 @@ func TestStep(t *testing.T) {
 			pod = podtest.Parse(t, strings.Fields(rest))
 		case "obs":
 			v = parseObs(t, pod, strings.Fields(rest))
+			v.RestartAll = restartsAll(pod, v.Obs, &corev1.PodStatus{})
 		case "want":
 			cases++
 			if got := Step(v).text(pod); got != rest {
@@ -124,7 +132,7 @@ func TestStep(t *testing.T) {
 
 func TestBackoff(t *testing.T) {
 	now := time.Unix(1000, 0)
-	b := Backoff{}
+	b := NewBackoff(BackoffMax)
 	var waits []time.Duration
 	for range 8 {
 		exited := now

@@ -33,6 +33,7 @@ type Node struct {
 	began    time.Time
 	capacity corev1.ResourceList // machines do not grow under a kubelet
 	info     func() corev1.NodeSystemInfo
+	declared []string      // the features of declare.go
 	ips      atomic.Value  // []string, primary first
 	moved    chan struct{} // the host's addresses may have changed
 
@@ -45,7 +46,7 @@ type Node struct {
 
 // New describes the node; nothing is read from the hub or written before Run. It refuses to reserve more than the machine has.
 func New(cfg Config) (*Node, error) {
-	n := &Node{cfg: cfg, began: time.Now(), capacity: cfg.Resources.capacity(), moved: make(chan struct{}, 1), kick: make(chan struct{}, 1)}
+	n := &Node{cfg: cfg, began: time.Now(), capacity: cfg.Resources.capacity(), moved: make(chan struct{}, 1), kick: make(chan struct{}, 1), declared: declared(cfg.Version)}
 	n.info = sync.OnceValue(func() corev1.NodeSystemInfo { return systemInfo(cfg.Version, cfg.MachineID) })
 	n.ips.Store([]string(nil))
 	if cfg.Hub != nil {
@@ -305,6 +306,7 @@ func (n *Node) fill(ctx context.Context, s *corev1.NodeStatus) {
 			s.Images = nodeImages(imgs)
 		}
 	}
+	s.DeclaredFeatures = n.declared
 	if st, _ := n.cfg.Health.Status(); st != nil {
 		s.RuntimeHandlers = st.Handlers
 		groups := st.SupplementalGroupPolicy

@@ -20,7 +20,7 @@ func Resources(text string) corev1.ResourceList {
 
 // Parse makes the pod p of the namespace default, with the UID u, of words: its restart policy, and then its containers in order.
 // A container is written sort:name[?probe][/policy]; sorts are init, side (a sidecar), main and eph (ephemeral), probes live and
-// start, policies always, never and onfailure: "Never side:s init:i/onfailure main:a?live".
+// start, policies always, never, onfailure and all, which is never and restarts all containers after exit code 42: "Never side:s init:i/onfailure main:a?live".
 func Parse(t *testing.T, words []string) *corev1.Pod {
 	t.Helper()
 	pod := &corev1.Pod{}
@@ -38,8 +38,12 @@ func Parse(t *testing.T, words []string) *corev1.Pod {
 			c.StartupProbe = &corev1.Probe{}
 		}
 		if hasOwn {
-			p := map[string]corev1.ContainerRestartPolicy{"always": "Always", "never": "Never", "onfailure": "OnFailure"}[own]
+			p := map[string]corev1.ContainerRestartPolicy{"always": "Always", "never": "Never", "onfailure": "OnFailure", "all": "Never"}[own]
 			c.RestartPolicy = &p
+			if own == "all" {
+				c.RestartPolicyRules = []corev1.ContainerRestartRule{{Action: corev1.ContainerRestartRuleActionRestartAllContainers,
+					ExitCodes: &corev1.ContainerRestartRuleOnExitCodes{Operator: corev1.ContainerRestartRuleOnExitCodesOpIn, Values: []int32{42}}}}
+			}
 		}
 		switch sort {
 		case "init":
