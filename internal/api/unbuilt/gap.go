@@ -115,7 +115,7 @@ func sentences(obj api.Object, sub string) []string {
 // Resources are the plurals whose objects can have gaps, so that admission looks at no others.
 var Resources = map[string]bool{
 	"pods": true, "replicationcontrollers": true, "replicasets": true, "deployments": true,
-	"services": true, "roles": true, "clusterroles": true,
+	"roles": true, "clusterroles": true,
 	"persistentvolumes": true, "csidrivers": true,
 	"resourceclaims": true, "resourceclaimtemplates": true, "devicetaintrules": true,
 	"jobs": true, "cronjobs": true, "statefulsets": true, "daemonsets": true,

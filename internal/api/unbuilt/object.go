@@ -33,13 +33,6 @@ func kindGap[T api.Object](feature, effect string) objectGap {
 var objectGaps = []objectGap{
 	kindGap[*networkingv1.NetworkPolicy]("network policies", "traffic flows as if there were none"),
 	{
-		Feature: "topology aware hints", Effect: "traffic goes to all endpoints; use spec.trafficDistribution",
-		uses: func(obj api.Object) []string {
-			s, ok := obj.(*corev1.Service)
-			return at(ok && strings.EqualFold(s.Annotations[corev1.AnnotationTopologyMode], "auto"), "metadata.annotations["+corev1.AnnotationTopologyMode+"]")
-		},
-	},
-	{
 		Feature: "constrained impersonation", Effect: "such a verb grants nothing",
 		uses: func(obj api.Object) []string {
 			var rules []rbacv1.PolicyRule

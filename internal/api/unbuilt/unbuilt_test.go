@@ -74,7 +74,6 @@ var asks = []struct {
 	{name: "status of a pod that asks", obj: pod(func(s *corev1.PodSpec) { *s = asking }), sub: "status"},
 	{name: "token in a Secret", obj: &corev1.Secret{Type: corev1.SecretTypeServiceAccountToken}},
 	{name: "system class", obj: &schedulingv1.PriorityClass{ObjectMeta: metav1.ObjectMeta{Name: "system-node-critical"}}},
-	{name: "hints", obj: &corev1.Service{ObjectMeta: metav1.ObjectMeta{Annotations: map[string]string{"service.kubernetes.io/topology-mode": "Auto"}}}, want: "metadata.annotations[service.kubernetes.io/topology-mode]: "},
 	{name: "constrained impersonation", obj: &rbacv1.ClusterRole{Rules: []rbacv1.PolicyRule{{Verbs: []string{"get"}}, {Verbs: []string{"impersonate:user-info"}}}}, want: "rules.verbs: "},
 	{name: "impersonation on", obj: &rbacv1.Role{Rules: []rbacv1.PolicyRule{{Verbs: []string{"impersonate-on:user-info:list"}}}}, want: "rules.verbs: "},
 	{name: "claim", obj: &corev1.PersistentVolumeClaim{}},

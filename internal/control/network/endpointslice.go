@@ -34,6 +34,7 @@ type endpointSlices struct {
 	loop.Env
 	*members
 	nodes    *cache.Informer[*corev1.Node]
+	topology *topology
 	triggers *triggers
 	writer   *sliceWriter
 }
@@ -43,6 +44,7 @@ func NewEndpointSlice(env loop.Env) loop.Runner {
 	queue := loop.NewQueue()
 	c := &endpointSlices{Env: env, members: newMembers(env, queue), triggers: newTriggers()}
 	c.nodes = cache.For[*corev1.Node](env.Informers, client.Nodes, cache.Options{})
+	c.topology = newTopology(c.nodes, queue)
 	c.writer = newSliceWriter(env, queue, managedBySlices)
 	return &loop.Controller{
 		Name: env.Name, Workers: 5, Rest: 4, Queue: queue, Log: env.Log, Ledger: c.writer.ledger,
@@ -55,6 +57,7 @@ func (c *endpointSlices) reconcile(ctx context.Context, key string) (time.Durati
 	svc, ok := c.services.Get(loop.SplitKey(key))
 	if !ok {
 		c.triggers.forget(key)
+		c.topology.forget(key, corev1.IPv4Protocol, corev1.IPv6Protocol)
 		c.writer.ledger.Forget(key)
 		return 0, nil // the garbage collector removes the slices
 	}
@@ -82,6 +85,7 @@ func (c *endpointSlices) reconcile(ctx context.Context, key string) (time.Durati
 				mine = append(mine, s)
 			}
 		}
+		c.topology.hint(c.Events, svc, family, want, mine)
 		plan := planSlices(mine, want, serviceSlicing(svc, family))
 		errs = append(errs, c.writer.carryOut(ctx, key, plan, trigger))
 	}
@@ -152,8 +156,8 @@ func endpointOf(svc *corev1.Service, pod *corev1.Pod, node *corev1.Node, addrs [
 
 // hintsOf says to whom an endpoint is near, for services that ask for near endpoints by their trafficDistribution.
 func hintsOf(svc *corev1.Service, e *discoveryv1.Endpoint) *discoveryv1.EndpointHints {
-	if mode := svc.Annotations[corev1.AnnotationTopologyMode]; mode == "Auto" || mode == "auto" {
-		return nil
+	if wantsHints(svc) {
+		return nil // which depend on all endpoints, see spread
 	}
 	var h discoveryv1.EndpointHints
 	switch value(svc.Spec.TrafficDistribution) {
