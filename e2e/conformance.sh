@@ -9,9 +9,13 @@ if [ -z "$SUITE" ] || [ ! -x "$SUITE/bin/e2e.test" ] || [ ! -x "$SUITE/bin/ginkg
   exit 2
 fi
 mirror=
-trap 'bin/sampan purge --yes --data-dir $DIR; [ -z "$mirror" ] || kill $mirror' EXIT
+trap 'bin/sampan purge --yes --data-dir $DIR; [ -z "$mirror" ] || kill $mirror; rm -rf "$DIR-mirror"' EXIT
+# shellcheck disable=SC2086
+bin/sampan up --detach --no-merge --nodes "$NODES" --data-dir $DIR --listen 0.0.0.0:$PORT ${UPARGS:-}
 if [ -z "$MIRROR" ] && [ -x "$SUITE/bin/imgtool" ]; then
-  MIRROR=127.0.0.1:$((PORT + 1))
+  # Every node reaches the first one's address.
+  first=$(bin/kubectl --kubeconfig $DIR/admin.kubeconfig get nodes -l node-role.kubernetes.io/control-plane -o 'jsonpath={.items[0].status.addresses[0].address}')
+  MIRROR=$first:$((PORT + 1))
   "$SUITE/bin/imgtool" serve -listen $MIRROR -store "$DIR-mirror" "$SUITE"/images/*.tar >/dev/null 2>&1 &
   mirror=$!
 fi
@@ -21,8 +25,6 @@ if [ -n "$MIRROR" ]; then
 else
   echo "no registry mirror: the tests that pull with policy Always will fail without a network" >&2
 fi
-# shellcheck disable=SC2086
-bin/sampan up --detach --no-merge --nodes "$NODES" --data-dir $DIR --listen 0.0.0.0:$PORT ${UPARGS:-}
 for image in "$SUITE"/images/*.tar; do bin/sampan image import --data-dir $DIR "$image"; done
 mkdir -p "$OUT"
 focus=" (?:$(grep -v '^#' "$LIST" | sed -E 's/[][\.+*?()|{}^$]/\\&/g' | paste -sd '|'))\$"

@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 
 	"k8s.io/apimachinery/pkg/util/validation"
@@ -224,6 +225,23 @@ func (c *Config) Instance() string {
 	}
 	sum := sha256.Sum256([]byte(c.DataDir))
 	return hex.EncodeToString(sum[:4])
+}
+
+// Below is the data directory of the index-th node of a cluster that runs several on one machine (`up --nodes`).
+func Below(cluster string, index int) string {
+	return filepath.Join(cluster, "nodes", strconv.Itoa(index))
+}
+
+// Above is the data directory of the cluster whose node beyond the first dir is for; "" where dir is a cluster's own.
+func Above(dir string) string {
+	cluster := filepath.Dir(filepath.Dir(dir))
+	if filepath.Base(filepath.Dir(dir)) != "nodes" {
+		return ""
+	}
+	if _, err := os.Lstat(filepath.Join(cluster, "sampan.pid")); err != nil {
+		return ""
+	}
+	return cluster
 }
 
 // Paths are the places that a cluster or node uses on its machine.

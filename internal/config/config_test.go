@@ -1,6 +1,8 @@
 package config
 
 import (
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 )
@@ -77,4 +79,19 @@ func ranged() Config {
 	c := Default()
 	c.ClusterCIDR, c.ServiceCIDR = "10.244.0.0/16", "10.96.0.0/16"
 	return c
+}
+
+func TestAbove(t *testing.T) {
+	cluster := t.TempDir()
+	if got := Above(Below(cluster, 2)); got != "" {
+		t.Errorf("below what is no cluster: %q", got)
+	}
+	if err := os.WriteFile(filepath.Join(cluster, "sampan.pid"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for dir, want := range map[string]string{Below(cluster, 2): cluster, cluster: "", filepath.Join(cluster, "nodes"): "", "/": "", "nodes/2": ""} {
+		if got := Above(dir); got != want {
+			t.Errorf("%s: %q, want %q", dir, got, want)
+		}
+	}
 }

@@ -55,7 +55,7 @@ func TestWritesOfSets(t *testing.T) {
 		b.await("daemons", time.Hour, b.daemonsOn("agent", nodes))
 		b.settle(time.Minute)
 		t.Logf("a DaemonSet on %d nodes: %v", nodes, daemons.counts())
-		if c := daemons.counts(); c["create pods"] != nodes || c["create controllerrevisions"] != 1 || c["update daemonsets/status"] > nodes/10 || len(c) != 3 {
+		if c := daemons.counts(); c["create pods"] != nodes || c["create controllerrevisions"] != 1 || c["update daemonsets/status"] > nodes/5 || len(c) != 3 {
 			t.Errorf("writes for %d nodes: %v", nodes, c)
 		}
 		before := len(daemons.writes)

@@ -8,13 +8,18 @@ import (
 	"sampan.dev/internal/node/registry"
 )
 
-// registries are where registries are described. Of the usual places containerd's documentation and Docker's tell people.
+// registries are where registries are described: in the node's data directory, in that of its cluster where a machine runs several
+// nodes, and on the machine. Of the usual places containerd's documentation and Docker's tell people.
 func registries(paths config.Paths) registry.Sources {
-	return registry.Sources{
-		Own:   filepath.Join(paths.Data, "certs.d"),
-		Files: []string{filepath.Join(paths.Data, "registries.yaml"), "/etc/sampan/registries.yaml"},
-		Usual: []string{"/etc/containerd/certs.d", "/etc/docker/certs.d"},
+	s := registry.Sources{Usual: []string{"/etc/containerd/certs.d", "/etc/docker/certs.d"}}
+	for _, dir := range []string{paths.Data, config.Above(paths.Data)} {
+		if dir != "" {
+			s.Own = append(s.Own, filepath.Join(dir, "certs.d"))
+			s.Files = append(s.Files, filepath.Join(dir, "registries.yaml"))
+		}
 	}
+	s.Files = append(s.Files, "/etc/sampan/registries.yaml")
+	return s
 }
 
 func registryHosts(paths config.Paths) string { return filepath.Join(paths.Data, "registries") }

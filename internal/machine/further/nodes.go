@@ -57,7 +57,7 @@ func All(cfg config.Config) ([]Node, error) {
 // config is the node's own configuration: a data directory below the cluster's, so that every name derives from it.
 func (n Node) config() config.Config {
 	c := n.Parent
-	c.DataDir = filepath.Join(n.Parent.DataDir, "nodes", strconv.Itoa(n.Index))
+	c.DataDir = config.Below(n.Parent.DataDir, n.Index)
 	c.Nodes, c.NoNode, c.Detach = 1, false, false
 	c.NodeIP = NodeAddr(n.Parent, n.Index).String()
 	c.RuntimeEndpoint, c.StaticPodPath = "", ""

@@ -84,7 +84,7 @@ func (h Home) Note(dir string) error {
 	if filepath.Dir(dir) == string(h) {
 		return os.Chmod(string(h), 0o755) // whoever made the folder below made this one, for itself alone
 	}
-	if h.Name(dir) != "" || belowACluster(dir) {
+	if h.Name(dir) != "" || config.Above(dir) != "" {
 		return nil
 	}
 	if err := os.MkdirAll(string(h), 0o755); err != nil {
@@ -106,10 +106,6 @@ func (h Home) Note(dir string) error {
 		}
 	}
 	return nil // both are taken: it can still be named by its directory
-}
-
-func belowACluster(dir string) bool {
-	return filepath.Base(filepath.Dir(dir)) == "nodes" && exists(filepath.Join(filepath.Dir(filepath.Dir(dir)), "sampan.pid"))
 }
 
 func exists(path string) bool {

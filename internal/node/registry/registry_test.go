@@ -103,7 +103,7 @@ func TestWhatCannotBeHonouredIsRefused(t *testing.T) {
 func TestWrite(t *testing.T) {
 	top := t.TempDir()
 	in := func(name string) string { return filepath.Join(top, name) }
-	s := Sources{Own: in("own"), Files: []string{in("a.yaml"), in("b.yaml")}, Usual: []string{in("containerd"), in("docker")}}
+	s := Sources{Own: []string{in("own"), in("cluster")}, Files: []string{in("a.yaml"), in("b.yaml")}, Usual: []string{in("containerd"), in("docker")}}
 	write := func(file, text string) {
 		t.Helper()
 		if err := errors.Join(os.MkdirAll(filepath.Dir(in(file)), 0o700), os.WriteFile(in(file), []byte(text), 0o600)); err != nil {
@@ -149,9 +149,13 @@ func TestWrite(t *testing.T) {
 	write("docker/c/hosts.toml", "docker")
 	write("containerd/c/hosts.toml", "containerd")
 	has("b from us", "c from containerd")
+	write("cluster/b/hosts.toml", "cluster")
+	write("cluster/d/hosts.toml", "cluster")
+	has("b from cluster", "c from containerd", "d from cluster")
 	write("own/b/hosts.toml", "own")
-	has("b from own", "c from containerd")
+	has("b from own", "c from containerd", "d from cluster")
 	remove("own")
+	remove("cluster")
 	remove("containerd")
 	has("b from us", "c from docker")
 	remove("a.yaml")

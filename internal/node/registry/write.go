@@ -6,12 +6,13 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 )
 
 // Sources are where registries are described, in the order of what counts more: for a host the first that says anything of it counts
 // alone.
 type Sources struct {
-	Own   string   // folder of hosts as containerd has them (HOST/hosts.toml), of this cluster
+	Own   []string // folders of hosts as containerd has them (HOST/hosts.toml), of this node and its cluster
 	Files []string // files of Registries, of which the first that is there is read
 	Usual []string // folders of hosts, of this machine
 }
@@ -45,13 +46,15 @@ func (s Sources) entries() (map[string]entry, error) {
 		return nil, err
 	}
 	out := map[string]entry{}
-	for i := len(s.Usual) - 1; i >= 0; i-- {
-		link(out, s.Usual[i])
+	for _, dir := range slices.Backward(s.Usual) {
+		link(out, dir)
 	}
 	for host, content := range r.Hosts() {
 		out[host] = entry{content: content}
 	}
-	link(out, s.Own)
+	for _, dir := range slices.Backward(s.Own) {
+		link(out, dir)
+	}
 	return out, nil
 }
 
