@@ -23,6 +23,7 @@ var rooms = map[string][]string{
 	"internal/api/expression":            {},
 	"internal/api/pods":                  {}, // questions about a value, for everybody who knows pods
 	"internal/api/quota":                 {"internal/api/pods"},
+	"internal/api/devices":               {}, // questions about values, for everybody who knows claims of devices
 	"internal/api/volumes":               {}, // questions about values, for everybody who knows claims and volumes
 
 	"internal/client":            {"internal/api"},
@@ -89,6 +90,7 @@ var rooms = map[string][]string{
 	"internal/control/scheduler":        {"internal/control/scheduler/...", "internal/client/...", "internal/api/..."},
 	"internal/control/scheduler/":       {"internal/control/scheduler/plugin"},
 	"internal/control/scheduler/plugin": {"internal/api/..."},
+	"internal/control/scheduler/device": {"internal/control/scheduler/plugin", "internal/api/..."},
 	"internal/control/scheduler/volume": {"internal/control/scheduler/plugin", "internal/api/..."},
 
 	"internal/node/kubelet":      {"internal/node/...", "internal/client/...", "internal/api/..."},

@@ -4,9 +4,11 @@ import (
 	"slices"
 
 	"sampan.dev/internal/api"
+	"sampan.dev/internal/api/devices"
 	"sampan.dev/internal/client"
 	"sampan.dev/internal/client/cache"
 	"sampan.dev/internal/control/autoscale"
+	"sampan.dev/internal/control/device"
 	"sampan.dev/internal/control/disruption"
 	"sampan.dev/internal/control/gc"
 	"sampan.dev/internal/control/identity"
@@ -261,6 +263,10 @@ func (m *Manager) cores() []descriptor {
 			reads: "persistentvolumeclaims pods", writes: "persistentvolumeclaims",
 			when: firstEphemeral,
 			make: storage.NewEphemeral},
+		{name: "resourceclaim-controller", alias: "resource-claim-controller", account: "resource-claim-controller", component: "resource_claim",
+			reads: "pods resourceclaims resourceclaimtemplates", writes: "pods/status resourceclaims resourceclaims/status",
+			first: []schema.GroupVersionResource{client.ResourceClaims}, when: firstClaiming,
+			make: device.NewClaims},
 		{name: "root-ca-certificate-publisher-controller", alias: "root-ca-cert-publisher", account: "root-ca-cert-publisher",
 			reads: "configmaps namespaces", writes: "configmaps",
 			make: func(env loop.Env) loop.Runner {
@@ -297,6 +303,17 @@ func firstDisrupted(set *cache.Set, start func()) {
 		}
 	}
 	cache.For[*corev1.Pod](set, client.Pods, cache.Options{}).Handle(cache.Handler[*corev1.Pod]{Add: look, Update: func(_, p *corev1.Pod) { look(p) }})
+}
+
+// firstClaiming starts a controller when there is a pod that claims devices.
+func firstClaiming(set *cache.Set, start func()) {
+	cache.For[*corev1.Pod](set, client.Pods, cache.Options{}).Handle(cache.Handler[*corev1.Pod]{
+		Add: func(p *corev1.Pod) {
+			if devices.Has(p) {
+				start()
+			}
+		},
+	})
 }
 
 // firstEphemeral starts a controller when there is a pod with a generic ephemeral volume.

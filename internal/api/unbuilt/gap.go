@@ -117,8 +117,8 @@ var Resources = map[string]bool{
 	"pods": true, "replicationcontrollers": true, "replicasets": true, "deployments": true,
 	"roles": true, "clusterroles": true,
 	"persistentvolumes": true, "csidrivers": true,
-	"resourceclaims": true, "resourceclaimtemplates": true, "devicetaintrules": true,
-	"jobs": true, "cronjobs": true, "statefulsets": true, "daemonsets": true,
+	"devicetaintrules": true,
+	"jobs":             true, "cronjobs": true, "statefulsets": true, "daemonsets": true,
 	"networkpolicies": true, "podtemplates": true,
 }
 

@@ -49,8 +49,6 @@ var objectGaps = []objectGap{
 			}), "rules.verbs")
 		},
 	},
-	kindGap[*resourcev1.ResourceClaim]("allocation of devices", "the claim gets none"),
-	kindGap[*resourcev1.ResourceClaimTemplate]("the resource claim controller", "no claims are made for pods"),
 	kindGap[*resourcev1.DeviceTaintRule]("the device taint controller", "no pod is evicted"),
 	{
 		Feature: "volumes of CSI drivers", Effect: "no node mounts them",

@@ -19,16 +19,13 @@ var Controllers = []Controller{
 	{Name: "persistentvolume-expander-controller", Alias: "persistentvolume-expander"},
 	{Name: "podgroup-protection-controller", Gate: "GenericWorkload"},
 	{Name: "storageversion-garbage-collector-controller", Alias: "storage-version-gc", Gate: "StorageVersionAPI"},
-	{Name: "resourceclaim-controller", Alias: "resource-claim-controller"},
 	{Name: "resourcepoolstatusrequest-controller", Gate: "DRAResourcePoolStatus"},
 	{Name: "validatingadmissionpolicy-status-controller", InHub: true},
 	{Name: "selinux-warning-controller"},
 }
 
 // SchedulerPlugins are on by default in upstream's scheduler and not here.
-var SchedulerPlugins = []string{
-	"DynamicResources",
-}
+var SchedulerPlugins = []string{}
 
 // AdmissionPlugins are on by default in upstream's API server and not here.
 var AdmissionPlugins = []string{}

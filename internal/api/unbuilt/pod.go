@@ -13,7 +13,7 @@ import (
 var podGaps = []PodGap{
 	{
 		Feature: "dynamic resource allocation", Effect: "the node refuses the pod", Actor: Kubelet, Refused: true,
-		Fields: []string{"PodSpec.ResourceClaims", "PodResourceClaim.ResourceClaimName", "ResourceRequirements.Claims"},
+		Fields: []string{"ResourceRequirements.Claims"},
 		uses: func(path *field.Path, s *corev1.PodSpec) []*field.Path {
 			return when(len(s.ResourceClaims) > 0, path, "resourceClaims")
 		},

@@ -81,8 +81,6 @@ var asks = []struct {
 		want: "spec.csi: "},
 	{name: "volume", obj: &corev1.PersistentVolume{}},
 	{name: "driver", obj: &storagev1.CSIDriver{}, want: "spec: "},
-	{name: "claim of devices", obj: &resourcev1.ResourceClaim{}, want: "spec: "},
-	{name: "template of claims", obj: &resourcev1.ResourceClaimTemplate{}, want: "spec: "},
 	{name: "taint of devices", obj: &resourcev1.DeviceTaintRule{}, want: "spec: "},
 	{name: "impersonation as ever", obj: &rbacv1.Role{Rules: []rbacv1.PolicyRule{{Verbs: []string{"impersonate", "*"}}}}},
 }
@@ -136,7 +134,7 @@ func TestResources(t *testing.T) {
 		"*v1.Service":     "services",
 		"*v1.ClusterRole": "clusterroles", "*v1.Role": "roles",
 		"*v1.PersistentVolumeClaim": "persistentvolumeclaims", "*v1.PersistentVolume": "persistentvolumes",
-		"*v1.CSIDriver": "csidrivers", "*v1.ResourceClaim": "resourceclaims", "*v1.ResourceClaimTemplate": "resourceclaimtemplates",
+		"*v1.CSIDriver":       "csidrivers",
 		"*v1.DeviceTaintRule": "devicetaintrules",
 		"*v1.Job":             "jobs", "*v1.CronJob": "cronjobs", "*v1.StatefulSet": "statefulsets", "*v1.DaemonSet": "daemonsets",
 		"*v1.PodTemplate":   "podtemplates",

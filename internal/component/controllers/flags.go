@@ -115,7 +115,7 @@ func (c *Config) concurrency() flag.Table {
 func (c *Config) absent() flag.Table {
 	return flag.Table{
 		flag.Ignore("concurrent-device-taint-eviction-syncs", "int32", "8", noDevice),
-		flag.Ignore("concurrent-resourceclaim-syncs", "int32", "50", noDevice),
+		flag.Ignore("concurrent-resourceclaim-syncs", "int32", "50", workers),
 		flag.Ignore("concurrent-ephemeralvolume-syncs", "int32", "5", noVolume),
 		flag.Ignore("concurrent-resource-quota-syncs", "int32", "5", noQuota),
 		flag.Ignore("resource-quota-sync-period", "duration", "5m0s", noQuota),

@@ -31,6 +31,14 @@ func (s *Scheduler) place(ctx context.Context, w *waiting) {
 	if w.pod.Claimed {
 		s.awaitStorage(ctx)
 	}
+	if w.pod.Devices {
+		s.awaitDevices(ctx)
+	}
+	if by := rs.profile.early(w.pod); by != nil {
+		w.attempts--
+		s.queue.returned(w, outcome{by: []plugin.Rejecting{by}}, time.Now())
+		return
+	}
 	out := rs.place(w.pod, s.snapshot, s.dice)
 	if out.node == "" {
 		s.noNode(ctx, rs.profile, w, out)
@@ -52,16 +60,26 @@ func (s *Scheduler) place(ctx context.Context, w *waiting) {
 
 // noNode asks the PostFilters for a way out and sends the pod back to wait.
 func (s *Scheduler) noNode(ctx context.Context, p *profile, w *waiting, out outcome) {
+	if out.err != nil {
+		s.failed(ctx, w, out.err)
+		return
+	}
 	var found plugin.Nomination
+	sep := " "
 	for _, f := range p.PostFilters {
 		if out.nodes == 0 {
 			break
 		}
-		found = f.PostFilter(w.pod, out.resolvable, p.without(w.pod, s.snapshot))
-		if found.Message != "" {
-			out.text += " " + found.Message
+		one := f.PostFilter(w.pod, out.resolvable, p.without(w.pod, s.snapshot))
+		if one.Message != "" {
+			out.text += sep + one.Message
+			sep = ", "
 		}
-		if found.Node != "" {
+		if one.Node == "" && one.Evict != nil { // it makes no room, but a better start for the next attempt
+			s.makeWay(ctx, w.pod.Pod, one)
+			continue
+		}
+		if found = one; found.Node != "" {
 			break
 		}
 	}
@@ -74,6 +92,23 @@ func (s *Scheduler) noNode(ctx context.Context, p *profile, w *waiting, out outc
 		s.endNomination(w.pod, "")
 	}
 	s.unschedulable(ctx, w, out, found)
+}
+
+// failed sends a pod back that a plugin could not judge; it is tried again after its backoff.
+func (s *Scheduler) failed(ctx context.Context, w *waiting, err error) {
+	s.cfg.Log.Info("attempt failed", "pod", w.pod.Namespace+"/"+w.pod.Name, "error", err)
+	s.queue.failed(w, time.Now())
+	pod := w.pod.Pod
+	s.clerks.do(ctx, func() { s.tellFailure(ctx, pod, err) })
+}
+
+// makeWay does what a PostFilter has found.
+func (s *Scheduler) makeWay(ctx context.Context, pod *corev1.Pod, found plugin.Nomination) {
+	s.clerks.do(ctx, func() {
+		if err := found.Evict(ctx); err != nil && ctx.Err() == nil {
+			s.cfg.Log.Info("no way made", "pod", pod.Namespace+"/"+pod.Name, "error", err)
+		}
+	})
 }
 
 // unschedulable sends a pod back to wait for what helps, tells why everywhere, and evicts what the nomination says.
@@ -186,7 +221,7 @@ func (s *Scheduler) dropHeld(uid types.UID) {
 // goroutine that others do not wait for.
 func (s *Scheduler) finish(ctx context.Context, a *attempt) {
 	crew := s.binders
-	if a.pod().Claimed {
+	if a.pod().Claimed || a.pod().Devices {
 		crew = s.waiters
 	}
 	crew.do(ctx, func() {
@@ -222,6 +257,11 @@ func (s *Scheduler) finished(a *attempt, err error) {
 		return
 	}
 	pod := a.pod()
+	for _, r := range a.profile.Reserves {
+		if b, ok := r.(plugin.PostBind); ok {
+			b.PostBind(pod)
+		}
+	}
 	s.cfg.Events.Event(pod.Pod, corev1.EventTypeNormal, "Scheduled", "Binding",
 		"Successfully assigned "+pod.Namespace+"/"+pod.Name+" to "+a.node)
 	for _, f := range unbuilt.ForActor(&pod.Spec, unbuilt.Scheduler) {

@@ -15,7 +15,10 @@ func (p *profile) preFilter(pod *plugin.Pod, s *snapshot) (outcome, bool) {
 		return outcome{}, false // which says more
 	}
 	for _, f := range p.PreFilters {
-		if v := f.PreFilter(pod); !v.Fits() {
+		if v := f.PreFilter(pod); v.Err != nil {
+			err := fmt.Errorf("running PreFilter plugin %q: %w", f.Name(), v.Err)
+			return outcome{nodes: len(s.nodes), err: err, text: err.Error()}, true
+		} else if !v.Fits() {
 			return outcome{
 				nodes: len(s.nodes), by: []plugin.Rejecting{f},
 				text: fmt.Sprintf("0/%d nodes are available: %s.", len(s.nodes), strings.Join(v.Reasons, ", ")),
@@ -34,7 +37,10 @@ func (p *profile) cycle(pod *plugin.Pod, s *snapshot, dice *rand.Rand) outcome {
 	for i := range s.nodes {
 		node := s.nodes[(s.start+i)%len(s.nodes)]
 		out.evaluated++
-		if f, v := p.admit(pod, node, s); f != nil {
+		if f, v := p.admit(pod, node, s); v.Err != nil {
+			err := fmt.Errorf("running %q filter plugin: %w", f.Name(), v.Err)
+			return outcome{nodes: len(s.nodes), err: err, text: err.Error()}
+		} else if f != nil {
 			out.reject(node, f, v)
 			if len(p.PostFilters) > 0 && !v.Unresolvable {
 				out.resolvable = append(out.resolvable, node)
@@ -120,13 +126,21 @@ func (p *profile) best(pod *plugin.Pod, fit []*plugin.Node, dice *rand.Rand) str
 func (p *profile) totals(pod *plugin.Pod, fit []*plugin.Node) []int64 {
 	total := make([]int64, len(fit))
 	raw := make([]int64, len(fit))
-	for _, w := range p.scores {
+	add := func(w plugin.Score, weight int64) {
 		for i, node := range fit {
-			raw[i] = w.Score.Score(pod, node)
+			raw[i] = w.Score(pod, node)
 		}
 		least, most := slices.Min(raw), slices.Max(raw)
 		for i := range total {
-			total[i] += w.weight * w.Normalize(raw[i], least, most)
+			total[i] += weight * w.Normalize(raw[i], least, most)
+		}
+	}
+	for _, w := range p.scores {
+		add(w.Score, w.weight)
+	}
+	if pod.Signature == "" {
+		for _, w := range p.LoneScores {
+			add(w.Score, w.Weight)
 		}
 	}
 	if len(p.areaScores) == 0 {

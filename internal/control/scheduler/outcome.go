@@ -17,6 +17,7 @@ type outcome struct {
 	nodes      int                 // nodes there are
 	evaluated  int
 	text       string // the message, when there is no node
+	err        error  // what kept a plugin from judging; the message has it too
 }
 
 func (o *outcome) reject(node *plugin.Node, by plugin.Rejecting, v plugin.Verdict) {

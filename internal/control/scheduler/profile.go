@@ -5,6 +5,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 
+	"sampan.dev/internal/control/scheduler/device"
 	"sampan.dev/internal/control/scheduler/plugin"
 	"sampan.dev/internal/control/scheduler/preempt"
 	"sampan.dev/internal/control/scheduler/topology"
@@ -15,16 +16,20 @@ import (
 // part in several steps stands in several lists, as the same value. Profiles share no plugin that is an Index.
 type Profile struct {
 	Name        string // "" means default-scheduler
+	PreEnqueues []plugin.PreEnqueue
 	PreFilters  []plugin.PreFilter
 	Filters     []plugin.Filter
 	PostFilters []plugin.PostFilter
 	Scores      []Weighted
 	AreaScores  []WeightedArea
+	LoneScores  []Weighted // are 0 for every pod with a signature
 	Reserves    []plugin.Reserve
 	Permits     []plugin.Permit
 	PreBinds    []plugin.PreBind
 	// Storage is what its plugins see of claims and volumes. New fills it in; nil where no plugin needs it.
 	Storage *volume.Storage
+	// Devices is what they see of claims of devices.
+	Devices *device.Cluster
 }
 
 // Weighted is a score and how much it counts.
@@ -48,11 +53,12 @@ type Args struct {
 	Spread     topology.SpreadArgs
 	Affinity   topology.AffinityArgs
 	Preemption preempt.Args
+	Devices    device.Args
 }
 
 // DefaultArgs are upstream's defaults.
 func DefaultArgs() Args {
-	return Args{Spread: topology.SystemDefault(), Affinity: topology.AffinityArgs{HardPodAffinityWeight: 1}, Preemption: preempt.Defaults()}
+	return Args{Spread: topology.SystemDefault(), Affinity: topology.AffinityArgs{HardPodAffinityWeight: 1}, Preemption: preempt.Defaults(), Devices: device.Defaults()}
 }
 
 // ProfileWith is the default profile with other settings.
@@ -60,9 +66,13 @@ func ProfileWith(args Args) Profile {
 	spread, affinity := topology.NewPodTopologySpread(args.Spread), topology.NewInterPodAffinity(args.Affinity)
 	storage := &volume.Storage{}
 	restrictions, binding, zone := volume.NewRestrictions(storage), volume.NewBinding(storage), volume.NewZone(storage)
+	cluster := &device.Cluster{}
+	devices := device.New(args.Devices, cluster)
 	return Profile{
-		Storage:    storage,
-		PreFilters: []plugin.PreFilter{restrictions, binding, zone},
+		Storage:     storage,
+		Devices:     cluster,
+		PreEnqueues: []plugin.PreEnqueue{devices},
+		PreFilters:  []plugin.PreFilter{restrictions, binding, zone, devices},
 		Filters: []plugin.Filter{
 			plugin.NodeUnschedulable{},
 			plugin.NodeName{},
@@ -76,11 +86,12 @@ func ProfileWith(args Args) Profile {
 			zone,
 			spread,
 			affinity,
+			devices,
 			plugin.NodeDeclaredFeatures{},
 		},
-		PostFilters: []plugin.PostFilter{preempt.New(args.Preemption)},
-		Reserves:    []plugin.Reserve{binding},
-		PreBinds:    []plugin.PreBind{binding},
+		PostFilters: []plugin.PostFilter{devices, preempt.New(args.Preemption)},
+		Reserves:    []plugin.Reserve{binding, devices},
+		PreBinds:    []plugin.PreBind{binding, devices},
 		Scores: []Weighted{
 			{plugin.TaintToleration{}, 3},
 			{plugin.NodeAffinity{}, 2},
@@ -92,6 +103,7 @@ func ProfileWith(args Args) Profile {
 			{spread, 2},
 			{affinity, 2},
 		},
+		LoneScores: []Weighted{{devices, 2}},
 	}
 }
 
@@ -167,6 +179,10 @@ func newProfile(lists Profile) *profile {
 		p.areaScores = append(p.areaScores, areaScore{w.AreaScore, w.Weight, p.areal(w.AreaScore)})
 		p.take(w.AreaScore, seen)
 	}
+	for _, f := range p.PreEnqueues {
+		p.events |= f.Events()
+		p.take(f, seen)
+	}
 	for _, f := range p.PreFilters {
 		p.events |= f.Events()
 		p.take(f, seen)
@@ -236,6 +252,16 @@ func (p *profile) epoch() uint64 {
 		n += d.Epoch()
 	}
 	return n
+}
+
+// early returns the plugin that keeps a pod from being tried, if one does.
+func (p *profile) early(pod *plugin.Pod) plugin.Rejecting {
+	for _, f := range p.PreEnqueues {
+		if v := f.PreEnqueue(pod); !v.Fits() {
+			return f
+		}
+	}
+	return nil
 }
 
 // tell lets the profile's indexes know of a pod that was put on a node or taken off.

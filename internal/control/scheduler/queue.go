@@ -148,6 +148,9 @@ func (q *queue) set(pod *plugin.Pod, now time.Time) {
 		if old.Generation != pod.Generation || pod.Generation == 0 {
 			q.help(w, plugin.Change{Event: plugin.PodUpdated, Pod: pod}, now)
 		}
+		if w.state == unschedulable && len(old.Status.ResourceClaimStatuses) != len(pod.Status.ResourceClaimStatuses) {
+			q.help(w, plugin.Change{Event: plugin.ClaimsNamed, Pod: pod}, now)
+		}
 		if w.state == unschedulable && !maps.Equal(old.Labels, pod.Labels) {
 			q.help(w, plugin.Change{Event: plugin.TargetLabels, Pod: pod, Was: old}, now)
 		}
@@ -319,4 +322,28 @@ func (q *queue) leave(w *waiting) {
 		q.leaveGroup(w)
 	}
 	w.state = 0
+}
+
+// podHeap is a heap of pods that know their place.
+type podHeap struct {
+	list []*waiting
+	less func(a, b *waiting) bool
+}
+
+func (h *podHeap) Len() int           { return len(h.list) }
+func (h *podHeap) Less(i, j int) bool { return h.less(h.list[i], h.list[j]) }
+func (h *podHeap) Swap(i, j int) {
+	h.list[i], h.list[j] = h.list[j], h.list[i]
+	h.list[i].index, h.list[j].index = i, j
+}
+func (h *podHeap) Push(x any) {
+	w := x.(*waiting)
+	w.index = len(h.list)
+	h.list = append(h.list, w)
+}
+func (h *podHeap) Pop() any {
+	w := h.list[len(h.list)-1]
+	h.list[len(h.list)-1] = nil
+	h.list = h.list[:len(h.list)-1]
+	return w
 }

@@ -15,6 +15,7 @@ import (
 	"sampan.dev/internal/api"
 	"sampan.dev/internal/client"
 	"sampan.dev/internal/client/cache"
+	"sampan.dev/internal/control/scheduler/device"
 	"sampan.dev/internal/control/scheduler/plugin"
 )
 
@@ -50,6 +51,7 @@ type Scheduler struct {
 	waiters *crew // bind pods that may have to wait for their volumes; as many as there are such pods
 	clerks  *crew // write statuses and evict, which must not hold bindings up
 	storage *storage
+	devices *devices
 
 	around  *surroundings                                  // nil when no plugin asks
 	budgets *cache.Informer[*policyv1.PodDisruptionBudget] // nil when nobody preempts
@@ -99,6 +101,7 @@ func New(cfg Config) *Scheduler {
 		waiters:  newCrew(math.MaxInt),
 		clerks:   newCrew(clerks),
 		storage:  &storage{},
+		devices:  &devices{account: device.NewAccount()},
 		queue:    newQueue(),
 		rankings: map[string]*rankings{},
 		held:     map[types.UID]*attempt{},
@@ -108,6 +111,9 @@ func New(cfg Config) *Scheduler {
 	for _, lists := range cfg.Profiles {
 		if lists.Storage != nil {
 			s.showStorage(lists.Storage)
+		}
+		if lists.Devices != nil {
+			s.showDevices(lists.Devices)
 		}
 		p := newProfile(lists)
 		profiles = append(profiles, p)

@@ -30,7 +30,7 @@ type storage struct {
 
 	mu struct {
 		sync.Mutex
-		changed chan struct{} // closed at the next change of a claim, a volume or a pod that somebody waits for; nil while nobody does
+		changed chan struct{} // closed at the next change of a claim (of devices, too), a volume or a pod that somebody waits for; nil while nobody does
 	}
 }
 

@@ -19,6 +19,8 @@ const (
 	NodeLeft                          // a node has gone
 	NodeFeatures                      // a node's kubelet declares other features
 	StorageChanged                    // a claim, a volume or what says how volumes are made, limited or attached
+	DevicesChanged                    // a claim of devices, or what says which devices there are
+	ClaimsNamed                       // the pending pod was told the names of claims that were made for it
 )
 
 // NodeChanged is every change of a node that is already there.
@@ -27,11 +29,11 @@ const NodeChanged = NodeLabel | NodeTaint | NodeAllocatable | NodeCordon | NodeF
 // Change is one change in the cluster. A change of a node may be several events at once.
 type Change struct {
 	Event Event
-	Node  *Node // the node it happened on, as it is now; nil for PodUpdated and TargetLabels
+	Node  *Node // the node it happened on, as it is now; nil for PodUpdated, TargetLabels and ClaimsNamed
 	Old   *Node // NodeChanged, NodeLeft: the node before
 	Pod   *Pod  // PodPlaced, PodLeft, PodShrank, PodLabels: the pod on the node; for PodShrank as it was before
 	Was   *Pod  // PodLabels, TargetLabels: the pod before
 
-	// StorageChanged: the object as it is and as it was, as its own type; nil for what is not there.
+	// StorageChanged, DevicesChanged: the object as it is and as it was, as its own type; nil for what is not there.
 	Object, Previous any
 }

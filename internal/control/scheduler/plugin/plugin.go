@@ -36,6 +36,13 @@ type PreFilter interface {
 	PreFilter(pod *Pod) Verdict
 }
 
+// PreEnqueue keeps a pod from being tried at all while something that it names is not there. Nobody is told of it.
+type PreEnqueue interface {
+	Rejecting
+	// PreEnqueue is asked before each attempt.
+	PreEnqueue(pod *Pod) Verdict
+}
+
 // Filter says whether a pod may run on a node.
 type Filter interface {
 	Signed
@@ -64,6 +71,8 @@ type Verdict struct {
 	// Unresolvable says that the answer stays no even without the pods on the node, so that preemption need not try
 	// (upstream's UnschedulableAndUnresolvable).
 	Unresolvable bool
+	// Err, if set, kept the plugin from judging. It ends the attempt, and the pod is tried again after its backoff; Reasons has it too.
+	Err error
 }
 
 // Fits reports whether the pod may run on the node.
@@ -80,6 +89,11 @@ func Unschedulable(reason string) Verdict { return Verdict{Reasons: []string{rea
 // Unresolvable is a no that no eviction changes.
 func Unresolvable(reason string) Verdict {
 	return Verdict{Reasons: []string{reason}, Unresolvable: true}
+}
+
+// Failed says that there was no judging.
+func Failed(err error) Verdict {
+	return Verdict{Reasons: []string{err.Error()}, Unresolvable: true, Err: err}
 }
 
 // Static marks a filter or score whose answer about a node changes only with the node's object, or with the plugin's Index,

@@ -19,6 +19,7 @@ type Pod struct {
 	Ports    []Port
 	Claimed  bool // a volume of it has a claim
 	Disks    bool // it names a disk itself that a node can have but once
+	Devices  bool // it has claims of devices
 	// Signature is the same for two pods of one profile only if every plugin of the profile answers alike for both on every
 	// node. "" is the signature of pods that are like no other, and of those that already have a node. A Signer makes it.
 	Signature string
@@ -78,6 +79,7 @@ func NewPod(pod *corev1.Pod) *Pod {
 	}
 	p.Ports = hostPorts(&pod.Spec)
 	p.Terms, p.features = termsOf(pod), featuresOf(p)
+	p.Devices = len(pod.Spec.ResourceClaims) > 0
 	for i := range pod.Spec.Volumes {
 		v := &pod.Spec.Volumes[i]
 		p.Claimed = p.Claimed || v.PersistentVolumeClaim != nil || v.Ephemeral != nil

@@ -66,6 +66,12 @@ type PreBind interface {
 	PreBind(ctx context.Context, pod *Pod, node string) error
 }
 
+// PostBind is a Reserve that is told that the pod it reserved for is bound, after which Unreserve is not called any more.
+type PostBind interface {
+	Reserve
+	PostBind(pod *Pod)
+}
+
 // Index is a plugin that counts over the whole cluster, for answers about a node that depend on other nodes and on the pods
 // there. It is told of every change, and says in turn which of its answers a change has touched. It belongs to the
 // scheduler's goroutine, like the snapshot that tells it.
