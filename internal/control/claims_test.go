@@ -74,10 +74,10 @@ func (b *bench) allocate() {
 	}
 }
 
-// TestClaimsSurviveEveryDeath: each of a pod's claims is made once, reserved for it, freed and deleted when it has ended; another pod's
+// TestClaimCrashes: each of a pod's claims is made once, reserved for it, freed and deleted when it has ended; another pod's
 // stay.
-func TestClaimsSurviveEveryDeath(t *testing.T) {
-	everyDeath(t, "resource-claim-controller", []string{"resourceclaim-controller"}, func(b *bench) {
+func TestClaimCrashes(t *testing.T) {
+	crashes(t, "resource-claim-controller", []string{"resourceclaim-controller"}, []string{"n0"}, func(b *bench) string {
 		b.claimTemplate()
 		b.claiming("p")
 		b.claiming("q")
@@ -94,7 +94,6 @@ func TestClaimsSurviveEveryDeath(t *testing.T) {
 			b.Fatal(err)
 		}
 		b.settle(30 * time.Second)
-	}, func(b *bench) string {
 		_, text := b.deviceClaims()
 		q, err := client.Get[*corev1.Pod](b.Context(), b.door, client.Pods, "default", "q")
 		if err != nil {
