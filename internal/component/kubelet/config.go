@@ -12,6 +12,7 @@ import (
 	"sampan.dev/internal/node/memorymap"
 	"sampan.dev/internal/node/placement"
 	"sampan.dev/internal/node/podstate"
+	"sampan.dev/internal/node/shutdown"
 	"sampan.dev/internal/node/topology"
 	"sampan.dev/internal/node/users"
 
@@ -58,6 +59,8 @@ type Config struct {
 	EvictionSoft, EvictionGrace, EvictionReclaim map[string]string
 	EvictionMaxGrace                             int32
 	EvictionTransition                           time.Duration
+
+	Shutdown shutdown.Settings
 
 	ImageHigh, ImageLow      int32
 	ImageMinAge, ImageMaxAge time.Duration

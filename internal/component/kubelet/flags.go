@@ -1,23 +1,27 @@
 package kubelet
 
 import (
+	"encoding/json"
+	"errors"
+	"fmt"
+
 	"sampan.dev/internal/component"
 	"sampan.dev/internal/component/flag"
 	"sampan.dev/internal/node/image"
+	"sampan.dev/internal/node/shutdown"
 )
 
 // Reasons that several settings share.
 const (
-	reviews    = "every request is authenticated and authorized, by certificates and the API server's reviews"
-	noPull     = "images are pulled as pods ask, one at a time for each image"
-	noCgroup   = "nothing but pods is put into cgroups"
-	noShutdown = "pods are not ended when the machine shuts down yet"
-	noPlugins  = "volume plugins are not built yet"
-	noIPT      = "no iptables rules are made"
-	byEvents   = "what changes is seen as it changes"
-	noTracing  = "traces are not written yet"
-	oldGC      = "containers that have ended stay with their pod, the newest run of each"
-	noSwap     = "containers get no swap"
+	reviews   = "every request is authenticated and authorized, by certificates and the API server's reviews"
+	noPull    = "images are pulled as pods ask, one at a time for each image"
+	noCgroup  = "nothing but pods is put into cgroups"
+	noPlugins = "volume plugins are not built yet"
+	noIPT     = "no iptables rules are made"
+	byEvents  = "what changes is seen as it changes"
+	noTracing = "traces are not written yet"
+	oldGC     = "containers that have ended stay with their pod, the newest run of each"
+	noSwap    = "containers get no swap"
 )
 
 // Table is every flag and every field of the file, and what becomes of it.
@@ -143,6 +147,14 @@ func (p pids) Type() string       { return "int" }
 func (p pids) String() string     { return number(*p.to) }
 func (p pids) Set(s string) error { return parseNumber(s, p.to) }
 
+// periods is the value of shutdownGracePeriodByPodPriority, which the file alone has, as a list of objects.
+type periods struct{ to *[]shutdown.Period }
+
+func (p periods) Type() string              { return "object" }
+func (p periods) String() string            { return fmt.Sprint(*p.to) }
+func (p periods) Set(string) error          { return errors.New("only the file has it") }
+func (p periods) SetJSON(data []byte) error { return json.Unmarshal(data, p.to) }
+
 func (c *Config) pods() flag.Table {
 	return flag.Table{
 		flag.Refuse("cpu-cfs-quota", "bool", "true", "limits of CPU are kept").At("cpuCFSQuota"),
@@ -156,9 +168,9 @@ func (c *Config) pods() flag.Table {
 		flag.Ignore("maximum-dead-containers", "int32", "-1", oldGC),
 		flag.Ignore("maximum-dead-containers-per-container", "int32", "1", oldGC),
 		flag.Ignore("minimum-container-ttl-duration", "duration", "", oldGC),
-		flag.Refuse("", "duration", "", noShutdown).At("shutdownGracePeriod"),
-		flag.Refuse("", "duration", "", noShutdown).At("shutdownGracePeriodCriticalPods"),
-		flag.Refuse("", "object", "", noShutdown).At("shutdownGracePeriodByPodPriority"),
+		flag.Set("", flag.Duration(&c.Shutdown.Whole), "how long a shutdown of the machine waits for pods to end, by systemd's logind; 0: not at all").At("shutdownGracePeriod"),
+		flag.Set("", flag.Duration(&c.Shutdown.Critical), "what of that is for critical pods, at the end").At("shutdownGracePeriodCriticalPods"),
+		flag.Set("", periods{&c.Shutdown.ByPriority}, "in place of both: how long pods of which priority have, as a list of {priority, shutdownGracePeriodSeconds}").At("shutdownGracePeriodByPodPriority"),
 		flag.Ignore("", "string", "Watch", byEvents).At("configMapAndSecretChangeDetectionStrategy"),
 	}
 }

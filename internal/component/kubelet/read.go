@@ -94,6 +94,10 @@ func (c *Config) Kubelet(name string) (out kubelet.Config, err error) {
 	}
 	out.SystemReserved, out.KubeReserved, out.EvictionHard = reserves.System, reserves.Kube, reserves.EvictionHard
 	out.Eviction = evict.Settings{Soft: c.EvictionSoft, Grace: c.EvictionGrace, Reclaim: c.EvictionReclaim, MaxGrace: int64(c.EvictionMaxGrace), Transition: c.EvictionTransition}
+	if err := c.Shutdown.Check(); err != nil {
+		return out, err
+	}
+	out.Shutdown = c.Shutdown
 	out.Verify = image.Verification{Policy: c.VerifyImages, Allowed: c.VerifyAllowed}
 	out.Images = image.Policy{High: int(c.ImageHigh), Low: int(c.ImageLow), MinAge: c.ImageMinAge, MaxAge: c.ImageMaxAge}
 	if out.Placement, err = c.placed(); err != nil {

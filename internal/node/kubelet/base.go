@@ -18,6 +18,7 @@ import (
 	"sampan.dev/internal/node/register"
 	"sampan.dev/internal/node/resize"
 	"sampan.dev/internal/node/runtime"
+	"sampan.dev/internal/node/shutdown"
 	"sampan.dev/internal/node/source"
 	"sampan.dev/internal/node/users"
 
@@ -44,6 +45,7 @@ type base struct {
 	place     *placement.Placement // nil where the machine is not this one
 	certs     *podcert.Manager     // nil without a hub
 	users     *users.Manager       // nil where the machine is not this one
+	shutdown  *shutdown.Manager    // nil where pods are not ended before the machine shuts down
 	alloc     *allocation.Manager
 	resizes   *resize.Queue
 	actuator  *resize.Actuator

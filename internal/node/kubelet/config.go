@@ -18,6 +18,7 @@ import (
 	"sampan.dev/internal/node/placement"
 	"sampan.dev/internal/node/podstate"
 	"sampan.dev/internal/node/runtime"
+	"sampan.dev/internal/node/shutdown"
 	"sampan.dev/internal/node/users"
 
 	corev1 "k8s.io/api/core/v1"
@@ -93,6 +94,10 @@ type Config struct {
 	CrashMax      time.Duration // a container that ends again and again waits no longer before it is started, 5 min
 	SyncEvery     time.Duration // volumes are brought up to date this often even without a reason, 1 min
 
+	Shutdown shutdown.Settings // how pods are ended before the machine shuts down; not at all by default
+	// Logind connects to what tells of shutdowns: systemd's logind when nil.
+	Logind func() (shutdown.Bus, error)
+
 	Images image.Policy       // when images are removed
 	Verify image.Verification // who may use images that are there; those that others have pulled only who might pull them, by default
 
@@ -135,6 +140,12 @@ func (c *Config) fill() error {
 		c.EvictionHard = evict.Defaults
 	}
 	c.Eviction.Hard = c.EvictionHard
+	if c.Logind == nil {
+		c.Logind = shutdown.Logind
+	}
+	if err := c.Shutdown.Check(); err != nil {
+		return err
+	}
 	def(&c.Images, image.Defaults)
 	if err := c.Images.Check(); err != nil {
 		return fmt.Errorf("kubelet: %w", err)

@@ -90,6 +90,7 @@ func New(cfg Config) (*Kubelet, error) {
 	if k.node, err = register.New(k.nodeConfig()); err != nil {
 		return nil, fmt.Errorf("kubelet: %w", err)
 	}
+	k.shutdown = k.newShutdown()
 	if cfg.Machine == nil {
 		ids, err := users.Find(cfg.UserIDs, cfg.MaxPods)
 		if err != nil {
@@ -163,6 +164,7 @@ func (k *Kubelet) nodeConfig() register.Config {
 			SystemReserved: c.SystemReserved, KubeReserved: c.KubeReserved, EvictionHard: c.EvictionHard},
 		StatusEvery: c.StatusEvery, ReportEvery: c.ReportEvery, LeaseDuration: c.LeaseDuration,
 		Hub: c.Door, Runtime: k.rt, Health: k.health, Events: k.events, Log: c.Log,
+		Trouble: func() error { return k.shutdown.Error() },
 		Devices: k.devices, Pressure: k.machine.Pressure, AddressChanged: k.roster.wakeAll /* pods say it too */, PodChanged: k.roster.wake,
 	}
 }
@@ -214,6 +216,9 @@ func (k *Kubelet) Run(ctx context.Context) error {
 	}
 	start(func(ctx context.Context) { k.rt.Events(ctx, k.fromRuntime) })
 	start(k.machine.Run)
+	if k.shutdown != nil {
+		start(k.shutdown.Run)
+	}
 	if k.place != nil {
 		start(k.place.Run)
 	}
@@ -371,6 +376,9 @@ func (k *Kubelet) admit(ctx context.Context, pod *corev1.Pod, others []*corev1.P
 	}
 	if why == nil {
 		why = admit.Sysctls(pod, k.cfg.AllowedUnsafeSysctls)
+	}
+	if why == nil {
+		why = k.admitNow()
 	}
 	if why == nil {
 		why = admit.Unbuilt(pod, func(what string) {

@@ -10,6 +10,7 @@ import (
 	"sampan.dev/internal/node/allocation"
 	"sampan.dev/internal/node/evict"
 	"sampan.dev/internal/node/podstate"
+	"sampan.dev/internal/node/shutdown"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -44,7 +45,7 @@ type record struct {
 		stage    stage
 		cancelOp context.CancelFunc // of the operation under way
 		opGrace  int64              // the grace that a termination under way was begun with
-		grace    int64              // of an evicted pod, in seconds
+		grace    int64              // of a pod that is evicted, or ended before the machine shuts down, in seconds
 		disturbs string             // what the condition says of a pod that is evicted for others' sake
 	}
 }
@@ -109,6 +110,14 @@ func (r *record) evict(message string, grace int64, disruption bool) {
 	r.reject(&admit.Rejection{Reason: evict.Reason, Message: message})
 }
 
+// shutDown ends the pod, with a grace of its own, before the machine shuts down.
+func (r *record) shutDown(grace int64) {
+	r.mu.Lock()
+	r.mu.grace, r.mu.disturbs = grace, shutdown.Message
+	r.mu.Unlock()
+	r.reject(&admit.Rejection{Reason: shutdown.Reason, Message: shutdown.Message})
+}
+
 // preempt ends the pod, with the grace that it asks for, for the sake of a critical one.
 func (r *record) preempt() {
 	r.mu.Lock()
@@ -122,6 +131,13 @@ func (r *record) over() bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.mu.stage >= terminated
+}
+
+// dismantled reports whether nothing of the pod runs any more and its volumes are gone.
+func (r *record) dismantled() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.mu.stage >= finished
 }
 
 // active returns the pod and whether it still counts against the node's resources.

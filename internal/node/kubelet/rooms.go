@@ -15,6 +15,7 @@ import (
 	"sampan.dev/internal/node/plugins"
 	"sampan.dev/internal/node/resize"
 	"sampan.dev/internal/node/runtime"
+	"sampan.dev/internal/node/shutdown"
 	"sampan.dev/internal/node/stats"
 
 	corev1 "k8s.io/api/core/v1"
@@ -200,6 +201,38 @@ func (k *Kubelet) reclaim(ctx context.Context) {
 		}
 	}
 	k.collector.All(ctx)
+}
+
+// newShutdown makes what ends pods before the machine shuts down; nil where they are not to be ended.
+func (k *Kubelet) newShutdown() *shutdown.Manager {
+	periods := k.cfg.Shutdown.Periods()
+	if len(periods) == 0 {
+		return nil
+	}
+	c := shutdown.Config{Periods: periods, Connect: k.cfg.Logind, Active: k.evictions().Active, Changed: k.node.Look, Log: k.cfg.Log,
+		End: func(uid types.UID, grace int64) {
+			if rec := k.roster.get(uid); rec != nil {
+				rec.shutDown(grace)
+			}
+		},
+		Gone: func(uid types.UID) bool {
+			rec := k.roster.get(uid)
+			return rec == nil || rec.dismantled()
+		},
+		Tell: func(reason, message string) { k.events.Node(corev1.EventTypeNormal, reason, message) },
+	}
+	if k.cfg.Machine == nil {
+		c.Dir = k.cfg.RootDir
+	}
+	return shutdown.New(c)
+}
+
+// admitNow refuses a pod while the machine shuts down.
+func (k *Kubelet) admitNow() *admit.Rejection {
+	if k.shutdown.Error() == nil {
+		return nil
+	}
+	return &admit.Rejection{Reason: shutdown.NotAdmitted, Message: shutdown.NotNow}
 }
 
 // imageConfig describes the node to the room that pulls images.

@@ -9,6 +9,7 @@ import (
 	"sampan.dev/internal/node/evict"
 	"sampan.dev/internal/node/podstate"
 	"sampan.dev/internal/node/runtime"
+	"sampan.dev/internal/node/shutdown"
 
 	corev1 "k8s.io/api/core/v1"
 )
@@ -97,7 +98,7 @@ func (w *worker) terminate(ctx context.Context, pod *corev1.Pod, obs *runtime.Po
 	w.failures = 0
 	w.mu.Lock()
 	grace := w.graceLocked()
-	if w.mu.rejected != nil && w.mu.rejected.Reason == evict.Reason {
+	if r := w.mu.rejected; r != nil && (r.Reason == evict.Reason || r.Reason == shutdown.Reason) {
 		grace = max(1, w.mu.grace)
 	}
 	w.mu.Unlock()

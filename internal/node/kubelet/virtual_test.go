@@ -41,11 +41,19 @@ func inVirtualTime(t *testing.T, fn func(v *virtual)) {
 // inVirtualTimeAt runs a node that has these addresses.
 func inVirtualTimeAt(t *testing.T, ips []net.IP, fn func(v *virtual)) {
 	t.Helper()
+	inVirtualTimeWith(t, func(c *Config) { c.NodeIPs = ips }, fn)
+}
+
+// inVirtualTimeWith runs a node whose configuration is changed.
+func inVirtualTimeWith(t *testing.T, change func(c *Config), fn func(v *virtual)) {
+	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		v := &virtual{T: t, hub: newHub(t), rt: runtime.NewFake()}
 		v.door = &hanging{Interface: v.hub.Door(api.Node("n1"), "kubelet")}
-		k, err := New(Config{NodeName: "n1", NodeIPs: ips, Runtime: v.rt, Door: v.door, Log: slog.New(slog.DiscardHandler),
-			Machine: hollow{}, NoCgroups: true, Register: true, ResolvConf: "", ContainerLogs: "-"})
+		cfg := Config{NodeName: "n1", Runtime: v.rt, Door: v.door, Log: slog.New(slog.DiscardHandler),
+			Machine: hollow{}, NoCgroups: true, Register: true, ResolvConf: "", ContainerLogs: "-"}
+		change(&cfg)
+		k, err := New(cfg)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -49,6 +49,7 @@ type Config struct {
 	// Devices is what device plugins add: how many there are, how many can be used, and what has gone for good. Optional.
 	Devices        func() (capacity, allocatable corev1.ResourceList, gone []string)
 	Pressure       func() evict.Pressure
+	Trouble        func() error        // what keeps the node from being ready beside the runtime. Optional
 	AddressChanged func()              // called when the node's addresses have changed
 	PodChanged     func(uid types.UID) // called for a pod whose containers are not as they were when the runtime was listed last
 }

@@ -313,7 +313,13 @@ func (n *Node) fill(ctx context.Context, s *corev1.NodeStatus) {
 		s.Features = &corev1.NodeFeatures{SupplementalGroupsPolicy: &groups}
 	}
 	now := time.Now()
-	setConditions(s, facts{network: n.cfg.OwnNetwork, pressure: n.cfg.Pressure(), trouble: n.cfg.Health.Errors(now)}, metav1.NewTime(now).Rfc3339Copy())
+	trouble := n.cfg.Health.Errors(now)
+	if n.cfg.Trouble != nil {
+		if err := n.cfg.Trouble(); err != nil {
+			trouble = append(trouble, err)
+		}
+	}
+	setConditions(s, facts{network: n.cfg.OwnNetwork, pressure: n.cfg.Pressure(), trouble: trouble}, metav1.NewTime(now).Rfc3339Copy())
 }
 
 // fillResources sets capacity and what of it pods may use.
