@@ -116,7 +116,6 @@ func sentences(obj api.Object, sub string) []string {
 var Resources = map[string]bool{
 	"pods": true, "replicationcontrollers": true, "replicasets": true, "deployments": true,
 	"roles": true, "clusterroles": true,
-	"persistentvolumes": true, "csidrivers": true,
 	"devicetaintrules": true,
 	"jobs":             true, "cronjobs": true, "statefulsets": true, "daemonsets": true,
 	"networkpolicies": true, "podtemplates": true,

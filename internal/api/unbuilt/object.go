@@ -6,11 +6,9 @@ import (
 
 	"sampan.dev/internal/api"
 
-	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	resourcev1 "k8s.io/api/resource/v1"
-	storagev1 "k8s.io/api/storage/v1"
 )
 
 // objectGap is a part of another kind, or a subresource, that nobody acts upon.
@@ -50,14 +48,6 @@ var objectGaps = []objectGap{
 		},
 	},
 	kindGap[*resourcev1.DeviceTaintRule]("the device taint controller", "no pod is evicted"),
-	{
-		Feature: "volumes of CSI drivers", Effect: "no node mounts them",
-		uses: func(obj api.Object) []string {
-			_, driver := obj.(*storagev1.CSIDriver)
-			pv, ok := obj.(*corev1.PersistentVolume)
-			return slices.Concat(at(driver, "spec"), at(ok && pv.Spec.CSI != nil, "spec.csi"))
-		},
-	},
 }
 
 // at returns the one path if on.

@@ -49,8 +49,6 @@ var podGaps = []PodGap{
 // unmountable names the source of a volume that the kubelet has no plugin for, as the field under the volume.
 func unmountable(v *corev1.Volume) string {
 	switch {
-	case v.CSI != nil:
-		return "csi"
 	case v.ISCSI != nil:
 		return "iscsi"
 	case v.FC != nil:

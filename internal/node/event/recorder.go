@@ -43,6 +43,14 @@ func (r *Recorder) Pod(pod *corev1.Pod, container, typ, reason, format string, a
 	r.rec.EventRef(ref, typ, reason, fmt.Sprintf(format, args...))
 }
 
+// Claim records an event about a claim of storage.
+func (r *Recorder) Claim(claim *corev1.PersistentVolumeClaim, typ, reason, format string, args ...any) {
+	if r.rec != nil {
+		r.rec.EventRef(corev1.ObjectReference{Kind: "PersistentVolumeClaim", APIVersion: "v1", Namespace: claim.Namespace, Name: claim.Name, UID: claim.UID,
+			ResourceVersion: claim.ResourceVersion}, typ, reason, fmt.Sprintf(format, args...))
+	}
+}
+
 // Node records an event about the node. The UID that it names is the node's name, as upstream has it and tools look for it.
 func (r *Recorder) Node(typ, reason, message string) {
 	if r.rec != nil {

@@ -6,6 +6,7 @@ import (
 
 	"sampan.dev/internal/node/allocation"
 	"sampan.dev/internal/node/cgroup"
+	"sampan.dev/internal/node/csi"
 	"sampan.dev/internal/node/event"
 	"sampan.dev/internal/node/health"
 	"sampan.dev/internal/node/image"
@@ -38,6 +39,7 @@ type base struct {
 	collector *image.Collector
 	probed    probe.Counts
 	machine   Machine
+	csi       *csi.Manager // nil where the machine is not this one, and without a hub
 	paths     podhost.Paths
 	node      *register.Node
 	health    *health.Runtime

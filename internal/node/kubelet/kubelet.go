@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"sampan.dev/internal/api/pods"
@@ -15,6 +16,7 @@ import (
 	"sampan.dev/internal/node/admit"
 	"sampan.dev/internal/node/allocation"
 	"sampan.dev/internal/node/cgroup"
+	"sampan.dev/internal/node/csi"
 	"sampan.dev/internal/node/event"
 	"sampan.dev/internal/node/health"
 	"sampan.dev/internal/node/image"
@@ -46,7 +48,8 @@ type Kubelet struct {
 	own    *podhost.OwnVolumes
 	wg     sync.WaitGroup // workers
 
-	removing sync.Mutex // one removal of volumes goes on at a time
+	removing sync.Mutex                               // one removal of volumes goes on at a time
+	sweep    atomic.Pointer[func(uid types.UID) bool] // the pods that are known; nil until what an earlier run left was looked at
 }
 
 // New makes a kubelet; it does nothing until Run.
@@ -82,6 +85,11 @@ func New(cfg Config) (*Kubelet, error) {
 	}
 	k.roster.given = k.alloc.Given
 	k.resizes, k.actuator = resize.New(k.resizeConfig()), k.newActuator()
+	if cfg.Machine == nil && cfg.Door != nil {
+		if k.csi, err = csi.New(k.csiConfig()); err != nil {
+			return nil, fmt.Errorf("kubelet: %w", err)
+		}
+	}
 	if k.machine == nil {
 		if k.machine, err = podhost.New(k.machineConfig()); err != nil {
 			return nil, fmt.Errorf("kubelet: %w", err)
@@ -124,7 +132,7 @@ func (k *Kubelet) machineConfig() podhost.Config {
 			Resource:   k.volumeResource,
 			MemorySize: k.memoryVolumeSize,
 			Claim:      k.claim, Volume: k.persistentVolume, Node: func() *corev1.Node { return k.node.Current() },
-			Make: k.own.Ensure,
+			Make: k.own.Ensure, CSI: k.csi,
 			Event: func(pod *corev1.Pod, kind, reason, format string, args ...any) {
 				k.events.Pod(pod, "", kind, reason, format, args...)
 			},
@@ -156,7 +164,7 @@ var errNoHub = errors.New("this kubelet has no API server")
 // nodeConfig describes the node to the room that registers it.
 func (k *Kubelet) nodeConfig() register.Config {
 	c := &k.cfg
-	return register.Config{
+	r := register.Config{
 		Name: c.NodeName, Hostname: c.Hostname, IPs: c.NodeIPs, ExternalIP: c.ExternalIP, MachineID: c.MachineID, Version: c.Version, Port: c.Port,
 		Create: c.Register, Labels: c.Labels, Annotations: k.own.Announced(c.Annotations), Taints: c.Taints, Unschedulable: c.Unschedulable,
 		CloudProvider: c.CloudProvider, ProviderID: c.ProviderID, RuntimeEndpoint: c.RuntimeEndpoint, OwnNetwork: c.NetworkReady,
@@ -167,6 +175,10 @@ func (k *Kubelet) nodeConfig() register.Config {
 		Trouble: func() error { return k.shutdown.Error() },
 		Devices: k.devices, Pressure: k.machine.Pressure, AddressChanged: k.roster.wakeAll /* pods say it too */, PodChanged: k.roster.wake,
 	}
+	if k.csi != nil {
+		r.VolumesInUse = k.csi.InUse
+	}
+	return r
 }
 
 // Run runs the node until ctx ends. It leaves containers running.
@@ -184,6 +196,9 @@ func (k *Kubelet) Run(ctx context.Context) error {
 		if k.certs != nil {
 			k.certs.Wait()
 		}
+		if k.csi != nil {
+			k.csi.Wait()
+		}
 	}()
 	k.node.Locate()
 	if err := k.health.Await(ctx, k.cfg.Log); err != nil {
@@ -192,6 +207,10 @@ func (k *Kubelet) Run(ctx context.Context) error {
 	k.objects.Begin(ctx)
 	if k.certs != nil {
 		k.certs.Begin(ctx)
+	}
+	if k.csi != nil {
+		k.csi.Begin(ctx)
+		k.node.Handle(cache.Handler[*corev1.Node]{Add: k.csi.NodeChanged, Update: func(_, n *corev1.Node) { k.csi.NodeChanged(n) }})
 	}
 	start := func(fn func(context.Context)) { loops.Go(func() { fn(ctx) }) }
 	if k.cfg.Door != nil {
@@ -273,7 +292,16 @@ func (k *Kubelet) adopt(ctx context.Context) {
 	if k.place != nil {
 		k.place.Keep(func(uid types.UID) bool { return k.roster.get(uid) != nil })
 	}
-	k.machine.Sweep(func(uid types.UID) bool { return kept[uid] || k.roster.get(uid) != nil })
+	known := func(uid types.UID) bool { return kept[uid] || k.roster.get(uid) != nil }
+	k.sweep.Store(&known)
+	k.machine.Sweep(known)
+}
+
+// sweepAgain looks once more at what an earlier run left of pods that are gone: the CSI driver that has to unmount it may have come only now.
+func (k *Kubelet) sweepAgain() {
+	if known := k.sweep.Load(); known != nil {
+		k.machine.Sweep(*known)
+	}
 }
 
 // orphan runs a worker for a pod of which only the runtime knows, to end it.

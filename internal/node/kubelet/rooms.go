@@ -9,6 +9,7 @@ import (
 
 	"sampan.dev/internal/api/pods"
 	"sampan.dev/internal/node/admit"
+	"sampan.dev/internal/node/csi"
 	"sampan.dev/internal/node/evict"
 	"sampan.dev/internal/node/image"
 	"sampan.dev/internal/node/placement"
@@ -137,7 +138,24 @@ func (k *Kubelet) evictions() evict.Config {
 // pluginHandlers are who takes the plugins that put a socket below plugins_registry, by the type that they say. A kubelet without any, as
 // that of a hollow node, does not look there.
 func (k *Kubelet) pluginHandlers() map[string]plugins.Handler {
-	return map[string]plugins.Handler{}
+	out := map[string]plugins.Handler{}
+	if k.csi != nil {
+		out["CSIPlugin"] = k.csi
+	}
+	return out
+}
+
+// csiConfig describes the node to the room that calls CSI drivers.
+func (k *Kubelet) csiConfig() csi.Config {
+	return csi.Config{Root: k.cfg.RootDir, Node: k.cfg.NodeName, Hub: k.cfg.Door, Log: k.cfg.Log,
+		Current:    func() (*corev1.Node, bool) { return k.node.InHub() },
+		Look:       func() { k.node.Look() },
+		Registered: func(string) { k.sweepAgain() },
+		PodEvent: func(pod *corev1.Pod, kind, reason, format string, args ...any) {
+			k.events.Pod(pod, "", kind, reason, format, args...)
+		},
+		ClaimEvent: k.events.Claim,
+	}
 }
 
 // podMemory is what all pods together may use: what the machine has, less what is kept for others.

@@ -47,7 +47,9 @@ type Config struct {
 	Log     *slog.Logger
 
 	// Devices is what device plugins add: how many there are, how many can be used, and what has gone for good. Optional.
-	Devices        func() (capacity, allocatable corev1.ResourceList, gone []string)
+	Devices func() (capacity, allocatable corev1.ResourceList, gone []string)
+	// VolumesInUse are those of CSI drivers that the control plane must not detach; last are those that the status names. Optional.
+	VolumesInUse   func(last []corev1.UniqueVolumeName) []corev1.UniqueVolumeName
 	Pressure       func() evict.Pressure
 	Trouble        func() error        // what keeps the node from being ready beside the runtime. Optional
 	AddressChanged func()              // called when the node's addresses have changed

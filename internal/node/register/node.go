@@ -291,6 +291,9 @@ func (n *Node) fill(ctx context.Context, s *corev1.NodeStatus) {
 		s.Addresses = n.addresses()
 	}
 	n.fillResources(s)
+	if n.cfg.VolumesInUse != nil {
+		s.VolumesInUse = n.cfg.VolumesInUse(s.VolumesInUse)
+	}
 	s.DaemonEndpoints.KubeletEndpoint.Port = n.cfg.Port
 	version := s.NodeInfo.ContainerRuntimeVersion
 	s.NodeInfo = n.info()

@@ -29,7 +29,7 @@ type persistent interface {
 }
 
 // persistents are all kinds of persistent volumes.
-var persistents = []persistent{local{}, hostPath{}, nfs{}}
+var persistents = []persistent{local{}, hostPath{}, nfs{}, driven{}}
 
 func (claim) mount(ctx context.Context, m mounting) (Mounted, error) {
 	mounts, devices := used(m.pod, m.volume.Name)
@@ -38,14 +38,14 @@ func (claim) mount(ctx context.Context, m mounting) (Mounted, error) {
 	}
 	pv, err := m.claimed(ctx)
 	if err != nil {
-		return Mounted{}, &unready{m.volume.Name, err}
+		return Mounted{}, &unready{volume: m.volume.Name, err: err}
 	}
 	mode := ptr.Deref(pv.Spec.VolumeMode, corev1.PersistentVolumeFilesystem)
 	switch {
 	case mounts && mode != corev1.PersistentVolumeFilesystem:
-		return Mounted{}, &unready{m.volume.Name, fmt.Errorf("volume %s has volumeMode %s, but is specified in volumeMounts", m.volume.Name, mode)}
+		return Mounted{}, &unready{volume: m.volume.Name, err: fmt.Errorf("volume %s has volumeMode %s, but is specified in volumeMounts", m.volume.Name, mode)}
 	case devices && mode != corev1.PersistentVolumeBlock:
-		return Mounted{}, &unready{m.volume.Name, fmt.Errorf("volume %s has volumeMode %s, but is specified in volumeDevices", m.volume.Name, mode)}
+		return Mounted{}, &unready{volume: m.volume.Name, err: fmt.Errorf("volume %s has volumeMode %s, but is specified in volumeDevices", m.volume.Name, mode)}
 	}
 	if err := volumes.OnNode(pv, m.src.Node()); err != nil {
 		return Mounted{}, &Error{Volume: pv.Name, Err: err, step: "NodeAffinity check"}
@@ -54,12 +54,12 @@ func (claim) mount(ctx context.Context, m mounting) (Mounted, error) {
 		if kind.has(pv) {
 			got, err := kind.mountPersistent(ctx, m, pv, m.readOnly())
 			if err != nil {
-				return got, &Error{Volume: pv.Name, Err: err}
+				return got, m.stepOf(pv.Name, err)
 			}
 			return got, nil
 		}
 	}
-	return Mounted{}, &unready{m.volume.Name, errors.New("no volume plugin matched")}
+	return Mounted{}, &unready{volume: m.volume.Name, err: errors.New("no volume plugin matched")}
 }
 
 // readOnly reports whether the pod asks for its claim to be read only.
@@ -71,9 +71,13 @@ func (m mounting) readOnly() bool {
 type unready struct {
 	volume string
 	err    error
+	attach bool // it is not attached yet: there was nothing to fail
 }
 
 func (e *unready) Error() string {
+	if e.attach {
+		return fmt.Sprintf("Unable to attach or mount volumes: unmounted volumes=[%s], unattached volumes=[%s], failed to process volumes=[]: %v", e.volume, e.volume, e.err)
+	}
 	return fmt.Sprintf("Unable to attach or mount volumes: unmounted volumes=[%s], unattached volumes=[], failed to process volumes=[%s]: %v", e.volume, e.volume, e.err)
 }
 
@@ -99,18 +103,27 @@ func (m mounting) claimed(ctx context.Context) (*corev1.PersistentVolume, error)
 	if pv := m.bound.get(m.pod.UID, m.volume.Name); pv != nil {
 		return pv, nil
 	}
-	name, own := volumes.ClaimOf(m.pod, m.volume)
-	pvc, pv, err := m.src.lookUp(ctx, m.pod.Namespace, name)
+	_, pv, err := m.lookAtClaim(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("error processing PVC %s/%s: %w", m.pod.Namespace, name, err)
-	}
-	if own {
-		if err := volumes.MadeFor(m.pod, pvc); err != nil {
-			return nil, err
-		}
+		return nil, err
 	}
 	m.bound.set(m.pod.UID, m.volume.Name, pv)
 	return pv, nil
+}
+
+// lookAtClaim reads the pod's claim and the volume that it has.
+func (m mounting) lookAtClaim(ctx context.Context) (*corev1.PersistentVolumeClaim, *corev1.PersistentVolume, error) {
+	name, own := volumes.ClaimOf(m.pod, m.volume)
+	pvc, pv, err := m.src.lookUp(ctx, m.pod.Namespace, name)
+	if err != nil {
+		return nil, nil, fmt.Errorf("error processing PVC %s/%s: %w", m.pod.Namespace, name, err)
+	}
+	if own {
+		if err := volumes.MadeFor(m.pod, pvc); err != nil {
+			return nil, nil, err
+		}
+	}
+	return pvc, pv, nil
 }
 
 // lookUp reads a claim and its volume, and verifies that they are each other's.

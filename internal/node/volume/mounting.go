@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 	"time"
 
+	"sampan.dev/internal/node/csi"
+
 	"golang.org/x/sys/unix"
 	authv1 "k8s.io/api/authentication/v1"
 	certificatesv1 "k8s.io/api/certificates/v1"
@@ -37,6 +39,8 @@ type Sources struct {
 	Node   func() *corev1.Node
 	// Make makes the directory of a volume that the cluster's own provisioner keeps on this node, and does nothing for others; nil: there is none.
 	Make func(pv *corev1.PersistentVolume) error
+	// CSI makes the volumes of CSI drivers; nil where there can be none.
+	CSI *csi.Manager
 	// Event tells people of a pod what is no error; nil: nobody.
 	Event func(pod *corev1.Pod, kind, reason, format string, args ...any)
 }

@@ -31,4 +31,5 @@ var plugins = []plugin{
 	image{},
 	claim{},
 	nfs{},
+	driven{},
 }

@@ -67,6 +67,9 @@ var samples = map[string]sample{
 	"nfs": {volume: func(*testing.T) corev1.VolumeSource {
 		return corev1.VolumeSource{NFS: &corev1.NFSVolumeSource{Server: "192.0.2.1", Path: "/"}}
 	}, server: true},
+	"driven": {volume: func(*testing.T) corev1.VolumeSource {
+		return corev1.VolumeSource{CSI: &corev1.CSIVolumeSource{Driver: "d.example.com"}}
+	}, server: true},
 }
 
 // watched are the sources of volumes, which note what is read and can be emptied.

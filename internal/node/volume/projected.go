@@ -58,11 +58,11 @@ func (m mounting) addToken(ctx context.Context, p payload, s *corev1.ServiceAcco
 	if s.ExpirationSeconds != nil {
 		seconds = *s.ExpirationSeconds
 	}
-	value, err := m.tokens.get(ctx, m.src.Token, m.pod, s.Audience, seconds)
+	token, err := m.tokens.get(ctx, m.src.Token, m.pod, s.Audience, seconds)
 	if err != nil {
 		return err
 	}
-	p[path.Clean(s.Path)] = m.private([]byte(value), defMode)
+	p[path.Clean(s.Path)] = m.private([]byte(token.Token), defMode)
 	return nil
 }
 

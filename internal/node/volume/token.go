@@ -26,11 +26,11 @@ type tokens struct {
 type tokenKey struct {
 	uid      types.UID
 	audience string
-	seconds  int64 // of life, as asked for
+	seconds  int64 // of life, as asked for; 0: the hub's choice
 }
 
 type token struct {
-	value string
+	authv1.TokenRequestStatus
 	renew time.Time
 }
 
@@ -40,29 +40,42 @@ func newTokens() *tokens {
 	return t
 }
 
-// get returns a token for a pod, with ask for a new one when there is none or it has lived four fifths of its life.
-func (t *tokens) get(ctx context.Context, ask TokenSource, pod *corev1.Pod, audience string, seconds int64) (string, error) {
+// get returns a token for a pod, with ask for a new one when there is none or it has lived four fifths of its life. From then on it is kept
+// for the pod, and due again.
+func (t *tokens) get(ctx context.Context, ask TokenSource, pod *corev1.Pod, audience string, seconds int64) (authv1.TokenRequestStatus, error) {
 	key, now := tokenKey{pod.UID, audience, seconds}, time.Now()
 	t.mu.Lock()
 	have, ok := t.mu.held[key]
 	t.mu.Unlock()
 	if ok && now.Before(have.renew) {
-		return have.value, nil
+		return have.TokenRequestStatus, nil
 	}
-	req := &authv1.TokenRequest{Spec: authv1.TokenRequestSpec{ExpirationSeconds: &seconds,
-		BoundObjectRef: &authv1.BoundObjectReference{Kind: "Pod", APIVersion: "v1", Name: pod.Name, UID: pod.UID}}}
-	if audience != "" {
-		req.Spec.Audiences = []string{audience}
-	}
-	res, err := ask(ctx, pod, req)
+	res, err := askToken(ctx, ask, pod, audience, seconds)
 	if err != nil {
-		return "", fmt.Errorf("failed to fetch token: %w", err)
+		return res.Status, err
 	}
 	life := min(res.Status.ExpirationTimestamp.Sub(now)*4/5, tokenMaxAge)
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.mu.held[key] = token{value: res.Status.Token, renew: now.Add(life)}
-	return res.Status.Token, nil
+	t.mu.held[key] = token{res.Status, now.Add(life)}
+	return res.Status, nil
+}
+
+// askToken asks for a token that is bound to a pod. seconds of 0 leaves its life to the hub.
+func askToken(ctx context.Context, ask TokenSource, pod *corev1.Pod, audience string, seconds int64) (*authv1.TokenRequest, error) {
+	req := &authv1.TokenRequest{Spec: authv1.TokenRequestSpec{
+		BoundObjectRef: &authv1.BoundObjectReference{Kind: "Pod", APIVersion: "v1", Name: pod.Name, UID: pod.UID}}}
+	if audience != "" {
+		req.Spec.Audiences = []string{audience}
+	}
+	if seconds > 0 {
+		req.Spec.ExpirationSeconds = &seconds
+	}
+	res, err := ask(ctx, pod, req)
+	if err != nil {
+		return &authv1.TokenRequest{}, fmt.Errorf("failed to fetch token: %w", err)
+	}
+	return res, nil
 }
 
 // due is when the first of a pod's tokens is to be renewed; ok is false for a pod without tokens.

@@ -17,6 +17,14 @@ func (m *Manager) Unmount(uid types.UID) error {
 	m.tokens.forget(uid)
 	m.bound.forget(uid)
 	dir := filepath.Join(m.pods, string(uid))
+	if m.src.CSI != nil { // what containers had mounted of a driver's volumes first: it keeps them in use
+		if err := UnmountBelow(filepath.Join(dir, "volume-subpaths")); err != nil {
+			return fmt.Errorf("unmount volumes of pod %s: %w", uid, err)
+		}
+		if err := m.src.CSI.Unmount(uid); err != nil {
+			return fmt.Errorf("unmount volumes of pod %s: %w", uid, err)
+		}
+	}
 	if err := UnmountBelow(dir); err != nil {
 		return fmt.Errorf("unmount volumes of pod %s: %w", uid, err)
 	}

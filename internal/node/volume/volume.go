@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -63,6 +64,9 @@ type Error struct {
 }
 
 func (e *Error) Error() string {
+	if strings.HasPrefix(e.step, "MapVolume.") {
+		return fmt.Sprintf("%s failed for volume %q : %v", e.step, e.Volume, e.Err)
+	}
 	return fmt.Sprintf("MountVolume.%s failed for volume %q : %v", cmp.Or(e.step, "SetUp"), e.Volume, e.Err)
 }
 
@@ -92,14 +96,19 @@ func Refs(pod *corev1.Pod, configMap, secret func(name string)) {
 }
 
 // Refresh returns when the contents of a pod's volumes should be renewed without anything telling: when the first of its
-// tokens has lived four fifths of its life, or a certificate is to be renewed. ok is false for pods that have neither.
+// tokens has lived four fifths of its life, a certificate is to be renewed, or a CSI driver is to be called again. ok is false for pods that have neither.
 func (m *Manager) Refresh(uid types.UID) (at time.Time, ok bool) {
-	at, ok = m.tokens.due(uid)
-	if m.src.CertificateDue == nil {
-		return at, ok
+	due := []func(types.UID) (time.Time, bool){m.tokens.due}
+	if m.src.CertificateDue != nil {
+		due = append(due, m.src.CertificateDue)
 	}
-	if other, also := m.src.CertificateDue(uid); also && (!ok || other.Before(at)) {
-		return other, true
+	if m.src.CSI != nil {
+		due = append(due, m.src.CSI.Due)
+	}
+	for _, of := range due {
+		if other, also := of(uid); also && (!ok || other.Before(at)) {
+			at, ok = other, true
+		}
 	}
 	return at, ok
 }
