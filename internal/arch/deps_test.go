@@ -120,7 +120,8 @@ var rooms = map[string][]string{
 	"internal/node/admit":        {"internal/api/pods", "internal/api/unbuilt", "internal/node/podspec"}, // podspec: how kernel parameters are named
 	"internal/node/podhost":      {"internal/api/pods", "internal/api/volumes", "internal/node/cgroup", "internal/node/evict", "internal/node/object", "internal/node/podspec", "internal/node/runtime", "internal/node/volume"},
 	"internal/node/event":        {"internal/api/pods", "internal/client/..."},
-	"internal/node/image":        {"internal/node/checkpoint", "internal/node/event", "internal/node/runtime"},
+	"internal/node/image":        {"internal/node/checkpoint", "internal/node/event", "internal/node/image/provider", "internal/node/runtime"},
+	"internal/node/image/":       {},
 	"internal/node/source":       {"internal/inotify", "internal/api/...", "internal/client/...", "internal/node/podstatus"},
 	"internal/node/register":     {"internal/api/pods", "internal/api/volumes", "internal/client/...", "internal/node/event", "internal/node/evict", "internal/node/health", "internal/node/runtime"},
 	"internal/node/serve":        {"internal/api", "internal/client/...", "internal/stream"},

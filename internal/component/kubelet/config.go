@@ -62,6 +62,10 @@ type Config struct {
 
 	Shutdown shutdown.Settings
 
+	SerialPulls                       bool
+	ParallelPulls, PullQPS, PullBurst int32
+	ProviderBin, ProviderConfig       string
+
 	ImageHigh, ImageLow      int32
 	ImageMinAge, ImageMaxAge time.Duration
 	VerifyImages             string
@@ -97,7 +101,7 @@ func New() *Config {
 	return &Config{
 		CertDir: "/var/lib/kubelet/pki", RootDir: "/var/lib/kubelet", PodLogs: "/var/log/pods",
 		Endpoint: "unix:///run/containerd/containerd.sock", ResolvConf: "/etc/resolv.conf", CgroupDriver: "cgroupfs",
-		MaxPods: 110, PodPids: -1, UserIDs: users.Unit, LogMaxSize: "10Mi", LogMaxFiles: 5, Register: true, Serve: true,
+		MaxPods: 110, SerialPulls: true, PullQPS: 5, PullBurst: 10, PodPids: -1, UserIDs: users.Unit, LogMaxSize: "10Mi", LogMaxFiles: 5, Register: true, Serve: true,
 		Address: net.IPv4zero, Port: 10250, HealthAddress: net.IPv4(127, 0, 0, 1), HealthPort: 10248,
 		StatusEvery: 10 * time.Second, ReportEvery: 5 * time.Minute, SyncEvery: time.Minute, CrashMax: podstate.BackoffMax, LeaseSeconds: 40, EvictionTransition: 5 * time.Minute, ImageHigh: 85, ImageLow: 80, ImageMinAge: 2 * time.Minute,
 		ManifestEvery: 20 * time.Second, Anonymous: true, Authorization: alwaysAllow, ReadOnlyPort: 10255,

@@ -14,7 +14,6 @@ import (
 // Reasons that several settings share.
 const (
 	reviews   = "every request is authenticated and authorized, by certificates and the API server's reviews"
-	noPull    = "images are pulled as pods ask, one at a time for each image"
 	noCgroup  = "nothing but pods is put into cgroups"
 	noPlugins = "volume plugins are not built yet"
 	noIPT     = "no iptables rules are made"
@@ -177,12 +176,12 @@ func (c *Config) pods() flag.Table {
 
 func (c *Config) images() flag.Table {
 	return flag.Table{
-		flag.Ignore("serialize-image-pulls", "bool", "true", noPull).At("serializeImagePulls"),
-		flag.Ignore("", "int32", "", noPull).At("maxParallelImagePulls"),
-		flag.Ignore("registry-qps", "int32", "5", noPull).At("registryPullQPS"),
-		flag.Ignore("registry-burst", "int32", "10", noPull).At("registryBurst"),
-		flag.Refuse("image-credential-provider-bin-dir", "string", "", "no program is asked for credentials of registries"),
-		flag.Refuse("image-credential-provider-config", "string", "", "no program is asked for credentials of registries"),
+		flag.Set("serialize-image-pulls", flag.Bool(&c.SerialPulls), "pull one image at a time").At("serializeImagePulls"),
+		flag.Set("", flag.Int32(&c.ParallelPulls), "images that are pulled at once, without serializeImagePulls; 0: any number").At("maxParallelImagePulls"),
+		flag.Set("registry-qps", flag.Int32(&c.PullQPS), "pulls in a second, on the average; 0: any number").At("registryPullQPS"),
+		flag.Set("registry-burst", flag.Int32(&c.PullBurst), "pulls that may come at once").At("registryBurst"),
+		flag.Set("image-credential-provider-bin-dir", flag.String(&c.ProviderBin), "folder of programs that know credentials of registries"),
+		flag.Set("image-credential-provider-config", flag.String(&c.ProviderConfig), "CredentialProviderConfig (file, or folder of such): which program is asked for which images"),
 		flag.Set("", flag.OneOf("string", &c.VerifyImages, "", image.NeverVerify, image.NeverVerifyPreloaded, image.NeverVerifyAllowlisted, image.AlwaysVerify), "for which images that are there a pod has to show that it might pull them").At("imagePullCredentialsVerificationPolicy"),
 		flag.Set("", flag.List(&c.VerifyAllowed), "images that NeverVerifyAllowlistedImages lets every pod use").At("preloadedImagesVerificationAllowlist"),
 		flag.Set("image-gc-high-threshold", flag.Int32(&c.ImageHigh), "percent of the disk from which on images that nobody uses are removed; 100: never").At("imageGCHighThresholdPercent"),

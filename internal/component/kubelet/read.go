@@ -14,6 +14,7 @@ import (
 	"sampan.dev/internal/config"
 	"sampan.dev/internal/node/evict"
 	"sampan.dev/internal/node/image"
+	"sampan.dev/internal/node/image/provider"
 	"sampan.dev/internal/node/kubelet"
 	"sampan.dev/internal/node/podstate"
 	"sampan.dev/internal/node/users"
@@ -98,6 +99,15 @@ func (c *Config) Kubelet(name string) (out kubelet.Config, err error) {
 		return out, err
 	}
 	out.Shutdown = c.Shutdown
+	if out.Pulls, err = c.pulls(); err != nil {
+		return out, err
+	}
+	if c.ProviderConfig != "" || c.ProviderBin != "" {
+		out.ProviderBin = c.ProviderBin
+		if out.Providers, _, err = provider.Read(c.ProviderConfig, c.ProviderBin); err != nil {
+			return out, fmt.Errorf("failed to register CRI auth plugins: %w", err)
+		}
+	}
 	out.Verify = image.Verification{Policy: c.VerifyImages, Allowed: c.VerifyAllowed}
 	out.Images = image.Policy{High: int(c.ImageHigh), Low: int(c.ImageLow), MinAge: c.ImageMinAge, MaxAge: c.ImageMaxAge}
 	if out.Placement, err = c.placed(); err != nil {
@@ -109,6 +119,19 @@ func (c *Config) Kubelet(name string) (out kubelet.Config, err error) {
 	}
 	out.LogMaxSize = size.Value()
 	return out, nil
+}
+
+// pulls are the limits of pulls. What the file says of how many at once stands for serializeImagePulls too, unless that is said, as upstream
+// has it.
+func (c *Config) pulls() (image.Limits, error) {
+	out := image.Limits{Parallel: int(c.ParallelPulls), QPS: int(c.PullQPS), Burst: int(c.PullBurst)}
+	switch {
+	case c.ParallelPulls < 0:
+		return out, fmt.Errorf("invalid configuration: maxParallelImagePulls %v must be a positive number", c.ParallelPulls)
+	case c.SerialPulls && c.ParallelPulls < 2:
+		out.Parallel = 1
+	}
+	return out, out.Check()
 }
 
 // thresholds writes signals as --eviction-hard does.

@@ -45,7 +45,8 @@ func New() Config {
 		Config: config.Default(), API: apiserver.New(), Controllers: controllers.New(), Scheduler: scheduler.New(), Kubelet: kubelet.New(), Proxy: proxy.New(),
 		Cloud: cloud.New(),
 	}
-	c.Kubelet.Endpoint = "" // the bundled runtime's
+	c.Kubelet.Endpoint = ""                             // the bundled runtime's
+	c.Kubelet.SerialPulls, c.Kubelet.PullQPS = false, 0 // nobody waits for another's image
 	c.Controllers.AllocateNodeCIDRs = true
 	return c
 }

@@ -1,6 +1,7 @@
 package image
 
 import (
+	"context"
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
@@ -13,15 +14,36 @@ import (
 	cri "k8s.io/cri-api/pkg/apis/runtime/v1"
 )
 
-// login is what to try for an image, and the secret that has it; both are nil for an anonymous pull.
+// login is what to try for an image, and the secret that has it or the service account that it was given for; all are nil for an
+// anonymous pull, the latter two for what is every pod's of the node.
 type login struct {
-	auth   *cri.AuthConfig
-	secret *secretRef
+	auth    *cri.AuthConfig
+	secret  *secretRef
+	account *accountRef
 }
 
-// credentials are what to try for an image, the most specific first: those of the secrets whose registry covers the image's
-// path. Where none does, the one element is the anonymous one.
-func credentials(secrets []*corev1.Secret, image string) []login {
+// logins are what to try for an image that a pod wants: what its secrets say, and then what programs say.
+func (p *Puller) logins(ctx context.Context, pod *corev1.Pod, image string) []login {
+	out := fromSecrets(p.secrets(ctx, pod), image)
+	for _, l := range p.providers.Logins(ctx, pod, registryPath(image)) {
+		one := login{auth: &cri.AuthConfig{Username: l.Username, Password: l.Password}}
+		if a := l.Account; a != nil {
+			one.account = &accountRef{a.UID, a.Namespace, a.Name}
+		}
+		out = append(out, one)
+	}
+	return orAnonymous(out)
+}
+
+func orAnonymous(list []login) []login {
+	if len(list) == 0 {
+		return []login{{}}
+	}
+	return list
+}
+
+// fromSecrets are the logins of the secrets whose registry covers an image's path, the most specific first.
+func fromSecrets(secrets []*corev1.Secret, image string) []login {
 	type entry struct {
 		key string
 		login
@@ -30,12 +52,9 @@ func credentials(secrets []*corev1.Secret, image string) []login {
 	for _, s := range secrets {
 		for key, auth := range dockerAuths(s) {
 			if authFits(key, registryPath(image)) {
-				found = append(found, entry{key, login{auth, &secretRef{s.UID, s.Namespace, s.Name, hashOf(auth)}}})
+				found = append(found, entry{key, login{auth: auth, secret: &secretRef{s.UID, s.Namespace, s.Name, hashOf(auth)}}})
 			}
 		}
-	}
-	if len(found) == 0 {
-		return []login{{}}
 	}
 	sort.SliceStable(found, func(i, j int) bool { return len(found[i].key) > len(found[j].key) })
 	out := make([]login, len(found))

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"sampan.dev/internal/node/event"
+	"sampan.dev/internal/node/image/provider"
 	"sampan.dev/internal/node/runtime"
 
 	corev1 "k8s.io/api/core/v1"
@@ -23,7 +24,10 @@ type Puller struct {
 	events *event.Recorder
 	verify Verification
 	books  *records
-	once   sync.Once // the pulls that an earlier run did not see the end of are settled
+	limits *limiter
+
+	providers *provider.Set
+	once      sync.Once // the pulls that an earlier run did not see the end of are settled
 
 	mu struct {
 		sync.Mutex
@@ -38,12 +42,16 @@ type Config struct {
 	Events  *event.Recorder
 	Dir     string // where it is recorded with whose credentials images were pulled; "": nowhere
 	Verify  Verification
+	Limits  Limits
 	Log     *slog.Logger
+
+	Providers *provider.Set // programs that know credentials of registries; nil: none
 }
 
 // New makes a puller.
 func New(cfg Config) *Puller {
-	p := &Puller{rt: cfg.Runtime, secret: cfg.Secret, events: cfg.Events, verify: cfg.Verify, books: &records{dir: cfg.Dir, log: cfg.Log}}
+	p := &Puller{rt: cfg.Runtime, secret: cfg.Secret, events: cfg.Events, verify: cfg.Verify, books: &records{dir: cfg.Dir, log: cfg.Log},
+		limits: newLimiter(cfg.Limits), providers: cfg.Providers}
 	p.mu.pulling = map[string]chan struct{}{}
 	return p
 }
@@ -78,7 +86,7 @@ func (p *Puller) Ensure(ctx context.Context, pod *corev1.Pod, c Want, sandbox *c
 	}
 	p.once.Do(func() { p.settle(ctx) })
 	have, err := p.rt.Image(ctx, name)
-	if err == nil && have != nil && p.books.mustPull(p.verify, name, have.ID, func() []login { return credentials(p.secrets(ctx, pod), name) }) {
+	if err == nil && have != nil && p.books.mustPull(p.verify, name, have.ID, func() []login { return p.logins(ctx, pod, name) }) {
 		have = nil // for this pod it is not there
 	}
 	switch {
@@ -98,6 +106,7 @@ func (p *Puller) pull(ctx context.Context, pod *corev1.Pod, c Want, name string,
 	p.events.Pod(pod, c.Container, corev1.EventTypeNormal, "Pulling", "Pulling image %q", c.Image)
 	begin := time.Now()
 	defer p.turn(ctx, name)()
+	defer p.limits.enter(ctx)()
 	alone := time.Now()
 	var ref string
 	var used login
@@ -105,13 +114,17 @@ func (p *Puller) pull(ctx context.Context, pod *corev1.Pod, c Want, name string,
 	if err != nil {
 		return "", &Missing{Reason: "ErrImagePull", Message: fmt.Sprintf("Failed to record image pull intent for container image %q: failed to record image pull intent: %v", c.Image, err), Pulled: true}
 	}
-	for _, used = range credentials(p.secrets(ctx, pod), name) {
-		if ref, err = p.rt.Pull(ctx, name, used.auth, sandbox); err == nil {
-			break
+	if !p.limits.allow() {
+		err = errTooMany
+	} else {
+		for _, used = range p.logins(ctx, pod, name) {
+			if ref, err = p.rt.Pull(ctx, name, used.auth, sandbox); err == nil {
+				break
+			}
 		}
 	}
 	if err == nil {
-		p.books.done(name, ref, used.secret)
+		p.books.done(name, ref, used)
 	} else {
 		p.books.failed(name)
 	}

@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -64,10 +65,16 @@ type (
 		ImageRef          string            `json:"imageRef"`
 		CredentialMapping map[string]access `json:"credentialMapping,omitempty"`
 	}
-	// access is who may use an image: every pod of the node, or those that have one of the secrets.
+	// access is who may use an image: every pod of the node, or those that have one of the secrets or run as one of the service accounts.
 	access struct {
-		KubernetesSecrets  []secretRef `json:"kubernetesSecrets,omitempty"`
-		NodePodsAccessible bool        `json:"nodePodsAccessible,omitempty"`
+		KubernetesSecrets         []secretRef  `json:"kubernetesSecrets,omitempty"`
+		KubernetesServiceAccounts []accountRef `json:"kubernetesServiceAccounts,omitempty"`
+		NodePodsAccessible        bool         `json:"nodePodsAccessible,omitempty"`
+	}
+	accountRef struct {
+		UID       types.UID `json:"uid"`
+		Namespace string    `json:"namespace"`
+		Name      string    `json:"name"`
 	}
 	secretRef struct {
 		UID            types.UID `json:"uid"`
@@ -105,8 +112,8 @@ func (r *records) failed(image string) {
 	}
 }
 
-// done notes with whose credentials an image was pulled; nil: with none, or nobody's own.
-func (r *records) done(image, ref string, with *secretRef) {
+// done notes with whose credentials an image was pulled: with none, or nobody's own, where with has neither secret nor account.
+func (r *records) done(image, ref string, with login) {
 	if r.dir == "" {
 		return
 	}
@@ -118,7 +125,7 @@ func (r *records) done(image, ref string, with *secretRef) {
 }
 
 // add adds to who may use an image. Without known nobody is added.
-func (r *records) add(image, ref string, with *secretRef, known bool) error {
+func (r *records) add(image, ref string, with login, known bool) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	rec, err := r.read(ref)
@@ -135,10 +142,14 @@ func (r *records) add(image, ref string, with *secretRef, known bool) error {
 	a := rec.CredentialMapping[name]
 	switch {
 	case !known || a.NodePodsAccessible:
-	case with == nil:
-		a = access{NodePodsAccessible: true}
+	case with.secret != nil:
+		a.KubernetesSecrets = merge(a.KubernetesSecrets, *with.secret)
+	case with.account != nil:
+		if !slices.Contains(a.KubernetesServiceAccounts, *with.account) {
+			a.KubernetesServiceAccounts = append(a.KubernetesServiceAccounts, *with.account)
+		}
 	default:
-		a.KubernetesSecrets = merge(a.KubernetesSecrets, *with)
+		a = access{NodePodsAccessible: true}
 	}
 	if known {
 		rec.CredentialMapping[name] = a
@@ -191,6 +202,9 @@ func (r *records) mustPull(v Verification, image, ref string, logins func() []lo
 		return !ok
 	}
 	for _, l := range logins() {
+		if l.account != nil && slices.Contains(a.KubernetesServiceAccounts, *l.account) {
+			return false
+		}
 		for _, s := range a.KubernetesSecrets {
 			if l.secret == nil {
 				continue
@@ -198,7 +212,7 @@ func (r *records) mustPull(v Verification, image, ref string, logins func() []lo
 			same := s.UID == l.secret.UID && s.Namespace == l.secret.Namespace && s.Name == l.secret.Name
 			if s.CredentialHash != "" && s.CredentialHash == l.secret.CredentialHash || same {
 				if !same || s.CredentialHash != l.secret.CredentialHash {
-					_ = r.add(image, ref, l.secret, true)
+					_ = r.add(image, ref, l, true)
 				}
 				return false
 			}
@@ -221,7 +235,7 @@ func (r *records) settle(present func(image string) string) {
 		if err != nil || json.Unmarshal(b, &i) != nil || i.Image == "" {
 			continue
 		}
-		if ref := present(i.Image); ref != "" && r.add(i.Image, ref, nil, false) != nil {
+		if ref := present(i.Image); ref != "" && r.add(i.Image, ref, login{}, false) != nil {
 			continue
 		}
 		_ = os.Remove(path)

@@ -30,12 +30,12 @@ func TestRecords(t *testing.T) {
 		t.Fatal(err)
 	}
 	check("while it is pulled", must(def, "r.io/b:1", "sha256:b"), true)
-	r.done("r.io/b:1", "sha256:b", nil)
+	r.done("r.io/b:1", "sha256:b", login{})
 	check("pulled without credentials", must(def, "r.io/b:1", "sha256:b"), false)
 	check("another name of the same image", must(def, "q.io/b:1", "sha256:b"), true)
 
 	one := secret("one", "h1")
-	r.done("r.io/c:1", "sha256:c", one.secret)
+	r.done("r.io/c:1", "sha256:c", one)
 	check("nobody's", must(def, "r.io/c:1", "sha256:c"), true)
 	check("its secret", must(def, "r.io/c:1", "sha256:c", one), false)
 	check("another tag", must(def, "r.io/c:2", "sha256:c", one), false)

@@ -22,6 +22,7 @@ import (
 	"sampan.dev/internal/node/users"
 
 	corev1 "k8s.io/api/core/v1"
+	configv1 "k8s.io/kubelet/config/v1"
 )
 
 // Config describes one kubelet. Zero values are upstream's defaults where there is one.
@@ -100,6 +101,11 @@ type Config struct {
 
 	Images image.Policy       // when images are removed
 	Verify image.Verification // who may use images that are there; those that others have pulled only who might pull them, by default
+
+	Pulls image.Limits // how many images are pulled, and how often; no limits by default
+	// Providers are programs in ProviderBin that know credentials of registries, as provider.Read reads them.
+	Providers   []configv1.CredentialProvider
+	ProviderBin string
 
 	LogMaxSize  int64 // 10 MiB
 	LogMaxFiles int   // 5

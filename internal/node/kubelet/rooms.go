@@ -8,10 +8,12 @@ import (
 	"strings"
 
 	"sampan.dev/internal/api/pods"
+	"sampan.dev/internal/client"
 	"sampan.dev/internal/node/admit"
 	"sampan.dev/internal/node/csi"
 	"sampan.dev/internal/node/evict"
 	"sampan.dev/internal/node/image"
+	"sampan.dev/internal/node/image/provider"
 	"sampan.dev/internal/node/placement"
 	"sampan.dev/internal/node/plugins"
 	"sampan.dev/internal/node/resize"
@@ -255,11 +257,22 @@ func (k *Kubelet) admitNow() *admit.Rejection {
 
 // imageConfig describes the node to the room that pulls images.
 func (k *Kubelet) imageConfig() image.Config {
-	c := image.Config{Runtime: k.rt, Secret: k.objects.Secret, Events: k.events, Verify: k.cfg.Verify, Log: k.cfg.Log}
+	c := image.Config{Runtime: k.rt, Secret: k.objects.Secret, Events: k.events, Verify: k.cfg.Verify, Limits: k.cfg.Pulls, Log: k.cfg.Log}
+	if len(k.cfg.Providers) > 0 {
+		c.Providers = provider.New(k.cfg.Providers, k.cfg.ProviderBin, provider.Hub{Account: k.serviceAccount, Token: k.objects.Token}, k.cfg.Log)
+	}
 	if k.cfg.Machine == nil {
 		c.Dir = filepath.Join(k.cfg.RootDir, "image_manager")
 	}
 	return c
+}
+
+// serviceAccount reads the service account of a pod, for programs that know credentials of registries.
+func (k *Kubelet) serviceAccount(ctx context.Context, namespace, name string) (*corev1.ServiceAccount, error) {
+	if k.cfg.Door == nil {
+		return nil, errNoHub
+	}
+	return client.Get[*corev1.ServiceAccount](ctx, k.cfg.Door, client.ServiceAccounts, namespace, name)
 }
 
 // newCollector makes what removes images.
