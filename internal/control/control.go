@@ -49,6 +49,7 @@ type Config struct {
 	NodeLifecycle          nodes.LifecycleConfig
 	Autoscale              autoscale.Config
 	Storage                storage.BinderConfig
+	Attach                 storage.AttachConfig
 	// LocalPath makes the classes local-path and standard, and volumes of them: directories of the nodes.
 	LocalPath bool
 

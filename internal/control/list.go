@@ -259,6 +259,17 @@ func (m *Manager) cores() []descriptor {
 			make: func(env loop.Env) loop.Runner {
 				return storage.NewBinder(env, cfg.Storage)
 			}},
+		{name: "persistentvolume-attach-detach-controller", alias: "attachdetach", account: "attachdetach-controller",
+			reads:  "csidrivers nodes persistentvolumeclaims persistentvolumes pods volumeattachments",
+			writes: "nodes/status volumeattachments",
+			first:  []schema.GroupVersionResource{client.PersistentVolumes, client.VolumeAttachments}, like: storage.Driven,
+			make: func(env loop.Env) loop.Runner {
+				return storage.NewAttacher(env, cfg.Attach)
+			}},
+		{name: "persistentvolume-expander-controller", alias: "persistentvolume-expander", account: "expand-controller", component: "volume_expand",
+			reads: "persistentvolumeclaims persistentvolumes", writes: "",
+			first: []schema.GroupVersionResource{client.PersistentVolumes}, like: storage.Driven,
+			make: storage.NewExpander},
 		{name: "ephemeral-volume-controller", alias: "ephemeral-volume", account: "ephemeral-volume-controller", component: "ephemeral_volume",
 			reads: "persistentvolumeclaims pods", writes: "persistentvolumeclaims",
 			when: firstEphemeral,

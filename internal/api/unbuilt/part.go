@@ -15,8 +15,6 @@ type Controller struct {
 // one off is no mistake, turning one on is answered by a warning in the log.
 var Controllers = []Controller{
 	{Name: "device-taint-eviction-controller"},
-	{Name: "persistentvolume-attach-detach-controller", Alias: "attachdetach"},
-	{Name: "persistentvolume-expander-controller", Alias: "persistentvolume-expander"},
 	{Name: "podgroup-protection-controller", Gate: "GenericWorkload"},
 	{Name: "storageversion-garbage-collector-controller", Alias: "storage-version-gc", Gate: "StorageVersionAPI"},
 	{Name: "resourcepoolstatusrequest-controller", Gate: "DRAResourcePoolStatus"},

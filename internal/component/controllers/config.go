@@ -10,6 +10,7 @@ import (
 	"sampan.dev/internal/component/face"
 	"sampan.dev/internal/component/flag"
 	"sampan.dev/internal/control/autoscale"
+	"sampan.dev/internal/control/storage"
 
 	"github.com/spf13/pflag"
 )
@@ -43,6 +44,7 @@ type Config struct {
 	Unhealthy                   float64
 	TerminatedPodThreshold      int32
 	Autoscale                   autoscale.Config
+	Attach                      storage.AttachConfig
 	signLegacy, signServing     pairOfFiles
 	signKubelet, signAPIServer  pairOfFiles
 }

@@ -8,6 +8,7 @@ import (
 // Reasons that several flags share.
 const (
 	workers  = "workers are as many as the work needs"
+	noTurns  = "what is attached is looked at when it changes, not in turn"
 	noVolume = "volumes of persistent claims are not built yet"
 	noQuota  = "resource quotas are not built yet"
 	noDevice = "dynamic resource allocation is not built yet"
@@ -120,9 +121,9 @@ func (c *Config) absent() flag.Table {
 		flag.Ignore("concurrent-resource-quota-syncs", "int32", "5", noQuota),
 		flag.Ignore("resource-quota-sync-period", "duration", "5m0s", noQuota),
 		flag.Ignore("concurrent-validating-admission-policy-status-syncs", "int32", "5", "admission policies are not built yet"),
-		flag.Ignore("attach-detach-reconcile-sync-period", "duration", "1m0s", noVolume),
-		flag.Ignore("disable-attach-detach-reconcile-sync", "bool", "", noVolume),
-		flag.Ignore("disable-force-detach-on-timeout", "bool", "", noVolume),
+		flag.Ignore("attach-detach-reconcile-sync-period", "duration", "1m0s", noTurns),
+		flag.Ignore("disable-attach-detach-reconcile-sync", "bool", "", noTurns),
+		flag.Set("disable-force-detach-on-timeout", flag.Bool(&c.Attach.NoForce), "leave a node that is not healthy its volumes for as long as it uses them"),
 		flag.Ignore("enable-dynamic-provisioning", "bool", "true", noVolume),
 		flag.Refuse("enable-hostpath-provisioner", "bool", "", noVolume),
 		flag.Ignore("flex-volume-plugin-dir", "string", `"/usr/libexec/kubernetes/kubelet-plugins/volume/exec/"`, noVolume),

@@ -22,7 +22,7 @@ const name = "kube-controller-manager"
 // command line.
 func (c *Config) Manager(log *slog.Logger) (control.Config, error) {
 	out := control.Config{
-		Log: log, Controllers: c.Controllers, TerminatedPodThreshold: int(c.TerminatedPodThreshold), Autoscale: c.Autoscale,
+		Log: log, Controllers: c.Controllers, TerminatedPodThreshold: int(c.TerminatedPodThreshold), Autoscale: c.Autoscale, Attach: c.Attach,
 		NodeLifecycle: nodes.LifecycleConfig{MonitorGrace: c.MonitorGrace, StartupGrace: c.StartupGrace, EvictionRate: c.EvictionRate,
 			SecondaryRate: c.SecondaryRate, LargeCluster: int(c.LargeCluster), Unhealthy: c.Unhealthy},
 		Serving: identity.ServingPolicy{Domain: "cluster.local", Never: append(c.ServiceCIDRs, c.ClusterCIDRs...)},

@@ -15,7 +15,7 @@ import (
 const (
 	reviews   = "every request is authenticated and authorized, by certificates and the API server's reviews"
 	noCgroup  = "nothing but pods is put into cgroups"
-	noPlugins = "volume plugins are not built yet"
+	noFlex    = "FlexVolume drivers are not run"
 	noIPT     = "no iptables rules are made"
 	byEvents  = "what changes is seen as it changes"
 	noTracing = "traces are not written yet"
@@ -57,7 +57,7 @@ func (c *Config) node() flag.Table {
 		flag.Ignore("node-status-max-images", "int32", "50", "the fifty largest images are told").At("nodeStatusMaxImages"),
 		flag.Ignore("event-qps", "int32", "50", "events that repeat are counted instead").At("eventRecordQPS"),
 		flag.Ignore("event-burst", "int32", "100", "events that repeat are counted instead").At("eventBurst"),
-		flag.Ignore("enable-controller-attach-detach", "bool", "true", noPlugins).At("enableControllerAttachDetach"),
+		flag.Refuse("enable-controller-attach-detach", "bool", "true", "the control plane attaches volumes").But("true").At("enableControllerAttachDetach"),
 		flag.Refuse("pod-cidr", "string", "", "the runtime's network gives pods their addresses").At("podCIDR"),
 		flag.Refuse("runonce", "bool", "", "upstream has removed it").At("runOnce"),
 		flag.Ignore("lock-file", "string", "", "two kubelets of one root directory are the caller's to prevent"),
@@ -206,8 +206,8 @@ func machine() flag.Table {
 		flag.Ignore("max-open-files", "int", "1000000", "the process keeps the limit it was started with").At("maxOpenFiles"),
 		flag.Ignore("protect-kernel-defaults", "bool", "", "the kernel's settings are left as they are").At("protectKernelDefaults"),
 		flag.Ignore("experimental-allocatable-ignore-eviction", "bool", "", "what is kept for eviction is kept from pods"),
-		flag.Ignore("experimental-mounter-path", "string", "", noPlugins),
-		flag.Ignore("volume-plugin-dir", "string", `"/usr/libexec/kubernetes/kubelet-plugins/volume/exec/"`, noPlugins).At("volumePluginDir"),
+		flag.Ignore("experimental-mounter-path", "string", "", noFlex),
+		flag.Ignore("volume-plugin-dir", "string", `"/usr/libexec/kubernetes/kubelet-plugins/volume/exec/"`, noFlex).At("volumePluginDir"),
 		flag.Ignore("volume-stats-agg-period", "duration", "1m0s", "sizes of volumes are read when somebody asks").At("volumeStatsAggPeriod"),
 	}
 }
