@@ -71,6 +71,7 @@ var rooms = map[string][]string{
 
 	"internal/hub/admit/match":   {"internal/api", "internal/api/expression", "internal/client", "internal/hub/admit", "internal/hub/authz"},
 	"internal/hub/admit/policy":  {"internal/api", "internal/api/expression", "internal/api/admissionregistration", "internal/client", "internal/hub/admit", "internal/hub/admit/match", "internal/hub/authz"},
+	"internal/hub/admit/static":  {"internal/api", "internal/api/admissionregistration", "internal/inotify"},
 	"internal/hub/admit/webhook": {"internal/api", "internal/api/expression", "internal/api/admissionregistration", "internal/client", "internal/hub/admit", "internal/hub/admit/match", "internal/hub/authz", "internal/hub/egress"},
 	"internal/hub/custom":        {"internal/hub/custom/...", "internal/hub/catalog", "internal/api/...", "internal/client"},
 	"internal/hub/custom/schema": {"internal/api"},

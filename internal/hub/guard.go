@@ -49,7 +49,10 @@ func (h *Hub) newGuard() (guard, error) {
 		g.authz = g.chain
 	}
 	if !cfg.NoAdmission {
-		g.admit = h.newAdmission(&g)
+		var err error
+		if g.admit, err = h.newAdmission(&g); err != nil {
+			return g, fmt.Errorf("hub: %w", err)
+		}
 	}
 	if cfg.ServiceCIDR.IsValid() && cfg.Kinds.Resource(client.Services) != nil {
 		ac := alloc.Config{CIDRs: []netip.Prefix{cfg.ServiceCIDR}, FirstPort: int32(cfg.NodePorts.Low), LastPort: int32(cfg.NodePorts.High), Informers: h.set, Log: h.log}
@@ -85,20 +88,23 @@ func (h *Hub) newGuard() (guard, error) {
 	return g, nil
 }
 
-func (h *Hub) newAdmission(g *guard) admit.Chain {
+func (h *Hub) newAdmission(g *guard) (admit.Chain, error) {
 	cfg := &h.cfg
 	ac := admit.Config{
 		Door: h.own, Authorizer: g.authz, NotReadySeconds: cfg.NotReadySeconds, UnreachableSeconds: cfg.UnreachableSeconds,
 		DenyExternalIPs: cfg.DenyExternalIPs, Disable: cfg.DisableAdmission, Enable: cfg.EnableAdmission, Settings: cfg.Admission,
 	}
-	h.outside = h.newOutside(g)
+	var err error
+	if h.outside, err = h.newOutside(g); err != nil {
+		return admit.Chain{}, err
+	}
 	ac.Outside = h.outside.plugins()
 	if g.chain != nil {
 		ac.RBAC = g.chain.RBAC
 	} else {
 		ac.RBAC = authz.NewRBAC(h.set)
 	}
-	return admit.New(ac)
+	return admit.New(ac), nil
 }
 
 // newTokens makes what signs and verifies service account tokens, if there is a signing key.

@@ -49,6 +49,11 @@ func (h *Hub) Run(ctx context.Context) error {
 	if z := h.guard.chain; z != nil && z.Follows() {
 		g.Go(func() error { return h.ended(parts, "authorization config", z.Run(parts, h.log)) })
 	}
+	if o := h.outside; o != nil {
+		for _, f := range o.files {
+			g.Go(func() error { return h.ended(parts, "admission manifests", f.Follow(parts, o.reread)) })
+		}
+	}
 	g.Go(func() error { return h.repairAddresses(parts) })
 	for _, st := range h.cfg.stores() {
 		g.Go(func() error {

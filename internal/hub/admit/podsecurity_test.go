@@ -104,6 +104,13 @@ func TestReadSettings(t *testing.T) {
 		"webhooks": {head + "- name: PodSecurity\n  path: security.yaml\n- name: ValidatingAdmissionWebhook\n  configuration: {apiVersion: apiserver.config.k8s.io/v1, kind: WebhookAdmissionConfiguration, kubeConfigFile: /a/b}\n", ""},
 		"relative": {head + "- name: MutatingAdmissionWebhook\n  configuration: {apiVersion: apiserver.config.k8s.io/v1, kind: WebhookAdmissionConfiguration, kubeConfigFile: b}\n",
 			`couldn't init admission plugin "MutatingAdmissionWebhook": kubeConfigFile: Invalid value: "b": must be an absolute file path`},
+		"manifests": {head + "- name: PodSecurity\n  path: security.yaml\n- name: MutatingAdmissionPolicy\n  configuration: {apiVersion: apiserver.config.k8s.io/v1, kind: MutatingAdmissionPolicyConfiguration, staticManifestsDir: " + dir + "}\n", ""},
+		"manifests nowhere": {head + "- name: ValidatingAdmissionPolicy\n  configuration: {apiVersion: apiserver.config.k8s.io/v1, kind: ValidatingAdmissionPolicyConfiguration, staticManifestsDir: /no/such}\n",
+			`couldn't init admission plugin "ValidatingAdmissionPolicy": staticManifestsDir: Invalid value: "/no/such": unable to read: stat /no/such: no such file or directory`},
+		"manifests beside": {head + "- name: ValidatingAdmissionWebhook\n  configuration: {apiVersion: apiserver.config.k8s.io/v1, kind: WebhookAdmissionConfiguration, staticManifestsDir: x}\n",
+			`couldn't init admission plugin "ValidatingAdmissionWebhook": staticManifestsDir: Invalid value: "x": must be an absolute file path`},
+		"manifests of another": {head + "- name: ValidatingAdmissionPolicy\n  configuration: {apiVersion: apiserver.config.k8s.io/v1, kind: MutatingAdmissionPolicyConfiguration}\n",
+			`couldn't init admission plugin "ValidatingAdmissionPolicy": no kind "MutatingAdmissionPolicyConfiguration" is registered for version "apiserver.config.k8s.io/v1"`},
 		"field": {head + "- name: PodSecurity\n  pth: x\n", `strict decoding error: unknown field "plugins[0].pth"`},
 		"kind":  {"apiVersion: v1\nkind: Pod\n", `no kind "Pod" is registered for version "v1"`},
 	} {

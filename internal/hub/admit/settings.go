@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"slices"
 
 	"sampan.dev/internal/api/quota"
 	"sampan.dev/internal/hub/admit/podsecurity"
@@ -23,6 +22,8 @@ type Settings struct {
 	Limited     []quota.Limited // of ResourceQuota: what may be used only under a quota
 	// Askers are the kubeconfigs that say as whom webhooks are asked, by the plugin that asks.
 	Askers map[string]string
+	// Manifests are the folders with configurations of a plugin's own, by the plugin.
+	Manifests map[string]string
 
 	EventLimits   []EventLimit
 	Images        *Images // nil: none were read
@@ -57,10 +58,9 @@ var settingsOf = map[string]func(out *Settings, text []byte) error{
 	"PodTolerationRestriction":   readTolerations,
 	"MutatingAdmissionWebhook":   readAsker("MutatingAdmissionWebhook"),
 	"ValidatingAdmissionWebhook": readAsker("ValidatingAdmissionWebhook"),
+	"MutatingAdmissionPolicy":    readManifests("MutatingAdmissionPolicy"),
+	"ValidatingAdmissionPolicy":  readManifests("ValidatingAdmissionPolicy"),
 }
-
-// settingsUnread are the plugins whose settings upstream reads and this program does not.
-var settingsUnread = []string{"MutatingAdmissionPolicy", "ValidatingAdmissionPolicy"}
 
 // ReadSettings reads an AdmissionConfiguration; "" is no file. Plugins that have no settings may be named, as upstream lets them be.
 func ReadSettings(file string) (Settings, error) {
@@ -90,15 +90,10 @@ func ReadSettings(file string) (Settings, error) {
 				return out, fmt.Errorf("couldn't init admission plugin %q: %w", p.Name, err)
 			}
 		}
-		read := settingsOf[p.Name]
-		switch {
-		case read != nil:
-			err = read(&out, text)
-		case len(text) > 0 && slices.Contains(settingsUnread, p.Name):
-			err = errors.New("settings of this plugin are not read yet")
-		}
-		if err != nil {
-			return out, fmt.Errorf("couldn't init admission plugin %q: %w", p.Name, err)
+		if read := settingsOf[p.Name]; read != nil {
+			if err := read(&out, text); err != nil {
+				return out, fmt.Errorf("couldn't init admission plugin %q: %w", p.Name, err)
+			}
 		}
 	}
 	return out, nil
@@ -122,19 +117,60 @@ func readAsker(plugin string) func(*Settings, []byte) error {
 		switch {
 		case conf.Kind != "WebhookAdmissionConfiguration" || conf.APIVersion != "apiserver.config.k8s.io/v1":
 			return fmt.Errorf("no kind %q is registered for version %q", conf.Kind, conf.APIVersion)
-		case conf.StaticManifestsDir != "":
-			return errors.New("staticManifestsDir is not read yet")
-		case conf.KubeConfigFile == "":
-			return nil
-		case !filepath.IsAbs(conf.KubeConfigFile):
+		case conf.KubeConfigFile != "" && !filepath.IsAbs(conf.KubeConfigFile):
 			return field.Invalid(field.NewPath("kubeConfigFile"), conf.KubeConfigFile, "must be an absolute file path")
 		}
-		if out.Askers == nil {
-			out.Askers = map[string]string{}
+		if conf.KubeConfigFile != "" {
+			if out.Askers == nil {
+				out.Askers = map[string]string{}
+			}
+			out.Askers[plugin] = conf.KubeConfigFile
 		}
-		out.Askers[plugin] = conf.KubeConfigFile
+		return out.manifests(plugin, conf.StaticManifestsDir)
+	}
+}
+
+// readManifests reads the ValidatingAdmissionPolicyConfiguration or MutatingAdmissionPolicyConfiguration of a plugin.
+func readManifests(plugin string) func(*Settings, []byte) error {
+	return func(out *Settings, text []byte) error {
+		var conf struct {
+			metav1.TypeMeta `json:",inline"`
+
+			StaticManifestsDir string `json:"staticManifestsDir,omitempty"`
+		}
+		if len(text) == 0 {
+			return nil
+		}
+		if err := strictly(text, &conf); err != nil {
+			return err
+		}
+		if conf.Kind != plugin+"Configuration" || conf.APIVersion != "apiserver.config.k8s.io/v1" {
+			return fmt.Errorf("no kind %q is registered for version %q", conf.Kind, conf.APIVersion)
+		}
+		return out.manifests(plugin, conf.StaticManifestsDir)
+	}
+}
+
+// manifests notes the folder of a plugin, which has to be there; "" is none.
+func (s *Settings) manifests(plugin, dir string) error {
+	if dir == "" {
 		return nil
 	}
+	at := field.NewPath("staticManifestsDir")
+	if !filepath.IsAbs(dir) {
+		return field.Invalid(at, dir, "must be an absolute file path")
+	}
+	switch info, err := os.Stat(dir); {
+	case err != nil:
+		return field.Invalid(at, dir, fmt.Sprintf("unable to read: %v", err))
+	case !info.IsDir():
+		return field.Invalid(at, dir, "must be a directory")
+	}
+	if s.Manifests == nil {
+		s.Manifests = map[string]string{}
+	}
+	s.Manifests[plugin] = dir
+	return nil
 }
 
 // admissionConfigurationOf reads the file strictly.

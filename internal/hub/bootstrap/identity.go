@@ -37,6 +37,9 @@ func NewIdentity() *Identity {
 	return &Identity{name, host, name + "_" + string(uuid.NewUUID())}
 }
 
+// Name is the name of the Lease.
+func (id *Identity) Name() string { return id.name }
+
 // renew makes or renews the Lease, and takes away those of servers that have not renewed theirs.
 func (id *Identity) renew(ctx context.Context, door client.Interface) error {
 	now := metav1.NowMicro()

@@ -2,6 +2,7 @@ package match
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -13,17 +14,25 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 )
 
+// Objects are what a value is made of: the objects of each of a source's kinds, in the order of their names. Each of the two is nil
+// or has a list for each kind.
+type Objects struct {
+	Static [][]api.Object // of the server's own files; what is made of these comes first, and is asked about configurations too
+	Served [][]api.Object // of the API
+}
+
 // Source holds what is made of the objects of a few kinds. It is made when a write needs it and something has been told since the
 // last time. A zero state says that nothing is configured.
 //
 // now is the fast path: nil when nothing is configured. Otherwise it leads to what was made, or to a state that is stale. Told puts
 // a stale state there, and whoever makes anew replaces exactly the one that it began with: what is told meanwhile is not lost.
 type Source[T any] struct {
-	door  client.Reader
-	kinds []schema.GroupVersionResource
-	make  func(ctx context.Context, lists [][]api.Object) *T
-	now   atomic.Pointer[state[T]]
-	mu    sync.Mutex // held while it is made, so that it is made once
+	door   client.Reader
+	static func() [][]api.Object // nil: the server has no files
+	kinds  []schema.GroupVersionResource
+	make   func(Objects) *T
+	now    atomic.Pointer[state[T]]
+	mu     sync.Mutex // held while it is made, so that it is made once
 }
 
 type state[T any] struct {
@@ -31,15 +40,15 @@ type state[T any] struct {
 	stale bool
 }
 
-// NewSource makes a source. from makes the value of the objects of each of the kinds, in the order of their names; nil when there is
-// nothing to ask anybody about.
-func NewSource[T any](door client.Reader, from func(ctx context.Context, lists [][]api.Object) *T, kinds ...schema.GroupVersionResource) *Source[T] {
-	s := &Source[T]{door: door, kinds: kinds, make: from}
+// NewSource makes a source. static returns the objects of the server's own files, by kind; nil for a server without any. from makes
+// the value of the objects; nil when there is nothing to ask anybody about.
+func NewSource[T any](door client.Reader, static func() [][]api.Object, from func(Objects) *T, kinds ...schema.GroupVersionResource) *Source[T] {
+	s := &Source[T]{door: door, static: static, kinds: kinds, make: from}
 	s.Told()
 	return s
 }
 
-// Told says that an object of one of the kinds has been written.
+// Told says that an object of one of the kinds has been written, or that the files say something else.
 func (s *Source[T]) Told() { s.now.Store(&state[T]{stale: true}) }
 
 // Get returns the value; nil when nothing is configured.
@@ -65,8 +74,11 @@ func (s *Source[T]) remake(ctx context.Context) (*T, error) {
 		if !began.stale {
 			return began.value, nil
 		}
-		lists := make([][]api.Object, len(s.kinds))
-		found := false
+		all := Objects{Served: make([][]api.Object, len(s.kinds))}
+		if s.static != nil {
+			all.Static = s.static()
+		}
+		found := slices.ContainsFunc(all.Static, func(l []api.Object) bool { return len(l) > 0 })
 		for i, res := range s.kinds {
 			l, err := s.door.List(ctx, client.Ref{Resource: res}, metav1.ListOptions{})
 			if apierrors.IsNotFound(err) {
@@ -75,12 +87,12 @@ func (s *Source[T]) remake(ctx context.Context) (*T, error) {
 			if err != nil {
 				return nil, err
 			}
-			lists[i] = l.Items
+			all.Served[i] = l.Items
 			found = found || len(l.Items) > 0
 		}
 		var next *state[T]
 		if found {
-			if v := s.make(ctx, lists); v != nil {
+			if v := s.make(all); v != nil {
 				next = &state[T]{value: v}
 			}
 		}

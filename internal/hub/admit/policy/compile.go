@@ -3,6 +3,7 @@ package policy
 import (
 	"sampan.dev/internal/api"
 	"sampan.dev/internal/api/expression"
+	"sampan.dev/internal/hub/admit"
 	"sampan.dev/internal/hub/admit/match"
 
 	admissionv1 "k8s.io/api/admissionregistration/v1"
@@ -68,8 +69,38 @@ type validating struct {
 	checks, messages, auditEntries plugincel.ConditionEvaluator
 }
 
-// compileValidating makes the policies that are bound, in the order of their names; nil for none.
-func compileValidating(policies, bindings []api.Object) *[]*validating {
+// compiled are the policies of one kind, in the order in which they apply: by their names, those of the server's own files first.
+type compiled[P any] struct {
+	list   []*P
+	static int // how many are of files
+}
+
+// compile makes them. Policies of files and of the API know nothing of each other's bindings.
+func compile[P any](all match.Objects, of func(policies, bindings []api.Object) []*P) *compiled[P] {
+	var c compiled[P]
+	if all.Static != nil {
+		c.list = of(all.Static[0], all.Static[1])
+		c.static = len(c.list)
+	}
+	if all.Served != nil {
+		c.list = append(c.list, of(all.Served[0], all.Served[1])...)
+	}
+	if len(c.list) == 0 {
+		return nil
+	}
+	return &c
+}
+
+// among are the policies that may apply to a write: to what decides which there are, only those that the API cannot take away.
+func (c *compiled[P]) among(a *admit.Attributes) []*P {
+	if decides(a) {
+		return c.list[:c.static]
+	}
+	return c.list
+}
+
+// compileValidating makes the policies that are bound, in the order of their names.
+func compileValidating(policies, bindings []api.Object) []*validating {
 	bound := map[string][]*binding{}
 	for _, obj := range bindings {
 		b := obj.(*admissionv1.ValidatingAdmissionPolicyBinding)
@@ -100,7 +131,7 @@ func compileValidating(policies, bindings []api.Object) *[]*validating {
 		v.messages = expression.Evaluator(c, messages, plugincel.OptionalVariableDeclarations{HasParams: vars.HasParams})
 		out = append(out, v)
 	}
-	return orNil(out)
+	return out
 }
 
 // mutating is a policy that changes, with its bindings.
@@ -116,8 +147,8 @@ type patcher struct {
 	json      bool // a JSON patch; else an apply configuration
 }
 
-// compileMutating makes the policies that are bound, in the order of their names; nil for none.
-func compileMutating(policies, bindings []api.Object) *[]*mutating {
+// compileMutating makes the policies that are bound, in the order of their names.
+func compileMutating(policies, bindings []api.Object) []*mutating {
 	bound := map[string][]*binding{}
 	for _, obj := range bindings {
 		b := obj.(*admissionv1.MutatingAdmissionPolicyBinding)
@@ -143,12 +174,5 @@ func compileMutating(policies, bindings []api.Object) *[]*mutating {
 		}
 		out = append(out, m)
 	}
-	return orNil(out)
-}
-
-func orNil[T any](list []T) *[]T {
-	if len(list) == 0 {
-		return nil
-	}
-	return &list
+	return out
 }

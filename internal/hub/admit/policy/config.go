@@ -1,7 +1,7 @@
 package policy
 
 import (
-	"context"
+	"strings"
 
 	"sampan.dev/internal/api"
 	"sampan.dev/internal/api/admissionregistration"
@@ -25,6 +25,8 @@ type Config struct {
 	// Types converts objects of a kind, or of a subresource of it, for apply configurations.
 	Types   func(k *api.Kind, subresource string) managedfields.TypeConverter
 	Metrics *Metrics
+	// MutatingFiles and ValidatingFiles return the policies and bindings of the server's own files, a list of either; nil for none.
+	MutatingFiles, ValidatingFiles func() [][]api.Object
 }
 
 // Policies are the plugins.
@@ -38,11 +40,11 @@ type Policies struct {
 func New(cfg Config) Policies {
 	j := judge{cfg: cfg, authz: match.Authorizer(cfg.Authorizer)}
 	return Policies{
-		Mutating: &Mutating{judge: j, source: match.NewSource(cfg.Door, func(_ context.Context, lists [][]api.Object) *[]*mutating {
-			return compileMutating(lists[0], lists[1])
+		Mutating: &Mutating{judge: j, source: match.NewSource(cfg.Door, cfg.MutatingFiles, func(all match.Objects) *compiled[mutating] {
+			return compile(all, compileMutating)
 		}, client.MutatingPolicies, client.MutatingPolicyBindings)},
-		Validating: &Validating{judge: j, source: match.NewSource(cfg.Door, func(_ context.Context, lists [][]api.Object) *[]*validating {
-			return compileValidating(lists[0], lists[1])
+		Validating: &Validating{judge: j, source: match.NewSource(cfg.Door, cfg.ValidatingFiles, func(all match.Objects) *compiled[validating] {
+			return compile(all, compileValidating)
 		}, client.ValidatingPolicies, client.ValidatingPolicyBindings)},
 		Parameters: &Parameters{cfg},
 	}
@@ -58,23 +60,32 @@ func (p Policies) Told(r schema.GroupVersionResource) {
 	}
 }
 
+// Reread says that the files of the server say something else.
+func (p Policies) Reread() {
+	p.Mutating.source.Told()
+	p.Validating.source.Told()
+}
+
 // judge is what both plugins have in common.
 type judge struct {
 	cfg   Config
 	authz authorizer.UnconditionalAuthorizer
 }
 
-// exempt reports whether no policy applies to a write: of what decides which policies there are, and of what it takes to find out
-// who may do what.
+// exempt reports whether no policy applies to a write, of what it takes to find out who may do what.
 func exempt(a *admit.Attributes) bool {
 	k := a.As()
-	if k.Group == "admissionregistration.k8s.io" {
-		return true
-	}
 	for i := range admissionregistration.Unasked {
 		if u := &admissionregistration.Unasked[i]; u.Resource == k.Resource && u.Group == k.Group {
 			return true
 		}
 	}
 	return false
+}
+
+// decides reports whether a write is of what decides which policies there are. Configurations of webhooks do not: policies apply to
+// them.
+func decides(a *admit.Attributes) bool {
+	k := a.As()
+	return k.Group == "admissionregistration.k8s.io" && strings.Contains(k.Kind, "AdmissionPolicy")
 }

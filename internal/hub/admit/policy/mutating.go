@@ -19,7 +19,7 @@ import (
 // Mutating applies policies that change objects.
 type Mutating struct {
 	judge
-	source *match.Source[[]*mutating]
+	source *match.Source[compiled[mutating]]
 }
 
 var _ admit.Mutator = (*Mutating)(nil)
@@ -75,7 +75,7 @@ func (p *Mutating) Admit(ctx context.Context, a *admit.Attributes) error {
 	r := match.New(p.cfg.Match, a)
 	var troubles []trouble
 	var apply []invocation
-	for _, policy := range *all {
+	for _, policy := range all.among(a) {
 		found, bad := p.invocations(ctx, r, policy)
 		apply = append(apply, found...)
 		if !policy.ignore {

@@ -19,7 +19,7 @@ import (
 // Validating holds writes against policies that refuse, warn and note.
 type Validating struct {
 	judge
-	source *match.Source[[]*validating]
+	source *match.Source[compiled[validating]]
 }
 
 var _ admit.Validator = (*Validating)(nil)
@@ -55,7 +55,7 @@ func (p *Validating) Validate(ctx context.Context, a *admit.Attributes) error {
 		return err
 	}
 	v := &verdict{p: p, r: match.New(p.cfg.Match, a)}
-	for _, policy := range *all {
+	for _, policy := range all.among(a) {
 		if err := v.policy(ctx, policy); err != nil {
 			return err
 		}

@@ -1,7 +1,6 @@
 package webhook
 
 import (
-	"context"
 	"fmt"
 	"log/slog"
 	"time"
@@ -25,8 +24,10 @@ type Config struct {
 	Authorizer authz.Authorizer
 	Egress     *egress.Dialer
 	Askers     Askers
-	Metrics    *Metrics
-	Log        *slog.Logger
+	// Mutating and Validating return the configurations of the server's own files, a list of one list; nil for none.
+	Mutating, Validating func() [][]api.Object
+	Metrics              *Metrics
+	Log                  *slog.Logger
 }
 
 // Hooks are the two plugins.
@@ -39,12 +40,8 @@ type Hooks struct {
 func New(cfg Config) Hooks {
 	a := &asker{cfg: cfg, authz: match.Authorizer(cfg.Authorizer), clients: newClients(cfg)}
 	return Hooks{
-		Mutating: &Mutating{asker: a, source: match.NewSource(cfg.Door, func(_ context.Context, lists [][]api.Object) *hooks {
-			return a.mutating(lists[0])
-		}, client.MutatingWebhooks)},
-		Validating: &Validating{asker: a, source: match.NewSource(cfg.Door, func(_ context.Context, lists [][]api.Object) *hooks {
-			return a.validating(lists[0])
-		}, client.ValidatingWebhooks)},
+		Mutating:   &Mutating{asker: a, source: match.NewSource(cfg.Door, cfg.Mutating, a.mutating, client.MutatingWebhooks)},
+		Validating: &Validating{asker: a, source: match.NewSource(cfg.Door, cfg.Validating, a.validating, client.ValidatingWebhooks)},
 	}
 }
 
@@ -58,6 +55,12 @@ func (h Hooks) Told(r schema.GroupVersionResource) {
 	}
 }
 
+// Reread says that the files of the server say something else.
+func (h Hooks) Reread() {
+	h.Mutating.source.Told()
+	h.Validating.source.Told()
+}
+
 // asker is what both plugins have in common.
 type asker struct {
 	cfg     Config
@@ -65,12 +68,9 @@ type asker struct {
 	clients *clients
 }
 
-// exempt reports whether no webhook may be asked about a write: of what decides who is asked, and of what it takes to answer.
+// exempt reports whether no webhook may be asked about a write, of what it takes to answer.
 func exempt(a *admit.Attributes) bool {
 	k := a.As()
-	if k.Group == configurations {
-		return true
-	}
 	for i := range admissionregistration.Unasked {
 		if u := &admissionregistration.Unasked[i]; u.Resource == k.Resource && u.Group == k.Group {
 			return true
@@ -80,6 +80,14 @@ func exempt(a *admit.Attributes) bool {
 }
 
 const configurations = "admissionregistration.k8s.io"
+
+// among are the hooks that may be asked about a write: about what decides who is asked, only those that the API cannot take away.
+func (h *hooks) among(a *admit.Attributes) []*hook {
+	if a.As().Group == configurations {
+		return h.list[:h.static]
+	}
+	return h.list
+}
 
 // called is why a webhook could not be asked, or did not answer as it should: its failure policy decides what becomes of that.
 type called struct {

@@ -28,11 +28,18 @@ type hook struct {
 	err              error // why it can never be asked
 }
 
-// hooks are the webhooks of one kind, in the order in which they are asked: by the names of their configurations.
-type hooks struct{ list []*hook }
+// hooks are the webhooks of one kind, in the order in which they are asked: by the names of their configurations, those of the server's
+// own files first.
+type hooks struct {
+	list   []*hook
+	static int // how many are of files
+}
 
-func (a *asker) mutating(objects []api.Object) *hooks {
-	var out []*hook
+func (a *asker) mutating(all match.Objects) *hooks {
+	return a.made(mutates, all, a.mutatingOf)
+}
+
+func (a *asker) mutatingOf(objects []api.Object) (out []*hook) {
 	for _, obj := range objects {
 		c := obj.(*admissionv1.MutatingWebhookConfiguration)
 		for i := range c.Webhooks {
@@ -44,11 +51,14 @@ func (a *asker) mutating(objects []api.Object) *hooks {
 			out = append(out, h)
 		}
 	}
-	return a.made(mutates, out)
+	return out
 }
 
-func (a *asker) validating(objects []api.Object) *hooks {
-	var out []*hook
+func (a *asker) validating(all match.Objects) *hooks {
+	return a.made(validates, all, a.validatingOf)
+}
+
+func (a *asker) validatingOf(objects []api.Object) (out []*hook) {
 	for _, obj := range objects {
 		c := obj.(*admissionv1.ValidatingWebhookConfiguration)
 		for i := range c.Webhooks {
@@ -59,7 +69,7 @@ func (a *asker) validating(objects []api.Object) *hooks {
 			out = append(out, h)
 		}
 	}
-	return a.made(validates, out)
+	return out
 }
 
 func newHook(config, name string, before []*hook, policy *admissionv1.FailurePolicyType, effects *admissionv1.SideEffectClass, seconds *int32,
@@ -85,8 +95,19 @@ func conditions(list []admissionv1.MatchCondition, policy *admissionv1.FailurePo
 	return match.NewConditions(expression.Compiler(), list, false, policy)
 }
 
-// made lets go of the connections to webhooks that are no more.
-func (a *asker) made(kind string, list []*hook) *hooks {
+// made makes the hooks of one kind of configurations, and lets go of the connections to webhooks that are no more.
+func (a *asker) made(kind string, all match.Objects, of func([]api.Object) []*hook) *hooks {
+	var list []*hook
+	for _, l := range all.Static {
+		list = append(list, of(l)...)
+	}
+	static := len(list)
+	for _, h := range list {
+		h.id = "manifest/" + h.id
+	}
+	for _, l := range all.Served {
+		list = append(list, of(l)...)
+	}
 	to := make([]address, len(list))
 	for i, h := range list {
 		to[i] = h.to
@@ -95,7 +116,7 @@ func (a *asker) made(kind string, list []*hook) *hooks {
 	if len(list) == 0 {
 		return nil
 	}
-	return &hooks{list: list}
+	return &hooks{list: list, static: static}
 }
 
 // wanted returns as what a webhook wants to see the object of the write; nil when it is not to be asked.

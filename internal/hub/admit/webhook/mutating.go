@@ -43,7 +43,7 @@ func (p *Mutating) Admit(ctx context.Context, a *admit.Attributes) error {
 	r := match.New(p.cfg.Match, a)
 	again := match.Round[string](a, p)
 	defer again.Leave(a)
-	for i, h := range all.list {
+	for i, h := range all.among(a) {
 		v, err := p.wanted(ctx, r, h)
 		if err != nil {
 			return err

@@ -47,7 +47,7 @@ func (p *Validating) Validate(ctx context.Context, a *admit.Attributes) error {
 	}
 	r := match.New(p.cfg.Match, a)
 	var asked []*asking
-	for _, h := range all.list {
+	for _, h := range all.among(a) {
 		v, err := p.wanted(ctx, r, h)
 		if err != nil {
 			return err
