@@ -193,15 +193,19 @@ func (s *Store) Delete(ctx context.Context, key string, expect int64) (int64, er
 	return rev, err
 }
 
+// put makes the op that writes a value, which is not copied: nobody changes it any more.
 func (s *Store) put(ctx context.Context, ses *session, key string, value []byte, ttlSeconds int64) (clientv3.Op, error) {
-	if ttlSeconds <= 0 {
-		return clientv3.OpPut(s.in(key), string(value)), nil
+	var opts []clientv3.OpOption
+	if ttlSeconds > 0 {
+		lease, err := ses.leases.get(ctx, ttlSeconds)
+		if err != nil {
+			return clientv3.Op{}, err
+		}
+		opts = append(opts, clientv3.WithLease(lease))
 	}
-	lease, err := ses.leases.get(ctx, ttlSeconds)
-	if err != nil {
-		return clientv3.Op{}, err
-	}
-	return clientv3.OpPut(s.in(key), string(value), clientv3.WithLease(lease)), nil
+	op := clientv3.OpPut(s.in(key), "", opts...)
+	op.WithValueBytes(value)
+	return op, nil
 }
 
 // swap makes and does an op if key is at revision expect, which must be one: a key that is not there is a conflict.
