@@ -115,9 +115,6 @@ func (s *Scheduler) makeWay(ctx context.Context, pod *corev1.Pod, found plugin.N
 func (s *Scheduler) unschedulable(ctx context.Context, w *waiting, out outcome, found plugin.Nomination) {
 	pod, now := w.pod.Pod, time.Now()
 	s.queue.returned(w, out, now)
-	s.mu.Lock()
-	s.mu.why[pod.UID] = Why{Attempts: w.attempts, At: now, Message: out.text, Nodes: out.rejected}
-	s.mu.Unlock()
 	s.cfg.Events.Event(pod, corev1.EventTypeWarning, "FailedScheduling", "Scheduling", out.text)
 	message := out.text
 	s.clerks.do(ctx, func() {
@@ -127,6 +124,7 @@ func (s *Scheduler) unschedulable(ctx context.Context, w *waiting, out outcome, 
 		}
 		if err := found.Evict(ctx); err != nil && ctx.Err() == nil {
 			s.cfg.Log.Info("preemption failed", "pod", pod.Namespace+"/"+pod.Name, "node", found.Node, "error", err)
+			s.post(func() { s.queue.retry(pod.UID, time.Now()) })
 		}
 	})
 }
@@ -136,12 +134,12 @@ func (p *profile) without(pod *plugin.Pod, s *snapshot) plugin.Without {
 	return func(node *plugin.Node, victims []*plugin.Pod) plugin.Verdict {
 		for _, v := range victims {
 			node = node.WithoutPod(v)
-			p.tell(v, node, -1)
+			p.suppose(v, node, -1)
 		}
 		_, said := p.admit(pod, node, s)
 		for _, v := range victims {
 			node = node.WithPod(v)
-			p.tell(v, node, +1)
+			p.suppose(v, node, +1)
 		}
 		return said
 	}

@@ -14,7 +14,7 @@ type class struct {
 	verdict plugin.Verdict // its words
 	raw     []int64        // scores that are to be normalized, by the profile's scores; 0 for the others
 	areas   []plugin.Area  // by the profile's areal plugins
-	said    plugin.Verdict // what was last said of the nodes altogether; kept by outcome only
+	said    plugin.Verdict // what was last said of the nodes altogether, by outcome
 
 	nodes   int
 	buckets [][]int32 // by score, from low on: indexes of nodes
@@ -56,9 +56,6 @@ func (r *ranking) put(i int, by int16, verdict plugin.Verdict, total int64) {
 		c = r.class(by, verdict)
 	} else if st.score == score {
 		return
-	}
-	if c != st.class {
-		r.rejected = nil
 	}
 	r.leave(i)
 	b := c.bucket(score)

@@ -1,7 +1,7 @@
 // Package scheduler puts pods on nodes.
 //
 // One goroutine (Scheduler.Run) owns everything: the queue of waiting pods, the snapshot of nodes with the pods on them, and
-// the record of why a pod waits. Informers and finished bindings leave notes in its inbox. For one pod at a time it runs the
+// what is assumed. Informers and finished bindings leave notes in its inbox. For one pod at a time it runs the
 // pure cycle over the snapshot, assumes the outcome and lets a crew of goroutines write the binding, so that it never waits
 // for the hub; bindings that are under way at the same time share a sync of the disk.
 //

@@ -24,7 +24,7 @@ func (s *Scheduler) arm(profiles []*profile) {
 				if s.budgets == nil {
 					s.budgets = cache.For[*policyv1.PodDisruptionBudget](s.cfg.Informers, client.PodDisruptionBudgets, cache.Options{})
 				}
-				d.Connect(preempt.Hands{Budgets: func() []*policyv1.PodDisruptionBudget { return s.budgets.List("") }, Evict: s.evict})
+				d.Connect(preempt.Hands{Budgets: func() []*policyv1.PodDisruptionBudget { return s.budgets.List("") }, Evict: s.evict, Steady: p.steady})
 			}
 		}
 	}

@@ -12,6 +12,7 @@ import (
 type nominations struct {
 	byNode map[string][]*plugin.Pod
 	node   map[types.UID]string
+	told   func(node string) // is called when a node's nominations change; nil: nobody
 }
 
 func (n *nominations) set(pod *plugin.Pod, node string) {
@@ -21,6 +22,9 @@ func (n *nominations) set(pod *plugin.Pod, node string) {
 	}
 	n.node[pod.UID] = node
 	n.byNode[node] = append(n.byNode[node], pod)
+	if n.told != nil {
+		n.told(node)
+	}
 }
 
 // drop ends a pod's nomination and returns for which node it was, "" for none.
@@ -38,6 +42,9 @@ func (n *nominations) drop(uid types.UID) string {
 	}
 	if n.byNode[node] = rest; len(rest) == 0 {
 		delete(n.byNode, node)
+	}
+	if n.told != nil {
+		n.told(node)
 	}
 	return node
 }
@@ -71,12 +78,12 @@ func (p *profile) besideNominated(pod *plugin.Pod, node *plugin.Node, s *snapsho
 	}
 	for _, other := range held {
 		node = node.WithPod(other)
-		p.tell(other, node, +1)
+		p.suppose(other, node, +1)
 	}
 	by, v = p.filter(pod, node)
 	for _, other := range held {
 		node = node.WithoutPod(other)
-		p.tell(other, node, -1)
+		p.suppose(other, node, -1)
 	}
 	return by, v
 }
@@ -90,20 +97,4 @@ func (p *profile) nominated(pod *plugin.Pod, s *snapshot) string {
 		}
 	}
 	return ""
-}
-
-// refused reports whether a nominated pod keeps pod from a node that fits otherwise. A ranking knows nothing of nominated pods,
-// because their priority counts and priority is in no signature; while one of them is in the way, scores have to be normalized
-// without that node, and the pod is judged looking at nodes one by one.
-func (p *profile) refused(pod *plugin.Pod, s *snapshot) bool {
-	for name := range s.nominated.byNode {
-		i, there := s.place[name]
-		if !there {
-			continue
-		}
-		if by, _ := p.besideNominated(pod, s.nodes[i], s); by != nil {
-			return true
-		}
-	}
-	return false
 }

@@ -99,8 +99,14 @@ func (s *Scheduler) notify(e plugin.Event, node string, pod *plugin.Pod) {
 	if s.events&e == 0 {
 		return
 	}
+	now := time.Now()
 	if n := s.snapshot.byName[node]; n != nil && n.Known() {
-		s.queue.changed(plugin.Change{Event: e, Node: n, Pod: pod}, time.Now())
+		s.queue.changed(plugin.Change{Event: e, Node: n, Pod: pod}, now)
+	}
+	if e == plugin.PodLeft { // it may be the last of those that were to make room
+		for _, waits := range s.snapshot.nominated.byNode[node] {
+			s.queue.retry(waits.UID, now)
+		}
 	}
 }
 
@@ -112,9 +118,6 @@ func (s *Scheduler) forget(uid types.UID) {
 		return // nothing is noted of pods that are not waiting
 	}
 	s.endNomination(w.pod, "")
-	s.mu.Lock()
-	delete(s.mu.why, uid)
-	s.mu.Unlock()
 }
 
 // nodeEvents returns what has changed of a node that a filter looks at; a heartbeat changes nothing.

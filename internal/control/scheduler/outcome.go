@@ -11,8 +11,8 @@ import (
 // outcome is what a cycle found: a node, or why there is none.
 type outcome struct {
 	node       string
-	rejected   map[string][]string // node name -> reasons; only nodes that were looked at
-	resolvable []*plugin.Node      // of them, those where preemption may help; only where the profile has PostFilters
+	rejected   map[string][]string // node name -> reasons, of nodes that were looked at one by one; nil from a ranking
+	resolvable []*plugin.Node      // of all nodes, those where preemption may help; valid until the next cycle
 	by         []plugin.Rejecting  // the plugins that said no, each once
 	nodes      int                 // nodes there are
 	evaluated  int

@@ -114,6 +114,7 @@ type profile struct {
 	scores  []weighted
 	signed  []plugin.Signed // filters and scores, each once
 	indexes []plugin.Index  // all plugins that are one, each once
+	judging []plugin.Index  // of them, those that are told what is only supposed: all but those of PostFilters alone
 	dated   []plugin.Dated
 	events  plugin.Event // that any plugin asks for
 	signer  plugin.Signer
@@ -191,14 +192,15 @@ func newProfile(lists Profile) *profile {
 		p.events |= f.Events()
 		p.take(f, seen)
 	}
-	for _, f := range p.PostFilters {
-		p.take(f, seen)
-	}
 	for _, r := range p.Reserves {
 		p.take(r, seen)
 	}
 	for _, b := range p.PreBinds {
 		p.take(b, seen)
+	}
+	p.judging = slices.Clone(p.indexes)
+	for _, f := range p.PostFilters {
+		p.take(f, seen)
 	}
 	return p
 }
@@ -264,9 +266,27 @@ func (p *profile) early(pod *plugin.Pod) plugin.Rejecting {
 	return nil
 }
 
-// tell lets the profile's indexes know of a pod that was put on a node or taken off.
-func (p *profile) tell(pod *plugin.Pod, node *plugin.Node, sign int) {
-	for _, x := range p.indexes {
+// suppose lets the profile's indexes suppose that a pod was put on a node or taken off.
+func (p *profile) suppose(pod *plugin.Pod, node *plugin.Node, sign int) {
+	for _, x := range p.judging {
 		x.Pod(pod, node, sign)
 	}
+}
+
+// steady implements preempt.Hands: areas must not matter to the pod, and the version is that of the filters' other indexes.
+func (p *profile) steady(pod *plugin.Pod) (version uint64, ok bool) {
+	if pod.Signature == "" {
+		return 0, false
+	}
+	for _, f := range p.filters {
+		if f.area {
+			if one, can := f.Filter.(plugin.Indifferent); !can || !one.Indifferent(pod) {
+				return 0, false
+			}
+		} else if index, is := f.Filter.(plugin.Index); is {
+			_, now, _ := index.Since(pod, 0)
+			version = version*1000003 + now
+		}
+	}
+	return version, true
 }

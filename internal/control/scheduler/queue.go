@@ -4,6 +4,7 @@ import (
 	"container/heap"
 	"container/list"
 	"maps"
+	"strconv"
 	"time"
 
 	"k8s.io/apimachinery/pkg/types"
@@ -38,7 +39,7 @@ type waiting struct {
 
 // groupName names the group of an unschedulable pod.
 func (w *waiting) groupName() string {
-	name := w.pod.Spec.SchedulerName + "\x00"
+	name := w.pod.Spec.SchedulerName + "\x00" + strconv.Itoa(int(priority(w.pod))) + "\x00"
 	if w.pod.Signature == "" {
 		name += "uid " + string(w.pod.UID)
 	} else {
@@ -82,8 +83,8 @@ func (w *waiting) readyAt() time.Time {
 }
 
 // queue orders the waiting pods. Each is in byUID and in the place that its state names. What the queue does for one pod or
-// one change does not grow with the number of pods that wait: unschedulable pods with one signature that the same plugins have
-// rejected form a group, which is asked about as one. It belongs to the scheduler's goroutine.
+// one change does not grow with the number of pods that wait: unschedulable pods with one signature and priority that the same
+// plugins have rejected form a group, which is asked about as one. It belongs to the scheduler's goroutine.
 type queue struct {
 	byUID         map[types.UID]*waiting
 	activeQ       podHeap           // by priority, then by age
@@ -94,7 +95,7 @@ type queue struct {
 	count         uint64            // changes ever seen
 }
 
-// group is unschedulable pods with one signature that the same plugins have rejected: what helps one of them helps all.
+// group is unschedulable pods with one signature and priority that the same plugins have rejected: what helps one of them helps all.
 type group struct {
 	by      []plugin.Rejecting
 	members map[*waiting]struct{}
@@ -112,12 +113,7 @@ func newQueue() *queue {
 	return q
 }
 
-func priority(pod *plugin.Pod) int32 {
-	if p := pod.Spec.Priority; p != nil {
-		return *p
-	}
-	return 0
-}
+func priority(pod *plugin.Pod) int32 { return pod.Priority() }
 
 // set takes a new or changed pending pod.
 func (q *queue) set(pod *plugin.Pod, now time.Time) {
@@ -276,6 +272,13 @@ func (q *queue) again(w *waiting, now time.Time) {
 		q.to(w, inBackoffQ)
 	} else {
 		q.to(w, inActiveQ)
+	}
+}
+
+// retry lets a pod be tried again, after its backoff, if it is unschedulable.
+func (q *queue) retry(uid types.UID, now time.Time) {
+	if w := q.byUID[uid]; w != nil && w.state == unschedulable {
+		q.again(w, now)
 	}
 }
 

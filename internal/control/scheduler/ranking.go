@@ -2,6 +2,7 @@ package scheduler
 
 import (
 	"math/rand/v2"
+	"slices"
 
 	corev1 "k8s.io/api/core/v1"
 
@@ -17,8 +18,7 @@ import (
 // areas are judged that the nodes are in. There are few classes, however many nodes there are.
 //
 // It is right because a plugin's answer depends on nothing but the signature, the node and the plugin's index, and each of
-// the three is watched; nominated pods, whose priority is in no signature, are seen to before it is asked (profile.refused).
-// It gives the same nodes and the same reasons as a look at all nodes one by one (profile.cycle, which
+// the three is watched; nominated pods, whose priority is in no signature, are seen to for each pod anew (setAside). It gives the same nodes and the same reasons as a look at all nodes one by one (profile.cycle, which
 // stops at some that fit in a large cluster); TestRankingChoosesAmongTheBest compares the two while random nodes and pods come
 // and go. Between looks every known node is in exactly one class.
 //
@@ -43,7 +43,8 @@ type ranking struct {
 	list    []*class // the same, in order of making
 	rivals  contest  // room for a choice
 
-	rejected map[string][]string // node name -> reasons; nil until asked for, and when it is no longer true
+	aside      []int32        // nodes that a nominated pod keeps from the last one, until the next look
+	resolvable []*plugin.Node // room for those of an outcome
 }
 
 // standing is how one node stands in a ranking.
@@ -69,6 +70,7 @@ const fits = -1
 // choose returns the best node, of several equals any, or "".
 func (r *ranking) choose(s *snapshot, dice *rand.Rand) string {
 	r.follow(s)
+	r.setAside(s)
 	best := r.best()
 	n := 0
 	for _, c := range best {
@@ -95,7 +97,7 @@ func (r *ranking) choose(s *snapshot, dice *rand.Rand) string {
 func (r *ranking) follow(s *snapshot) {
 	changes, known := s.since(r.seen)
 	touched, few := r.touched()
-	if !r.built || !known || !few || len(changes)+len(touched) > len(s.nodes) {
+	if !r.built || !known || !few || len(changes)+len(touched)+len(r.aside) > len(s.nodes) {
 		r.reset(s)
 		for i := range s.nodes {
 			r.look(s, i, false)
@@ -105,8 +107,10 @@ func (r *ranking) follow(s *snapshot) {
 			r.nodes = append(r.nodes, standing{})
 			r.raw = append(r.raw, make([]int64, len(r.profile.scores))...)
 		}
-		for _, i := range changes {
-			r.look(s, int(i), true)
+		for _, list := range [][]int32{r.aside, changes} {
+			for _, i := range list {
+				r.look(s, int(i), true)
+			}
 		}
 		for _, name := range touched {
 			if i, there := s.place[name]; there {
@@ -116,7 +120,34 @@ func (r *ranking) follow(s *snapshot) {
 		r.nodes = r.nodes[:len(s.nodes)]
 		r.raw = r.raw[:len(s.nodes)*len(r.profile.scores)]
 	}
-	r.seen, r.built = s.changed(), true
+	r.seen, r.built, r.aside = s.changed(), true, r.aside[:0]
+}
+
+// setAside rejects the nodes that fit but for the pods that are nominated for them, until the next look.
+func (r *ranking) setAside(s *snapshot) {
+	for name := range s.nominated.byNode {
+		i, there := s.place[name]
+		if !there {
+			continue
+		}
+		if by, _ := r.judge(r.nodes[i].class); by != fits {
+			continue
+		}
+		f, v := r.profile.besideNominated(r.pod, s.nodes[i], s)
+		if f == nil {
+			continue
+		}
+		r.survey(s.nodes[i])
+		r.put(i, int16(slices.IndexFunc(r.profile.filters, func(o filter) bool { return o.Name() == f.Name() })), v, 0)
+		r.aside = append(r.aside, int32(i))
+	}
+}
+
+// survey puts the areas of a node into areas.
+func (r *ranking) survey(node *plugin.Node) {
+	for k, p := range r.profile.areals {
+		r.areas[k] = p.Area(r.pod, node)
+	}
 }
 
 // touched returns the nodes that the profile's indexes name, or false when one of them says that it may be any.
@@ -142,7 +173,7 @@ func (r *ranking) reset(s *snapshot) {
 	r.raw = make([]int64, n*scores)
 	r.fresh = make([]int64, scores)
 	r.areas = make([]plugin.Area, len(r.profile.areals))
-	r.classes, r.list, r.rejected = map[string]*class{}, nil, nil
+	r.classes, r.list = map[string]*class{}, nil
 }
 
 // look finds out anew how the node at i stands, and puts it into its class. With reuse it asks no static plugin about a node
@@ -164,9 +195,6 @@ func (r *ranking) look(s *snapshot, i int, reuse bool) {
 		static, staticVerdict = r.profile.static(r.pod, node)
 	}
 	by, verdict := r.profile.dynamic(r.pod, node, static, staticVerdict)
-	if !same {
-		r.rejected = nil // it may be another node that has come to this index
-	}
 	st.obj, st.static = node.Node, static
 	st.staticReasons, st.staticUnresolvable = staticVerdict.Reasons, staticVerdict.Unresolvable
 	total := int64(0)
@@ -174,9 +202,7 @@ func (r *ranking) look(s *snapshot, i int, reuse bool) {
 		total = r.score(node, i, same && reuse && st.class.by == fits)
 	}
 	if by == fits || int(by) > r.profile.firstArea {
-		for k, p := range r.profile.areals {
-			r.areas[k] = p.Area(r.pod, node)
-		}
+		r.survey(node)
 	} else {
 		clear(r.areas)
 	}
@@ -210,9 +236,7 @@ func (r *ranking) outcome(s *snapshot) outcome {
 			continue
 		}
 		by, verdict := r.judge(c)
-		if !verdict.Equal(c.said) {
-			c.said, r.rejected = verdict, nil
-		}
+		c.said = verdict
 		for _, reason := range verdict.Reasons {
 			counts[reason] += c.nodes
 		}
@@ -223,19 +247,15 @@ func (r *ranking) outcome(s *snapshot) outcome {
 			out.by = append(out.by, f.Filter)
 		}
 	}
-	if r.rejected == nil {
-		r.rejected = make(map[string][]string, len(r.nodes))
-		for i := range r.nodes {
-			r.rejected[s.nodes[i].Name] = r.nodes[i].class.said.Reasons
-		}
-	}
 	if len(r.profile.PostFilters) > 0 {
+		r.resolvable = r.resolvable[:0]
 		for i := range r.nodes {
 			if !r.nodes[i].class.said.Unresolvable {
-				out.resolvable = append(out.resolvable, s.nodes[i])
+				r.resolvable = append(r.resolvable, s.nodes[i])
 			}
 		}
+		out.resolvable = r.resolvable
 	}
-	out.rejected, out.text = r.rejected, message(len(s.nodes), counts)
+	out.text = message(len(s.nodes), counts)
 	return out
 }

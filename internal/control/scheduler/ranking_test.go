@@ -150,14 +150,21 @@ func differ(t *testing.T, dice *rand.Rand, lists Profile, indexes ...*atMost) {
 // rank chooses a node by the ranking, from the first pod on.
 func rank(alike *rankings, pod *plugin.Pod, s *snapshot, dice *rand.Rand) (string, outcome) {
 	r := alike.of(pod)
-	if alike.profile.refused(pod, s) {
-		out := alike.profile.cycle(pod, s, dice)
-		return out.node, out
-	}
 	if node := r.choose(s, dice); node != "" {
 		return node, outcome{}
 	}
-	return "", r.outcome(s)
+	out := r.outcome(s)
+	out.rejected = r.reasons(s)
+	return "", out
+}
+
+// reasons returns why each node is rejected, as of the last outcome.
+func (r *ranking) reasons(s *snapshot) map[string][]string {
+	out := make(map[string][]string, len(r.nodes))
+	for i := range r.nodes {
+		out[s.nodes[i].Name] = r.nodes[i].class.said.Reasons
+	}
+	return out
 }
 
 // unsigned is a filter that does not sign the pods of one app.

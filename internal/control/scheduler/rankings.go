@@ -34,8 +34,7 @@ func (rs *rankings) place(pod *plugin.Pod, s *snapshot, dice *rand.Rand) outcome
 	if out, rejected := rs.profile.preFilter(pod, s); rejected {
 		return out
 	}
-	beside := len(s.nominated.node) > 0
-	if beside {
+	if len(s.nominated.node) > 0 {
 		if node := rs.profile.nominated(pod, s); node != "" {
 			return outcome{node: node, nodes: len(s.nodes), evaluated: 1}
 		}
@@ -45,9 +44,6 @@ func (rs *rankings) place(pod *plugin.Pod, s *snapshot, dice *rand.Rand) outcome
 	}
 	r := rs.of(pod)
 	if r == nil || r.uses < worthwhile && !r.built {
-		return rs.profile.cycle(pod, s, dice)
-	}
-	if beside && rs.profile.refused(pod, s) {
 		return rs.profile.cycle(pod, s, dice)
 	}
 	if node := r.choose(s, dice); node != "" {

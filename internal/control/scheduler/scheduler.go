@@ -65,21 +65,12 @@ type Scheduler struct {
 	mu struct {
 		sync.Mutex
 		inbox []func()
-		why   map[types.UID]Why
 	}
 	wake chan struct{} // has room for one: there is something in the inbox
 }
 
 // clerks is how many statuses are written at a time. They are few: a thousand pods that fit nowhere are not urgent.
 const clerks = 8
-
-// Why says why a pod is not placed: the reasons of each node that was looked at in the last attempt.
-type Why struct {
-	Attempts int
-	At       time.Time
-	Message  string
-	Nodes    map[string][]string
-}
 
 // New makes a scheduler; it does nothing until Run.
 func New(cfg Config) *Scheduler {
@@ -123,7 +114,6 @@ func New(cfg Config) *Scheduler {
 	s.snapshot = newSnapshot(profiles...)
 	s.connect(profiles)
 	s.arm(profiles)
-	s.mu.why = map[types.UID]Why{}
 	return s
 }
 
@@ -213,12 +203,4 @@ func (s *Scheduler) readInbox() {
 	for _, f := range notes {
 		f()
 	}
-}
-
-// Why returns why a pod is not placed, and whether it was tried at all.
-func (s *Scheduler) Why(uid types.UID) (Why, bool) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	w, ok := s.mu.why[uid]
-	return w, ok
 }

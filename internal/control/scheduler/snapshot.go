@@ -17,7 +17,8 @@ type snapshot struct {
 	placed map[types.UID]placement
 	start  int // where the next cycle that looks at nodes one by one begins, so that they take turns
 
-	indexes   []plugin.Index // of all profiles
+	indexes   []plugin.Index   // of all profiles
+	watchers  []plugin.Watcher // of them
 	nominated nominations
 
 	// changes are the indexes in nodes at which something changed, in order. floor is how many there were before
@@ -41,12 +42,23 @@ func newSnapshot(profiles ...*profile) *snapshot {
 			if surveyor, ok := x.(plugin.Surveyor); ok {
 				surveyor.Placed(s.everyPod)
 			}
+			if watcher, ok := x.(plugin.Watcher); ok {
+				s.watchers = append(s.watchers, watcher)
+			}
 			if looker, ok := x.(plugin.Looker); ok {
 				looker.Lookup(func(uid types.UID) *plugin.Pod { return s.placed[uid].pod })
 			}
 		}
 	}
+	s.nominated.told = s.touch
 	return s
+}
+
+// touch tells the watchers that something has changed about a node.
+func (s *snapshot) touch(node string) {
+	for _, w := range s.watchers {
+		w.Touched(node)
+	}
 }
 
 // setNode takes a new version of a node's object, nil when it is gone, and returns the node before and after.
@@ -70,6 +82,7 @@ func (s *snapshot) addPod(node string, pod *plugin.Pod) {
 	old, was := s.placed[pod.UID]
 	if was && old.node == node && old.pod.SameNeeds(pod) {
 		s.placed[pod.UID] = placement{pod, node}
+		s.touch(node)
 		if len(s.indexes) > 0 && !old.pod.SameMarks(pod) {
 			s.tell(old.pod, s.byName[node], -1)
 			s.tell(pod, s.byName[node], +1)

@@ -29,6 +29,12 @@ type AreaFilter interface {
 	FilterArea(pod *Pod, area Area) Verdict
 }
 
+// Indifferent is an AreaFilter that lets some pods go anywhere.
+type Indifferent interface {
+	// Indifferent reports whether FilterArea lets pods with pod's signature go to every area, whatever is there.
+	Indifferent(pod *Pod) bool
+}
+
 // AreaScore prefers some areas.
 type AreaScore interface {
 	Areal

@@ -71,7 +71,11 @@ func (Fit) Score(pod *Pod, node *Node) int64 {
 // Events implements Rejecting.
 func (Fit) Events() Event { return NodeAdded | NodeChanged | PodLeft | PodShrank | PodUpdated }
 
-// Helps implements Rejecting.
+// Helps implements Rejecting. Room that is not enough helps all the same when it was a pod's that could not have been evicted: what
+// is missing may now be had by preemption.
 func (p Fit) Helps(pod *Pod, c Change) bool {
-	return c.Event&(NodeAdded|NodeChanged) == 0 || p.Filter(pod, c.Node).Fits()
+	if c.Event&(NodeAdded|NodeChanged|PodLeft) == 0 {
+		return true
+	}
+	return c.Event == PodLeft && c.Pod.Priority() >= pod.Priority() || p.Filter(pod, c.Node).Fits()
 }

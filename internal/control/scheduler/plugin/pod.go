@@ -100,6 +100,14 @@ func (p *Pod) Renewed(pod *corev1.Pod) *Pod {
 	return &c
 }
 
+// Priority is the pod's priority; without one it is 0.
+func (p *Pod) Priority() int32 {
+	if p.Spec.Priority == nil {
+		return 0
+	}
+	return *p.Spec.Priority
+}
+
 // SameNeeds reports whether the two take the same from a node.
 func (p *Pod) SameNeeds(o *Pod) bool {
 	return p.Requests.equal(&o.Requests) && p.Assumed.equal(&o.Assumed) && slices.Equal(p.Ports, o.Ports)

@@ -72,6 +72,13 @@ type PostBind interface {
 	PostBind(pod *Pod)
 }
 
+// Watcher is an Index that is told, too, of what changes about a node beside what is on it.
+type Watcher interface {
+	Index
+	// Touched is told that a pod on a node has a new version, or that one is nominated for the node, or is no longer.
+	Touched(node string)
+}
+
 // Index is a plugin that counts over the whole cluster, for answers about a node that depend on other nodes and on the pods
 // there. It is told of every change, and says in turn which of its answers a change has touched. It belongs to the
 // scheduler's goroutine, like the snapshot that tells it.

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"sort"
 	"strings"
 	"sync"
 	"time"
@@ -29,7 +28,8 @@ func Defaults() Args { return Args{MinCandidateNodesPercentage: 10, MinCandidate
 // DefaultPreemption makes room for a pod by evicting pods of lower priority. Make one with New.
 //
 // Its index keeps the pods on each node, and what those of each priority ask for together, so that a node where all pods of
-// lower priority together make no room is told by a few sums. It belongs to the scheduler's goroutine, but for preempting.
+// lower priority together make no room is told by a few sums. What was found out about nodes for one pod holds for the next one
+// like it (hunt). It belongs to the scheduler's goroutine, but for preempting.
 type DefaultPreemption struct {
 	args  Args
 	hands Hands
@@ -37,6 +37,11 @@ type DefaultPreemption struct {
 	known int               // nodes that are there
 	all   map[int32]int     // pods on nodes, by priority
 	look  func(types.UID) *plugin.Pod
+
+	hunts   map[sort]*hunt
+	hunted  uint64   // counts the hunts that were asked for
+	touched []string // nodes of which what was known is no longer true, in the order of the changes; the oldest are forgotten
+	floor   int      // how many there were before touched[0]
 
 	preempting struct {
 		sync.Mutex
@@ -49,6 +54,9 @@ type Hands struct {
 	Budgets func() []*policyv1.PodDisruptionBudget
 	// Evict marks a pod as disrupted and deletes it. It may be called on any goroutine.
 	Evict func(ctx context.Context, victim, preemptor *corev1.Pod, node string) error
+	// Steady reports whether what the filters say of a node, to pods with pod's signature, depends on nothing but the node, the pods on
+	// it and the pods nominated for it, as long as version stays the same. Nil: it does not.
+	Steady func(pod *plugin.Pod) (version uint64, ok bool)
 }
 
 // stock is the pods on one node.
@@ -65,7 +73,7 @@ type level struct {
 
 // New returns a DefaultPreemption that knows of no node yet.
 func New(args Args) *DefaultPreemption {
-	p := &DefaultPreemption{args: args, nodes: map[string]*stock{}, all: map[int32]int{}}
+	p := &DefaultPreemption{args: args, nodes: map[string]*stock{}, all: map[int32]int{}, hunts: map[sort]*hunt{}}
 	p.preempting.pods = map[types.UID]bool{}
 	return p
 }
@@ -91,6 +99,7 @@ func (p *DefaultPreemption) Node(before, after *plugin.Node) {
 
 // Pod implements plugin.Index.
 func (p *DefaultPreemption) Pod(pod *plugin.Pod, node *plugin.Node, sign int) {
+	p.Touched(node.Name)
 	s := p.nodes[node.Name]
 	if s == nil {
 		s = &stock{}
@@ -193,15 +202,8 @@ func (p *DefaultPreemption) lower(node string, than int32) []*plugin.Pod {
 	return out
 }
 
-// try is a node on which evicting may help, and the lowest priority up to which all pods would have to be evicted.
-type try struct {
-	node *plugin.Node
-	upTo int32
-}
-
-// candidates returns the nodes on which evicting helps, those with the least important victims first and not all of many, or
-// what is said of how many nodes when there is none.
-func (p *DefaultPreemption) candidates(pod *plugin.Pod, nodes []*plugin.Node, without plugin.Without, now time.Time) (list []candidate, said map[string]int) {
+// candidates returns the nodes on which evicting helps, not all of many, or what is said of how many nodes when there is none.
+func (p *DefaultPreemption) candidates(pod *plugin.Pod, nodes []*plugin.Node, without plugin.Without, now time.Time) (list []*candidate, said map[string]int) {
 	said = map[string]int{}
 	if rest := p.known - len(nodes); rest > 0 {
 		said["Preemption is not helpful for scheduling"] = rest
@@ -212,42 +214,14 @@ func (p *DefaultPreemption) candidates(pod *plugin.Pod, nodes []*plugin.Node, wi
 		}
 		return nil, said
 	}
-	var tries []try
-	for _, n := range nodes {
-		upTo, v := p.sums(pod, n)
-		if v.Fits() {
-			tries = append(tries, try{n, upTo})
-			continue
-		}
-		for _, reason := range v.Reasons {
-			said[reason]++
-		}
+	h := p.hunt(pod)
+	h.survey(p, pod, nodes)
+	if len(h.tries) > 0 && p.hands.Budgets != nil {
+		h.guard(p.hands.Budgets())
 	}
-	sort.SliceStable(tries, func(i, j int) bool { return tries[i].upTo < tries[j].upTo })
 	enough := max(len(nodes)*p.args.MinCandidateNodesPercentage/100, p.args.MinCandidateNodesAbsolute)
-	var left []budget
-	if len(tries) > 0 && p.hands.Budgets != nil {
-		left = budgets(p.hands.Budgets())
-	}
-	kept := 0 // candidates that violate no budget
-	for _, t := range tries {
-		c, v := victims(t.node, p.lower(t.node.Name, priority(pod.Pod)), left, without, now)
-		if !v.Fits() {
-			for _, reason := range v.Reasons {
-				said[reason]++
-			}
-			continue
-		}
-		if len(c.victims) == 0 {
-			continue // it fits as it is: something has changed meanwhile
-		}
-		list = append(list, c)
-		if c.violations == 0 {
-			kept++
-		}
-		if kept > 0 && len(list) >= enough {
-			break
-		}
+	if list = h.try(p, pod, enough, without, now); len(list) == 0 {
+		h.said(said)
 	}
 	return list, said
 }
@@ -290,7 +264,7 @@ func (p *DefaultPreemption) message(said map[string]int) string {
 	for reason, n := range said {
 		parts = append(parts, fmt.Sprintf("%d %s", n, reason))
 	}
-	sort.Strings(parts)
+	slices.Sort(parts)
 	return fmt.Sprintf("0/%d nodes are available: %s.", p.known, strings.Join(parts, ", "))
 }
 

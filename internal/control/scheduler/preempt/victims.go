@@ -17,6 +17,7 @@ type candidate struct {
 	node       *plugin.Node
 	victims    []*plugin.Pod // the most important first
 	violations int           // of disruption budgets
+	price      price         // of the victims
 }
 
 // noVictims is what is said of a node without a pod of lower priority.
@@ -43,14 +44,16 @@ func budgets(list []*policyv1.PodDisruptionBudget) []budget {
 	return out
 }
 
+// about reports whether a budget is about a pod. None is about a pod without labels.
+func (b *budget) about(pod *corev1.Pod) bool {
+	return len(pod.Labels) > 0 && b.namespace == pod.Namespace && b.selector.Matches(labels.Set(pod.Labels))
+}
+
 // violates counts a pod's eviction against the budgets and reports whether one of them does not allow it.
 func violates(pod *plugin.Pod, left []budget) bool {
-	if len(pod.Labels) == 0 {
-		return false
-	}
 	for i := range left {
 		b := &left[i]
-		if b.namespace != pod.Namespace || !b.selector.Matches(labels.Set(pod.Labels)) {
+		if !b.about(pod.Pod) {
 			continue
 		}
 		if _, counted := b.disrupted[pod.Name]; counted {
@@ -98,6 +101,9 @@ func victims(node *plugin.Node, lower []*plugin.Pod, left []budget, without plug
 		}
 	}
 	slices.SortStableFunc(out.victims, func(a, b *plugin.Pod) int { return important(a, b, now) })
+	if len(out.victims) > 0 {
+		out.price = priceOf(out.victims)
+	}
 	return out, plugin.Verdict{}
 }
 

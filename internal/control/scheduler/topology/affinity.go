@@ -131,6 +131,12 @@ func (p *InterPodAffinity) FilterArea(pod *plugin.Pod, area plugin.Area) plugin.
 	return v.filter(&v.areas.list[area])
 }
 
+// Indifferent implements plugin.Indifferent.
+func (p *InterPodAffinity) Indifferent(pod *plugin.Pod) bool {
+	v := p.view(pod)
+	return len(v.needs)+len(v.avoids)+len(v.shuns) == 0
+}
+
 // ScoreAreas implements plugin.AreaScore.
 func (p *InterPodAffinity) ScoreAreas(pod *plugin.Pod, areas []plugin.Area, _ []int32, scores []int64) {
 	v := p.view(pod)

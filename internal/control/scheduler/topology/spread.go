@@ -110,6 +110,9 @@ func (p *PodTopologySpread) FilterArea(pod *plugin.Pod, area plugin.Area) plugin
 	return v.filter(&v.areas.list[area])
 }
 
+// Indifferent implements plugin.Indifferent.
+func (p *PodTopologySpread) Indifferent(pod *plugin.Pod) bool { return len(p.view(pod).hard) == 0 }
+
 // ScoreAreas implements plugin.AreaScore.
 func (p *PodTopologySpread) ScoreAreas(pod *plugin.Pod, areas []plugin.Area, nodes []int32, scores []int64) {
 	v := p.view(pod)
