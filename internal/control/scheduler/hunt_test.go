@@ -32,7 +32,9 @@ type hunter struct {
 func newHunter(budgets *[]*policyv1.PodDisruptionBudget, remembers bool) hunter {
 	p := defaultProfile()
 	h := hunter{p, preemption(p)}
-	hands := preempt.Hands{Budgets: func() []*policyv1.PodDisruptionBudget { return append([]*policyv1.PodDisruptionBudget(nil), *budgets...) }}
+	hands := preempt.Hands{Budgets: func() []*policyv1.PodDisruptionBudget {
+		return append([]*policyv1.PodDisruptionBudget(nil), *budgets...)
+	}}
 	if remembers {
 		hands.Steady = p.steady
 	}
