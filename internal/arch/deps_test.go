@@ -108,6 +108,7 @@ var rooms = map[string][]string{
 	"internal/node/checkpoint":   {},
 	"internal/node/users":        {"internal/node/checkpoint"},
 	"internal/node/shutdown":     {"internal/node/checkpoint"},
+	"internal/node/fence":        {},
 	"internal/node/socket":       {},
 	"internal/node/plugins":      {"internal/inotify"},
 	"internal/node/topology":     {"internal/node/hardware"},

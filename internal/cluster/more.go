@@ -51,6 +51,7 @@ func startFurtherNodes(g *daemon.Group, cfg config.Config, proxyMode string, p *
 			"--cluster-cidr", cfg.ClusterCIDR, "--service-cidr", cfg.ServiceCIDR, "--cluster-domain", cfg.ClusterDomain,
 			"--log-level", cfg.LogLevel,
 			"--proxy-mode", proxyMode,
+			fmt.Sprintf("--fast-failover=%t", cfg.FastFailover),
 		}
 		g.Go(name, func(ctx context.Context) error {
 			return n.Run(ctx, args, JoinToken{p.Pki.CA.Hash(), token}.String(), log)

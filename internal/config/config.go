@@ -53,6 +53,7 @@ type Config struct {
 	RuntimeEndpoint string // a CRI socket instead of the bundled containerd
 	StaticPodPath   string
 	NodeExternalIP  string
+	FastFailover    bool   // it ends pods that must not be there twice when it is cut off, so that they may be replaced
 	MachineID       string // instead of /etc/machine-id, for nodes that share a machine
 	Kubeconfig      string // agent: credentials, instead of Server and Token
 	Server          string // agent: https://…

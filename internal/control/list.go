@@ -213,7 +213,7 @@ func (m *Manager) cores() []descriptor {
 				return nodes.NewIPAM(env, cfg.NodeIPAM)
 			}},
 		{name: "node-lifecycle-controller", alias: "nodelifecycle", account: "node-controller",
-			reads: "leases nodes pods", writes: "nodes nodes/status pods/status",
+			reads: "leases nodes pods", writes: "nodes nodes/status pods pods/status",
 			make: func(env loop.Env) loop.Runner {
 				return nodes.NewLifecycle(env, cfg.NodeLifecycle)
 			}},

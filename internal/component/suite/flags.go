@@ -63,6 +63,7 @@ func (c *Config) NodeFlags(f *pflag.FlagSet) {
 	f.StringVar(&c.NodeExternalIP, "node-external-ip", "", "address of the node that the outside can reach")
 	f.StringVar(&c.RuntimeEndpoint, "container-runtime-endpoint", "", "CRI socket to use instead of the bundled containerd")
 	f.StringVar(&c.StaticPodPath, "pod-manifest-path", "", "folder of static pods (default DATA-DIR/manifests)")
+	f.BoolVar(&c.FastFailover, "fast-failover", false, "when the node is cut off, end the pods of StatefulSets and those with claims, so that others take their place within 90s")
 	f.StringVar(&c.MachineID, "machine-id", "", "instead of /etc/machine-id")
 	_ = f.MarkHidden("machine-id") // for nodes that share a machine
 	c.Kubelet.Table().

@@ -212,8 +212,14 @@ func (c *lifecycle) reconcile(ctx context.Context, key string) (time.Duration, e
 	if err := c.labelNode(ctx, node); err != nil {
 		return 0, err
 	}
-	if left := time.Until(deadline); left > 0 && (wait == 0 || left < wait) {
-		wait = left
+	ends, err := c.removeEnded(ctx, node)
+	if err != nil {
+		return 0, err
+	}
+	for _, left := range []time.Duration{ends, time.Until(deadline)} {
+		if left > 0 && (wait == 0 || left < wait) {
+			wait = left
+		}
 	}
 	return wait, nil
 }

@@ -11,7 +11,6 @@ import (
 	"sampan.dev/internal/client"
 	"sampan.dev/internal/control/loop"
 
-	coordinationv1 "k8s.io/api/coordination/v1"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/types"
@@ -78,17 +77,13 @@ func (c *lifecycle) checkHealth(ctx context.Context, node *corev1.Node) (*corev1
 		return node, deadline, nil
 	}
 	// The silence may be our own view's: ask the hub before a node's pods pay for it.
-	lease, err := client.Get[*coordinationv1.Lease](ctx, c.Door, client.Leases, corev1.NamespaceNodeLease, node.Name)
-	if err != nil && !apierrors.IsNotFound(err) {
-		return nil, deadline, fmt.Errorf("look up lease to verify node %s: %w", node.Name, err)
-	}
-	if err == nil && lease.ResourceVersion != beat.leased {
-		return nil, deadline, fmt.Errorf("view of leases is behind: node %s has been heard of", node.Name)
+	if err := c.stillSilent(ctx, node.Name, beat); err != nil {
+		return nil, deadline, err
 	}
 	before := readiness(node)
 	out := node.DeepCopy()
 	out.Status = *status
-	out, err = client.UpdateStatus(ctx, c.Door, client.Nodes, out)
+	out, err := client.UpdateStatus(ctx, c.Door, client.Nodes, out)
 	if apierrors.IsNotFound(err) {
 		return nil, deadline, nil
 	}

@@ -8,6 +8,8 @@ import (
 	"sampan.dev/internal/node/cgroup"
 	"sampan.dev/internal/node/csi"
 	"sampan.dev/internal/node/event"
+	"sampan.dev/internal/node/evict"
+	"sampan.dev/internal/node/fence"
 	"sampan.dev/internal/node/health"
 	"sampan.dev/internal/node/image"
 	"sampan.dev/internal/node/object"
@@ -22,8 +24,11 @@ import (
 	"sampan.dev/internal/node/shutdown"
 	"sampan.dev/internal/node/source"
 	"sampan.dev/internal/node/users"
+	"sampan.dev/internal/node/volume"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
+	cri "k8s.io/cri-api/pkg/apis/runtime/v1"
 )
 
 // base is what all pods of a node share: the rooms beside this one. New fills it and nothing changes it afterwards; every goroutine
@@ -47,6 +52,7 @@ type base struct {
 	place     *placement.Placement // nil where the machine is not this one
 	certs     *podcert.Manager     // nil without a hub
 	users     *users.Manager       // nil where the machine is not this one
+	fence     *fence.Fence         // nil on a node that promises nothing
 	shutdown  *shutdown.Manager    // nil where pods are not ended before the machine shuts down
 	alloc     *allocation.Manager
 	resizes   *resize.Queue
@@ -59,3 +65,30 @@ func (b *base) removeContainer(ctx context.Context, pod *corev1.Pod, c *runtime.
 	b.machine.DropLogs(pod, c)
 	return b.rt.RemoveContainer(ctx, c.ID)
 }
+
+// Machine is what pods need of the machine beside the container runtime. podhost.Machine is a real one and says what each method
+// does; a hollow node has one that makes nothing. Calls for one pod do not overlap.
+type Machine interface {
+	// Prepare makes what a pod needs before its sandbox, and returns its volumes by name. An error with which the pod is to wait
+	// for another try is a *podhost.Failure.
+	Prepare(ctx context.Context, pod *corev1.Pod) (map[string]volume.Mounted, error)
+	Stale(pod *corev1.Pod, now time.Time) (again time.Time, stale bool)
+	Renew(ctx context.Context, pod *corev1.Pod) error
+	Mounts(m podhost.Mounting) ([]*cri.Mount, error)
+	Dismantle(pod *corev1.Pod) error
+	Clear(pod *corev1.Pod) error
+	Sweep(known func(uid types.UID) bool)
+
+	MakeLogs(pod *corev1.Pod, container string) error
+	LinkLog(pod *corev1.Pod, container, id, path string)
+	DropLogs(pod *corev1.Pod, c *runtime.Container)
+	Restarts(pod *corev1.Pod, container string) int
+
+	Pressure() evict.Pressure
+	ImageSpace() (s evict.Signals, ok bool)
+	Logs(pod *corev1.Pod, container string) evict.FS
+	Volumes(pod *corev1.Pod) map[string]evict.FS
+	Run(ctx context.Context)
+}
+
+var _ Machine = (*podhost.Machine)(nil)

@@ -99,6 +99,12 @@ type Config struct {
 	// Logind connects to what tells of shutdowns: systemd's logind when nil.
 	Logind func() (shutdown.Bus, error)
 
+	// FastFailover has the node end its exclusive pods when it is cut off, and promise so; see node/fence. LastRenewal is a file in memory
+	// that tells a kubelet which is started anew when the one before it reached the API server last; optional.
+	FastFailover bool
+	LastRenewal  string
+	SinceBoot    func() time.Duration // the clock of that; the machine's when nil
+
 	Images image.Policy       // when images are removed
 	Verify image.Verification // who may use images that are there; those that others have pulled only who might pull them, by default
 

@@ -75,6 +75,7 @@ func New(cfg Config) (*Kubelet, error) {
 	k.cgroups = cgroup.New("/sys/fs/cgroup", cfg.CgroupRoot, cfg.CgroupDriver, cfg.NoCgroups)
 	k.health = health.New(k.rt, k.roster.wakeAll)
 	k.collector = k.newCollector()
+	k.fence = k.newFence()
 	var err error
 	checkpoints := ""
 	if cfg.Machine == nil {
@@ -166,7 +167,7 @@ func (k *Kubelet) nodeConfig() register.Config {
 	c := &k.cfg
 	r := register.Config{
 		Name: c.NodeName, Hostname: c.Hostname, IPs: c.NodeIPs, ExternalIP: c.ExternalIP, MachineID: c.MachineID, Version: c.Version, Port: c.Port,
-		Create: c.Register, Labels: c.Labels, Annotations: k.own.Announced(c.Annotations), Taints: c.Taints, Unschedulable: c.Unschedulable,
+		Create: c.Register, Labels: c.Labels, Annotations: k.promised(k.own.Announced(c.Annotations)), Taints: c.Taints, Unschedulable: c.Unschedulable,
 		CloudProvider: c.CloudProvider, ProviderID: c.ProviderID, RuntimeEndpoint: c.RuntimeEndpoint, OwnNetwork: c.NetworkReady,
 		Resources: register.Resources{MaxPods: c.MaxPods, RootDir: c.RootDir, Capacity: c.Capacity,
 			SystemReserved: c.SystemReserved, KubeReserved: c.KubeReserved, EvictionHard: c.EvictionHard},
@@ -177,6 +178,9 @@ func (k *Kubelet) nodeConfig() register.Config {
 	}
 	if k.csi != nil {
 		r.VolumesInUse = k.csi.InUse
+	}
+	if k.fence != nil {
+		r.Renewal = k.fence.Begin
 	}
 	return r
 }
@@ -192,6 +196,9 @@ func (k *Kubelet) Run(ctx context.Context) error {
 		k.health.Wait()
 		k.static.Mirrors().Wait()
 		k.writer.Wait()
+		if k.fence != nil {
+			k.withdraw()
+		}
 		k.objects.Wait()
 		if k.certs != nil {
 			k.certs.Wait()
@@ -220,6 +227,9 @@ func (k *Kubelet) Run(ctx context.Context) error {
 			Update: func(_, n *corev1.Node) { k.removeVolumes(ctx, n) },
 		})
 		start(k.node.Run)
+		if k.fence != nil {
+			start(k.fence.Run)
+		}
 		k.pods.Handle(cache.Handler[*corev1.Pod]{
 			Add:    func(p *corev1.Pod) { k.fromHub(ctx, p) },
 			Update: func(_, p *corev1.Pod) { k.fromHub(ctx, p) },

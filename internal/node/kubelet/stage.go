@@ -7,6 +7,7 @@ import (
 
 	"sampan.dev/internal/api/pods"
 	"sampan.dev/internal/node/evict"
+	"sampan.dev/internal/node/fence"
 	"sampan.dev/internal/node/podstate"
 	"sampan.dev/internal/node/runtime"
 	"sampan.dev/internal/node/shutdown"
@@ -98,7 +99,7 @@ func (w *worker) terminate(ctx context.Context, pod *corev1.Pod, obs *runtime.Po
 	w.failures = 0
 	w.mu.Lock()
 	grace := w.graceLocked()
-	if r := w.mu.rejected; r != nil && (r.Reason == evict.Reason || r.Reason == shutdown.Reason) {
+	if r := w.mu.rejected; r != nil && (r.Reason == evict.Reason || r.Reason == shutdown.Reason || r.Reason == fence.Reason) {
 		grace = max(1, w.mu.grace)
 	}
 	w.mu.Unlock()

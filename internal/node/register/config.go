@@ -39,6 +39,8 @@ type Config struct {
 	Resources Resources
 
 	StatusEvery, ReportEvery, LeaseDuration time.Duration
+	// Renewal is called before each renewal of the lease, and what it returns when that was acknowledged. Optional.
+	Renewal func() (acknowledged func())
 
 	Hub     client.Interface // nil for a node that no cluster knows
 	Runtime runtime.Interface

@@ -25,7 +25,8 @@ type lease struct {
 	hub      client.Interface
 	node     string
 	duration time.Duration
-	owner    func() (*corev1.Node, bool) // the node as the hub has it
+	owner    func() (*corev1.Node, bool)  // the node as the hub has it
+	begin    func() (acknowledged func()) // see Config.Renewal; may be nil
 	log      *slog.Logger
 }
 
@@ -35,6 +36,10 @@ func (l *lease) run(ctx context.Context) {
 	var last *coordv1.Lease
 	backoff := 200 * time.Millisecond
 	for {
+		acknowledged := func() {}
+		if l.begin != nil {
+			acknowledged = l.begin()
+		}
 		next, err := l.renew(ctx, last)
 		wait := period
 		if err != nil {
@@ -47,6 +52,7 @@ func (l *lease) run(ctx context.Context) {
 			backoff = min(2*backoff, 7*time.Second)
 		} else {
 			last, backoff = next, 200*time.Millisecond
+			acknowledged()
 			if len(next.OwnerReferences) == 0 {
 				wait = min(wait, time.Second) // the node was not known yet
 			}

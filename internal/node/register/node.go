@@ -116,7 +116,7 @@ func (n *Node) Run(ctx context.Context) {
 	var loops sync.WaitGroup
 	defer loops.Wait()
 	loops.Go(func() { n.known.Run(ctx) })
-	heart := &lease{hub: n.cfg.Hub, node: n.cfg.Name, duration: n.cfg.LeaseDuration, owner: n.InHub, log: n.cfg.Log}
+	heart := &lease{hub: n.cfg.Hub, node: n.cfg.Name, duration: n.cfg.LeaseDuration, owner: n.InHub, begin: n.cfg.Renewal, log: n.cfg.Log}
 	loops.Go(func() { heart.run(ctx) })
 	n.loop(ctx)
 }

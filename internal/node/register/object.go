@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"sampan.dev/internal/api/pods"
 	"sampan.dev/internal/api/volumes"
 
 	corev1 "k8s.io/api/core/v1"
@@ -69,13 +70,18 @@ func joinIPs(ips []net.IP) string {
 
 // corrections are the labels and annotations of have that are the kubelet's to say and are not as in want. Others of --node-labels
 // count at registration only: what an administrator has changed since stays.
-func corrections(have, want *corev1.Node) (labels, annotations map[string]string) {
-	return missing(have.Labels, want.Labels, ownLabels), missing(have.Annotations, want.Annotations, []string{AnnotationAttachDetach, annotationCRISocket, volumes.LocalDir})
+func corrections(have, want *corev1.Node) (labels, annotations map[string]any) {
+	labels = missing(have.Labels, want.Labels, ownLabels)
+	annotations = missing(have.Annotations, want.Annotations, []string{AnnotationAttachDetach, annotationCRISocket, volumes.LocalDir, pods.EndsExclusiveAfter})
+	if _, promised := have.Annotations[pods.EndsExclusiveAfter]; promised && want.Annotations[pods.EndsExclusiveAfter] == "" {
+		annotations[pods.EndsExclusiveAfter] = nil // an earlier kubelet's promise, which this one does not keep
+	}
+	return labels, annotations
 }
 
 // missing is what of want's keys have does not say.
-func missing(have, want map[string]string, keys []string) map[string]string {
-	out := map[string]string{}
+func missing(have, want map[string]string, keys []string) map[string]any {
+	out := map[string]any{}
 	for _, key := range keys {
 		v, wanted := want[key]
 		if is, ok := have[key]; wanted && (!ok || is != v) {

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"sampan.dev/internal/api/pods"
 	"sampan.dev/internal/node/evict"
 
 	corev1 "k8s.io/api/core/v1"
@@ -102,6 +103,13 @@ func TestCorrections(t *testing.T) {
 	is.Labels["team"], is.Labels[corev1.LabelHostname], is.Labels[corev1.LabelTopologyZone] = "b", "other", "y"
 	delete(is.Annotations, AnnotationAttachDetach)
 	labels, annotations := corrections(is, c.identity())
+	promising := &Config{Name: "n", Hostname: "h", Annotations: map[string]string{pods.EndsExclusiveAfter: "60s"}}
+	if _, got := corrections(is, promising.identity()); got[pods.EndsExclusiveAfter] != "60s" {
+		t.Errorf("a promise is not made: %v", got)
+	}
+	if _, got := corrections(promising.identity(), c.identity()); len(got) != 1 || got[pods.EndsExclusiveAfter] != nil {
+		t.Errorf("an earlier kubelet's promise stands: %v", got)
+	}
 	if len(labels) != 2 || labels[corev1.LabelHostname] != "h" || labels[corev1.LabelTopologyZone] != "z" || len(annotations) != 1 || annotations[AnnotationAttachDetach] != "true" {
 		t.Errorf("%v %v", labels, annotations)
 	}
