@@ -59,7 +59,7 @@ func runNode(ctx context.Context, cfg suite.Config, paths config.Paths, log *slo
 	if err != nil {
 		return err
 	}
-	if err := errors.Join(machine.KeepNodeName(&cfg.Config, log), machine.TellRanges(cfg.Config), site.Keep(cfg.Config)); err != nil {
+	if err := errors.Join(machine.KeepNodeName(&cfg.Config, log), machine.TellRanges(cfg.Config), site.Keep(&cfg.Config)); err != nil {
 		return err
 	}
 	memlimit.Apply()

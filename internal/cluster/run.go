@@ -53,7 +53,7 @@ func Run(ctx context.Context, cfg suite.Config, beside hold.Beside, show *steps.
 	if err := machine.KeepNodeName(&cfg.Config, log); err != nil {
 		return err
 	}
-	if err := errors.Join(machine.KeepRanges(cfg.Config), site.Keep(cfg.Config)); err != nil {
+	if err := errors.Join(machine.KeepRanges(cfg.Config), site.Keep(&cfg.Config)); err != nil {
 		return err
 	}
 	show.Say("sampan %s, Kubernetes %s", config.Build, config.Version)

@@ -115,7 +115,7 @@ func sentences(obj api.Object, sub string) []string {
 // Resources are the plurals whose objects can have gaps, so that admission looks at no others.
 var Resources = map[string]bool{
 	"pods": true, "replicationcontrollers": true, "replicasets": true, "deployments": true,
-	"roles": true, "clusterroles": true,
+
 	"devicetaintrules": true,
 	"jobs":             true, "cronjobs": true, "statefulsets": true, "daemonsets": true,
 	"networkpolicies": true, "podtemplates": true,

@@ -1,13 +1,9 @@
 package unbuilt
 
 import (
-	"slices"
-	"strings"
-
 	"sampan.dev/internal/api"
 
 	networkingv1 "k8s.io/api/networking/v1"
-	rbacv1 "k8s.io/api/rbac/v1"
 	resourcev1 "k8s.io/api/resource/v1"
 )
 
@@ -30,23 +26,6 @@ func kindGap[T api.Object](feature, effect string) objectGap {
 // objectGaps is the literal list for everything but pod specs.
 var objectGaps = []objectGap{
 	kindGap[*networkingv1.NetworkPolicy]("network policies", "traffic flows as if there were none"),
-	{
-		Feature: "constrained impersonation", Effect: "such a verb grants nothing",
-		uses: func(obj api.Object) []string {
-			var rules []rbacv1.PolicyRule
-			switch o := obj.(type) {
-			case *rbacv1.Role:
-				rules = o.Rules
-			case *rbacv1.ClusterRole:
-				rules = o.Rules
-			}
-			return at(slices.ContainsFunc(rules, func(r rbacv1.PolicyRule) bool {
-				return slices.ContainsFunc(r.Verbs, func(v string) bool {
-					return strings.HasPrefix(v, "impersonate:") || strings.HasPrefix(v, "impersonate-on:")
-				})
-			}), "rules.verbs")
-		},
-	},
 	kindGap[*resourcev1.DeviceTaintRule]("the device taint controller", "no pod is evicted"),
 }
 

@@ -1,6 +1,7 @@
 package site
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -114,15 +115,53 @@ func TestListenIsKept(t *testing.T) {
 	}
 	cfg := config.Config{DataDir: dir, Listen: "0.0.0.0:7777"}
 	h := Home(t.TempDir())
-	if err := h.keep(cfg); err != nil || Listen(dir, false) != "" {
+	if err := h.keep(&cfg, false, nil); err != nil || Listen(dir, false) != "" {
 		t.Errorf("kept for a cluster without a name: %v", err)
 	}
 	cfg.Name = "x"
-	if err := h.keep(cfg); err != nil || Listen(dir, false) != "0.0.0.0:7777" {
+	if err := h.keep(&cfg, false, nil); err != nil || Listen(dir, false) != "0.0.0.0:7777" {
 		t.Errorf("not kept: %v", err)
 	}
 	cfg.Name, cfg.Listen = "", "127.0.0.1:8888"
-	if err := h.keep(cfg); err != nil || Listen(dir, true) != "127.0.0.1:8888" {
+	if err := h.keep(&cfg, false, nil); err != nil || Listen(dir, true) != "127.0.0.1:8888" {
 		t.Errorf("a change is not kept: %v", err)
+	}
+}
+
+// Clusters that start at the same moment have chosen the same port: all but one get another. One that was told its port keeps it.
+func TestPortsOfClustersThatStartAtOnce(t *testing.T) {
+	h := Home(t.TempDir())
+	const many = 8
+	got := make(chan string, many)
+	for i := range many {
+		dir := filepath.Join(string(h), fmt.Sprintf("c%d", i))
+		if err := os.Mkdir(dir, 0o700); err != nil {
+			t.Fatal(err)
+		}
+		go func() {
+			cfg := config.Config{Name: filepath.Base(dir), DataDir: dir, Listen: "0.0.0.0:6443"}
+			if err := h.keep(&cfg, true, h.all); err != nil {
+				t.Error(err)
+			}
+			if kept := Listen(dir, true); kept != cfg.Listen {
+				t.Errorf("kept %s for %s", kept, cfg.Listen)
+			}
+			got <- cfg.Listen
+		}()
+	}
+	seen := map[string]bool{}
+	for range many {
+		at := <-got
+		if seen[at] {
+			t.Errorf("%s twice", at)
+		}
+		seen[at] = true
+	}
+	told := config.Config{Name: "told", DataDir: filepath.Join(string(h), "told"), Listen: "0.0.0.0:6443"}
+	if err := os.Mkdir(told.DataDir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := h.keep(&told, false, h.all); err != nil || told.Listen != "0.0.0.0:6443" {
+		t.Errorf("told: %s %v", told.Listen, err)
 	}
 }
