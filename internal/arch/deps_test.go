@@ -107,6 +107,7 @@ var rooms = map[string][]string{
 	"internal/node/hardware":     {},
 	"internal/node/checkpoint":   {},
 	"internal/node/users":        {"internal/node/checkpoint"},
+	"internal/node/metrics":      {},
 	"internal/node/shutdown":     {"internal/node/checkpoint"},
 	"internal/node/fence":        {},
 	"internal/node/socket":       {},

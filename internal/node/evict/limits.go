@@ -27,10 +27,10 @@ func Limited(pod *corev1.Pod) bool {
 }
 
 // Exceeds says which limit of local storage a pod has exceeded, in upstream's words; "" when none: those of its emptyDir volumes, that of
-// the pod as a whole, those of its containers.
-func Exceeds(p *Pod, d Disks) string {
+// the pod as a whole, those of its containers. signal is how metrics name the limit.
+func Exceeds(p *Pod, d Disks) (signal, text string) {
 	if !p.Usage.Known {
-		return ""
+		return "", ""
 	}
 	for i := range p.Spec.Volumes {
 		v := &p.Spec.Volumes[i]
@@ -38,12 +38,12 @@ func Exceeds(p *Pod, d Disks) string {
 			continue
 		}
 		if used, ok := p.Usage.Volumes[v.Name]; ok && used.Bytes > v.EmptyDir.SizeLimit.Value() {
-			return fmt.Sprintf("Usage of EmptyDir volume %q exceeds the limit %q. ", v.Name, v.EmptyDir.SizeLimit.String())
+			return "emptydirfs.limit", fmt.Sprintf("Usage of EmptyDir volume %q exceeds the limit %q. ", v.Name, v.EmptyDir.SizeLimit.String())
 		}
 	}
 	if limit, ok := resourcehelper.PodLimits(p.Pod, resourcehelper.PodResourcesOptions{})[corev1.ResourceEphemeralStorage]; ok {
 		if p.disk(!d.Images, true).Bytes > limit.Value() {
-			return fmt.Sprintf("Pod ephemeral local storage usage exceeds the total limit of containers %s. ", limit.String())
+			return "ephemeralpodfs.limit", fmt.Sprintf("Pod ephemeral local storage usage exceeds the total limit of containers %s. ", limit.String())
 		}
 	}
 	for _, c := range p.Usage.Containers {
@@ -58,8 +58,8 @@ func Exceeds(p *Pod, d Disks) string {
 			used = used.plus(c.Rootfs)
 		}
 		if limit := spec.Resources.Limits[corev1.ResourceEphemeralStorage]; limit.Value() != 0 && used.Bytes > limit.Value() {
-			return fmt.Sprintf("Container %s exceeded its local ephemeral storage limit %q. ", c.Name, limit.String())
+			return "ephemeralcontainerfs.limit", fmt.Sprintf("Container %s exceeded its local ephemeral storage limit %q. ", c.Name, limit.String())
 		}
 	}
-	return ""
+	return "", ""
 }

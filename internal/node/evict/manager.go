@@ -31,8 +31,8 @@ type Config struct {
 	Measure func(ctx context.Context, pod *corev1.Pod, disk bool) Usage
 	// Reclaim frees disk space without evicting anybody: dead containers and unused images.
 	Reclaim func(ctx context.Context)
-	// Evict ends a pod. Grace is in seconds.
-	Evict func(uid types.UID, message string, grace int64, disruption bool)
+	// Evict ends a pod for what signal tells of. Grace is in seconds.
+	Evict func(uid types.UID, signal, message string, grace int64, disruption bool)
 	// Gone reports whether nothing of a pod runs any more.
 	Gone func(uid types.UID) bool
 	// Tell records an event about the node.
@@ -110,7 +110,7 @@ func (m *Manager) Look(ctx context.Context) {
 				grace = min(grace, *own)
 			}
 		}
-		m.evict(&list[i], message(&list[i], t, met, seen), grace, true)
+		m.evict(&list[i], t.Signal, message(&list[i], t, met, seen), grace, true)
 		m.evicted, m.until = list[i].UID, now.Add(cleanupWait)
 		return
 	}
@@ -138,17 +138,17 @@ func (m *Manager) limits(ctx context.Context, active []*corev1.Pod) (any bool) {
 			continue
 		}
 		p := Pod{pod, m.cfg.Measure(ctx, pod, true)}
-		if text := Exceeds(&p, m.cfg.Disks()); text != "" {
-			m.evict(&p, text, 1, false)
+		if signal, text := Exceeds(&p, m.cfg.Disks()); text != "" {
+			m.evict(&p, signal, text, 1, false)
 			any = true
 		}
 	}
 	return any
 }
 
-func (m *Manager) evict(p *Pod, text string, grace int64, disruption bool) {
+func (m *Manager) evict(p *Pod, signal, text string, grace int64, disruption bool) {
 	m.cfg.Log.Info("evicting a pod", "pod", pods.Describe(p.Pod), "message", text)
-	m.cfg.Evict(p.UID, text, grace, disruption)
+	m.cfg.Evict(p.UID, signal, text, grace, disruption)
 }
 
 // Critical reports whether a pod is never evicted: static ones, and those of the priorities that the system has for itself.

@@ -112,7 +112,7 @@ func TestExceeds(t *testing.T) {
 		{limited("p root=30 logs=2", "", "5Mi"), Disks{Images: true}, ""},
 		{limited("p unknown", "1Mi", "1Mi"), Disks{}, ""},
 	} {
-		if got := Exceeds(&c.p, c.d); got != c.want {
+		if _, got := Exceeds(&c.p, c.d); got != c.want {
 			t.Errorf("%+v: %q, want %q", c.p.Usage, got, c.want)
 		}
 		if !Limited(c.p.Pod) {
@@ -122,7 +122,7 @@ func TestExceeds(t *testing.T) {
 	two := limited("p root=6", "", "5Mi")
 	two.Spec.Containers = append(two.Spec.Containers, corev1.Container{Name: "d", Resources: corev1.ResourceRequirements{
 		Limits: corev1.ResourceList{corev1.ResourceEphemeralStorage: resource.MustParse("50Mi")}}})
-	if got := Exceeds(&two, Disks{}); got != `Container c exceeded its local ephemeral storage limit "5Mi". ` {
+	if signal, got := Exceeds(&two, Disks{}); signal != "ephemeralcontainerfs.limit" || got != `Container c exceeded its local ephemeral storage limit "5Mi". ` {
 		t.Error(got)
 	}
 }
@@ -160,7 +160,7 @@ func (m *machine) manager(t *testing.T, s Settings) *Manager {
 			s.Available += m.frees
 			m.seen[NodeFSAvailable] = s
 		},
-		Evict: func(uid types.UID, text string, grace int64, disruption bool) {
+		Evict: func(uid types.UID, _, text string, grace int64, disruption bool) {
 			m.evicted = append(m.evicted, string(uid)+": "+text)
 		},
 		Gone: func(types.UID) bool { return m.gone },

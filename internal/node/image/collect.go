@@ -74,6 +74,8 @@ type Collector struct {
 	Tell func(reason, message string) // an event about the node
 	Seen func(list []runtime.Image)   // is told what images there are at each look; nil: nobody is
 	Log  *slog.Logger
+	// Removed is told of each image that was removed, with "age" or "space"; nil: nobody is.
+	Removed func(reason string)
 
 	lives map[string]life
 }
@@ -91,7 +93,7 @@ func (c *Collector) Look(ctx context.Context) {
 				l.used = l.first
 			}
 			return now.Sub(l.used) <= c.MaxAge
-		}), math.MaxInt64)
+		}), math.MaxInt64, "age")
 	}
 	available, capacity, ok := c.Space()
 	if !ok {
@@ -101,7 +103,7 @@ func (c *Collector) Look(ctx context.Context) {
 	if want <= 0 {
 		return
 	}
-	if freed := c.remove(ctx, c.unused(list, used, c.lives, now), want); freed < want {
+	if freed := c.remove(ctx, c.unused(list, used, c.lives, now), want, "space"); freed < want {
 		c.Tell("FreeDiskSpaceFailed", fmt.Sprintf("Failed to garbage collect required amount of images. Attempted to free %d bytes, but only found %d bytes eligible to free.", want, freed))
 	}
 }
@@ -109,7 +111,7 @@ func (c *Collector) Look(ctx context.Context) {
 // All removes every image that no container uses.
 func (c *Collector) All(ctx context.Context) {
 	if list, used, now, ok := c.see(ctx); ok {
-		c.remove(ctx, c.unused(list, used, c.lives, now), math.MaxInt64)
+		c.remove(ctx, c.unused(list, used, c.lives, now), math.MaxInt64, "space")
 	}
 }
 
@@ -147,8 +149,8 @@ func (c *Collector) see(ctx context.Context) (list []runtime.Image, used func(ru
 	return list, used, now, true
 }
 
-// remove removes images until enough bytes are free, and returns how many are.
-func (c *Collector) remove(ctx context.Context, list []runtime.Image, enough int64) (freed int64) {
+// remove removes images, for their age or for space, until enough bytes are free, and returns how many are.
+func (c *Collector) remove(ctx context.Context, list []runtime.Image, enough int64, reason string) (freed int64) {
 	for _, img := range list {
 		if freed >= enough {
 			break
@@ -158,6 +160,9 @@ func (c *Collector) remove(ctx context.Context, list []runtime.Image, enough int
 			continue
 		}
 		freed += img.Size
+		if c.Removed != nil {
+			c.Removed(reason)
+		}
 		c.Log.Info("removed an image that no container uses", "image", img.ID, "tags", img.Tags, "bytes", img.Size)
 	}
 	return freed

@@ -12,6 +12,7 @@ import (
 	"sampan.dev/internal/node/fence"
 	"sampan.dev/internal/node/health"
 	"sampan.dev/internal/node/image"
+	"sampan.dev/internal/node/metrics"
 	"sampan.dev/internal/node/object"
 	"sampan.dev/internal/node/placement"
 	"sampan.dev/internal/node/podcert"
@@ -43,6 +44,7 @@ type base struct {
 	images    *image.Puller
 	collector *image.Collector
 	probed    probe.Counts
+	counts    metrics.Counts
 	machine   Machine
 	csi       *csi.Manager // nil where the machine is not this one, and without a hub
 	paths     podhost.Paths

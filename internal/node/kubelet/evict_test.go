@@ -29,8 +29,8 @@ func TestVirtualEviction(t *testing.T) {
 			t.Fatalf("%d pods are active", n)
 		}
 		node, own := v.get("node").UID, v.get("own").UID
-		evictions.Evict(node, "The node was low on resource: memory. ", 1, true)
-		evictions.Evict(own, "too much. ", 1, false)
+		evictions.Evict(node, "memory.available", "The node was low on resource: memory. ", 1, true)
+		evictions.Evict(own, "emptydirfs.limit", "too much. ", 1, false)
 		time.Sleep(10 * time.Second)
 		synctest.Wait()
 		for name, message := range map[string]string{"node": "The node was low on resource: memory. ", "own": "too much. "} {

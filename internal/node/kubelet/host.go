@@ -13,6 +13,7 @@ import (
 	"sampan.dev/internal/api/pods"
 	"sampan.dev/internal/api/volumes"
 	"sampan.dev/internal/client"
+	"sampan.dev/internal/node/metrics"
 	"sampan.dev/internal/node/podspec"
 	"sampan.dev/internal/node/runtime"
 	"sampan.dev/internal/node/serve"
@@ -278,6 +279,7 @@ func (k *Kubelet) Metrics() serve.Metrics {
 		})
 	}
 	return serve.Metrics{
+		Kubelet: k.counts.Handler(k.gauges),
 		Probes: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Type", "text/plain; version=0.0.4; charset=utf-8")
 			k.probed.Write(w)
@@ -285,6 +287,30 @@ func (k *Kubelet) Metrics() serve.Metrics {
 		Resource: text(func(w http.ResponseWriter, s *statsv1.Summary) { stats.Resource(w, s) }),
 		CAdvisor: text(func(w http.ResponseWriter, s *statsv1.Summary) { stats.CAdvisor(w, s) }),
 	}
+}
+
+// gauges are what of the node is seen when somebody asks.
+func (k *Kubelet) gauges() []metrics.Gauge {
+	s := metrics.State{Node: k.cfg.NodeName, Version: k.cfg.Version, CgroupVersion: 1, Containers: map[string]int{}}
+	if k.cgroups.Unified() {
+		s.CgroupVersion = 2
+	}
+	for _, rec := range k.roster.all() {
+		pod, active := rec.active()
+		s.Count(pod, pods.IsStatic(pod), active)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	list, _ := k.rt.List(ctx) // one that does not answer runs nothing that anybody knows of
+	for _, p := range list {
+		if slices.ContainsFunc(p.Sandboxes, func(sb runtime.Sandbox) bool { return sb.Ready }) {
+			s.Sandboxes++
+		}
+		for i := range p.Containers {
+			s.Containers[p.Containers[i].State.String()]++
+		}
+	}
+	return s.Gauges()
 }
 
 // removeVolumes removes the directories that the node's annotations want removed, and says so there.

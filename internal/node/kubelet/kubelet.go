@@ -20,6 +20,7 @@ import (
 	"sampan.dev/internal/node/event"
 	"sampan.dev/internal/node/health"
 	"sampan.dev/internal/node/image"
+	"sampan.dev/internal/node/metrics"
 	"sampan.dev/internal/node/object"
 	"sampan.dev/internal/node/placement"
 	"sampan.dev/internal/node/plugins"
@@ -427,6 +428,7 @@ func (k *Kubelet) admit(ctx context.Context, pod *corev1.Pod, others []*corev1.P
 		return nil
 	}
 	k.release(pod.UID)
+	k.counts.Add(metrics.AdmissionRejections, why.Reason)
 	k.cfg.Log.Info("pod rejected", "pod", pods.Describe(pod), "reason", why.Reason, "message", why.Message)
 	k.events.Pod(pod, "", corev1.EventTypeWarning, why.Reason, "%s", why.Message)
 	return &admit.Rejection{Reason: why.Reason, Message: "Pod was rejected: " + why.Message}

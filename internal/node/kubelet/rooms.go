@@ -14,6 +14,7 @@ import (
 	"sampan.dev/internal/node/evict"
 	"sampan.dev/internal/node/image"
 	"sampan.dev/internal/node/image/provider"
+	"sampan.dev/internal/node/metrics"
 	"sampan.dev/internal/node/placement"
 	"sampan.dev/internal/node/plugins"
 	"sampan.dev/internal/node/resize"
@@ -122,8 +123,9 @@ func (k *Kubelet) evictions() evict.Config {
 			}
 			return out
 		},
-		Evict: func(uid types.UID, message string, grace int64, disruption bool) {
+		Evict: func(uid types.UID, signal, message string, grace int64, disruption bool) {
 			if rec := k.roster.get(uid); rec != nil {
+				k.counts.Add(metrics.Evictions, signal)
 				k.events.Pod(rec.current(), "", corev1.EventTypeWarning, evict.Reason, "%s", message)
 				rec.evict(message, grace, disruption)
 			}
@@ -196,6 +198,7 @@ func (k *Kubelet) admitFitting(pod *corev1.Pod, others []*corev1.Pod) *admit.Rej
 	}
 	for _, v := range victims {
 		if rec := k.roster.get(v.UID); rec != nil {
+			k.counts.Add(metrics.Preemptions, strings.TrimPrefix(why.Reason, "OutOf"))
 			k.events.Pod(v, "", corev1.EventTypeWarning, admit.Preempting, "%s", admit.PreemptedMessage)
 			rec.preempt()
 		}
@@ -278,6 +281,7 @@ func (k *Kubelet) serviceAccount(ctx context.Context, namespace, name string) (*
 // newCollector makes what removes images.
 func (k *Kubelet) newCollector() *image.Collector {
 	return &image.Collector{Policy: k.cfg.Images, Runtime: k.rt, Log: k.cfg.Log, Seen: k.images.Forget,
+		Removed: func(reason string) { k.counts.Add(metrics.ImagesCollected, reason) },
 		Space: func() (available, capacity int64, ok bool) {
 			s, ok := k.machine.ImageSpace()
 			return s.Available, s.Capacity, ok

@@ -10,6 +10,7 @@ import (
 	"sampan.dev/internal/api/pods"
 	"sampan.dev/internal/node/allocation"
 	"sampan.dev/internal/node/image"
+	"sampan.dev/internal/node/metrics"
 	"sampan.dev/internal/node/podhost"
 	"sampan.dev/internal/node/podspec"
 	"sampan.dev/internal/node/podstate"
@@ -120,6 +121,11 @@ func (o *operation) actuate(ctx context.Context, pod *corev1.Pod, sandbox string
 // createSandbox makes the sandbox of a pod and notes it in sb. It reports whether there is one now.
 func (o *operation) createSandbox(ctx context.Context, pod *corev1.Pod, attempt uint32, sb *sandboxRun) bool {
 	var err error
+	own := pod.Spec.HostUsers != nil && !*pod.Spec.HostUsers
+	o.counts.Add(metrics.StartedPods)
+	if own {
+		o.counts.Add(metrics.StartedUserNamespacedPods)
+	}
 	if sb.cfg, err = o.sandboxConfig(ctx, pod, attempt); err == nil {
 		err = o.machine.MakeLogs(pod, "")
 	}
@@ -128,9 +134,17 @@ func (o *operation) createSandbox(ctx context.Context, pod *corev1.Pod, attempt 
 		handler, err = o.objects.RuntimeHandler(ctx, pod)
 	}
 	if err == nil {
-		sb.id, err = o.rt.RunSandbox(ctx, sb.cfg, handler)
+		begin := time.Now()
+		if sb.id, err = o.rt.RunSandbox(ctx, sb.cfg, handler); err != nil {
+			o.counts.Add(metrics.SandboxErrors, handler)
+		}
+		o.counts.Took(metrics.SandboxRun, time.Since(begin), handler)
 	}
 	if err != nil {
+		o.counts.Add(metrics.StartedPodErrors)
+		if own {
+			o.counts.Add(metrics.StartedUserNamespacedPodErrors)
+		}
 		if ctx.Err() == nil {
 			o.events.Pod(pod, "", corev1.EventTypeWarning, "FailedCreatePodSandBox", "Failed to create pod sandbox: %v", err)
 			o.failed()
@@ -175,6 +189,7 @@ func (o *operation) startContainer(ctx context.Context, pod *corev1.Pod, c *core
 		}
 		o.crash.Next(c.Name+"\x00"+c.Image, s.FinishedAt, time.Now())
 	}
+	o.counts.Add(metrics.StartedContainers, sortOf(pod, c))
 	ref, ok := o.image(ctx, pod, c, sb)
 	if !ok {
 		return false
@@ -188,6 +203,7 @@ func (o *operation) startContainer(ctx context.Context, pod *corev1.Pod, c *core
 		if id != "" { // ids differ each time; events with them would never count up
 			shown = strings.ReplaceAll(shown, id, c.Name)
 		}
+		o.counts.Add(metrics.StartedContainerErrors, sortOf(pod, c), reason)
 		o.events.Pod(pod, c.Name, corev1.EventTypeWarning, "Failed", "Error: %s", shown)
 		o.failing(c.Name, reason, msg)
 		o.holdOff(c)
@@ -232,10 +248,13 @@ func (o *operation) imageVolumes(ctx context.Context, pod *corev1.Pod, c *corev1
 		if v.Image == nil || !slices.ContainsFunc(c.VolumeMounts, func(m corev1.VolumeMount) bool { return m.Name == v.Name }) {
 			continue
 		}
+		o.counts.Add(metrics.ImageVolumesRequested)
 		ref, missing := o.images.Ensure(ctx, pod, image.Want{Image: v.Image.Reference, Policy: v.Image.PullPolicy}, sb.cfg)
 		if missing != nil {
+			o.counts.Add(metrics.ImageVolumeErrors)
 			return missing
 		}
+		o.counts.Add(metrics.ImageVolumesMounted)
 		if sb.images == nil {
 			sb.images = map[string]*cri.ImageSpec{}
 		}
@@ -261,10 +280,22 @@ func (o *operation) image(ctx context.Context, pod *corev1.Pod, c *corev1.Contai
 		o.pulls.Failed(c.Name, c.Image, *missing, time.Now())
 	}
 	if ctx.Err() == nil {
+		o.counts.Add(metrics.StartedContainerErrors, sortOf(pod, c), missing.Reason)
 		o.events.Pod(pod, c.Name, corev1.EventTypeWarning, "Failed", "Error: %s", missing.Reason)
 		o.failing(c.Name, missing.Reason, missing.Message)
 	}
 	return "", false
+}
+
+// sortOf is what kind of container one is, as metrics name it.
+func sortOf(pod *corev1.Pod, c *corev1.Container) string {
+	switch {
+	case pods.FindContainer(pod.Spec.InitContainers, c.Name) != nil:
+		return "init_container"
+	case pods.FindContainer(pod.Spec.Containers, c.Name) != nil:
+		return "container"
+	}
+	return "ephemeral_container"
 }
 
 // noteActuated records what a container is about to be made with, where that is not what the one before it had.

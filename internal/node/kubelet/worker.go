@@ -6,6 +6,7 @@ import (
 
 	"sampan.dev/internal/api/pods"
 	"sampan.dev/internal/node/allocation"
+	"sampan.dev/internal/node/metrics"
 	"sampan.dev/internal/node/podspec"
 	"sampan.dev/internal/node/podstate"
 	"sampan.dev/internal/node/runtime"
@@ -108,6 +109,9 @@ func (w *worker) publish(ctx context.Context, pod *corev1.Pod, obs *runtime.Pod,
 		}
 	}
 	podstate.Stamp(pod, &s, old, metav1.Now())
+	if old.Phase == corev1.PodPending && s.Phase == corev1.PodRunning && s.StartTime != nil {
+		w.counts.Took(metrics.PodStart, time.Since(s.StartTime.Time))
+	}
 	w.mu.status = &s
 	gone := w.mu.gone
 	w.mu.Unlock() // before anything else is locked: the roster's lock is taken before a record's
