@@ -20,6 +20,8 @@ type Usage struct {
 	MajFaults  uint64
 	Pids       uint64
 	Limit      uint64 // memory limit, 0 for none
+
+	CPUWait, MemoryWait, IOWait *Pressure // nil where it is not known
 }
 
 // Usage reads what a pod's group uses.
@@ -62,6 +64,7 @@ func (m *Manager) usage(path string) (Usage, bool) {
 		u.RSS, u.Faults, u.MajFaults = s["anon"], s["pgfault"], s["pgmajfault"]
 		u.WorkingSet = u.Memory - min(u.Memory, s["inactive_file"])
 		u.Pids = number(filepath.Join(dir(""), "pids.current"))
+		u.CPUWait, u.MemoryWait, u.IOWait = pressure(dir(""), "cpu"), pressure(dir(""), "memory"), pressure(dir(""), "io")
 	} else {
 		u.CPU = time.Duration(number(filepath.Join(dir("cpuacct"), "cpuacct.usage")))
 		u.Memory = number(filepath.Join(dir("memory"), "memory.usage_in_bytes"))

@@ -222,7 +222,7 @@ func (k *Kubelet) Summary(ctx context.Context, onlyCPUAndMemory bool) (*statsv1.
 	if u, ok := k.cgroups.Root(); ok {
 		out.Node.CPU = stats.CPU(u, k.rates.Rate("/", u.At, u.CPU))
 		mem := k.node.Capacity()[corev1.ResourceMemory]
-		out.Node.Memory = stats.Memory(u, uint64(mem.Value()))
+		out.Node.Memory, out.Node.IO = stats.Memory(u, uint64(mem.Value())), stats.IO(u)
 	}
 	if !onlyCPUAndMemory {
 		out.Node.Network, out.Node.Fs = stats.Network(0), stats.FS(k.cfg.RootDir)
@@ -254,6 +254,7 @@ func (k *Kubelet) Summary(ctx context.Context, onlyCPUAndMemory bool) (*statsv1.
 		}
 		if u, ok := k.cgroups.Usage(podspec.Cgroup(pod)); ok {
 			ps.CPU, ps.Memory = stats.CPU(u, k.rates.Rate(string(pod.UID), u.At, u.CPU)), stats.Memory(u, u.Limit)
+			ps.IO = stats.IO(u)
 			ps.ProcessStats = &statsv1.ProcessStats{ProcessCount: &u.Pids}
 		}
 		if !onlyCPUAndMemory {

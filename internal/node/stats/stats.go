@@ -71,13 +71,42 @@ func (r *Rates) Keep(keep func(key string) bool) {
 
 // CPU of a group.
 func CPU(u cgroup.Usage, rate *uint64) *statsv1.CPUStats {
-	return &statsv1.CPUStats{Time: metav1.NewTime(u.At), UsageCoreNanoSeconds: ptr(uint64(u.CPU)), UsageNanoCores: rate}
+	return &statsv1.CPUStats{Time: metav1.NewTime(u.At), UsageCoreNanoSeconds: ptr(uint64(u.CPU)), UsageNanoCores: rate, PSI: waits(u.CPUWait)}
+}
+
+// IO of a group: how long it has waited for it; nil where that is not known.
+func IO(u cgroup.Usage) *statsv1.IOStats {
+	if u.IOWait == nil {
+		return nil
+	}
+	return &statsv1.IOStats{Time: metav1.NewTime(u.At), PSI: waits(u.IOWait)}
+}
+
+func waits(p *cgroup.Pressure) *statsv1.PSIStats {
+	if p == nil {
+		return nil
+	}
+	of := func(w cgroup.Wait) statsv1.PSIData {
+		return statsv1.PSIData{Total: uint64(w.Total), Avg10: w.Avg10, Avg60: w.Avg60, Avg300: w.Avg300}
+	}
+	return &statsv1.PSIStats{Full: of(p.Full), Some: of(p.Some)}
+}
+
+// told are waits as the runtime tells them.
+func told(p *cri.PsiStats) *statsv1.PSIStats {
+	if p == nil {
+		return nil
+	}
+	of := func(d *cri.PsiData) statsv1.PSIData {
+		return statsv1.PSIData{Total: d.GetTotal(), Avg10: d.GetAvg10(), Avg60: d.GetAvg60(), Avg300: d.GetAvg300()}
+	}
+	return &statsv1.PSIStats{Full: of(p.GetFull()), Some: of(p.GetSome())}
 }
 
 // Memory of a group. limit is what it may use, 0 when there is no limit.
 func Memory(u cgroup.Usage, limit uint64) *statsv1.MemoryStats {
 	m := &statsv1.MemoryStats{Time: metav1.NewTime(u.At), UsageBytes: &u.Memory, WorkingSetBytes: &u.WorkingSet, RSSBytes: &u.RSS,
-		PageFaults: &u.Faults, MajorPageFaults: &u.MajFaults}
+		PageFaults: &u.Faults, MajorPageFaults: &u.MajFaults, PSI: waits(u.MemoryWait)}
 	if limit > 0 {
 		m.AvailableBytes = ptr(limit - min(limit, u.WorkingSet))
 	}
@@ -90,7 +119,7 @@ func Container(s *cri.ContainerStats, name string, started time.Time, rates *Rat
 	if c := s.GetCpu(); c != nil {
 		at := time.Unix(0, c.Timestamp)
 		total := c.GetUsageCoreNanoSeconds().GetValue()
-		out.CPU = &statsv1.CPUStats{Time: metav1.NewTime(at), UsageCoreNanoSeconds: &total}
+		out.CPU = &statsv1.CPUStats{Time: metav1.NewTime(at), UsageCoreNanoSeconds: &total, PSI: told(c.GetPsi())}
 		if n := c.GetUsageNanoCores(); n != nil {
 			out.CPU.UsageNanoCores = &n.Value
 		} else {
@@ -100,7 +129,10 @@ func Container(s *cri.ContainerStats, name string, started time.Time, rates *Rat
 	if m := s.GetMemory(); m != nil {
 		out.Memory = &statsv1.MemoryStats{Time: metav1.NewTime(time.Unix(0, m.Timestamp)),
 			AvailableBytes: value(m.AvailableBytes), UsageBytes: value(m.UsageBytes), WorkingSetBytes: value(m.WorkingSetBytes),
-			RSSBytes: value(m.RssBytes), PageFaults: value(m.PageFaults), MajorPageFaults: value(m.MajorPageFaults)}
+			RSSBytes: value(m.RssBytes), PageFaults: value(m.PageFaults), MajorPageFaults: value(m.MajorPageFaults), PSI: told(m.GetPsi())}
+	}
+	if i := s.GetIo(); i != nil {
+		out.IO = &statsv1.IOStats{Time: metav1.NewTime(time.Unix(0, i.Timestamp)), PSI: told(i.GetPsi())}
 	}
 	if l := s.GetWritableLayer(); l != nil {
 		out.Rootfs = &statsv1.FsStats{Time: metav1.NewTime(time.Unix(0, l.Timestamp)), UsedBytes: value(l.UsedBytes), InodesUsed: value(l.InodesUsed)}
