@@ -6,12 +6,15 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/http"
 	"os"
+	"time"
 
 	"sampan.dev/internal/client"
 	"sampan.dev/internal/client/cache"
 	"sampan.dev/internal/component"
 	"sampan.dev/internal/component/flag"
+	"sampan.dev/internal/component/zpage"
 	"sampan.dev/internal/config"
 	"sampan.dev/internal/node/hostnet"
 	"sampan.dev/internal/node/kubelet"
@@ -65,7 +68,7 @@ func (c *Config) Run(ctx context.Context, log *slog.Logger) error {
 
 // face adds the server. It asks the API server about those who come; where there is none, the settings say whom to let in.
 func (c *Config) face(name string, k *kubelet.Kubelet, who *identity, log *slog.Logger) error {
-	cfg := serve.Config{NodeName: name, Host: k.Host(), Metrics: k.Metrics(), Log: log,
+	cfg := serve.Config{NodeName: name, Host: k.Host(), Metrics: k.Metrics(), Log: log, Pages: c.pages(),
 		Listen: listen(c.Serve, c.Address, c.Port), HealthListen: listen(true, c.HealthAddress, c.HealthPort)}
 	if who.door != nil {
 		cfg.Door = who.door
@@ -92,6 +95,15 @@ func (c *Config) face(name string, k *kubelet.Kubelet, who *identity, log *slog.
 	}
 	who.run = append(who.run, serve.New(cfg).Run)
 	return nil
+}
+
+// pages are /flagz and /statusz.
+func (c *Config) pages() map[string]http.Handler {
+	return map[string]http.Handler{
+		"/flagz": zpage.Flags("kubelet", func() map[string]string { return c.Table().Values() }),
+		"/statusz": zpage.Status("kubelet", config.Version, time.Now(), []string{"/attach", "/configz", "/containerLogs", "/exec", "/flagz", "/healthz", "/logs", "/metrics",
+			"/metrics/cadvisor", "/metrics/probes", "/metrics/resource", "/pods", "/portForward", "/run", "/runningpods", "/stats", "/statusz"}),
+	}
 }
 
 // addresses are those that the node's serving certificate names.

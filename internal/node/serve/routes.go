@@ -49,6 +49,9 @@ func (s *Server) Handler() http.Handler {
 	mux.HandleFunc("POST /run/{ns}/{pod}/{container}", s.run)
 	mux.HandleFunc("POST /run/{ns}/{pod}/{uid}/{container}", s.run)
 	mux.HandleFunc("GET /configz", s.configz)
+	for path, page := range s.cfg.Pages {
+		mux.Handle("GET "+path, page)
+	}
 	mux.Handle("GET /logs/", http.StripPrefix("/logs/", http.FileServer(http.Dir(s.cfg.LogDir))))
 	return s.auth.wrap(mux)
 }

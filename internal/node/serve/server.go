@@ -30,7 +30,8 @@ type Config struct {
 	Alone          Alone
 	Host           Host
 	Metrics        Metrics
-	LogDir         string // served below /logs/; "" means /var/log
+	Pages          map[string]http.Handler // of the component, by path: /flagz, /statusz
+	LogDir         string                  // served below /logs/; "" means /var/log
 	Log            *slog.Logger
 }
 
