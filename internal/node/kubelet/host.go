@@ -258,7 +258,7 @@ func (k *Kubelet) Summary(ctx context.Context, onlyCPUAndMemory bool) (*statsv1.
 			ps.ProcessStats = &statsv1.ProcessStats{ProcessCount: &u.Pids}
 		}
 		if !onlyCPUAndMemory {
-			k.addFiles(pod, &ps)
+			k.addFiles(ctx, pod, &ps)
 		}
 		out.Pods = append(out.Pods, ps)
 	}
@@ -311,7 +311,17 @@ func (k *Kubelet) gauges() []metrics.Gauge {
 			s.Containers[p.Containers[i].State.String()]++
 		}
 	}
-	return s.Gauges()
+	return append(s.Gauges(), metrics.Volumes(k.claims(ctx))...)
+}
+
+// claims are how full the volumes of pods' claims are.
+func (k *Kubelet) claims(ctx context.Context) (out []statsv1.VolumeStats) {
+	for _, pod := range k.Pods() {
+		ps := statsv1.PodStats{}
+		k.addClaims(ctx, pod, &ps)
+		out = append(out, ps.VolumeStats...)
+	}
+	return out
 }
 
 // removeVolumes removes the directories that the node's annotations want removed, and says so there.

@@ -139,6 +139,17 @@ func (k *Kubelet) evictions() evict.Config {
 	}
 }
 
+// addClaims adds how full the volumes of a pod's claims are, which are not on the node's disk.
+func (k *Kubelet) addClaims(ctx context.Context, pod *corev1.Pod, ps *statsv1.PodStats) {
+	for _, u := range k.machine.Claims(ctx, pod) {
+		v := statsv1.VolumeStats{Name: u.Volume, FsStats: stats.Volume(u.At, u.Total, u.Used, u.Free, u.Inodes, u.InodesUsed, u.InodesFree)}
+		if u.Claim != "" {
+			v.PVCRef = &statsv1.PVCReference{Name: u.Claim, Namespace: pod.Namespace}
+		}
+		ps.VolumeStats = append(ps.VolumeStats, v)
+	}
+}
+
 // pluginHandlers are who takes the plugins that put a socket below plugins_registry, by the type that they say. A kubelet without any, as
 // that of a hollow node, does not look there.
 func (k *Kubelet) pluginHandlers() map[string]plugins.Handler {
@@ -316,7 +327,7 @@ func (k *Kubelet) newCollector() *image.Collector {
 }
 
 // addFiles adds what a pod takes of the node's disk to its figures.
-func (k *Kubelet) addFiles(pod *corev1.Pod, ps *statsv1.PodStats) {
+func (k *Kubelet) addFiles(ctx context.Context, pod *corev1.Pod, ps *statsv1.PodStats) {
 	disk := stats.FS(k.cfg.RootDir)
 	var sum evict.FS
 	for i := range ps.Containers {
@@ -336,4 +347,5 @@ func (k *Kubelet) addFiles(pod *corev1.Pod, ps *statsv1.PodStats) {
 		sum.Bytes, sum.Inodes = sum.Bytes+v.Bytes, sum.Inodes+v.Inodes
 	}
 	ps.EphemeralStorage = stats.Used(disk, sum.Bytes, sum.Inodes)
+	k.addClaims(ctx, pod, ps)
 }

@@ -11,6 +11,7 @@ import (
 	"sampan.dev/internal/node/evict"
 	"sampan.dev/internal/node/podspec"
 	"sampan.dev/internal/node/runtime"
+	"sampan.dev/internal/node/volume"
 
 	"golang.org/x/sys/unix"
 	corev1 "k8s.io/api/core/v1"
@@ -65,6 +66,11 @@ func (m *Machine) Volumes(pod *corev1.Pod) map[string]evict.FS {
 		out[v.Name] = du(filepath.Join(m.cfg.pod(pod.UID), "volumes", "kubernetes.io~"+dir, v.Name))
 	}
 	return out
+}
+
+// Claims says how full the volumes are that a pod's claims have, and those of CSI drivers.
+func (m *Machine) Claims(ctx context.Context, pod *corev1.Pod) []volume.Usage {
+	return m.volumes.Usage(ctx, pod)
 }
 
 // figuresOf asks the runtime once for each look at the pods.

@@ -168,6 +168,12 @@ func Used(fs *statsv1.FsStats, bytes, inodes int64) *statsv1.FsStats {
 	return &out
 }
 
+// Volume is how full a volume is, in bytes and inodes.
+func Volume(at time.Time, total, used, free, inodes, inodesUsed, inodesFree int64) statsv1.FsStats {
+	return statsv1.FsStats{Time: metav1.NewTime(at), CapacityBytes: ptr(uint64(total)), UsedBytes: ptr(uint64(used)), AvailableBytes: ptr(uint64(free)),
+		Inodes: ptr(uint64(inodes)), InodesUsed: ptr(uint64(inodesUsed)), InodesFree: ptr(uint64(inodesFree))}
+}
+
 // Network reads the interfaces of a process's network namespace; pid 0 is our own. The default interface is eth0, or the
 // first that is not the loopback.
 func Network(pid int) *statsv1.NetworkStats {

@@ -4,11 +4,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path/filepath"
 	"slices"
 	"sync"
+	"time"
 
 	"sampan.dev/internal/api/volumes"
+	"sampan.dev/internal/node/csi"
 
+	"golang.org/x/sys/unix"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/ptr"
@@ -149,6 +153,50 @@ func (s *Sources) lookUp(ctx context.Context, namespace, name string) (*corev1.P
 		return nil, nil, fmt.Errorf("found PV object %s but its pv.Spec.ClaimRef.UID %s does not point to claim.UID %s", pv.Name, pv.Spec.ClaimRef.UID, pvc.UID)
 	}
 	return pvc, pv, nil
+}
+
+// Usage is how full a volume is that a claim has, or that a CSI driver makes for the pod.
+type Usage struct {
+	Volume string // its name in the pod
+	Claim  string // in the pod's namespace; "" for a driver's volume of the pod's own
+	csi.Usage
+}
+
+// Usage says how full a pod's volumes are, those that are there: a driver's as the driver says, others as their file system is. Volumes of the machine's own
+// (hostPath) and block devices without a driver have no figures, as with upstream.
+func (m *Manager) Usage(ctx context.Context, pod *corev1.Pod) (out []Usage) {
+	for i := range pod.Spec.Volumes {
+		v := &pod.Spec.Volumes[i]
+		name, _ := volumes.ClaimOf(pod, v)
+		pv := m.bound.get(pod.UID, v.Name)
+		u, ok := csi.Usage{}, false
+		switch {
+		case v.CSI != nil && m.src.CSI != nil:
+			u, ok = m.src.CSI.Usage(ctx, pod.UID, v.Name)
+		case pv == nil:
+		case pv.Spec.CSI != nil && m.src.CSI != nil:
+			u, ok = m.src.CSI.Usage(ctx, pod.UID, pv.Name)
+		case pv.Spec.Local != nil:
+			u, ok = fileSystem(filepath.Join(m.pods, string(pod.UID), "volumes", "kubernetes.io~local-volume", pv.Name))
+		case pv.Spec.NFS != nil:
+			u, ok = fileSystem(filepath.Join(m.pods, string(pod.UID), "volumes", "kubernetes.io~nfs", pv.Name))
+		}
+		if ok {
+			out = append(out, Usage{v.Name, name, u})
+		}
+	}
+	return out
+}
+
+// fileSystem is how full the file system at a path is.
+func fileSystem(path string) (u csi.Usage, ok bool) {
+	var st unix.Statfs_t
+	if unix.Statfs(path, &st) != nil {
+		return u, false
+	}
+	size := int64(st.Bsize)
+	return csi.Usage{Total: int64(st.Blocks) * size, Used: int64(st.Blocks-st.Bfree) * size, Free: int64(st.Bavail) * size,
+		Inodes: int64(st.Files), InodesUsed: int64(st.Files - st.Ffree), InodesFree: int64(st.Ffree), At: time.Now()}, true
 }
 
 // bound are the persistent volumes that pods' claims were found to have, so that looking at a volume again asks for nothing.
