@@ -110,6 +110,7 @@ e2e: build $(BIN)/etcd ## scripts with real kubectl and real containers (root)
 	go test -tags $(TAGS),e2e -count=1 -timeout 18m ./e2e/
 	go -C e2e/chaos run . -bin $(BIN)/sampan -kills 10
 	go -C e2e/envtest test -count=1 .
+	go -C e2e/csi test -count=1 .
 
 conformance: build ## the upstream e2e suite, where its parts have been built (docs/conformance.md)
 	./e2e/conformance.sh
