@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -260,27 +261,8 @@ func TestCSI(t *testing.T) {
 	}
 	d.begin(t)
 	c.kubectl(t, "wait", "pod/two", "--for=delete", "--timeout=120s")
-	until(t, time.Minute, "nothing is attached", func() error {
-		if got := c.kubectl(t, "get", "volumeattachments", "-o", "name") + c.kubectl(t, "get", "nodes", "-o", "jsonpath={.items[*].status.volumesAttached}{.items[*].status.volumesInUse}"); got != "" {
-			return errors.New(got)
-		}
-		return nil
-	})
 	c.kubectl(t, "delete", "pvc", "data", "--timeout=60s")
-	until(t, time.Minute, "the volume is deleted", func() error {
-		left, _ := filepath.Glob(filepath.Join(d.dir, "volumes", "*.json"))
-		if got := c.kubectl(t, "get", "pv", "-o", "name"); got != "" || len(left) > 0 {
-			return fmt.Errorf("%s %v", got, left)
-		}
-		return nil
-	})
-	if left := d.mounted(t); len(left) > 0 {
-		t.Errorf("still mounted: %v", left)
-	}
-	left, _ := filepath.Glob(filepath.Join(c.dir, "kubelet/plugins/kubernetes.io/csi/*/*"))
-	if len(left) > 0 {
-		t.Errorf("left: %v", left)
-	}
+	d.nothingLeft(t)
 }
 
 // grow makes the claim of a pod that runs larger.
@@ -306,4 +288,101 @@ func grow(t *testing.T, c *cluster, d *storageDriver, pod string) {
 			t.Errorf("no event %q", want)
 		}
 	}
+}
+
+// TestCSIDevice: a claim of volumeMode Block is a device in the pod, and nothing of it is left on the node afterwards.
+func TestCSIDevice(t *testing.T) {
+	if out, err := exec.Command("losetup", "-f").CombinedOutput(); err != nil {
+		t.Skipf("no loop devices: %v %s", err, out)
+	}
+	c := start(t)
+	d := newStorageDriver(t, c)
+	c.kubectlIn(t, csiObjects, "apply", "-f", "-")
+	c.kubectlIn(t, `apiVersion: v1
+kind: PersistentVolumeClaim
+metadata: {name: raw}
+spec:
+  storageClassName: driven
+  volumeMode: Block
+  accessModes: [ReadWriteOnce]
+  resources: {requests: {storage: 8Mi}}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: raw}
+spec:
+  terminationGracePeriodSeconds: 1
+  containers:
+  - name: c
+    image: sampan.dev/busybox:1
+    command: [sleep, '3600']
+    volumeDevices: [{name: raw, devicePath: /dev/raw}]
+  volumes:
+  - name: raw
+    persistentVolumeClaim: {claimName: raw}
+`, "apply", "-f", "-")
+	c.kubectl(t, "wait", "pod/raw", "--for=condition=Ready", "--timeout=90s")
+	if got := c.kubectl(t, "exec", "raw", "--", "sh", "-c", "test -b /dev/raw && echo hello | dd of=/dev/raw bs=512 conv=sync 2>/dev/null && head -c 5 /dev/raw && blockdev --getsize64 /dev/raw"); got != "hello8388608\n" {
+		t.Errorf("the device: %q", got)
+	}
+	c.kill(t)
+	until(t, time.Minute, "the node is there again", func() error { _, err := c.sampan("status", "--data-dir", c.dir); return err })
+	c.kubectl(t, "delete", "pod", "raw", "--timeout=60s")
+	c.kubectl(t, "delete", "pvc", "raw", "--timeout=60s")
+	d.nothingLeft(t)
+	if out, _ := exec.Command("losetup", "-a").Output(); strings.Contains(string(out), d.dir) {
+		t.Errorf("loop devices: %s", out)
+	}
+}
+
+// nothingLeft waits until no volume of the driver is mounted, attached or there, and looks for what the kubelet left.
+func (d *storageDriver) nothingLeft(t *testing.T) {
+	t.Helper()
+	until(t, time.Minute, "no volume is left", func() error {
+		volumes, _ := filepath.Glob(filepath.Join(d.dir, "volumes", "*.json"))
+		files, _ := filepath.Glob(filepath.Join(d.c.dir, "kubelet/plugins/kubernetes.io/csi/*/*"))
+		files = slices.DeleteFunc(files, func(f string) bool { // the folders of all devices stay, empty
+			entries, err := os.ReadDir(f)
+			return err == nil && len(entries) == 0
+		})
+		objects := d.c.kubectl(t, "get", "pv,volumeattachments", "-o", "name") + d.c.kubectl(t, "get", "nodes", "-o", "jsonpath={.items[*].status.volumesAttached}{.items[*].status.volumesInUse}")
+		if mounted := d.mounted(t); len(volumes)+len(files)+len(mounted) > 0 || objects != "" {
+			return fmt.Errorf("volumes %v, files %v, mounts %v, objects %s", volumes, files, mounted, objects)
+		}
+		return nil
+	})
+}
+
+// TestCSIKills kills the node while pods with a shared volume and volumes of their own come and go: none is mounted twice, no container is started
+// again, and in the end nothing is left.
+func TestCSIKills(t *testing.T) {
+	c := start(t)
+	d := newStorageDriver(t, c)
+	c.kubectlIn(t, csiObjects, "apply", "-f", "-")
+	const kills = 8
+	for i := range kills {
+		c.kubectlIn(t, csiPod(fmt.Sprint("p", i), "data"), "apply", "-f", "-")
+		time.Sleep(time.Duration(i) * 150 * time.Millisecond) // it is at another step each time
+		c.kill(t)
+		until(t, time.Minute, "the node is there again", func() error { _, err := c.sampan("status", "--data-dir", c.dir); return err })
+		if i > 1 {
+			c.kubectl(t, "delete", "pod", fmt.Sprint("p", i-2), "--wait=false")
+		}
+	}
+	for i := kills - 2; i < kills; i++ {
+		c.kubectl(t, "wait", fmt.Sprint("pod/p", i), "--for=condition=Ready", "--timeout=90s")
+	}
+	if got := c.kubectl(t, "get", "pods", "-o", "jsonpath={.items[*].status.containerStatuses[*].restartCount}"); strings.Trim(got, "0 ") != "" {
+		t.Errorf("restarts: %s", got)
+	}
+	seen := map[string]bool{}
+	for _, m := range d.mounted(t) {
+		if seen[m] {
+			t.Errorf("%s is mounted twice", m)
+		}
+		seen[m] = true
+	}
+	c.kubectl(t, "delete", "pods", "--all", "--timeout=90s")
+	c.kubectl(t, "delete", "pvc", "data", "--timeout=60s")
+	d.nothingLeft(t)
 }
