@@ -70,15 +70,20 @@ func (m *Manager) install(ctx context.Context, name string, info *csipb.NodeGetI
 	if err != nil {
 		return fmt.Errorf("error updating Node object with CSI driver node info: %w", err)
 	}
-	said := storagev1.CSINodeDriver{Name: name, NodeID: info.NodeId, TopologyKeys: slices.Sorted(maps.Keys(segments))}
-	if n := info.GetMaxVolumesPerNode(); n > 0 {
-		count := int32(min(n, math.MaxInt32))
-		said.Allocatable = &storagev1.VolumeNodeResources{Count: &count}
-	}
-	if err := m.setDriver(ctx, name, &said); err != nil {
+	if err := m.setDriver(ctx, name, said(name, info)); err != nil {
 		return fmt.Errorf("error updating CSINode object with CSI driver node info: %w", err)
 	}
 	return nil
+}
+
+// said is a driver's entry in the CSINode.
+func said(name string, info *csipb.NodeGetInfoResponse) *storagev1.CSINodeDriver {
+	out := &storagev1.CSINodeDriver{Name: name, NodeID: info.GetNodeId(), TopologyKeys: slices.Sorted(maps.Keys(info.GetAccessibleTopology().GetSegments()))}
+	if n := info.GetMaxVolumesPerNode(); n > 0 {
+		count := int32(min(n, math.MaxInt32))
+		out.Allocatable = &storagev1.VolumeNodeResources{Count: &count}
+	}
+	return out
 }
 
 // uninstall takes back what install wrote, but for the labels, as upstream does.

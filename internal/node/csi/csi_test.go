@@ -227,6 +227,19 @@ func TestRegister(t *testing.T) {
 	if node.Annotations[nodeIDs] != `{"d.example.com":"id-1"}` || node.Labels["example.com/zone"] != "a" || n.OwnerReferences[0].UID != node.UID {
 		t.Errorf("node has %v %v, CSINode %v", node.Annotations, node.Labels, n.OwnerReferences)
 	}
+	// A driver that wants to be asked again how many volumes it takes is.
+	d.Count(9)
+	b.object(func(s *storagev1.CSIDriverSpec) { s.NodeAllocatableUpdatePeriodSeconds = ptr.To[int64](10) })
+	b.mu.Lock()
+	known := b.mu.drivers["d.example.com"]
+	b.mu.Unlock()
+	if err := b.recount(t.Context(), known); err != nil {
+		t.Fatal(err)
+	}
+	n, _ = client.Get[*storagev1.CSINode](t.Context(), b.own, client.CSINodes, "", "n1")
+	if got := *n.Spec.Drivers[0].Allocatable.Count; got != 9 {
+		t.Errorf("the node takes %d", got)
+	}
 	if err := b.Validate("d.example.com", b.socket, []string{"1.0.0"}); err == nil {
 		t.Error("a second driver of the name was taken")
 	}

@@ -10,6 +10,6 @@
 // them. Drivers are told to do again what an earlier run of the kubelet may have had done: the interface's calls are idempotent.
 //
 // A Manager owns the connections to drivers and who on the node has which volume. It runs no goroutine but the one that makes the CSINode when
-// the node is first seen, and grpc's for drivers that are there. Calls for one pod must not overlap. node/volume hands
+// the node is first seen, grpc's for drivers that are there, and one for each of these that wants to be asked again how many volumes it takes. Calls for one pod must not overlap. node/volume hands
 // volumes to it, and the kubelet joins it to the rest.
 package csi

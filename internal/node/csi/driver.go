@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"time"
 
 	"sampan.dev/internal/node/plugins"
 
@@ -13,6 +14,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 	corev1 "k8s.io/api/core/v1"
+	storagev1 "k8s.io/api/storage/v1"
 	utilversion "k8s.io/apimachinery/pkg/util/version"
 )
 
@@ -20,6 +22,8 @@ import (
 type driver struct {
 	name, endpoint string
 	version        *utilversion.Version
+	life           context.Context //nolint:containedctx // until its socket is gone
+	counting       bool            // how many volumes it takes is asked again and again; Manager.mu
 	conn           *grpc.ClientConn
 	api            csipb.NodeClient
 
@@ -65,7 +69,7 @@ func (m *Manager) Register(ctx context.Context, name, endpoint string, versions 
 	if err != nil {
 		return err
 	}
-	d := &driver{name: name, endpoint: endpoint, version: version, conn: conn, api: csipb.NewNodeClient(conn)}
+	d := &driver{name: name, endpoint: endpoint, version: version, life: ctx, conn: conn, api: csipb.NewNodeClient(conn)}
 	asking, cancel := context.WithTimeout(ctx, callLimit)
 	defer cancel()
 	info, err := d.api.NodeGetInfo(asking, &csipb.NodeGetInfoRequest{}, grpc.WaitForReady(true))
@@ -82,6 +86,9 @@ func (m *Manager) Register(ctx context.Context, name, endpoint string, versions 
 	m.mu.Unlock()
 	if old != nil {
 		old.conn.Close()
+	}
+	if obj, err := m.driverObject(ctx, name); err == nil {
+		m.keepCount(ctx, d, obj)
 	}
 	m.tidy(ctx, name)
 	if m.cfg.Registered != nil {
@@ -104,6 +111,57 @@ func (m *Manager) Unregister(ctx context.Context, name, endpoint string) {
 	if err := m.uninstall(ctx, name); err != nil && ctx.Err() == nil {
 		m.cfg.Log.Error("CSI driver stays in the CSINode", "driver", name, "error", err)
 	}
+}
+
+// keepCount has a driver asked again, as often as its object says, how many volumes it takes on the node. It begins when that is first seen, and
+// ends with the driver, or when the object says so no longer.
+func (m *Manager) keepCount(ctx context.Context, d *driver, obj *storagev1.CSIDriver) {
+	if countEvery(obj) == 0 {
+		return
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if d.counting || ctx.Err() != nil || d.life.Err() != nil {
+		return
+	}
+	d.counting = true
+	m.wg.Go(func() {
+		for every := countEvery(obj); every > 0; {
+			select {
+			case <-d.life.Done():
+				return
+			case <-time.After(every):
+			}
+			if err := m.recount(d.life, d); err != nil && d.life.Err() == nil {
+				m.cfg.Log.Warn("volumes that a CSI driver takes are not known", "driver", d.name, "error", err)
+			}
+			if obj, err := m.driverObject(d.life, d.name); err == nil {
+				every = countEvery(obj)
+			}
+		}
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		d.counting = false
+	})
+}
+
+// countEvery is how often a driver is to be asked how many volumes it takes; 0: never.
+func countEvery(obj *storagev1.CSIDriver) time.Duration {
+	if obj == nil || obj.Spec.NodeAllocatableUpdatePeriodSeconds == nil {
+		return 0
+	}
+	return time.Duration(*obj.Spec.NodeAllocatableUpdatePeriodSeconds) * time.Second
+}
+
+// recount writes anew what a driver says of the node, if that has changed.
+func (m *Manager) recount(ctx context.Context, d *driver) error {
+	asking, cancel := context.WithTimeout(ctx, callLimit)
+	defer cancel()
+	info, err := d.api.NodeGetInfo(asking, &csipb.NodeGetInfoRequest{})
+	if err != nil {
+		return err
+	}
+	return m.setDriver(ctx, d.name, said(d.name, info))
 }
 
 // driver finds one that has registered.

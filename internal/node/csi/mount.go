@@ -208,6 +208,7 @@ func (c *caller) mount(ctx context.Context) (Result, error) {
 	if c.d, err = c.m.driver(c.t.key.driver); err != nil {
 		return Result{}, failed("", "mounter.SetUpAt failed to get CSI client: %w", err)
 	}
+	c.m.keepCount(ctx, c.d, c.t.object)
 	stages, err1 := c.d.can(ctx, csipb.NodeServiceCapability_RPC_STAGE_UNSTAGE_VOLUME)
 	multi, err2 := c.d.can(ctx, csipb.NodeServiceCapability_RPC_SINGLE_NODE_MULTI_WRITER)
 	group, err3 := c.d.can(ctx, csipb.NodeServiceCapability_RPC_VOLUME_MOUNT_GROUP)

@@ -97,7 +97,17 @@ func (d *Driver) called(parts ...string) error {
 
 // NodeGetInfo implements the interface.
 func (d *Driver) NodeGetInfo(context.Context, *csipb.NodeGetInfoRequest) (*csipb.NodeGetInfoResponse, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
 	return d.Info, nil
+}
+
+// Count changes how many volumes the driver takes on the node.
+func (d *Driver) Count(n int64) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	info := &csipb.NodeGetInfoResponse{NodeId: d.Info.NodeId, AccessibleTopology: d.Info.AccessibleTopology, MaxVolumesPerNode: n}
+	d.Info = info
 }
 
 // NodeGetCapabilities implements the interface.
