@@ -27,6 +27,8 @@ import (
 	"sampan.dev/internal/hub/store"
 	"sampan.dev/internal/hub/store/sealed"
 	"sampan.dev/internal/hub/verb"
+
+	"github.com/prometheus/client_golang/prometheus"
 )
 
 // Config is what a hub is made of. Kinds, Store and Log are needed; everything else has a use when it is zero.
@@ -124,6 +126,8 @@ type Config struct {
 	// ("controller-manager", "scheduler"); ok is false for one that does not run here, which is looked for at its port.
 	Components func(name string) (err error, ok bool)
 
+	// Collectors are served by /metrics beside the hub's own.
+	Collectors []prometheus.Collector
 	// Checks are asked, beside the hub's own, by /readyz and /livez.
 	Checks []Check
 }

@@ -13,6 +13,7 @@ import (
 // registerMetrics adds the metrics of the hub as a whole to those of requests. All of them are made when somebody asks.
 func (h *Hub) registerMetrics() {
 	info := h.cfg.Version.info()
+	h.metrics.Register(h.cfg.Collectors...)
 	h.metrics.Register(h.guard.admit.Times(), sizes(h.cfg.stores()),
 		constant("kubernetes_build_info", "A metric with a constant '1' value labeled by major, minor, git version, git commit, git tree state, build date, Go version, and compiler from which Kubernetes was built, and platform on which it is running.", prometheus.Labels{
 			"major": info.Major, "minor": info.Minor, "git_version": info.GitVersion, "git_commit": info.GitCommit, "git_tree_state": info.GitTreeState,

@@ -37,6 +37,8 @@ import (
 	"sampan.dev/internal/pki"
 	"sampan.dev/internal/tunnel/konnectivity/link"
 	"sampan.dev/internal/tunnel/konnectivity/selector"
+
+	"github.com/prometheus/client_golang/prometheus"
 )
 
 // Run serves until ctx ends.
@@ -104,7 +106,7 @@ func (c *Config) Hub() (out hub.Config, err error) {
 		Bootstrap: true, NodePorts: hub.PortRange{Low: c.NodePorts[0], High: c.NodePorts[1]},
 		NotReadySeconds: int64(c.NotReady), UnreachableSeconds: int64(c.Unreachable),
 		MaxReads: orAny(c.MaxReads), MaxWrites: orAny(c.MaxWrites), NoFairness: !c.Fairness, Memory: memlimit.Apply(),
-		Version: hub.Version{Git: config.Version, Commit: config.Build}, KeyRoot: c.Root,
+		Version: hub.Version{Git: config.Version, Commit: config.Build}, KeyRoot: c.Root, Collectors: []prometheus.Collector{component.Features{}},
 	}
 	var chosen admit.Config
 	// NodeRestriction and the like are on in every hub; to enable them again is no mistake.

@@ -39,7 +39,8 @@ func (c *Config) Run(ctx context.Context, log *slog.Logger) error {
 	cfg.UserAgent = name + "/" + config.Version
 	log.Info("cloud", "provider", c.Provider)
 	p := controllers.Program{Name: name, Contact: c.Contact, Lead: c.Lead, Migration: c.Migration, Face: c.Face, OwnAccounts: c.OwnAccounts,
-		Configz: func() (string, any) { return "cloudcontrollermanager.config.k8s.io", c.configz() }}
+		Configz: func() (string, any) { return "cloudcontrollermanager.config.k8s.io", c.configz() },
+		Flags:   func() map[string]string { return c.Table().Values() }}
 	return p.Run(ctx, cfg)
 }
 

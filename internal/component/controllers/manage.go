@@ -22,8 +22,9 @@ type Program struct {
 	Lead        component.Election
 	Migration   component.Migration
 	Face        face.Config
-	OwnAccounts bool                 // each controller acts as a service account of its own
-	Configz     func() (string, any) // group of the configuration and what was chosen
+	OwnAccounts bool                     // each controller acts as a service account of its own
+	Configz     func() (string, any)     // group of the configuration and what was chosen
+	Flags       func() map[string]string // the flags and their values
 }
 
 // Run finds the API server, runs the controllers that cfg describes before it, and shows how it is, until ctx ends. cfg has all but
@@ -50,7 +51,7 @@ func (p Program) Run(ctx context.Context, cfg control.Config) error {
 	}
 	cfg.Log.Info("controllers start", "version", config.Version, "server", rc.Host)
 	server := face.Server{Config: p.Face, Name: p.Name, Contact: p.Contact, Log: cfg.Log,
-		Checks: map[string]func() error{"ping": func() error { return nil }}, Configz: p.Configz}
+		Checks: map[string]func() error{"ping": func() error { return nil }}, Configz: p.Configz, Flags: p.Flags}
 	return component.Beside(ctx, run, server.Run)
 }
 

@@ -37,6 +37,7 @@ type Server struct {
 	Contact component.Contact           // its own way to the API server
 	Checks  map[string]func() error     // of /healthz, /livez and /readyz, by name
 	Configz func() (key string, of any) // what /configz answers: {key: of}
+	Flags   func() map[string]string    // what /flagz answers: the flags and their values
 	Metrics http.Handler                // beside the build's and the process's own; may be nil
 	Log     *slog.Logger
 }
@@ -154,7 +155,8 @@ func (s *Server) handler(gate *delegate.Gate) http.Handler {
 	}
 	mux.HandleFunc("GET /metrics", s.metrics)
 	mux.HandleFunc("GET /configz", s.configz)
-	mux.Handle("GET /statusz", zpage.Status(s.Name, config.Version, time.Now(), []string{"/configz", "/healthz", "/livez", "/metrics", "/readyz", "/statusz"}))
+	mux.Handle("GET /flagz", zpage.Flags(s.Name, s.Flags))
+	mux.Handle("GET /statusz", zpage.Status(s.Name, config.Version, time.Now(), []string{"/configz", "/flagz", "/healthz", "/livez", "/metrics", "/readyz", "/statusz"}))
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if !slices.Contains(s.AlwaysAllow, r.URL.Path) {
 			user, ok := gate.Authenticate(r)
@@ -222,6 +224,7 @@ func (s *Server) metrics(w http.ResponseWriter, r *http.Request) {
 		"kubernetes_build_info{component=%q,git_version=%q} 1\n", s.Name, config.Version)
 	fmt.Fprintf(w, "# HELP process_start_time_seconds Start time of the process since unix epoch in seconds.\n# TYPE process_start_time_seconds gauge\n"+
 		"process_start_time_seconds %d\n", began.Unix())
+	component.WriteFeatures(w)
 	if s.Metrics != nil {
 		s.Metrics.ServeHTTP(w, r)
 	}

@@ -19,11 +19,12 @@ func TestFace(t *testing.T) {
 		Name:    "kube-test",
 		Checks:  map[string]func() error{"ping": func() error { return nil }},
 		Configz: func() (string, any) { return "test.config", map[string]int{"a": 1} },
+		Flags:   func() map[string]string { return map[string]string{"v": "2"} },
 	}
 	broken := *s
 	broken.Checks = map[string]func() error{"ping": s.Checks["ping"], "leader": func() error { return errors.New("lost") }}
 	open := *s
-	open.AlwaysAllow = []string{"/metrics", "/configz", "/healthz/ping", "/healthz/none", "/nowhere"}
+	open.AlwaysAllow = []string{"/metrics", "/configz", "/flagz", "/statusz", "/healthz/ping", "/healthz/none", "/nowhere"}
 	open.Metrics = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("own_metric 1\n")) })
 	for _, c := range []struct {
 		name   string
@@ -46,6 +47,9 @@ func TestFace(t *testing.T) {
 		{"metrics", &open, "GET", "/metrics", 200, "…kubernetes_build_info{component=\"kube-test\","},
 		{"own metrics", &open, "GET", "/metrics", 200, "…own_metric 1\n"},
 		{"configuration", &open, "GET", "/configz", 200, "{\"test.config\":{\"a\":1}}\n"},
+		{"flags", &open, "GET", "/flagz", 200, "…\nkube-test flagz\n"},
+		{"status", &open, "GET", "/statusz", 200, "…Paths: /configz /flagz /healthz "},
+		{"features", &open, "GET", "/metrics", 200, "…kubernetes_feature_enabled{name=\"ManifestBasedAdmissionControlConfig\",stage=\"BETA\"} 1\n"},
 		{"no writes", &open, "POST", "/configz", 405, "Method Not Allowed\n"},
 	} {
 		w := httptest.NewRecorder()

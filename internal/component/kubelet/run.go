@@ -68,7 +68,7 @@ func (c *Config) Run(ctx context.Context, log *slog.Logger) error {
 
 // face adds the server. It asks the API server about those who come; where there is none, the settings say whom to let in.
 func (c *Config) face(name string, k *kubelet.Kubelet, who *identity, log *slog.Logger) error {
-	cfg := serve.Config{NodeName: name, Host: k.Host(), Metrics: k.Metrics(), Log: log, Pages: c.pages(),
+	cfg := serve.Config{NodeName: name, Host: k.Host(), Metrics: k.Metrics(), Log: log, Pages: c.Pages(),
 		Listen: listen(c.Serve, c.Address, c.Port), HealthListen: listen(true, c.HealthAddress, c.HealthPort)}
 	if who.door != nil {
 		cfg.Door = who.door
@@ -97,8 +97,8 @@ func (c *Config) face(name string, k *kubelet.Kubelet, who *identity, log *slog.
 	return nil
 }
 
-// pages are /flagz and /statusz.
-func (c *Config) pages() map[string]http.Handler {
+// Pages are /flagz and /statusz.
+func (c *Config) Pages() map[string]http.Handler {
 	return map[string]http.Handler{
 		"/flagz": zpage.Flags("kubelet", func() map[string]string { return c.Table().Values() }),
 		"/statusz": zpage.Status("kubelet", config.Version, time.Now(), []string{"/attach", "/configz", "/containerLogs", "/exec", "/flagz", "/healthz", "/logs", "/metrics",

@@ -84,7 +84,7 @@ func (c *Config) Run(ctx context.Context, log *slog.Logger) error {
 	}
 	loops := []func(context.Context) error{set.Run,
 		func(ctx context.Context) error { return c.serve(ctx, health, p.HealthHandler(), log) },
-		func(ctx context.Context) error { return c.serve(ctx, c.Metrics, p.MetricsHandler(), log) }}
+		func(ctx context.Context) error { return c.serve(ctx, c.Metrics, c.Face(p.MetricsHandler()), log) }}
 	if p.Mode() == userspace.Mode { // nftables has nothing to tell
 		loops = append(loops, events.run)
 	}

@@ -45,6 +45,7 @@ func (c *Config) Run(ctx context.Context, log *slog.Logger) error {
 			},
 		},
 		Configz: func() (string, any) { return "kubescheduler.config.k8s.io", c.configz() },
+		Flags:   func() map[string]string { return c.Table().Values() },
 	}
 	return component.Beside(ctx, func(ctx context.Context) error {
 		return c.Lead.Lead(ctx, door, log, func(ctx context.Context) error {

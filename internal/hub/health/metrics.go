@@ -22,6 +22,8 @@ type Metrics struct {
 	seconds  *prometheus.HistogramVec
 	sizes    *prometheus.HistogramVec
 	outdated *prometheus.GaugeVec
+	events   *prometheus.HistogramVec // by size; their count is a metric of its own
+	told     *prometheus.CounterVec
 	scrapes  sync.Once // handler is made at the first
 	handler  http.Handler
 }
@@ -51,7 +53,12 @@ func NewMetrics(gate *flow.Gate, count Count) *Metrics {
 			Help: "Gauge of deprecated APIs that have been requested, broken out by API group, version, resource, subresource, and removed_release.",
 		}, []string{"group", "version", "resource", "subresource", "removed_release"}),
 	}
-	m.registry.MustRegister(m.requests, m.seconds, m.sizes, m.outdated)
+	kinds := []string{"group", "version", "resource"}
+	m.events = prometheus.NewHistogramVec(prometheus.HistogramOpts{
+		Name: "apiserver_watch_events_sizes", Help: "Watch event size distribution in bytes", Buckets: prometheus.ExponentialBuckets(1024, 2, 8),
+	}, kinds)
+	m.told = prometheus.NewCounterVec(prometheus.CounterOpts{Name: "apiserver_watch_events_total", Help: "Number of events sent in watch clients"}, kinds)
+	m.registry.MustRegister(m.requests, m.seconds, m.sizes, m.outdated, m.events, m.told)
 	gauge := func(name, help string, l prometheus.Labels, value func() float64) {
 		m.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help, ConstLabels: l}, value))
 	}
@@ -113,6 +120,15 @@ func (m *Metrics) Observe(r Request) {
 	m.seconds.WithLabelValues("", v, r.Group, r.Version, r.Resource, r.Subresource, r.Scope, "apiserver").Observe(r.Took.Seconds())
 	if v == "GET" || v == "LIST" {
 		m.sizes.WithLabelValues(v, r.Group, r.Version, r.Resource, r.Subresource, r.Scope, "apiserver").Observe(float64(r.Bytes))
+	}
+}
+
+// WatchEvents returns what counts the events of a watch by their bytes.
+func (m *Metrics) WatchEvents(group, version, resource string) func(size int) {
+	events, told := m.events.WithLabelValues(group, version, resource), m.told.WithLabelValues(group, version, resource)
+	return func(size int) {
+		events.Observe(float64(size))
+		told.Inc()
 	}
 }
 

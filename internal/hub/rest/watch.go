@@ -61,6 +61,9 @@ func initialEvents(opts *metav1.ListOptions) bool {
 
 // pump writes events until the stream ends or the client has gone. Everything that is there is written before one flush.
 func (c *call) pump(ctx context.Context, s *verb.Stream, f *wire.Frames) {
+	if k := c.req.Kind; k != nil {
+		f.Sent = c.s.cfg.Metrics.WatchEvents(k.Group, k.Version, k.Resource)
+	}
 	for {
 		if s.Begun() {
 			c.x.stand()

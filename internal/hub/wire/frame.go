@@ -29,6 +29,9 @@ type Frames struct {
 	first bool
 	pack  *packer // nil: not compressed
 
+	// Sent, when set, is told of each event that has been written, and how many bytes of the stream it takes before compression.
+	Sent func(size int)
+
 	// Of a stream whose messages are told apart by what carries them: where each goes, and what of it has been written.
 	send  func([]byte) error
 	whole bytes.Buffer
@@ -132,6 +135,9 @@ func (f *Frames) json(t watch.EventType, data []byte) error {
 	w.Write(f.head)
 	w.Write(data)
 	_, err := w.WriteString("}\n")
+	if f.Sent != nil {
+		f.Sent(len(f.head) + len(data) + len("}\n"))
+	}
 	return err
 }
 
@@ -166,6 +172,9 @@ func (f *Frames) message(t watch.EventType, gvk schema.GroupVersionKind, msg []b
 	w.Write(h)
 	w.Write(msg)
 	_, err := w.Write(envelopeEnd)
+	if f.Sent != nil {
+		f.Sent(len(h) + len(msg) + len(envelopeEnd))
+	}
 	return err
 }
 

@@ -88,6 +88,7 @@ func (m *Machine) runKubelet(ctx context.Context, cfg kubelet.Config, s *Seat, s
 		Door:           s.Door,
 		Host:           k.Host(),
 		Metrics:        k.Metrics(),
+		Pages:          m.cfg.Kubelet.Pages(),
 		Log:            m.log,
 	})
 	return component.Beside(ctx, k.Run, func(ctx context.Context) error {

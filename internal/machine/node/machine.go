@@ -144,7 +144,7 @@ func (m *Machine) startNetwork(g *daemon.Group, s *Seat, name string, nodes *cac
 	p := settings.Proxy(proxy.View{Nodes: nodes, Services: services, Slices: slices}, m.log)
 	g.Go("proxy", p.Run)
 	serveBeside(g, "proxy health", "127.0.0.1:10256", p.HealthHandler())
-	serveBeside(g, "proxy metrics", settings.Metrics, p.MetricsHandler())
+	serveBeside(g, "proxy metrics", settings.Metrics, settings.Face(p.MetricsHandler()))
 	d := dns.New(dns.Config{
 		NodeName: name,
 		Domain:   m.cfg.ClusterDomain,
