@@ -3,7 +3,6 @@ package match
 import (
 	"context"
 	"slices"
-	"sync"
 	"sync/atomic"
 
 	"sampan.dev/internal/api"
@@ -32,7 +31,7 @@ type Source[T any] struct {
 	kinds  []schema.GroupVersionResource
 	make   func(Objects) *T
 	now    atomic.Pointer[state[T]]
-	mu     sync.Mutex // held while it is made, so that it is made once
+	turn   chan struct{} // of one element: full while it is made, so that it is made once; who waits goes when its time is over
 }
 
 type state[T any] struct {
@@ -43,7 +42,7 @@ type state[T any] struct {
 // NewSource makes a source. static returns the objects of the server's own files, by kind; nil for a server without any. from makes
 // the value of the objects; nil when there is nothing to ask anybody about.
 func NewSource[T any](door client.Reader, static func() [][]api.Object, from func(Objects) *T, kinds ...schema.GroupVersionResource) *Source[T] {
-	s := &Source[T]{door: door, static: static, kinds: kinds, make: from}
+	s := &Source[T]{door: door, static: static, kinds: kinds, make: from, turn: make(chan struct{}, 1)}
 	s.Told()
 	return s
 }
@@ -64,8 +63,12 @@ func (s *Source[T]) Get(ctx context.Context) (*T, error) {
 }
 
 func (s *Source[T]) remake(ctx context.Context) (*T, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
+	select {
+	case s.turn <- struct{}{}:
+		defer func() { <-s.turn }()
+	case <-ctx.Done():
+		return nil, apierrors.NewTimeoutError("request did not complete within the allowed duration", 0)
+	}
 	for {
 		began := s.now.Load()
 		if began == nil {
