@@ -176,7 +176,7 @@ func (p *pair) serve(ctx context.Context, name string, via int) (*corev1.Service
 // Two hubs on one store: what either acknowledges is there, the watches of both show every write in order, and no address and no port
 // is given twice, while one of them comes and goes.
 func TestTwoHubs(t *testing.T) {
-	const writers, watchers, writes, restarts = 8, 16, 60, 4
+	const writers, watchers, writes, restarts = 8, 16, 300, 20
 	p := &pair{t: t, store: memory.New()}
 	defer p.store.Close()
 	p.run(0)

@@ -3,6 +3,7 @@ package fence
 import (
 	"context"
 	"path/filepath"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -13,8 +14,8 @@ import (
 func TestFence(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		booted := time.Now().Add(-time.Hour)
-		ended := 0
-		f := &Fence{After: 45 * time.Second, Now: func() time.Duration { return time.Since(booted) }, End: func(context.Context) { ended++ }}
+		var ended atomic.Int32
+		f := &Fence{After: 45 * time.Second, Now: func() time.Duration { return time.Since(booted) }, End: func(context.Context) { ended.Add(1) }}
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan struct{})
 		go func() { f.Run(ctx); close(done) }()
@@ -24,22 +25,22 @@ func TestFence(t *testing.T) {
 			acknowledged()
 			time.Sleep(5 * time.Second)
 		}
-		if ended != 0 {
-			t.Errorf("ended %d times while all is well", ended)
+		if n := ended.Load(); n != 0 {
+			t.Errorf("ended %d times while all is well", n)
 		}
 		f.Begin() // not acknowledged
 		time.Sleep(34500 * time.Millisecond)
-		if ended != 0 {
+		if ended.Load() != 0 {
 			t.Error("too early")
 		}
 		time.Sleep(time.Second)
-		if ended != 1 {
-			t.Errorf("ended %d times 45 s after the last renewal was sent", ended)
+		if n := ended.Load(); n != 1 {
+			t.Errorf("ended %d times 45 s after the last renewal was sent", n)
 		}
 		f.Begin()()
-		ended = 0
+		ended.Store(0)
 		time.Sleep(30 * time.Second)
-		if ended != 0 {
+		if ended.Load() != 0 {
 			t.Error("still cut off")
 		}
 		cancel()
