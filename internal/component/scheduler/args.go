@@ -73,8 +73,28 @@ func arguments(list []PluginConfig) (scheduler.Args, error) {
 			if err = strict(c, &a, &a.head); err == nil {
 				errs = a.into(&out, at)
 			}
+		case "NodeResourcesFit":
+			var a fitArgs
+			if err = strict(c, &a, &a.head); err == nil {
+				errs = a.into(&out, at)
+			}
+		case "NodeResourcesBalancedAllocation":
+			var a balancedArgs
+			if err = strict(c, &a, &a.head); err == nil {
+				errs = a.into(&out, at)
+			}
+		case "NodeAffinity":
+			var a nodeAffinityArgs
+			if err = strict(c, &a, &a.head); err == nil {
+				errs = a.into(&out, at)
+			}
+		case "VolumeBinding":
+			var a bindingArgs
+			if err = strict(c, &a, &a.head); err == nil {
+				errs = a.into(&out, at)
+			}
 		default:
-			err = fmt.Errorf("plugin %q has no settings yet; it works as with upstream's defaults", c.Name)
+			err = fmt.Errorf("plugin %q takes no arguments", c.Name)
 		}
 		if err != nil {
 			return out, fmt.Errorf("%s: %w", path, err)

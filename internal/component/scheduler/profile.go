@@ -66,53 +66,80 @@ func (p *Profile) make(name string) (scheduler.Profile, error) {
 			return out, fmt.Errorf(".plugins: strict decoding error: unknown field %q", point)
 		}
 		for _, enabled := range set.Enabled {
-			if !has(out, enabled.Name) && !has(scheduler.DefaultProfile(), enabled.Name) {
+			if !scheduler.Has(enabled.Name) {
 				return out, fmt.Errorf(".plugins.%s.enabled: plugin %q is not built", point, enabled.Name)
 			}
 		}
-		if point == "filter" || point == "multiPoint" {
-			out.Filters = choose(out.Filters, set, func(f plugin.Filter) string { return f.Name() })
-		}
-		if point == "postFilter" || point == "multiPoint" {
-			out.PostFilters = choose(out.PostFilters, set, func(f plugin.PostFilter) string { return f.Name() })
-		}
-		if point == "score" || point == "multiPoint" {
-			out.AreaScores = choose(out.AreaScores, set, func(w scheduler.WeightedArea) string { return w.Name() })
-			for i := range out.AreaScores {
-				for _, e := range set.Enabled {
-					if e.Name == out.AreaScores[i].Name() && e.Weight != 0 {
-						out.AreaScores[i].Weight = e.Weight
-					}
-				}
-			}
-			out.Scores = choose(out.Scores, set, func(w scheduler.Weighted) string { return w.Name() })
-			for i := range out.Scores {
-				for _, e := range set.Enabled {
-					if e.Name == out.Scores[i].Name() && e.Weight != 0 {
-						out.Scores[i].Weight = e.Weight
-					}
-				}
-			}
+		apply(&out, point, set)
+		if left := without[point]; len(set.Enabled) == 0 && left.plugin != "" && names(set.Disabled, left.plugin) {
+			return out, fmt.Errorf(": %s", fmt.Sprintf(left.says, name))
 		}
 	}
 	return out, nil
 }
 
-// has reports whether a profile has a plugin of that name in any list that can be chosen from.
-func has(p scheduler.Profile, name string) bool {
-	return slices.ContainsFunc(p.Filters, func(f plugin.Filter) bool { return f.Name() == name }) ||
-		slices.ContainsFunc(p.Scores, func(w scheduler.Weighted) bool { return w.Name() == name }) ||
-		slices.ContainsFunc(p.AreaScores, func(w scheduler.WeightedArea) bool { return w.Name() == name }) ||
-		slices.ContainsFunc(p.PostFilters, func(f plugin.PostFilter) bool { return f.Name() == name })
+// without is what is wrong with a profile that disables the only plugin of a point.
+var without = map[string]struct{ plugin, says string }{
+	"queueSort": {"PrioritySort", "only one queue sort plugin required for profile with scheduler name %q, but got 0"},
+	"bind":      {"DefaultBinder", "at least one bind plugin is needed for profile with scheduler name %q"},
+}
+
+// apply takes what a set disables out of the lists of one point, or of all.
+func apply(out *scheduler.Profile, point string, set PluginSet) {
+	at := func(p string) bool { return p == point || point == "multiPoint" }
+	if at("preEnqueue") {
+		out.PreEnqueues = choose(out.PreEnqueues, set)
+	}
+	if at("preFilter") {
+		out.PreFilters = choose(out.PreFilters, set)
+	}
+	if at("filter") {
+		out.Filters = choose(out.Filters, set)
+	}
+	if at("postFilter") {
+		out.PostFilters = choose(out.PostFilters, set)
+	}
+	if at("reserve") {
+		out.Reserves = choose(out.Reserves, set)
+	}
+	if at("permit") {
+		out.Permits = choose(out.Permits, set)
+	}
+	if at("preBind") {
+		out.PreBinds = choose(out.PreBinds, set)
+	}
+	if at("score") {
+		out.AreaScores, out.Scores, out.LoneScores = choose(out.AreaScores, set), choose(out.Scores, set), choose(out.LoneScores, set)
+		for i, w := range out.AreaScores {
+			out.AreaScores[i].Weight = weight(w.Weight, w.Name(), set)
+		}
+		for _, list := range [][]scheduler.Weighted{out.Scores, out.LoneScores} {
+			for i, w := range list {
+				list[i].Weight = weight(w.Weight, w.Name(), set)
+			}
+		}
+	}
+}
+
+// weight is how much a score counts: what the set says of it, which is 1 where it says nothing, or as it is.
+func weight(is int64, name string, set PluginSet) int64 {
+	for _, e := range set.Enabled {
+		if e.Name == name {
+			return cmp.Or(e.Weight, 1)
+		}
+	}
+	return is
 }
 
 // choose leaves out what is disabled and not enabled again. The order stays: it is the one in which asking is cheapest.
-func choose[T any](list []T, set PluginSet, name func(T) string) []T {
-	names := func(of []Plugin, n string) bool {
-		return slices.ContainsFunc(of, func(p Plugin) bool { return p.Name == n })
-	}
+func choose[T plugin.Plugin](list []T, set PluginSet) []T {
 	return slices.DeleteFunc(list, func(one T) bool {
-		n := name(one)
+		n := one.Name()
 		return (names(set.Disabled, n) || names(set.Disabled, "*")) && !names(set.Enabled, n)
 	})
+}
+
+// names reports whether a plugin is in a list.
+func names(of []Plugin, name string) bool {
+	return slices.ContainsFunc(of, func(p Plugin) bool { return p.Name == name })
 }

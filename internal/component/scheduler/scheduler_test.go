@@ -29,8 +29,20 @@ func TestFile(t *testing.T) {
 		{head + "profiles: [{schedulerName: a}, {schedulerName: a}]\n", "Duplicate value"},
 		{head + "profiles: [{schedulerName: a, plugins: {score: {disabled: [{name: '*'}], enabled: [{name: NodeAffinity, weight: 7}]}}}]\n", ""},
 		{head + "profiles: [{plugins: {filter: {enabled: [{name: Nonesuch}]}}}]\n", `"Nonesuch" is not built`},
+		{head + "profiles: [{plugins: {bind: {disabled: [{name: DefaultBinder}], enabled: [{name: DefaultBinder}]}, multiPoint: {enabled: [{name: SchedulingGates}]}}}]\n", ""},
+		{head + "profiles: [{plugins: {bind: {disabled: [{name: DefaultBinder}]}}}]\n", "at least one bind plugin is needed for profile"},
 		{head + "profiles: [{plugins: {filtre: {}}}]\n", `unknown field "filtre"`},
-		{head + "profiles: [{pluginConfig: [{name: NodeResourcesFit}]}]\n", "no settings yet"},
+		{head + "profiles: [{pluginConfig: [{name: NodePorts}]}]\n", "takes no arguments"},
+		{head + "profiles: [{pluginConfig: [{name: NodeResourcesFit}]}]\n", ""},
+		{head + "profiles: [{pluginConfig: [{name: NodeResourcesFit, args: {scoringStrategy: {type: Best}}}]}]\n", `scoringStrategy.type: Unsupported value: "Best"`},
+		{head + "profiles: [{pluginConfig: [{name: NodeResourcesFit, args: {scoringStrategy: {type: MostAllocated, resources: [{name: cpu, weight: 101}]}}}]}]\n", "resource weight of cpu not in valid range (0, 100]"},
+		{head + "profiles: [{pluginConfig: [{name: NodeResourcesFit, args: {scoringStrategy: {type: RequestedToCapacityRatio}}}]}]\n", "must be specified when type is RequestedToCapacityRatio"},
+		{head + "profiles: [{pluginConfig: [{name: NodeResourcesFit, args: {scoringStrategy: {type: RequestedToCapacityRatio, requestedToCapacityRatio: {shape: [{utilization: 50, score: 1}, {utilization: 50, score: 11}]}}}}]}]\n", "values must be sorted in increasing order"},
+		{head + "profiles: [{pluginConfig: [{name: NodeResourcesFit, args: {ignoredResourceGroups: [a/b]}}]}]\n", "resource group name can't contain '/'"},
+		{head + "profiles: [{pluginConfig: [{name: NodeResourcesBalancedAllocation, args: {resources: [{name: cpu, weight: 2}]}}]}]\n", "must be 1"},
+		{head + "profiles: [{pluginConfig: [{name: NodeAffinity, args: {addedAffinity: {requiredDuringSchedulingIgnoredDuringExecution: {nodeSelectorTerms: [{matchExpressions: [{key: a, operator: Near}]}]}}}}]}]\n", "addedAffinity.requiredDuringSchedulingIgnoredDuringExecution"},
+		{head + "profiles: [{pluginConfig: [{name: VolumeBinding, args: {bindTimeoutSeconds: -1}}]}]\n", "should not be a negative value"},
+		{head + "profiles: [{pluginConfig: [{name: VolumeBinding, args: {bindTimeoutSeconds: 60}}]}]\n", ""},
 		{head + "profiles: [{pluginConfig: [{name: InterPodAffinity, args: {kind: InterPodAffinityArgs, hardPodAffinityWeight: 5}}, {name: DefaultPreemption, args: {minCandidateNodesPercentage: 20}}]}]\n", ""},
 		{head + "profiles: [{pluginConfig: [{name: InterPodAffinity, args: {hardPodAffinityWeight: 101}}]}]\n", "pluginConfig[0].args.hardPodAffinityWeight: Invalid value: 101: not in valid range [0, 100]"},
 		{head + "profiles: [{pluginConfig: [{name: InterPodAffinity, args: {weight: 1}}]}]\n", `unknown field "weight"`},
@@ -73,8 +85,13 @@ func TestProfiles(t *testing.T) {
 	if s := got[0].Scores; len(s) != 1 || s[0].Name() != "NodeAffinity" || s[0].Weight != 7 {
 		t.Errorf("scores: %+v", s)
 	}
-	if len(got[0].AreaScores) > 0 || len(got[0].PostFilters) > 0 {
-		t.Errorf("%d scores of areas and %d plugins that preempt are there, and disabled", len(got[0].AreaScores), len(got[0].PostFilters))
+	if len(got[0].AreaScores)+len(got[0].LoneScores) > 0 {
+		t.Errorf("%d other scores are there, and disabled", len(got[0].AreaScores)+len(got[0].LoneScores))
+	}
+	for _, f := range got[0].PostFilters {
+		if f.Name() == "DefaultPreemption" {
+			t.Error("preemption is there, and disabled")
+		}
 	}
 	for _, f := range got[0].Filters {
 		if f.Name() == "NodePorts" {

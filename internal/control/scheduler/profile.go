@@ -2,6 +2,7 @@ package scheduler
 
 import (
 	"slices"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 
@@ -54,18 +55,36 @@ type Args struct {
 	Affinity   topology.AffinityArgs
 	Preemption preempt.Args
 	Devices    device.Args
+	Fit        plugin.Strategy
+	Balanced   []corev1.ResourceName // nil: CPU and memory
+	Affine     plugin.NodeAffinity   // with what it adds to the affinity of every pod
+	BindWithin time.Duration         // that VolumeBinding waits for volumes to be bound
 }
 
 // DefaultArgs are upstream's defaults.
 func DefaultArgs() Args {
-	return Args{Spread: topology.SystemDefault(), Affinity: topology.AffinityArgs{HardPodAffinityWeight: 1}, Preemption: preempt.Defaults(), Devices: device.Defaults()}
+	return Args{Spread: topology.SystemDefault(), Affinity: topology.AffinityArgs{HardPodAffinityWeight: 1}, Preemption: preempt.Defaults(), Devices: device.Defaults(),
+		BindWithin: volume.BindWithin}
+}
+
+// Has reports whether there is a plugin of that name. Three are part of the frame itself: the order of the queue, gates, and the
+// binding.
+func Has(name string) bool {
+	switch name {
+	case "PrioritySort", "SchedulingGates", "DefaultBinder":
+		return true
+	}
+	p := newProfile(DefaultProfile())
+	return p.seen[name]
 }
 
 // ProfileWith is the default profile with other settings.
 func ProfileWith(args Args) Profile {
 	spread, affinity := topology.NewPodTopologySpread(args.Spread), topology.NewInterPodAffinity(args.Affinity)
 	storage := &volume.Storage{}
-	restrictions, binding, zone := volume.NewRestrictions(storage), volume.NewBinding(storage), volume.NewZone(storage)
+	restrictions, binding, zone := volume.NewRestrictions(storage), volume.NewBinding(storage, args.BindWithin), volume.NewZone(storage)
+	fit, balanced, affine := plugin.NewFit(args.Fit), plugin.NewBalanced(args.Balanced...), args.Affine
+	args.Preemption.Fit = fit
 	cluster := &device.Cluster{}
 	devices := device.New(args.Devices, cluster)
 	return Profile{
@@ -77,9 +96,9 @@ func ProfileWith(args Args) Profile {
 			plugin.NodeUnschedulable{},
 			plugin.NodeName{},
 			plugin.TaintToleration{},
-			plugin.NodeAffinity{},
+			affine,
 			plugin.NodePorts{},
-			plugin.Fit{},
+			fit,
 			restrictions,
 			volume.NewLimits(storage),
 			binding,
@@ -94,9 +113,9 @@ func ProfileWith(args Args) Profile {
 		PreBinds:    []plugin.PreBind{binding, devices},
 		Scores: []Weighted{
 			{plugin.TaintToleration{}, 3},
-			{plugin.NodeAffinity{}, 2},
-			{plugin.Fit{}, 1},
-			{plugin.Balanced{}, 1},
+			{affine, 2},
+			{fit, 1},
+			{balanced, 1},
 			{plugin.NewImageLocality(), 1},
 		},
 		AreaScores: []WeightedArea{
@@ -116,7 +135,8 @@ type profile struct {
 	indexes []plugin.Index  // all plugins that are one, each once
 	judging []plugin.Index  // of them, those that are told what is only supposed: all but those of PostFilters alone
 	dated   []plugin.Dated
-	events  plugin.Event // that any plugin asks for
+	seen    map[string]bool // names of plugins
+	events  plugin.Event    // that any plugin asks for
 	signer  plugin.Signer
 
 	areals      []plugin.Areal // each once
@@ -158,6 +178,7 @@ func newProfile(lists Profile) *profile {
 		p.Name = corev1.DefaultSchedulerName
 	}
 	seen := map[string]bool{}
+	p.seen = seen
 	p.firstArea = len(p.Filters)
 	for i, f := range p.Filters {
 		_, static := f.(plugin.Static)

@@ -6,9 +6,15 @@ import (
 	corev1 "k8s.io/api/core/v1"
 )
 
-// Fit is NodeResourcesFit: what the pod asks for must be free, and nodes with more free are preferred (LeastAllocated, CPU
-// and memory alike).
-type Fit struct{ absolute }
+// Fit is NodeResourcesFit: what the pod asks for must be free, and with the zero value nodes with more free are preferred
+// (LeastAllocated, CPU and memory alike).
+type Fit struct {
+	absolute
+	how *Strategy // nil: the default
+}
+
+// NewFit returns one with another strategy.
+func NewFit(how Strategy) Fit { return Fit{how: &how} }
 
 // Name implements Plugin.
 func (Fit) Name() string { return "NodeResourcesFit" }
@@ -20,7 +26,7 @@ func (Fit) Sign(s *Signer) {
 }
 
 // Filter implements Filter. What an empty node would not have either is unresolvable.
-func (Fit) Filter(pod *Pod, node *Node) Verdict {
+func (f Fit) Filter(pod *Pod, node *Node) Verdict {
 	var v Verdict
 	short := func(name corev1.ResourceName, want, have, used int64) {
 		if want > 0 && want > have-used {
@@ -43,14 +49,20 @@ func (Fit) Filter(pod *Pod, node *Node) Verdict {
 		sort.Strings(names)
 		for _, n := range names {
 			name := corev1.ResourceName(n)
+			if f.how.ignores(name) {
+				continue
+			}
 			short(name, r.Scalar[name], a.Scalar[name], u.Scalar[name])
 		}
 	}
 	return v
 }
 
-// Score implements Score: the mean share of CPU and memory that stays free.
-func (Fit) Score(pod *Pod, node *Node) int64 {
+// Score implements Score: by default the mean share of CPU and memory that stays free.
+func (f Fit) Score(pod *Pod, node *Node) int64 {
+	if !f.how.plain() {
+		return f.how.score(pod, node)
+	}
 	free := func(used, have int64) (int64, int64) {
 		if have == 0 {
 			return 0, 0

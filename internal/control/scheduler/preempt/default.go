@@ -20,6 +20,7 @@ import (
 type Args struct {
 	MinCandidateNodesPercentage int
 	MinCandidateNodesAbsolute   int
+	Fit                         plugin.Fit // the profile's
 }
 
 // Defaults are upstream's.
@@ -251,7 +252,7 @@ func (p *DefaultPreemption) sums(pod *plugin.Pod, node *plugin.Node) (int32, plu
 			break
 		}
 		left.Requested.Add(&l.sum, -1)
-		if upTo, v = l.priority, (plugin.Fit{}).Filter(pod, &left); v.Fits() {
+		if upTo, v = l.priority, p.args.Fit.Filter(pod, &left); v.Fits() {
 			break
 		}
 	}

@@ -83,7 +83,7 @@ func (b *Binding) PreBind(ctx context.Context, pod *plugin.Pod, node string) err
 	if err := b.write(ctx, &g); err != nil {
 		return err
 	}
-	waiting, cancel := context.WithTimeout(ctx, bindWithin)
+	waiting, cancel := context.WithTimeout(ctx, b.within)
 	defer cancel()
 	if err := b.see.Await(waiting, func() (bool, error) { return b.complete(pod, &g) }); err != nil {
 		return fmt.Errorf("binding volumes: %w", err)

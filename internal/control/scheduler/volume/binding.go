@@ -17,12 +17,11 @@ import (
 
 // Reasons of VolumeBinding's filter.
 const (
-	noMatch    = "node(s) didn't find available persistent volumes to bind"
-	elsewhere  = "node(s) didn't match PersistentVolume's node affinity"
-	noSpace    = "node(s) did not have enough free storage"
-	noVolume   = "node(s) unavailable due to one or more pvc(s) bound to non-existent pv(s)"
-	unbound    = "pod has unbound immediate PersistentVolumeClaims"
-	bindWithin = 10 * time.Minute // VolumeBindingArgs.bindTimeoutSeconds
+	noMatch   = "node(s) didn't find available persistent volumes to bind"
+	elsewhere = "node(s) didn't match PersistentVolume's node affinity"
+	noSpace   = "node(s) did not have enough free storage"
+	noVolume  = "node(s) unavailable due to one or more pvc(s) bound to non-existent pv(s)"
+	unbound   = "pod has unbound immediate PersistentVolumeClaims"
 )
 
 // Binding is VolumeBinding. For the pod at hand it knows what its claims are (wants) and, of each node that passed, which volumes
@@ -30,7 +29,8 @@ const (
 // no other pod is given the same; PreBind writes it and waits until claims and volumes are bound. Make one with NewBinding.
 type Binding struct {
 	fits
-	see *Storage
+	see    *Storage
+	within time.Duration // that claims and volumes are waited for
 
 	wants wants // of the scheduler's goroutine, like found
 	found map[string]given
@@ -62,9 +62,12 @@ type pair struct {
 	claim  *corev1.PersistentVolumeClaim
 }
 
-// NewBinding makes the plugin VolumeBinding.
-func NewBinding(see *Storage) *Binding {
-	b := &Binding{see: see}
+// BindWithin is upstream's default of VolumeBindingArgs.bindTimeoutSeconds.
+const BindWithin = 10 * time.Minute
+
+// NewBinding makes the plugin VolumeBinding, which waits so long for volumes to be bound.
+func NewBinding(see *Storage, within time.Duration) *Binding {
+	b := &Binding{see: see, within: within}
 	b.mu.reserved = map[types.UID]given{}
 	b.mu.given = newAccount()
 	return b
