@@ -4,8 +4,12 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"net/http"
 	"os"
+	"os/signal"
 	"sync/atomic"
+	"syscall"
+	"time"
 
 	"sampan.dev/internal/client"
 	"sampan.dev/internal/client/cache"
@@ -33,6 +37,7 @@ func (c *Config) Run(ctx context.Context, log *slog.Logger) error {
 	log.Info("scheduler starts", "version", config.Version, "server", rc.Host)
 	var leads atomic.Bool
 	var synced atomic.Bool
+	var runs atomic.Pointer[scheduler.Scheduler]
 	server := face.Server{Config: c.Face, Name: name, Contact: c.Contact, Log: log,
 		Checks: map[string]func() error{
 			"ping":     func() error { return nil },
@@ -44,6 +49,13 @@ func (c *Config) Run(ctx context.Context, log *slog.Logger) error {
 				return nil
 			},
 		},
+		Metrics: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if s := runs.Load(); s != nil {
+				ctx, cancel := context.WithTimeout(r.Context(), 5*time.Second)
+				defer cancel()
+				s.Metrics(ctx, w)
+			}
+		}),
 		Configz: func() (string, any) { return "kubescheduler.config.k8s.io", c.configz() },
 		Flags:   func() map[string]string { return c.Table().Values() },
 	}
@@ -51,7 +63,8 @@ func (c *Config) Run(ctx context.Context, log *slog.Logger) error {
 		return c.Lead.Lead(ctx, door, log, func(ctx context.Context) error {
 			leads.Store(true)
 			defer leads.Store(false)
-			return c.Schedule(ctx, door, log, func() { synced.Store(true) })
+			defer runs.Store(nil)
+			return c.schedule(ctx, door, log, func() { synced.Store(true) }, runs.Store)
 		})
 	}, server.Run)
 }
@@ -59,6 +72,11 @@ func (c *Config) Run(ctx context.Context, log *slog.Logger) error {
 // Schedule runs the scheduler with its profiles through door until ctx ends, and calls ready, which may be nil, once what there is has
 // been read. It does not stand for a lease.
 func (c *Config) Schedule(ctx context.Context, door client.Interface, log *slog.Logger, ready func()) error {
+	return c.schedule(ctx, door, log, ready, func(*scheduler.Scheduler) {})
+}
+
+// schedule is Schedule that shows who does it.
+func (c *Config) schedule(ctx context.Context, door client.Interface, log *slog.Logger, ready func(), show func(*scheduler.Scheduler)) error {
 	host, err := os.Hostname()
 	if err != nil {
 		return err
@@ -69,7 +87,11 @@ func (c *Config) Schedule(ctx context.Context, door client.Interface, log *slog.
 	}
 	set := cache.NewSet(door, log)
 	events := record.NewSeries(door, "default-scheduler", host, log)
-	s := scheduler.New(scheduler.Config{Door: door, Informers: set, Events: events, Log: log, Profiles: lists})
+	dump := make(chan os.Signal, 1)
+	signal.Notify(dump, syscall.SIGUSR2)
+	defer signal.Stop(dump)
+	s := scheduler.New(scheduler.Config{Door: door, Informers: set, Events: events, Log: log, Profiles: lists, Dump: dump})
+	show(s)
 	beside := []func(context.Context) error{set.Run, events.Run}
 	if ready != nil {
 		beside = append(beside, func(ctx context.Context) error {

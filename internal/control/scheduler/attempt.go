@@ -23,6 +23,8 @@ type attempt struct {
 	late    plugin.Permit   // that one
 }
 
+const preemptionName = "DefaultPreemption"
+
 func (a *attempt) pod() *plugin.Pod { return a.w.pod }
 
 // place runs a cycle for one pod and sees to the outcome.
@@ -40,6 +42,7 @@ func (s *Scheduler) place(ctx context.Context, w *waiting) {
 		return
 	}
 	out := rs.place(w.pod, s.snapshot, s.dice)
+	s.tally.algorithm.see(time.Since(w.began).Seconds())
 	if out.node == "" {
 		s.noNode(ctx, rs.profile, w, out)
 		return
@@ -71,6 +74,9 @@ func (s *Scheduler) noNode(ctx context.Context, p *profile, w *waiting, out outc
 			break
 		}
 		one := f.PostFilter(w.pod, out.resolvable, p.without(w.pod, s.snapshot))
+		if f.Name() == preemptionName {
+			s.tally.preempted++
+		}
 		if one.Message != "" {
 			out.text += sep + one.Message
 			sep = ", "
@@ -85,6 +91,7 @@ func (s *Scheduler) noNode(ctx context.Context, p *profile, w *waiting, out outc
 	}
 	switch {
 	case found.Node != "":
+		s.tally.victims.see(float64(found.Victims))
 		s.endNomination(w.pod, found.Node)
 		s.outbid(ctx, w.pod, found.Node)
 		s.snapshot.nominated.set(w.pod, found.Node)
@@ -96,6 +103,7 @@ func (s *Scheduler) noNode(ctx context.Context, p *profile, w *waiting, out outc
 
 // failed sends a pod back that a plugin could not judge; it is tried again after its backoff.
 func (s *Scheduler) failed(ctx context.Context, w *waiting, err error) {
+	s.tally.ended(w.pod.Spec.SchedulerName, "error", w.began, time.Now())
 	s.cfg.Log.Info("attempt failed", "pod", w.pod.Namespace+"/"+w.pod.Name, "error", err)
 	s.queue.failed(w, time.Now())
 	pod := w.pod.Pod
@@ -114,6 +122,7 @@ func (s *Scheduler) makeWay(ctx context.Context, pod *corev1.Pod, found plugin.N
 // unschedulable sends a pod back to wait for what helps, tells why everywhere, and evicts what the nomination says.
 func (s *Scheduler) unschedulable(ctx context.Context, w *waiting, out outcome, found plugin.Nomination) {
 	pod, now := w.pod.Pod, time.Now()
+	s.tally.ended(pod.Spec.SchedulerName, "unschedulable", w.began, now)
 	s.queue.returned(w, out, now)
 	s.cfg.Events.Event(pod, corev1.EventTypeWarning, "FailedScheduling", "Scheduling", out.text)
 	message := out.text
@@ -254,7 +263,9 @@ func (s *Scheduler) finished(a *attempt, err error) {
 		s.giveUp(a, err)
 		return
 	}
-	pod := a.pod()
+	pod, now := a.pod(), time.Now()
+	s.tally.ended(pod.Spec.SchedulerName, "scheduled", a.w.began, now)
+	s.tally.bound(a.w, now)
 	for _, r := range a.profile.Reserves {
 		if b, ok := r.(plugin.PostBind); ok {
 			b.PostBind(pod)
@@ -270,6 +281,7 @@ func (s *Scheduler) finished(a *attempt, err error) {
 // giveUp takes back a placement that an error has ended; the pod is tried again after its backoff.
 func (s *Scheduler) giveUp(a *attempt, err error) {
 	pod := a.pod()
+	s.tally.ended(pod.Spec.SchedulerName, "error", a.w.began, time.Now())
 	s.cfg.Log.Info("binding failed", "pod", pod.Namespace+"/"+pod.Name, "node", a.node, "error", err)
 	if s.takeBack(a) {
 		s.queue.failed(a.w, time.Now())

@@ -29,6 +29,7 @@ type waiting struct {
 	erred    bool      // it found a node, and the binding could not be written
 	why      outcome   // of the last attempt
 	moved    uint64    // the queue's count of changes when the last attempt began
+	began    time.Time // when that was
 
 	state state
 	index int // in its heap
@@ -93,6 +94,7 @@ type queue struct {
 	groups        map[string]*group // of the unschedulable pods
 	changes       []plugin.Change   // the last ones, for pods in flight; see returned
 	count         uint64            // changes ever seen
+	incoming      map[entrance]uint64
 }
 
 // group is unschedulable pods with one signature and priority that the same plugins have rejected: what helps one of them helps all.
@@ -101,8 +103,11 @@ type group struct {
 	members map[*waiting]struct{}
 }
 
+// entrance is how a pod came into a part of the queue, by upstream's names, for metrics.
+type entrance struct{ queue, event string }
+
 func newQueue() *queue {
-	q := &queue{byUID: map[types.UID]*waiting{}, groups: map[string]*group{}}
+	q := &queue{byUID: map[types.UID]*waiting{}, groups: map[string]*group{}, incoming: map[entrance]uint64{}}
 	q.activeQ.less = func(a, b *waiting) bool {
 		if pa, pb := priority(a.pod), priority(b.pod); pa != pb {
 			return pa > pb
@@ -123,9 +128,10 @@ func (q *queue) set(pod *plugin.Pod, now time.Time) {
 		q.byUID[pod.UID] = w
 		if len(pod.Spec.SchedulingGates) > 0 {
 			w.state = gated
+			q.incoming[entrance{"gated", "PodAdd"}]++
 			return
 		}
-		q.to(w, inActiveQ)
+		q.enter(w, inActiveQ, "PodAdd")
 		return
 	}
 	old := w.pod
@@ -133,7 +139,7 @@ func (q *queue) set(pod *plugin.Pod, now time.Time) {
 	switch w.state {
 	case gated:
 		if len(pod.Spec.SchedulingGates) == 0 {
-			q.to(w, inActiveQ)
+			q.enter(w, inActiveQ, "PodUpdate")
 		}
 	case unschedulable:
 		if w.pod.Signature != old.Signature || w.pod.Spec.SchedulerName != old.Spec.SchedulerName {
@@ -170,7 +176,7 @@ func (q *queue) remove(uid types.UID) *waiting {
 // pop returns the next pod to try, putting it in flight, or nil. Pods whose backoff is over come in first.
 func (q *queue) pop(now time.Time) *waiting {
 	for q.backoffQ.Len() > 0 && !q.backoffQ.list[0].readyAt().After(now) {
-		q.to(q.backoffQ.list[0], inActiveQ)
+		q.enter(q.backoffQ.list[0], inActiveQ, "BackoffComplete")
 	}
 	if q.activeQ.Len() == 0 {
 		return nil
@@ -178,7 +184,7 @@ func (q *queue) pop(now time.Time) *waiting {
 	w := q.activeQ.list[0]
 	q.to(w, inFlight)
 	w.attempts++
-	w.moved = q.count
+	w.moved, w.began = q.count, now
 	return w
 }
 
@@ -200,7 +206,7 @@ func (q *queue) next() time.Time {
 // brought about itself does not.
 func (q *queue) returned(w *waiting, why outcome, now time.Time) {
 	w.why, w.tried, w.erred = why, now, false
-	q.to(w, unschedulable)
+	q.enter(w, unschedulable, "ScheduleAttemptFailure")
 	if missed := q.count - w.moved; missed > 0 {
 		from := max(0, len(q.changes)-int(missed))
 		for _, c := range q.changes[from:] {
@@ -217,7 +223,7 @@ func (q *queue) returned(w *waiting, why outcome, now time.Time) {
 // failed takes back a pod whose binding went wrong; it is tried again after its backoff.
 func (q *queue) failed(w *waiting, now time.Time) {
 	w.tried, w.erred = now, true
-	q.to(w, inBackoffQ)
+	q.enter(w, inBackoffQ, "ScheduleAttemptFailure")
 }
 
 // changed lets every unschedulable pod that c may help be tried again.
@@ -231,7 +237,7 @@ func (q *queue) changed(c plugin.Change, now time.Time) {
 		for w := range g.members { // any of them speaks for all
 			if helps(w.pod, g.by, c) {
 				for w := range g.members {
-					q.again(w, now)
+					q.again(w, now, eventName(c.Event))
 				}
 			}
 			break
@@ -246,14 +252,14 @@ func (q *queue) flush(now time.Time) {
 		if now.Before(w.tried.Add(longestWait)) {
 			return
 		}
-		q.to(w, inActiveQ)
+		q.enter(w, inActiveQ, "UnschedulableTimeout")
 	}
 }
 
 // help lets an unschedulable pod be tried again if c may help it.
 func (q *queue) help(w *waiting, c plugin.Change, now time.Time) {
 	if helps(w.pod, w.why.by, c) {
-		q.again(w, now)
+		q.again(w, now, eventName(c.Event))
 	}
 }
 
@@ -267,19 +273,25 @@ func helps(pod *plugin.Pod, by []plugin.Rejecting, c plugin.Change) bool {
 }
 
 // again lets an unschedulable pod be tried again, after its backoff.
-func (q *queue) again(w *waiting, now time.Time) {
+func (q *queue) again(w *waiting, now time.Time, event string) {
 	if w.readyAt().After(now) {
-		q.to(w, inBackoffQ)
+		q.enter(w, inBackoffQ, event)
 	} else {
-		q.to(w, inActiveQ)
+		q.enter(w, inActiveQ, event)
 	}
 }
 
 // retry lets a pod be tried again, after its backoff, if it is unschedulable.
 func (q *queue) retry(uid types.UID, now time.Time) {
 	if w := q.byUID[uid]; w != nil && w.state == unschedulable {
-		q.again(w, now)
+		q.again(w, now, "AssignedPodDelete")
 	}
+}
+
+// enter is to, counted.
+func (q *queue) enter(w *waiting, s state, event string) {
+	q.to(w, s)
+	q.incoming[entrance{stateName(s), event}]++
 }
 
 func (q *queue) to(w *waiting, s state) {

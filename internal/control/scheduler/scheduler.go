@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"math"
 	"math/rand/v2"
+	"os"
 	"sync"
 	"time"
 
@@ -33,8 +34,9 @@ type Config struct {
 	// Profiles say how the pods of which schedulerName are placed; pods of other names are left alone. None means
 	// DefaultProfile. Two with one name are an error of whoever configures them.
 	Profiles []Profile
-	Seed     uint64 // for breaking ties; 0 means a random one
-	Binders  int    // bindings written at a time; 0 means 256: those that are under way together share a sync of the disk
+	Seed     uint64           // for breaking ties; 0 means a random one
+	Dump     <-chan os.Signal // lets the scheduler write what it knows to the log; nil: nothing does
+	Binders  int              // bindings written at a time; 0 means 256: those that are under way together share a sync of the disk
 }
 
 // Scheduler puts pods on nodes. Make one with New.
@@ -57,6 +59,7 @@ type Scheduler struct {
 	budgets *cache.Informer[*policyv1.PodDisruptionBudget] // nil when nobody preempts
 
 	queue    *queue
+	tally    *tally
 	snapshot *snapshot
 	rankings map[string]*rankings // by schedulerName
 	held     map[types.UID]*attempt
@@ -94,6 +97,7 @@ func New(cfg Config) *Scheduler {
 		storage:  &storage{},
 		devices:  &devices{account: device.NewAccount()},
 		queue:    newQueue(),
+		tally:    newTally(),
 		rankings: map[string]*rankings{},
 		held:     map[types.UID]*attempt{},
 		wake:     make(chan struct{}, 1),
@@ -173,6 +177,8 @@ func (s *Scheduler) sleep(ctx context.Context, until time.Time) {
 	case <-ctx.Done():
 	case <-s.wake:
 	case <-alarm:
+	case <-s.cfg.Dump:
+		s.dump()
 	}
 }
 

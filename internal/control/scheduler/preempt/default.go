@@ -152,6 +152,7 @@ func (p *DefaultPreemption) PostFilter(pod *plugin.Pod, nodes []*plugin.Node, wi
 	return plugin.Nomination{
 		Node:    chosen.node.Name,
 		Message: fmt.Sprintf("preemption: found a potential placement for pod on node %s, preempting %d victims", chosen.node.Name, len(chosen.victims)),
+		Victims: len(chosen.victims),
 		Evict:   p.evicting(pod.Pod, chosen.node.Name, evict),
 	}
 }

@@ -1,0 +1,48 @@
+package scheduler
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+)
+
+// What happens to pods shows under upstream's names.
+func TestMetricsTellWhatHappened(t *testing.T) {
+	s := &Scheduler{queue: newQueue(), tally: newTally(), snapshot: newSnapshot(defaultProfile())}
+	s.snapshot.setNode("n", testNode("n", "4", "4Gi"))
+	now := testStart
+	queued(s.queue, now, "p")
+	queued(s.queue, now, "gated", func(p *corev1.Pod) { p.Spec.SchedulingGates = []corev1.PodSchedulingGate{{Name: "g"}} })
+	w := s.queue.pop(now)
+	s.tally.ended("default-scheduler", "unschedulable", w.began, now.Add(5*time.Millisecond))
+	s.queue.returned(w, outcome{}, now)
+	s.queue.retry(w.pod.UID, now)
+	w = s.queue.pop(now)
+	s.tally.ended("default-scheduler", "scheduled", w.began, now.Add(3*time.Millisecond))
+	s.tally.bound(w, now.Add(30*time.Millisecond))
+	s.snapshot.addPod("n", w.pod)
+	var b strings.Builder
+	s.measure(&b)
+	for _, want := range []string{
+		`scheduler_schedule_attempts_total{profile="default-scheduler",result="scheduled"} 1`,
+		`scheduler_schedule_attempts_total{profile="default-scheduler",result="unschedulable"} 1`,
+		`scheduler_scheduling_attempt_duration_seconds_bucket{profile="default-scheduler",result="scheduled",le="0.002"} 0`,
+		`scheduler_scheduling_attempt_duration_seconds_bucket{profile="default-scheduler",result="scheduled",le="0.004"} 1`,
+		`scheduler_scheduling_attempt_duration_seconds_count{profile="default-scheduler",result="unschedulable"} 1`,
+		`scheduler_pod_scheduling_sli_duration_seconds_count{attempts="2"} 1`,
+		`scheduler_pod_scheduling_attempts_sum 2`,
+		`scheduler_pending_pods{queue="active"} 0`,
+		`scheduler_pending_pods{queue="gated"} 1`,
+		`scheduler_queue_incoming_pods_total{event="PodAdd",queue="active"} 1`,
+		`scheduler_queue_incoming_pods_total{event="ScheduleAttemptFailure",queue="unschedulable"} 1`,
+		`scheduler_cache_size{type="assumed_pods"} 1`,
+		`scheduler_cache_size{type="nodes"} 1`,
+		"# TYPE scheduler_preemption_victims histogram",
+	} {
+		if !strings.Contains(b.String(), want+"\n") {
+			t.Errorf("no %s in\n%s", want, b.String())
+		}
+	}
+}
