@@ -4,6 +4,7 @@ import (
 	"maps"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
 	resourcehelper "k8s.io/component-helpers/resource"
 )
 
@@ -109,3 +110,6 @@ func simple(pod *corev1.Pod) (requests, assumed Resources, ok bool) {
 	}
 	return requests, assumed, true
 }
+
+func milli(n int64) *resource.Quantity { return resource.NewMilliQuantity(n, resource.DecimalSI) }
+func bytes(n int64) *resource.Quantity { return resource.NewQuantity(n, resource.BinarySI) }
