@@ -31,19 +31,6 @@ var podGaps = []PodGap{
 			return when(on, path, "securityContext", "seLinuxChangePolicy")
 		},
 	},
-	{
-		Feature: "huge pages", Effect: "no node offers any, so the pod stays pending", Actor: Scheduler,
-		uses: func(path *field.Path, s *corev1.PodSpec) []*field.Path {
-			return containers(path, s, func(c *corev1.Container) string {
-				for name := range c.Resources.Limits {
-					if isHugePages(name) {
-						return "resources.limits[" + string(name) + "]"
-					}
-				}
-				return ""
-			})
-		},
-	},
 }
 
 // unmountable names the source of a volume that the kubelet has no plugin for, as the field under the volume.
@@ -55,10 +42,6 @@ func unmountable(v *corev1.Volume) string {
 		return "fc"
 	}
 	return ""
-}
-
-func isHugePages(name corev1.ResourceName) bool {
-	return len(name) > len(corev1.ResourceHugePagesPrefix) && string(name[:len(corev1.ResourceHugePagesPrefix)]) == corev1.ResourceHugePagesPrefix
 }
 
 // when returns the one path if on.
@@ -75,25 +58,6 @@ func volumes(path *field.Path, s *corev1.PodSpec, find func(*corev1.Volume) stri
 	for i := range s.Volumes {
 		if name := find(&s.Volumes[i]); name != "" {
 			out = append(out, path.Child("volumes").Index(i).Child(name))
-		}
-	}
-	return out
-}
-
-// containers returns the paths of what find names, as a field under the container, in init containers and containers.
-func containers(path *field.Path, s *corev1.PodSpec, find func(*corev1.Container) string) []*field.Path {
-	return append(inList(path, "initContainers", s.InitContainers, find), inList(path, "containers", s.Containers, find)...)
-}
-
-func inList(path *field.Path, name string, list []corev1.Container, find func(*corev1.Container) string) []*field.Path {
-	var out []*field.Path
-	for i := range list {
-		c := &list[i]
-		if len(c.Resources.Limits) == 0 {
-			continue // what is looked for is in these
-		}
-		if sub := find(c); sub != "" {
-			out = append(out, path.Child(name).Index(i).Child(sub))
 		}
 	}
 	return out

@@ -60,6 +60,7 @@ type base struct {
 	resizes   *resize.Queue
 	actuator  *resize.Actuator
 	began     time.Time
+	pageSizes []int64 // of the huge pages that the kernel knows, in bytes
 }
 
 // removeContainer removes a dead container with its logs.

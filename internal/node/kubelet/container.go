@@ -86,6 +86,7 @@ func (b *base) containerConfig(ctx context.Context, volumes map[string]volume.Mo
 	}
 	effective := podspec.Effective(pod, c)
 	res := podspec.LinuxResources(effective.Requests, effective.Limits)
+	res.HugepageLimits = podspec.HugePages(pod, c, b.pageSizes)
 	res.OomScoreAdj = podspec.OOMScore(pod, c, b.memory())
 	if b.cgroups.Unified() {
 		res.Unified = map[string]string{"memory.oom.group": "1"} // a container dies as a whole

@@ -97,6 +97,9 @@ func New(cfg Config) (*Kubelet, error) {
 			return nil, fmt.Errorf("kubelet: %w", err)
 		}
 	}
+	if cfg.Machine == nil {
+		k.pageSizes = register.PageSizes()
+	}
 	if k.node, err = register.New(k.nodeConfig()); err != nil {
 		return nil, fmt.Errorf("kubelet: %w", err)
 	}

@@ -2,6 +2,7 @@ package kubelet
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"sampan.dev/internal/api/pods"
@@ -109,7 +110,8 @@ func (w *worker) publish(ctx context.Context, pod *corev1.Pod, obs *runtime.Pod,
 		}
 	}
 	podstate.Stamp(pod, &s, old, metav1.Now())
-	if old.Phase == corev1.PodPending && s.Phase == corev1.PodRunning && s.StartTime != nil {
+	again := slices.ContainsFunc(s.ContainerStatuses, func(c corev1.ContainerStatus) bool { return c.RestartCount > 0 })
+	if old.Phase == corev1.PodPending && s.Phase == corev1.PodRunning && !again && s.StartTime != nil {
 		w.counts.Took(metrics.PodStart, time.Since(s.StartTime.Time))
 	}
 	w.mu.status = &s

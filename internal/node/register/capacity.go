@@ -35,7 +35,7 @@ func (r *Resources) capacity() corev1.ResourceList {
 		corev1.ResourceCPU:              *resource.NewQuantity(int64(goruntime.NumCPU()), resource.DecimalSI),
 		corev1.ResourceEphemeralStorage: *resource.NewQuantity(0, resource.BinarySI),
 	}
-	maps.Copy(list, hugePages("/sys/kernel/mm/hugepages"))
+	maps.Copy(list, hugePages(hugePagesDir))
 	if mem, ok := evict.Read("memory.available", ""); ok {
 		list[corev1.ResourceMemory] = *resource.NewQuantity(mem.Capacity, resource.BinarySI)
 	}
@@ -46,6 +46,8 @@ func (r *Resources) capacity() corev1.ResourceList {
 	maps.Copy(list, r.Capacity)
 	return list
 }
+
+const hugePagesDir = "/sys/kernel/mm/hugepages"
 
 // hugePages are the huge pages set aside, by size: the kernel has a directory hugepages-2048kB for each size that it knows.
 func hugePages(dir string) corev1.ResourceList {
@@ -64,6 +66,17 @@ func hugePages(dir string) corev1.ResourceList {
 		name := corev1.ResourceHugePagesPrefix + resource.NewQuantity(kib<<10, resource.BinarySI).String()
 		out[corev1.ResourceName(name)] = *resource.NewQuantity(n*kib<<10, resource.BinarySI)
 	}
+	return out
+}
+
+// PageSizes are the sizes of huge pages that the kernel knows, in bytes, whether there are any or not.
+func PageSizes() (out []int64) {
+	for name := range hugePages(hugePagesDir) {
+		if size, err := resource.ParseQuantity(strings.TrimPrefix(string(name), corev1.ResourceHugePagesPrefix)); err == nil {
+			out = append(out, size.Value())
+		}
+	}
+	slices.Sort(out)
 	return out
 }
 
