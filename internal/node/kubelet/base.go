@@ -91,7 +91,7 @@ type Machine interface {
 	ImageSpace() (s evict.Signals, ok bool)
 	Logs(pod *corev1.Pod, container string) evict.FS
 	Volumes(pod *corev1.Pod) map[string]evict.FS
-	Claims(ctx context.Context, pod *corev1.Pod) []volume.Usage
+	ClaimedVolumes(ctx context.Context, pod *corev1.Pod) []volume.Usage
 	Run(ctx context.Context)
 }
 

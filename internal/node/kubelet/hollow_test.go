@@ -22,19 +22,19 @@ var _ Machine = hollow{}
 func (hollow) Prepare(context.Context, *corev1.Pod) (map[string]volume.Mounted, error) {
 	return nil, nil
 }
-func (hollow) Stale(*corev1.Pod, time.Time) (time.Time, bool)     { return time.Time{}, false }
-func (hollow) Renew(context.Context, *corev1.Pod) error           { return nil }
-func (hollow) Mounts(podhost.Mounting) ([]*cri.Mount, error)      { return nil, nil }
-func (hollow) Dismantle(*corev1.Pod) error                        { return nil }
-func (hollow) Clear(*corev1.Pod) error                            { return nil }
-func (hollow) Sweep(func(types.UID) bool)                         {}
-func (hollow) MakeLogs(*corev1.Pod, string) error                 { return nil }
-func (hollow) LinkLog(*corev1.Pod, string, string, string)        {}
-func (hollow) DropLogs(*corev1.Pod, *runtime.Container)           {}
-func (hollow) Restarts(*corev1.Pod, string) int                   { return 0 }
-func (hollow) ImageSpace() (s evict.Signals, ok bool)             { return s, false }
-func (hollow) Logs(*corev1.Pod, string) (f evict.FS)              { return f }
-func (hollow) Volumes(*corev1.Pod) map[string]evict.FS            { return nil }
-func (hollow) Claims(context.Context, *corev1.Pod) []volume.Usage { return nil }
-func (hollow) Pressure() evict.Pressure                           { return evict.Pressure{} }
-func (hollow) Run(context.Context)                                {}
+func (hollow) Stale(*corev1.Pod, time.Time) (time.Time, bool)             { return time.Time{}, false }
+func (hollow) Renew(context.Context, *corev1.Pod) error                   { return nil }
+func (hollow) Mounts(podhost.Mounting) ([]*cri.Mount, error)              { return nil, nil }
+func (hollow) Dismantle(*corev1.Pod) error                                { return nil }
+func (hollow) Clear(*corev1.Pod) error                                    { return nil }
+func (hollow) Sweep(func(types.UID) bool)                                 {}
+func (hollow) MakeLogs(*corev1.Pod, string) error                         { return nil }
+func (hollow) LinkLog(*corev1.Pod, string, string, string)                {}
+func (hollow) DropLogs(*corev1.Pod, *runtime.Container)                   {}
+func (hollow) Restarts(*corev1.Pod, string) int                           { return 0 }
+func (hollow) ImageSpace() (s evict.Signals, ok bool)                     { return s, false }
+func (hollow) Logs(*corev1.Pod, string) (f evict.FS)                      { return f }
+func (hollow) Volumes(*corev1.Pod) map[string]evict.FS                    { return nil }
+func (hollow) ClaimedVolumes(context.Context, *corev1.Pod) []volume.Usage { return nil }
+func (hollow) Pressure() evict.Pressure                                   { return evict.Pressure{} }
+func (hollow) Run(context.Context)                                        {}

@@ -141,7 +141,7 @@ func (k *Kubelet) evictions() evict.Config {
 
 // addClaims adds how full the volumes of a pod's claims are, which are not on the node's disk.
 func (k *Kubelet) addClaims(ctx context.Context, pod *corev1.Pod, ps *statsv1.PodStats) {
-	for _, u := range k.machine.Claims(ctx, pod) {
+	for _, u := range k.machine.ClaimedVolumes(ctx, pod) {
 		v := statsv1.VolumeStats{Name: u.Volume, FsStats: stats.Volume(u.At, u.Total, u.Used, u.Free, u.Inodes, u.InodesUsed, u.InodesFree)}
 		if u.Claim != "" {
 			v.PVCRef = &statsv1.PVCReference{Name: u.Claim, Namespace: pod.Namespace}

@@ -68,8 +68,8 @@ func (m *Machine) Volumes(pod *corev1.Pod) map[string]evict.FS {
 	return out
 }
 
-// Claims says how full the volumes are that a pod's claims have, and those of CSI drivers.
-func (m *Machine) Claims(ctx context.Context, pod *corev1.Pod) []volume.Usage {
+// ClaimedVolumes says how full the volumes are that a pod's claims have, and those of CSI drivers.
+func (m *Machine) ClaimedVolumes(ctx context.Context, pod *corev1.Pod) []volume.Usage {
 	return m.volumes.Usage(ctx, pod)
 }
 
