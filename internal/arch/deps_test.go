@@ -117,6 +117,7 @@ var rooms = map[string][]string{
 	"internal/node/memorymap":    {"internal/api/pods", "internal/node/checkpoint", "internal/node/hardware", "internal/node/topology"},
 	"internal/node/devices":      {"internal/api/pods", "internal/node/checkpoint", "internal/node/socket", "internal/node/topology"},
 	"internal/node/devices/":     {},
+	"internal/node/claims":       {"internal/client/...", "internal/node/checkpoint", "internal/node/plugins"},
 	"internal/node/podresources": {"internal/api/pods", "internal/node/devices", "internal/node/memorymap"}, // what containers have of each
 	"internal/node/placement":    {"internal/node/cpus", "internal/node/devices", "internal/node/hardware", "internal/node/memorymap", "internal/node/podresources", "internal/node/runtime", "internal/node/socket", "internal/node/topology"},
 	"internal/node/object":       {"internal/api", "internal/client/...", "internal/node/volume"},        // which objects a pod's volumes show

@@ -132,3 +132,58 @@ func TestClaimsFromTemplates(t *testing.T) {
 		}
 	})
 }
+
+// Pods leave tainted devices, at once or when their toleration has run out; one whose taint goes before that stays. The rule tells of it,
+// and nothing is written when nothing happens.
+func TestDeviceTaintEviction(t *testing.T) {
+	inBubble(t, control.Config{Controllers: []string{"node-lifecycle-controller", "resourceclaim-controller", "device-taint-eviction-controller"}}, func(b *bench) {
+		b.addNode("n0", nil)
+		b.claimTemplate()
+		b.claiming("p")
+		b.settle(10 * time.Second)
+		b.allocate()
+		b.settle(10 * time.Second)
+		rule := func(name, device string) *resourcev1.DeviceTaintRule {
+			return &resourcev1.DeviceTaintRule{ObjectMeta: metav1.ObjectMeta{Name: name}, Spec: resourcev1.DeviceTaintRuleSpec{
+				DeviceSelector: &resourcev1.DeviceTaintSelector{Driver: new("gpu.example.com"), Device: &device},
+				Taint:          resourcev1.DeviceTaint{Key: "broken", Effect: resourcev1.DeviceTaintEffectNoExecute},
+			}}
+		}
+		condition := func(name, want string) {
+			b.Helper()
+			r, err := client.Get[*resourcev1.DeviceTaintRule](b.Context(), b.door, client.DeviceTaintRules, "", name)
+			if err != nil {
+				b.Fatal(err)
+			}
+			got := ""
+			for _, c := range r.Status.Conditions {
+				got += fmt.Sprintf("%s=%s %s: %s", c.Type, c.Status, c.Reason, c.Message)
+			}
+			if got != want {
+				b.Errorf("%s: %q, want %q", name, got, want)
+			}
+		}
+		create(b, client.DeviceTaintRules, rule("nobody", "gpu-9"))
+		b.settle(30 * time.Second)
+		condition("nobody", "EvictionInProgress=False NotStarted: ")
+		if len(b.podsOf("default", nil)) != 1 {
+			b.Fatal("the pod has gone for a device that it does not have")
+		}
+		create(b, client.DeviceTaintRules, rule("mine", "gpu-0"))
+		b.settle(time.Minute)
+		for _, p := range b.podsOf("default", nil) {
+			if p.DeletionTimestamp == nil {
+				b.Errorf("%s stays", p.Name)
+			}
+		}
+		b.wantEvent("device-taint-eviction-controller Normal DeviceTaintManagerEviction: Marking for deletion")
+		condition("mine", "EvictionInProgress=False Completed: 1 pod evicted since starting the controller.")
+		before := b.revision()
+		b.settle(10 * time.Minute)
+		for _, w := range b.writtenSince(before) {
+			if strings.Contains(w, "devicetaintrules") || strings.Contains(w, "pods") {
+				b.Errorf("written: %s", w)
+			}
+		}
+	})
+}

@@ -278,6 +278,10 @@ func (m *Manager) cores() []descriptor {
 			reads: "pods resourceclaims resourceclaimtemplates", writes: "pods/status resourceclaims resourceclaims/status",
 			first: []schema.GroupVersionResource{client.ResourceClaims}, when: firstClaiming,
 			make: device.NewClaims},
+		{name: "device-taint-eviction-controller", account: "device-taint-eviction-controller",
+			reads: "devicetaintrules pods resourceclaims resourceslices", writes: "devicetaintrules/status pods pods/status",
+			first: []schema.GroupVersionResource{client.DeviceTaintRules, client.ResourceClaims},
+			make:  device.NewEvictor},
 		{name: "root-ca-certificate-publisher-controller", alias: "root-ca-cert-publisher", account: "root-ca-cert-publisher",
 			reads: "configmaps namespaces", writes: "configmaps",
 			make: func(env loop.Env) loop.Runner {

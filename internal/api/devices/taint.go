@@ -4,11 +4,10 @@ import (
 	resourcev1 "k8s.io/api/resource/v1"
 )
 
-// Selects reports whether a rule taints a device of a slice.
-func Selects(rule *resourcev1.DeviceTaintRule, slice *resourcev1.ResourceSlice, device string) bool {
+// Picks reports whether a rule taints a device.
+func Picks(rule *resourcev1.DeviceTaintRule, driver, pool, device string) bool {
 	s := rule.Spec.DeviceSelector
-	return s != nil && (s.Driver == nil || *s.Driver == slice.Spec.Driver) && (s.Pool == nil || *s.Pool == slice.Spec.Pool.Name) &&
-		(s.Device == nil || *s.Device == device)
+	return s != nil && (s.Driver == nil || *s.Driver == driver) && (s.Pool == nil || *s.Pool == pool) && (s.Device == nil || *s.Device == device)
 }
 
 // Tainted returns slices whose devices have the taints of the rules beside their own. Those that no rule touches are returned as they are.
@@ -21,7 +20,7 @@ func Tainted(slices []*resourcev1.ResourceSlice, rules []*resourcev1.DeviceTaint
 		out[i] = slice
 		for _, rule := range rules {
 			for d := range slice.Spec.Devices {
-				if !Selects(rule, slice, slice.Spec.Devices[d].Name) {
+				if !Picks(rule, slice.Spec.Driver, slice.Spec.Pool.Name, slice.Spec.Devices[d].Name) {
 					continue
 				}
 				if out[i] == slice {

@@ -27,9 +27,6 @@ type PodGap struct {
 	// Fields are the fields that the actor does not read, as "PodSpec.HostUsers". Those of which another part is built
 	// are not named.
 	Fields []string
-	// Refused says that the node does not run such a pod: what was asked for is a boundary, and without it the pod would be
-	// less isolated than its author believes.
-	Refused bool
 	// uses returns where the pod asks for it; path is the spec's. Nothing is used by what is unset or says no.
 	uses func(path *field.Path, spec *corev1.PodSpec) []*field.Path
 }
@@ -115,9 +112,7 @@ func sentences(obj api.Object, sub string) []string {
 // Resources are the plurals whose objects can have gaps, so that admission looks at no others.
 var Resources = map[string]bool{
 	"pods": true, "replicationcontrollers": true, "replicasets": true, "deployments": true,
-
-	"devicetaintrules": true,
-	"jobs":             true, "cronjobs": true, "statefulsets": true, "daemonsets": true,
+	"jobs": true, "cronjobs": true, "statefulsets": true, "daemonsets": true,
 	"networkpolicies": true, "podtemplates": true,
 }
 

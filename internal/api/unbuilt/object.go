@@ -4,7 +4,6 @@ import (
 	"sampan.dev/internal/api"
 
 	networkingv1 "k8s.io/api/networking/v1"
-	resourcev1 "k8s.io/api/resource/v1"
 )
 
 // objectGap is a part of another kind, or a subresource, that nobody acts upon.
@@ -26,7 +25,6 @@ func kindGap[T api.Object](feature, effect string) objectGap {
 // objectGaps is the literal list for everything but pod specs.
 var objectGaps = []objectGap{
 	kindGap[*networkingv1.NetworkPolicy]("network policies", "traffic flows as if there were none"),
-	kindGap[*resourcev1.DeviceTaintRule]("the device taint controller", "no pod is evicted"),
 }
 
 // at returns the one path if on.

@@ -12,13 +12,6 @@ import (
 // podGaps is the literal list for pods and the templates of workloads.
 var podGaps = []PodGap{
 	{
-		Feature: "dynamic resource allocation", Effect: "the node refuses the pod", Actor: Kubelet, Refused: true,
-		Fields: []string{"ResourceRequirements.Claims"},
-		uses: func(path *field.Path, s *corev1.PodSpec) []*field.Path {
-			return when(len(s.ResourceClaims) > 0, path, "resourceClaims")
-		},
-	},
-	{
 		Feature: "volumes of this type", Effect: "the pod waits for it and does not start", Actor: Kubelet,
 		uses: func(path *field.Path, s *corev1.PodSpec) []*field.Path { return volumes(path, s, unmountable) },
 	},

@@ -14,7 +14,6 @@ import (
 	networkingv1 "k8s.io/api/networking/v1"
 	policyv1 "k8s.io/api/policy/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
-	resourcev1 "k8s.io/api/resource/v1"
 	schedulingv1 "k8s.io/api/scheduling/v1"
 	storagev1 "k8s.io/api/storage/v1"
 	svmv1 "k8s.io/api/storagemigration/v1"
@@ -39,7 +38,6 @@ var asks = []struct {
 		s.Affinity = &corev1.Affinity{PodAntiAffinity: &corev1.PodAntiAffinity{}}
 	})},
 	{name: "users of its own", obj: pod(func(s *corev1.PodSpec) { s.HostUsers = new(false) })},
-	{name: "claims of devices", obj: pod(func(s *corev1.PodSpec) { s.ResourceClaims = []corev1.PodResourceClaim{{Name: "c"}} }), want: "spec.resourceClaims: "},
 	{name: "volumes", obj: pod(func(s *corev1.PodSpec) {
 		s.Volumes = []corev1.Volume{
 			{VolumeSource: corev1.VolumeSource{PersistentVolumeClaim: &corev1.PersistentVolumeClaimVolumeSource{}}},
@@ -80,7 +78,6 @@ var asks = []struct {
 	{name: "volume of a driver", obj: &corev1.PersistentVolume{Spec: corev1.PersistentVolumeSpec{PersistentVolumeSource: corev1.PersistentVolumeSource{CSI: &corev1.CSIPersistentVolumeSource{}}}}},
 	{name: "volume", obj: &corev1.PersistentVolume{}},
 	{name: "driver", obj: &storagev1.CSIDriver{}},
-	{name: "taint of devices", obj: &resourcev1.DeviceTaintRule{}, want: "spec: "},
 	{name: "impersonation as ever", obj: &rbacv1.Role{Rules: []rbacv1.PolicyRule{{Verbs: []string{"impersonate", "*"}}}}},
 }
 
@@ -132,9 +129,8 @@ func TestResources(t *testing.T) {
 		"*v1.Pod": "pods", "*v1.Deployment": "deployments", "*v1.ReplicaSet": "replicasets", "*v1.ReplicationController": "replicationcontrollers",
 		"*v1.Service":               "services",
 		"*v1.PersistentVolumeClaim": "persistentvolumeclaims", "*v1.PersistentVolume": "persistentvolumes",
-		"*v1.CSIDriver":       "csidrivers",
-		"*v1.DeviceTaintRule": "devicetaintrules",
-		"*v1.Job":             "jobs", "*v1.CronJob": "cronjobs", "*v1.StatefulSet": "statefulsets", "*v1.DaemonSet": "daemonsets",
+		"*v1.CSIDriver": "csidrivers",
+		"*v1.Job":       "jobs", "*v1.CronJob": "cronjobs", "*v1.StatefulSet": "statefulsets", "*v1.DaemonSet": "daemonsets",
 		"*v1.PodTemplate":   "podtemplates",
 		"*v1.NetworkPolicy": "networkpolicies",
 	}

@@ -11,7 +11,6 @@ const (
 	noTurns  = "what is attached is looked at when it changes, not in turn"
 	noVolume = "volumes of persistent claims are not built yet"
 	noQuota  = "resource quotas are not built yet"
-	noDevice = "dynamic resource allocation is not built yet"
 	noCloud  = "clouds have their own controller manager"
 	batches  = "changes that come together are written together already"
 )
@@ -115,7 +114,7 @@ func (c *Config) concurrency() flag.Table {
 // absent are the settings of controllers that are not built, and of what is left to others.
 func (c *Config) absent() flag.Table {
 	return flag.Table{
-		flag.Ignore("concurrent-device-taint-eviction-syncs", "int32", "8", noDevice),
+		flag.Ignore("concurrent-device-taint-eviction-syncs", "int32", "8", workers),
 		flag.Ignore("concurrent-resourceclaim-syncs", "int32", "50", workers),
 		flag.Ignore("concurrent-ephemeralvolume-syncs", "int32", "5", noVolume),
 		flag.Ignore("concurrent-resource-quota-syncs", "int32", "5", noQuota),

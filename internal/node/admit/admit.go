@@ -196,19 +196,9 @@ func sysctlAllowed(name string, unsafe []string) bool {
 	})
 }
 
-// Unbuilt refuses a pod that would be less isolated than it asks to be, and calls tell with everything else that this kubelet does
-// not act upon.
-func Unbuilt(pod *corev1.Pod, tell func(what string)) *Rejection {
-	var refused []string
+// Unbuilt calls tell with everything that a pod asks for and this kubelet does not act upon.
+func Unbuilt(pod *corev1.Pod, tell func(what string)) {
 	for _, f := range unbuilt.ForActor(&pod.Spec, unbuilt.Kubelet) {
-		if f.Gap.Refused {
-			refused = append(refused, f.String())
-			continue
-		}
 		tell(f.String())
 	}
-	if refused == nil {
-		return nil
-	}
-	return &Rejection{"PodFeatureUnsupported", strings.Join(refused, "; ")}
 }

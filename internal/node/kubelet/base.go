@@ -4,8 +4,10 @@ import (
 	"context"
 	"time"
 
+	"sampan.dev/internal/api/devices"
 	"sampan.dev/internal/node/allocation"
 	"sampan.dev/internal/node/cgroup"
+	"sampan.dev/internal/node/claims"
 	"sampan.dev/internal/node/csi"
 	"sampan.dev/internal/node/event"
 	"sampan.dev/internal/node/evict"
@@ -53,6 +55,7 @@ type base struct {
 	static    *source.Static
 	place     *placement.Placement // nil where the machine is not this one
 	certs     *podcert.Manager     // nil without a hub
+	claims    *claims.Manager      // nil where the machine is not this one, and without a hub
 	users     *users.Manager       // nil where the machine is not this one
 	fence     *fence.Fence         // nil on a node that promises nothing
 	shutdown  *shutdown.Manager    // nil where pods are not ended before the machine shuts down
@@ -61,6 +64,14 @@ type base struct {
 	actuator  *resize.Actuator
 	began     time.Time
 	pageSizes []int64 // of the huge pages that the kernel knows, in bytes
+}
+
+// claimed has the devices got ready that a pod claims.
+func (b *base) claimed(ctx context.Context, pod *corev1.Pod) error {
+	if b.claims == nil || !devices.Has(pod) {
+		return nil
+	}
+	return b.claims.Prepare(ctx, pod)
 }
 
 // removeContainer removes a dead container with its logs.

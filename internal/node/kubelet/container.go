@@ -114,6 +114,13 @@ func (b *base) containerConfig(ctx context.Context, volumes map[string]volume.Mo
 			return nil, err
 		}
 	}
+	if b.claims != nil {
+		devices, err := b.claims.Devices(pod, c)
+		if err != nil {
+			return nil, err
+		}
+		cfg.CDIDevices = append(cfg.CDIDevices, devices...)
+	}
 	return cfg, b.machine.MakeLogs(pod, c.Name)
 }
 

@@ -16,6 +16,7 @@ import (
 	"sampan.dev/internal/node/admit"
 	"sampan.dev/internal/node/allocation"
 	"sampan.dev/internal/node/cgroup"
+	"sampan.dev/internal/node/claims"
 	"sampan.dev/internal/node/csi"
 	"sampan.dev/internal/node/event"
 	"sampan.dev/internal/node/health"
@@ -111,6 +112,11 @@ func New(cfg Config) (*Kubelet, error) {
 		}
 		k.users = users.New(k.paths.Pods(), ids)
 		if k.place, err = placement.New(k.placementConfig()); err != nil {
+			return nil, fmt.Errorf("kubelet: %w", err)
+		}
+	}
+	if cfg.Machine == nil && cfg.Door != nil {
+		if k.claims, err = claims.New(claims.Config{Dir: cfg.RootDir, Node: cfg.NodeName, Hub: cfg.Door, Wake: k.roster.wake, Log: cfg.Log}); err != nil {
 			return nil, fmt.Errorf("kubelet: %w", err)
 		}
 	}
@@ -255,6 +261,9 @@ func (k *Kubelet) Run(ctx context.Context) error {
 	if k.place != nil {
 		start(k.place.Run)
 	}
+	if k.claims != nil {
+		start(k.claims.Run)
+	}
 	if handlers := k.pluginHandlers(); len(handlers) > 0 {
 		start((&plugins.Watcher{Dir: filepath.Join(k.cfg.RootDir, plugins.Folder), Handlers: handlers, Log: k.cfg.Log}).Run)
 	}
@@ -307,6 +316,9 @@ func (k *Kubelet) adopt(ctx context.Context) {
 		k.place.Keep(func(uid types.UID) bool { return k.roster.get(uid) != nil })
 	}
 	known := func(uid types.UID) bool { return kept[uid] || k.roster.get(uid) != nil }
+	if k.claims != nil {
+		k.claims.Keep(ctx, known)
+	}
 	k.sweep.Store(&known)
 	k.machine.Sweep(known)
 }
@@ -423,11 +435,9 @@ func (k *Kubelet) admit(ctx context.Context, pod *corev1.Pod, others []*corev1.P
 		why = k.admitNow()
 	}
 	if why == nil {
-		why = admit.Unbuilt(pod, func(what string) {
+		admit.Unbuilt(pod, func(what string) {
 			k.events.Pod(pod, "", corev1.EventTypeWarning, unbuilt.Reason, "%s", what)
 		})
-	}
-	if why == nil {
 		return nil
 	}
 	k.release(pod.UID)

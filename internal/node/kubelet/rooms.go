@@ -24,6 +24,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
+	podresourcesv1 "k8s.io/kubelet/pkg/apis/podresources/v1"
 	statsv1 "k8s.io/kubelet/pkg/apis/stats/v1alpha1"
 )
 
@@ -38,6 +39,12 @@ func (k *Kubelet) placementConfig() placement.Config {
 				}
 			}
 			return out
+		},
+		Claims: func(pod *corev1.Pod, c *corev1.Container) []*podresourcesv1.DynamicResource {
+			if k.claims == nil {
+				return nil
+			}
+			return k.claims.Resources(pod, c)
 		},
 		Changed: func(pods []types.UID) {
 			k.node.Look()
@@ -154,6 +161,9 @@ func (k *Kubelet) addClaims(ctx context.Context, pod *corev1.Pod, ps *statsv1.Po
 // that of a hollow node, does not look there.
 func (k *Kubelet) pluginHandlers() map[string]plugins.Handler {
 	out := map[string]plugins.Handler{}
+	if k.claims != nil {
+		out["DRAPlugin"] = k.claims
+	}
 	if k.csi != nil {
 		out["CSIPlugin"] = k.csi
 	}

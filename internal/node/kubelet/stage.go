@@ -86,6 +86,10 @@ func (w *worker) terminate(ctx context.Context, pod *corev1.Pod, obs *runtime.Po
 	for _, s := range obs.Sandboxes {
 		live = live || s.Ready
 	}
+	if !live && w.claims != nil && w.claims.Has(w.uid) {
+		w.unclaim(ctx, pod)
+		return
+	}
 	if !live {
 		w.setStage(terminated)
 		w.probes.stopAll()
@@ -107,6 +111,22 @@ func (w *worker) terminate(ctx context.Context, pod *corev1.Pod, obs *runtime.Po
 		if !w.killAll(ctx, pod, obs, &grace) && ctx.Err() == nil {
 			w.failed()
 		}
+	})
+}
+
+// unclaim has the devices taken back that the pod claims. That comes before its end is told: others may have them then.
+func (w *worker) unclaim(ctx context.Context, pod *corev1.Pod) {
+	if now := time.Now(); now.Before(w.nextTry) && w.failures > 0 {
+		w.again(w.nextTry)
+		return
+	}
+	w.start(ctx, func(ctx context.Context) {
+		if err := w.claims.Unprepare(ctx, w.uid); err != nil {
+			w.cfg.Log.Warn("devices not taken back, trying again", "pod", pods.Describe(pod), "error", err)
+			w.failed()
+			return
+		}
+		w.failures = 0
 	})
 }
 

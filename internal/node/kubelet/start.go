@@ -120,7 +120,14 @@ func (o *operation) actuate(ctx context.Context, pod *corev1.Pod, sandbox string
 
 // createSandbox makes the sandbox of a pod and notes it in sb. It reports whether there is one now.
 func (o *operation) createSandbox(ctx context.Context, pod *corev1.Pod, attempt uint32, sb *sandboxRun) bool {
-	var err error
+	err := o.claimed(ctx, pod)
+	if err != nil {
+		if ctx.Err() == nil {
+			o.events.Pod(pod, "", corev1.EventTypeWarning, "FailedPrepareDynamicResources", "Failed to prepare dynamic resources: %v", err)
+			o.failed()
+		}
+		return false
+	}
 	own := pod.Spec.HostUsers != nil && !*pod.Spec.HostUsers
 	o.counts.Add(metrics.StartedPods)
 	if own {

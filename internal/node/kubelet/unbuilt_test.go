@@ -13,27 +13,16 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// A pod that asks for an isolation that the node cannot give is refused, and nothing of it runs; of what harms less there is an
-// event.
-func TestVirtualUnbuiltIsRefusedOrTold(t *testing.T) {
+// An event tells of what a pod asks for and the node does not do.
+func TestVirtualUnbuiltIsTold(t *testing.T) {
 	inVirtualTime(t, func(v *virtual) {
 		t := v.T
-		refused := podtest.Parse(t, strings.Fields("Always main:a"))
-		refused.Name, refused.Spec.ResourceClaims = "refused", []corev1.PodResourceClaim{{Name: "c", ResourceClaimName: new("c")}}
-		uid := v.create(refused)
 		told := podtest.Parse(t, strings.Fields("Always main:a"))
 		told.Name = "told"
 		told.Spec.SecurityContext = &corev1.PodSecurityContext{SELinuxChangePolicy: new(corev1.SELinuxChangePolicyMountOption)}
 		v.create(told)
 		time.Sleep(10 * time.Second)
 
-		p := v.get("refused")
-		if p.Status.Phase != corev1.PodFailed || p.Status.Reason != "PodFeatureUnsupported" || !strings.Contains(p.Status.Message, "spec.resourceClaims") {
-			t.Errorf("%s %s %q", p.Status.Phase, p.Status.Reason, p.Status.Message)
-		}
-		if pod, _ := v.rt.Pod(t.Context(), uid); pod != nil && len(pod.Containers) > 0 {
-			t.Errorf("%d containers of it were made", len(pod.Containers))
-		}
 		if p := v.get("told"); p.Status.Phase != corev1.PodRunning {
 			t.Errorf("%s", p.Status.Phase)
 		}

@@ -85,7 +85,13 @@ func (w *worker) publish(ctx context.Context, pod *corev1.Pod, obs *runtime.Pod,
 	f.Readiness, f.Startup = w.probes.results()
 	f.Replaced = w.replaced
 	if w.place != nil {
-		f.Devices = func(container string) []corev1.ResourceStatus { return w.place.Status(pod.UID, container) }
+		f.Devices = func(container string) (out []corev1.ResourceStatus) {
+			out = w.place.Status(pod.UID, container)
+			if w.claims != nil && len(pod.Spec.ResourceClaims) > 0 {
+				out = append(out, w.claims.Status(pod, container)...)
+			}
+			return out
+		}
 	}
 	f.Actuated = w.alloc.Actuated.Get(pod.UID)
 	if len(obs.Sandboxes) > 0 {

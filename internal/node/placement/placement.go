@@ -19,6 +19,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
+	podresourcesv1 "k8s.io/kubelet/pkg/apis/podresources/v1"
 	"k8s.io/utils/cpuset"
 )
 
@@ -32,6 +33,8 @@ type Config struct {
 	Runtime  runtime.Interface
 	// Pods are those on the node that have not ended.
 	Pods func() []*corev1.Pod
+	// Claims are the devices that a container has by claims, as the pod resources API tells of them; nil: there are none.
+	Claims func(pod *corev1.Pod, c *corev1.Container) []*podresourcesv1.DynamicResource
 	// Changed is told of pods with devices whose health has changed, and that the node's capacity may have.
 	Changed func(pods []types.UID)
 	Log     *slog.Logger

@@ -44,7 +44,7 @@ func (p *Placement) Run(ctx context.Context) {
 // source is what the pod resources API tells.
 func (p *Placement) source() podresources.Source {
 	s := podresources.Source{
-		Pods: p.cfg.Pods, Devices: p.devices.Devices, AllDevices: p.devices.Allocatable,
+		Pods: p.cfg.Pods, Devices: p.devices.Devices, Claims: p.cfg.Claims, AllDevices: p.devices.Allocatable,
 		CPUs:      func(types.UID, string) cpuset.CPUSet { return cpuset.New() },
 		AllCPUs:   func() cpuset.CPUSet { return cpuset.New() },
 		Memory:    func(types.UID, string) []memorymap.Block { return nil },

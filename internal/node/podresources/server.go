@@ -14,13 +14,14 @@ import (
 	"k8s.io/utils/cpuset"
 )
 
-// Source is what is told. Every function is set.
+// Source is what is told. Every function is set but Claims, perhaps.
 type Source struct {
 	Pods func() []*corev1.Pod // that are on the node and have not ended
 	// What a container has to itself.
 	CPUs    func(pod types.UID, container string) cpuset.CPUSet
 	Memory  func(pod types.UID, container string) []memorymap.Block
 	Devices func(pod types.UID, container string) []devices.Device
+	Claims  func(pod *corev1.Pod, c *corev1.Container) []*podresourcesv1.DynamicResource // nil: there are none
 	// What there is to be had.
 	AllCPUs    func() cpuset.CPUSet
 	AllMemory  func() []memorymap.Block
@@ -63,9 +64,13 @@ func (s *Server) GetAllocatableResources(context.Context, *podresourcesv1.Alloca
 func (s *Server) pod(pod *corev1.Pod) *podresourcesv1.PodResources {
 	out := &podresourcesv1.PodResources{Name: pod.Name, Namespace: pod.Namespace}
 	add := func(c *corev1.Container) {
-		out.Containers = append(out.Containers, &podresourcesv1.ContainerResources{
+		has := &podresourcesv1.ContainerResources{
 			Name: c.Name, Devices: deviceList(s.Devices(pod.UID, c.Name)), CpuIds: cpuList(s.CPUs(pod.UID, c.Name)), Memory: memoryList(s.Memory(pod.UID, c.Name)),
-		})
+		}
+		if s.Claims != nil {
+			has.DynamicResources = s.Claims(pod, c)
+		}
+		out.Containers = append(out.Containers, has)
 	}
 	for i := range pod.Spec.InitContainers {
 		if c := &pod.Spec.InitContainers[i]; pods.IsSidecar(c) {
