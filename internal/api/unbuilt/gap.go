@@ -113,7 +113,7 @@ func sentences(obj api.Object, sub string) []string {
 var Resources = map[string]bool{
 	"pods": true, "replicationcontrollers": true, "replicasets": true, "deployments": true,
 	"jobs": true, "cronjobs": true, "statefulsets": true, "daemonsets": true,
-	"networkpolicies": true, "podtemplates": true,
+	"networkpolicies": true, "podtemplates": true, "deviceclasses": true,
 }
 
 // PodFields are the fields of a pod's spec that nobody reads, as "Type.Field".

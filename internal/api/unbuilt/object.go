@@ -4,6 +4,7 @@ import (
 	"sampan.dev/internal/api"
 
 	networkingv1 "k8s.io/api/networking/v1"
+	resourcev1 "k8s.io/api/resource/v1"
 )
 
 // objectGap is a part of another kind, or a subresource, that nobody acts upon.
@@ -25,6 +26,13 @@ func kindGap[T api.Object](feature, effect string) objectGap {
 // objectGaps is the literal list for everything but pod specs.
 var objectGaps = []objectGap{
 	kindGap[*networkingv1.NetworkPolicy]("network policies", "traffic flows as if there were none"),
+	{
+		Feature: "extended resources of device classes", Effect: "pods that ask for it find no node",
+		uses: func(obj api.Object) []string {
+			class, ok := obj.(*resourcev1.DeviceClass)
+			return at(ok && class.Spec.ExtendedResourceName != nil, "spec.extendedResourceName")
+		},
+	},
 }
 
 // at returns the one path if on.

@@ -14,6 +14,7 @@ import (
 	networkingv1 "k8s.io/api/networking/v1"
 	policyv1 "k8s.io/api/policy/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
+	resourcev1 "k8s.io/api/resource/v1"
 	schedulingv1 "k8s.io/api/scheduling/v1"
 	storagev1 "k8s.io/api/storage/v1"
 	svmv1 "k8s.io/api/storagemigration/v1"
@@ -78,6 +79,8 @@ var asks = []struct {
 	{name: "volume of a driver", obj: &corev1.PersistentVolume{Spec: corev1.PersistentVolumeSpec{PersistentVolumeSource: corev1.PersistentVolumeSource{CSI: &corev1.CSIPersistentVolumeSource{}}}}},
 	{name: "volume", obj: &corev1.PersistentVolume{}},
 	{name: "driver", obj: &storagev1.CSIDriver{}},
+	{name: "resource of a device class", obj: &resourcev1.DeviceClass{Spec: resourcev1.DeviceClassSpec{ExtendedResourceName: new("example.com/gpu")}}, want: "spec.extendedResourceName: "},
+	{name: "device class", obj: &resourcev1.DeviceClass{}},
 	{name: "impersonation as ever", obj: &rbacv1.Role{Rules: []rbacv1.PolicyRule{{Verbs: []string{"impersonate", "*"}}}}},
 }
 
@@ -132,7 +135,7 @@ func TestResources(t *testing.T) {
 		"*v1.CSIDriver": "csidrivers",
 		"*v1.Job":       "jobs", "*v1.CronJob": "cronjobs", "*v1.StatefulSet": "statefulsets", "*v1.DaemonSet": "daemonsets",
 		"*v1.PodTemplate":   "podtemplates",
-		"*v1.NetworkPolicy": "networkpolicies",
+		"*v1.NetworkPolicy": "networkpolicies", "*v1.DeviceClass": "deviceclasses",
 	}
 	var used []string
 	for _, tc := range asks {
