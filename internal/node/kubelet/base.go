@@ -55,7 +55,7 @@ type base struct {
 	static    *source.Static
 	place     *placement.Placement // nil where the machine is not this one
 	certs     *podcert.Manager     // nil without a hub
-	claims    *claims.Manager      // nil where the machine is not this one, and without a hub
+	dra       *claims.Manager      // nil where the machine is not this one, and without a hub
 	users     *users.Manager       // nil where the machine is not this one
 	fence     *fence.Fence         // nil on a node that promises nothing
 	shutdown  *shutdown.Manager    // nil where pods are not ended before the machine shuts down
@@ -68,10 +68,10 @@ type base struct {
 
 // claimed has the devices got ready that a pod claims.
 func (b *base) claimed(ctx context.Context, pod *corev1.Pod) error {
-	if b.claims == nil || !devices.Has(pod) {
+	if b.dra == nil || !devices.Has(pod) {
 		return nil
 	}
-	return b.claims.Prepare(ctx, pod)
+	return b.dra.Prepare(ctx, pod)
 }
 
 // removeContainer removes a dead container with its logs.

@@ -114,8 +114,8 @@ func (b *base) containerConfig(ctx context.Context, volumes map[string]volume.Mo
 			return nil, err
 		}
 	}
-	if b.claims != nil {
-		devices, err := b.claims.Devices(pod, c)
+	if b.dra != nil {
+		devices, err := b.dra.Devices(pod, c)
 		if err != nil {
 			return nil, err
 		}

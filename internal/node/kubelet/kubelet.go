@@ -116,7 +116,7 @@ func New(cfg Config) (*Kubelet, error) {
 		}
 	}
 	if cfg.Machine == nil && cfg.Door != nil {
-		if k.claims, err = claims.New(claims.Config{Dir: cfg.RootDir, Node: cfg.NodeName, Hub: cfg.Door, Wake: k.roster.wake, Log: cfg.Log}); err != nil {
+		if k.dra, err = claims.New(claims.Config{Dir: cfg.RootDir, Node: cfg.NodeName, Hub: cfg.Door, Wake: k.roster.wake, Log: cfg.Log}); err != nil {
 			return nil, fmt.Errorf("kubelet: %w", err)
 		}
 	}
@@ -261,8 +261,8 @@ func (k *Kubelet) Run(ctx context.Context) error {
 	if k.place != nil {
 		start(k.place.Run)
 	}
-	if k.claims != nil {
-		start(k.claims.Run)
+	if k.dra != nil {
+		start(k.dra.Run)
 	}
 	if handlers := k.pluginHandlers(); len(handlers) > 0 {
 		start((&plugins.Watcher{Dir: filepath.Join(k.cfg.RootDir, plugins.Folder), Handlers: handlers, Log: k.cfg.Log}).Run)
@@ -316,8 +316,8 @@ func (k *Kubelet) adopt(ctx context.Context) {
 		k.place.Keep(func(uid types.UID) bool { return k.roster.get(uid) != nil })
 	}
 	known := func(uid types.UID) bool { return kept[uid] || k.roster.get(uid) != nil }
-	if k.claims != nil {
-		k.claims.Keep(ctx, known)
+	if k.dra != nil {
+		k.dra.Keep(ctx, known)
 	}
 	k.sweep.Store(&known)
 	k.machine.Sweep(known)

@@ -41,10 +41,10 @@ func (k *Kubelet) placementConfig() placement.Config {
 			return out
 		},
 		Claims: func(pod *corev1.Pod, c *corev1.Container) []*podresourcesv1.DynamicResource {
-			if k.claims == nil {
+			if k.dra == nil {
 				return nil
 			}
-			return k.claims.Resources(pod, c)
+			return k.dra.Resources(pod, c)
 		},
 		Changed: func(pods []types.UID) {
 			k.node.Look()
@@ -161,8 +161,8 @@ func (k *Kubelet) addClaims(ctx context.Context, pod *corev1.Pod, ps *statsv1.Po
 // that of a hollow node, does not look there.
 func (k *Kubelet) pluginHandlers() map[string]plugins.Handler {
 	out := map[string]plugins.Handler{}
-	if k.claims != nil {
-		out["DRAPlugin"] = k.claims
+	if k.dra != nil {
+		out["DRAPlugin"] = k.dra
 	}
 	if k.csi != nil {
 		out["CSIPlugin"] = k.csi

@@ -86,7 +86,7 @@ func (w *worker) terminate(ctx context.Context, pod *corev1.Pod, obs *runtime.Po
 	for _, s := range obs.Sandboxes {
 		live = live || s.Ready
 	}
-	if !live && w.claims != nil && w.claims.Has(w.uid) {
+	if !live && w.dra != nil && w.dra.Has(w.uid) {
 		w.unclaim(ctx, pod)
 		return
 	}
@@ -121,7 +121,7 @@ func (w *worker) unclaim(ctx context.Context, pod *corev1.Pod) {
 		return
 	}
 	w.start(ctx, func(ctx context.Context) {
-		if err := w.claims.Unprepare(ctx, w.uid); err != nil {
+		if err := w.dra.Unprepare(ctx, w.uid); err != nil {
 			w.cfg.Log.Warn("devices not taken back, trying again", "pod", pods.Describe(pod), "error", err)
 			w.failed()
 			return

@@ -87,8 +87,8 @@ func (w *worker) publish(ctx context.Context, pod *corev1.Pod, obs *runtime.Pod,
 	if w.place != nil {
 		f.Devices = func(container string) (out []corev1.ResourceStatus) {
 			out = w.place.Status(pod.UID, container)
-			if w.claims != nil && len(pod.Spec.ResourceClaims) > 0 {
-				out = append(out, w.claims.Status(pod, container)...)
+			if w.dra != nil && len(pod.Spec.ResourceClaims) > 0 {
+				out = append(out, w.dra.Status(pod, container)...)
 			}
 			return out
 		}
