@@ -7,8 +7,9 @@ import (
 )
 
 // budget is the most that the stripped binary may weigh: on these kernels most of the file is resident memory. CEL is 6 MB of it,
-// the types of all groups 5, the controllers, the plugins of the scheduler and what the kubelet does beyond running pods 4.
-const budget = 68_000_000
+// the types of all groups 5, the controllers, the plugins of the scheduler and what the kubelet does beyond running pods 5, CSI, devices by
+// claims and logind's bus 2.
+const budget = 71_000_000
 
 func TestBinaryKeepsToItsBudget(t *testing.T) {
 	info, err := os.Stat(filepath.Join(root(t), "bin", "sampan"))
