@@ -228,14 +228,21 @@ func TestDevices(t *testing.T) {
 	health("Unhealthy")
 	c.tellsClaim(t, "a", claim, has)
 
+	run := func() string {
+		return c.kubectl(t, "get", "pod", "a", "-o", "jsonpath={.status.containerStatuses[0].state.running} {.status.containerStatuses[0].containerID}")
+	}
+	before := run()
 	c.down(t) // ends the containers, too
 	c.up(t)
-	until(t, 90*time.Second, "the pod has its device again", func() error {
-		if now := strings.TrimSpace(c.kubectl(t, "exec", "a", "--", "sh", "-c", "echo $GADGETS")); now != has {
-			return fmt.Errorf("it has %q, not %q", now, has)
+	until(t, 90*time.Second, "the container runs again", func() error {
+		if now := run(); now == before || strings.HasPrefix(now, " ") {
+			return errors.New(now)
 		}
 		return nil
 	})
+	if now := strings.TrimSpace(c.kubectl(t, "exec", "a", "--", "sh", "-c", "echo $GADGETS")); now != has {
+		t.Errorf("after a restart the container sees %q, not %q", now, has)
+	}
 	if g.count() != 2 {
 		t.Errorf("%d claims are prepared", g.count())
 	}
