@@ -18,7 +18,7 @@ export CC     := $(GCC)
 MKIMAGE  := GOARCH=$(HOSTARCH) go run ./tools/mkimage -arch $(ARCH)
 LDFLAGS := -s -w
 
-.PHONY: build install dist up test race lint e2e conformance apidiff bench fmt help
+.PHONY: build install dist up test race lint e2e csi conformance apidiff bench fmt help
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -110,7 +110,13 @@ e2e: build $(BIN)/etcd ## scripts with real kubectl and real containers (root)
 	go test -tags $(TAGS),e2e -count=1 -timeout 18m ./e2e/
 	go -C e2e/chaos run . -bin $(BIN)/sampan -kills 10
 	go -C e2e/envtest test -count=1 .
+
+csi: build ## volumes of a CSI driver, with the stock sidecars; and that driver against csi-test's sanity suite
 	go -C e2e/csi test -count=1 .
+	@mkdir -p $(BIN)/csi
+	go -C e2e/csi build -ldflags "-s -w" -o $(BIN)/csi/ . github.com/kubernetes-csi/external-attacher/v4/cmd/csi-attacher \
+	  github.com/kubernetes-csi/external-provisioner/v6/cmd/csi-provisioner github.com/kubernetes-csi/external-resizer/v2/cmd/csi-resizer
+	SAMPAN_CSI_BIN=$(BIN)/csi go test -tags $(TAGS),e2e -count=1 -timeout 18m -run '^TestCSI' ./e2e/
 
 conformance: build ## the upstream e2e suite, where its parts have been built (docs/conformance.md)
 	./e2e/conformance.sh
