@@ -21,7 +21,7 @@ const (
 // the plugin stays.
 func (w *Watcher) serve(ctx, life context.Context, path string) {
 	for pause := firstPause; ; pause = min(2*pause, lastPause) {
-		drop, err := w.register(life, path)
+		drop, err := w.register(ctx, life, path)
 		if err == nil {
 			<-life.Done()
 			if ctx.Err() == nil {
@@ -40,15 +40,15 @@ func (w *Watcher) serve(ctx, life context.Context, path string) {
 	}
 }
 
-// register asks who listens at a socket and hands that to the handler of its type. drop takes it back.
-func (w *Watcher) register(ctx context.Context, path string) (drop func(context.Context), err error) {
+// register asks who listens at a socket and hands that to the handler of its type. drop takes it back. ctx and life are serve's.
+func (w *Watcher) register(ctx, life context.Context, path string) (drop func(context.Context), err error) {
 	conn, err := Dial(path)
 	if err != nil {
 		return nil, err
 	}
 	defer conn.Close()
 	api := registerapi.NewRegistrationClient(conn)
-	asking, cancel := context.WithTimeout(ctx, askLimit)
+	asking, cancel := context.WithTimeout(life, askLimit)
 	defer cancel()
 	info, err := api.GetInfo(asking, &registerapi.InfoRequest{}, grpc.WaitForReady(true))
 	if err != nil {
@@ -56,24 +56,26 @@ func (w *Watcher) register(ctx context.Context, path string) (drop func(context.
 	}
 	h, known := w.Handlers[info.Type]
 	if !known {
-		return nil, tell(ctx, api, fmt.Errorf("RegisterPlugin error -- no handler registered for plugin type: %s at socket %s", info.Type, path))
+		return nil, tell(life, api, fmt.Errorf("RegisterPlugin error -- no handler registered for plugin type: %s at socket %s", info.Type, path))
 	}
 	endpoint := info.Endpoint
 	if endpoint == "" {
 		endpoint = path
 	}
 	if err := h.Validate(info.Name, endpoint, info.SupportedVersions); err != nil {
-		return nil, tell(ctx, api, fmt.Errorf("RegisterPlugin error -- plugin validation failed with err: %w", err))
+		return nil, tell(life, api, fmt.Errorf("RegisterPlugin error -- plugin validation failed with err: %w", err))
 	}
-	if err := h.Register(ctx, info.Name, endpoint, info.SupportedVersions); err != nil {
-		return nil, tell(ctx, api, fmt.Errorf("RegisterPlugin error -- plugin registration failed with err: %w", err))
+	if err := h.Register(life, info.Name, endpoint, info.SupportedVersions); err != nil {
+		return nil, tell(life, api, fmt.Errorf("RegisterPlugin error -- plugin registration failed with err: %w", err))
 	}
 	drop = func(ctx context.Context) {
 		h.Unregister(ctx, info.Name, endpoint)
 		w.Log.Info("plugin gone", "type", info.Type, "name", info.Name)
 	}
-	if err := tell(ctx, api, nil); err != nil {
-		drop(ctx)
+	if err := tell(life, api, nil); err != nil {
+		if ctx.Err() == nil { // else the kubelet ends while it says so
+			drop(ctx)
+		}
 		return nil, fmt.Errorf("failed to send registration status at socket %s, err: %w", path, err)
 	}
 	w.Log.Info("plugin registered", "type", info.Type, "name", info.Name, "endpoint", endpoint)
