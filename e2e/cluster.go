@@ -15,6 +15,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -95,6 +96,9 @@ func freePort(t *testing.T) string {
 	return port
 }
 
+// given are the ranges that tests of this process have got, which side by side have no routes yet when the next asks.
+var given sync.Map
+
 // ranges are a pods' and a services' range that no other cluster of this machine has: pods of two must not share an address.
 func ranges(t *testing.T, dir string) (pods, services string) {
 	t.Helper()
@@ -106,6 +110,10 @@ func ranges(t *testing.T, dir string) (pods, services string) {
 	for i := range 40 {
 		n := 160 + (2*first+2*i)%80
 		if taken := fmt.Sprintf("10.%d.", n); !strings.Contains(string(routes), taken) {
+			if _, other := given.LoadOrStore(n, dir); other {
+				continue
+			}
+			t.Cleanup(func() { given.Delete(n) })
 			return taken + "0.0/16", fmt.Sprintf("10.%d.0.0/16", n+1)
 		}
 	}

@@ -44,7 +44,7 @@ spec:
 // TestFastFailover cuts the second node off: the pod that must not be there twice comes to the first, and the two never ran at one time,
 // although the first was told to end in vain.
 func TestFastFailover(t *testing.T) {
-	t.Parallel() // beside TestOutage: both wait most of the time
+	t.Parallel() // it waits most of the time
 	c := newCluster(t, "--nodes", "2", "--fast-failover")
 	c.up(t)
 	c.images(t)

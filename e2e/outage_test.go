@@ -26,7 +26,7 @@ var nodeLeases = schema.GroupVersionResource{Group: "coordination.k8s.io", Versi
 // beside it in a process of its own. What runs on the node goes on: pods reach the Service by its name, a container that ends is
 // started again, one that fails its probe is too. When the control plane is back, nothing has been evicted and the node reports.
 func TestOutage(t *testing.T) {
-	t.Parallel() // beside TestFastFailover
+	t.Parallel() // it waits most of the time
 	away := outage
 	if text := os.Getenv("SAMPAN_E2E_OUTAGE"); text != "" {
 		var err error
