@@ -232,7 +232,10 @@ func (e *evictor) evict(ctx context.Context, pod *corev1.Pod, due eviction) erro
 	})
 	if have := loop.PodCondition(pod, corev1.DisruptionTarget); have == nil || have.Status != corev1.ConditionTrue || have.Reason != "DeletionByDeviceTaintManager" {
 		if _, err := client.UpdateStatus(ctx, e.Door, client.Pods, marked); err != nil {
-			return fmt.Errorf("evict pod %s: %w", key, ignoreGone(err))
+			if err = ignoreGone(err); err == nil {
+				return nil // whoever removed the pod is noticed by its deletion
+			}
+			return fmt.Errorf("evict pod %s: %w", key, err)
 		}
 	}
 	if err := client.Delete(ctx, e.Door, client.Pods, pod.Namespace, pod.Name, pod.UID); ignoreGone(err) != nil {
