@@ -43,22 +43,24 @@ type driver struct {
 	end             context.CancelFunc
 }
 
+// plugin is the service by which the driver is called.
+func (d *driver) plugin() drav1.DRAPluginClient {
+	if d.service == drav1beta1.DRAPluginService {
+		return drav1beta1.V1Beta1ClientWrapper{DRAPluginClient: drav1beta1.NewDRAPluginClient(d.conn)}
+	}
+	return drav1.NewDRAPluginClient(d.conn)
+}
+
 func (d *driver) prepare(ctx context.Context, q *drav1.NodePrepareResourcesRequest) (*drav1.NodePrepareResourcesResponse, error) {
 	ctx, cancel := context.WithTimeout(ctx, callLimit)
 	defer cancel()
-	if d.service == drav1beta1.DRAPluginService {
-		return drav1beta1.V1Beta1ClientWrapper{DRAPluginClient: drav1beta1.NewDRAPluginClient(d.conn)}.NodePrepareResources(ctx, q)
-	}
-	return drav1.NewDRAPluginClient(d.conn).NodePrepareResources(ctx, q)
+	return d.plugin().NodePrepareResources(ctx, q)
 }
 
 func (d *driver) unprepare(ctx context.Context, q *drav1.NodeUnprepareResourcesRequest) (*drav1.NodeUnprepareResourcesResponse, error) {
 	ctx, cancel := context.WithTimeout(ctx, callLimit)
 	defer cancel()
-	if d.service == drav1beta1.DRAPluginService {
-		return drav1beta1.V1Beta1ClientWrapper{DRAPluginClient: drav1beta1.NewDRAPluginClient(d.conn)}.NodeUnprepareResources(ctx, q)
-	}
-	return drav1.NewDRAPluginClient(d.conn).NodeUnprepareResources(ctx, q)
+	return d.plugin().NodeUnprepareResources(ctx, q)
 }
 
 // driver returns the instance of a driver that came last, of those that answer if any does.

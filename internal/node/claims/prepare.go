@@ -50,7 +50,7 @@ func (m *Manager) prepare(ctx context.Context, pod *corev1.Pod) error {
 		if err != nil {
 			return fmt.Errorf("NodePrepareResources: %w", err)
 		}
-		if err := m.took(name, open, batch, answer); err != nil {
+		if err := m.took(name, batch, answer); err != nil {
 			return err
 		}
 	}
@@ -106,15 +106,8 @@ func batches(list []*claim) map[string][]*drav1.Claim {
 }
 
 // took notes which devices a driver has prepared for the claims of a batch.
-func (m *Manager) took(driver string, open []*claim, batch []*drav1.Claim, answer *drav1.NodePrepareResourcesResponse) error {
-	for uid, result := range answer.Claims {
-		asked := find(batch, uid)
-		if asked == nil {
-			return fmt.Errorf("NodePrepareResources returned result for unknown claim UID %s", uid)
-		}
-		if result.GetError() != "" {
-			return fmt.Errorf("NodePrepareResources failed for ResourceClaim %s: %s", asked.Name, result.Error)
-		}
+func (m *Manager) took(driver string, batch []*drav1.Claim, answer *drav1.NodePrepareResourcesResponse) error {
+	return answered("NodePrepareResources", batch, answer.Claims, func(asked *drav1.Claim, result *drav1.NodePrepareResourceResponse) error {
 		var list []device
 		for _, d := range result.GetDevices() {
 			list = append(list, device{PoolName: d.PoolName, DeviceName: d.DeviceName, ShareID: (*types.UID)(d.ShareId), RequestNames: d.RequestNames, CDIDeviceIDs: d.CdiDeviceIds})
@@ -128,9 +121,26 @@ func (m *Manager) took(driver string, open []*claim, batch []*drav1.Claim, answe
 		if have == nil {
 			return fmt.Errorf("internal error: unable to get claim info for ResourceClaim %s in namespace %s", asked.Name, asked.Namespace)
 		}
+		return nil
+	})
+}
+
+// answered takes a driver's answers about the claims of a batch; each must be about one that was asked for, and none may lack.
+func answered[R interface{ GetError() string }](call string, batch []*drav1.Claim, answers map[string]R, take func(asked *drav1.Claim, result R) error) error {
+	for uid, result := range answers {
+		asked := find(batch, uid)
+		if asked == nil {
+			return fmt.Errorf("%s returned result for unknown claim UID %s", call, uid)
+		}
+		if text := result.GetError(); text != "" {
+			return fmt.Errorf("%s failed for ResourceClaim %s: %s", call, asked.Name, text)
+		}
+		if err := take(asked, result); err != nil {
+			return err
+		}
 	}
-	if left := len(batch) - len(answer.Claims); left != 0 {
-		return fmt.Errorf("NodePrepareResources skipped %d ResourceClaims", left)
+	if left := len(batch) - len(answers); left != 0 {
+		return fmt.Errorf("%s skipped %d ResourceClaims", call, left)
 	}
 	return nil
 }
@@ -181,17 +191,9 @@ func (m *Manager) unprepare(ctx context.Context, pod types.UID) error {
 		if err != nil {
 			return fmt.Errorf("NodeUnprepareResources: %w", err)
 		}
-		for uid, result := range answer.Claims {
-			asked := find(batch, uid)
-			if asked == nil {
-				return fmt.Errorf("NodeUnprepareResources returned result for unknown claim UID %s", uid)
-			}
-			if result.GetError() != "" {
-				return fmt.Errorf("NodeUnprepareResources failed for ResourceClaim %s: %s", asked.Name, result.Error)
-			}
-		}
-		if left := len(batch) - len(answer.Claims); left != 0 {
-			return fmt.Errorf("NodeUnprepareResources skipped %d ResourceClaims", left)
+		nothing := func(*drav1.Claim, *drav1.NodeUnprepareResourceResponse) error { return nil }
+		if err := answered("NodeUnprepareResources", batch, answer.Claims, nothing); err != nil {
+			return err
 		}
 	}
 	m.mu.Lock()
