@@ -8,7 +8,6 @@ import (
 	"testing"
 	"time"
 
-	"sampan.dev/internal/api"
 	"sampan.dev/internal/client"
 	"sampan.dev/internal/control"
 
@@ -104,15 +103,6 @@ func TestCronJobCrashes(t *testing.T) {
 func TestLateViewsCountNothingTwice(t *testing.T) {
 	for _, by := range []time.Duration{10 * time.Millisecond, 700 * time.Millisecond, 3 * time.Second} {
 		t.Run(by.String(), func(t *testing.T) {
-			late := func(f client.Factory) client.Factory {
-				return func(user api.User, agent string) client.Interface {
-					door := f(user, agent)
-					if strings.HasSuffix(agent, "shared-informers") {
-						return &lagging{door, by}
-					}
-					return door
-				}
-			}
 			inBubble(t, control.Config{}, func(b *bench) {
 				b.addNode("n0", nil)
 				b.settle(10 * time.Second)
@@ -123,7 +113,7 @@ func TestLateViewsCountNothingTwice(t *testing.T) {
 				if got := told(b.job("j")); got != want || b.createdPods() != 20 {
 					t.Errorf("%s, %d pods", got, b.createdPods())
 				}
-			}, late)
+			}, late("shared-informers", by))
 		})
 	}
 }

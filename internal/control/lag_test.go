@@ -65,19 +65,23 @@ func (l *lagging) Watch(ctx context.Context, ref client.Ref, opts metav1.ListOpt
 	return w, nil
 }
 
+// late has what the clients are told whose agents end so come so much later.
+func late(agents string, by time.Duration) func(client.Factory) client.Factory {
+	return func(f client.Factory) client.Factory {
+		return func(user api.User, agent string) client.Interface {
+			door := f(user, agent)
+			if strings.HasSuffix(agent, agents) {
+				return &lagging{door, by}
+			}
+			return door
+		}
+	}
+}
+
 // However late the controllers' view is, they never make a pod twice.
 func TestLateViewsMakeNothingTwice(t *testing.T) {
 	for _, by := range []time.Duration{10 * time.Millisecond, 700 * time.Millisecond, 3 * time.Second} {
 		t.Run(by.String(), func(t *testing.T) {
-			late := func(f client.Factory) client.Factory {
-				return func(user api.User, agent string) client.Interface {
-					door := f(user, agent)
-					if strings.HasSuffix(agent, "shared-informers") {
-						return &lagging{door, by}
-					}
-					return door
-				}
-			}
 			inBubble(t, control.Config{}, func(b *bench) {
 				for i := range 3 {
 					b.addNode(fmt.Sprint("n", i), nil)
@@ -100,22 +104,13 @@ func TestLateViewsMakeNothingTwice(t *testing.T) {
 				if s := b.slicesOf("web"); len(s) != 1 || len(s[0].Endpoints) != 40 {
 					b.Errorf("%d slices", len(s))
 				}
-			}, late)
+			}, late("shared-informers", by))
 		})
 	}
 }
 
 // A dependent that the garbage collector has not seen yet is let go too.
 func TestOrphaningSeesWhatIsNew(t *testing.T) {
-	late := func(f client.Factory) client.Factory {
-		return func(user api.User, agent string) client.Interface {
-			door := f(user, agent)
-			if strings.HasSuffix(agent, "generic-garbage-collector") {
-				return &lagging{door, 2 * time.Second}
-			}
-			return door
-		}
-	}
 	inBubble(t, control.Config{}, func(b *bench) {
 		ctx := b.Context()
 		mk := func(name string, owners ...metav1.OwnerReference) *corev1.ConfigMap {
@@ -141,5 +136,5 @@ func TestOrphaningSeesWhatIsNew(t *testing.T) {
 		if _, err := client.Get[*corev1.ConfigMap](ctx, b.door, client.ConfigMaps, "default", "owner"); !apierrors.IsNotFound(err) {
 			b.Errorf("the owner is still there: %v", err)
 		}
-	}, late)
+	}, late("generic-garbage-collector", 2*time.Second))
 }

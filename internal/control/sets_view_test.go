@@ -3,7 +3,6 @@ package control_test
 import (
 	"fmt"
 	"math/rand/v2"
-	"strings"
 	"testing"
 	"time"
 
@@ -21,15 +20,6 @@ import (
 func TestLateViewsOfSets(t *testing.T) {
 	for _, by := range []time.Duration{10 * time.Millisecond, 700 * time.Millisecond, 3 * time.Second} {
 		t.Run(by.String(), func(t *testing.T) {
-			late := func(f client.Factory) client.Factory {
-				return func(user api.User, agent string) client.Interface {
-					door := f(user, agent)
-					if strings.HasSuffix(agent, "shared-informers") {
-						return &lagging{door, by}
-					}
-					return door
-				}
-			}
 			inBubble(t, control.Config{}, func(b *bench) {
 				for i := range 3 {
 					b.addNode(fmt.Sprint("n", i), nil)
@@ -52,7 +42,7 @@ func TestLateViewsOfSets(t *testing.T) {
 				if n, r := b.createdPods(), b.revisions(); n != 2*(3+20+3) || len(r) != 6 {
 					b.Errorf("%d pods were made, %d revisions", n, len(r))
 				}
-			}, late)
+			}, late("shared-informers", by))
 		})
 	}
 }
