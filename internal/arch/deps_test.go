@@ -102,7 +102,7 @@ var rooms = map[string][]string{
 	"internal/node/resize":       {"internal/api/pods", "internal/node/allocation", "internal/node/cgroup", "internal/node/event", "internal/node/podspec", "internal/node/podstate", "internal/node/runtime"},
 	"internal/node/podstatus":    {"internal/api/pods", "internal/client", "internal/node/podstate"},
 	"internal/node/volume":       {"internal/api/volumes", "internal/node/csi"},
-	"internal/node/csi":          {"internal/client", "internal/node/plugins"},
+	"internal/node/csi":          {"internal/api/volumes", "internal/client", "internal/node/plugins"},
 	"internal/node/csi/":         {},
 	"internal/node/hardware":     {},
 	"internal/node/checkpoint":   {},

@@ -26,7 +26,7 @@ func NewLifecycle(env loop.Env, cfg Config) loop.Runner {
 	c.nodes.Handle(cache.Handler[*corev1.Node]{
 		Add: c.due,
 		Update: func(old, n *corev1.Node) {
-			if isReady(old) != isReady(n) {
+			if loop.NodeReady(old) != loop.NodeReady(n) {
 				c.due(n)
 			}
 		},
@@ -36,7 +36,7 @@ func NewLifecycle(env loop.Env, cfg Config) loop.Runner {
 
 // due lets a node that is not ready have a period's time: it may have come just now, and its cloud not know it yet.
 func (c *lifecycle) due(n *corev1.Node) {
-	if isReady(n) {
+	if loop.NodeReady(n) {
 		c.queue.Add(n.Name)
 		return
 	}
@@ -50,7 +50,7 @@ func (c *lifecycle) reconcile(ctx context.Context, name string) (time.Duration, 
 		c.ledger.Forget(name)
 		return 0, nil
 	}
-	if isReady(n) {
+	if loop.NodeReady(n) {
 		if hasTaint(n, taintShutdown) {
 			return 0, c.taint(ctx, n, false)
 		}

@@ -137,13 +137,6 @@ func preferred(n *corev1.Node, given []corev1.NodeAddress) ([]corev1.NodeAddress
 	return out, nil
 }
 
-// isReady reports whether a node's own word is that it is ready.
-func isReady(n *corev1.Node) bool {
-	return slices.ContainsFunc(n.Status.Conditions, func(c corev1.NodeCondition) bool {
-		return c.Type == corev1.NodeReady && c.Status == corev1.ConditionTrue
-	})
-}
-
 func nodeReference(n *corev1.Node) corev1.ObjectReference {
 	return corev1.ObjectReference{APIVersion: "v1", Kind: "Node", Name: n.Name, UID: n.UID}
 }

@@ -7,6 +7,8 @@ import (
 	"math"
 	"slices"
 
+	"sampan.dev/internal/control/loop"
+
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 )
@@ -68,10 +70,7 @@ func countedOf(n *corev1.Node) counted {
 			return counted{}
 		}
 	}
-	ready := slices.ContainsFunc(n.Status.Conditions, func(c corev1.NodeCondition) bool {
-		return c.Type == corev1.NodeReady && c.Status == corev1.ConditionTrue
-	})
-	if !ready {
+	if !loop.NodeReady(n) {
 		return counted{}
 	}
 	return counted{true, n.Labels[corev1.LabelTopologyZone], n.Status.Allocatable.Cpu().MilliValue()}

@@ -98,10 +98,7 @@ func (t *topology) shares(key string) map[string]float64 {
 func (t *topology) set(key string, family corev1.IPFamily, why string) (was string, asked bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	was, asked = t.mu.of[key][family]
-	if t.mu.of[key] == nil {
-		t.mu.of[key] = map[corev1.IPFamily]string{}
-	}
+	was, asked = t.mu.of[key][family] // which shares has made
 	t.mu.of[key][family] = why
 	return was, asked
 }

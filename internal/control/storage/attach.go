@@ -88,7 +88,7 @@ func (a *attacher) follow() {
 		}
 	}
 	a.pods.Handle(cache.Handler[*corev1.Pod]{Add: pod, Delete: pod, Update: func(old, p *corev1.Pod) {
-		if old.Spec.NodeName != p.Spec.NodeName || ended(old) != ended(p) || old.UID != p.UID {
+		if old.Spec.NodeName != p.Spec.NodeName || loop.PodTerminal(old) != loop.PodTerminal(p) || old.UID != p.UID {
 			pod(old)
 			pod(p)
 		}
@@ -130,11 +130,6 @@ func (a *attacher) follow() {
 		}
 	}
 	a.drivers.Handle(cache.Handler[*storagev1.CSIDriver]{Add: all, Delete: all, Update: func(_, d *storagev1.CSIDriver) { all(d) }})
-}
-
-// ended reports whether a pod needs no volumes any more.
-func ended(p *corev1.Pod) bool {
-	return p.Status.Phase == corev1.PodSucceeded || p.Status.Phase == corev1.PodFailed
 }
 
 // seen takes a VolumeAttachment that has come or changed.
@@ -214,7 +209,7 @@ func (a *attacher) view(name string) attachView {
 func (a *attacher) wanted(node string) map[corev1.UniqueVolumeName]attachable {
 	out := map[corev1.UniqueVolumeName]attachable{}
 	for _, p := range a.pods.ByIndex(podsByNode, node) {
-		if ended(p) {
+		if loop.PodTerminal(p) {
 			continue
 		}
 		for i := range p.Spec.Volumes {
@@ -247,8 +242,8 @@ func (a *attacher) volume(p *corev1.Pod, v *corev1.Volume) (*corev1.PersistentVo
 	if !ok || pv.Spec.CSI == nil || pv.Spec.ClaimRef == nil || pv.Spec.ClaimRef.UID != c.UID {
 		return nil, false
 	}
-	d, ok := a.drivers.Get("", pv.Spec.CSI.Driver)
-	return pv, !ok || d.Spec.AttachRequired == nil || *d.Spec.AttachRequired
+	d, _ := a.drivers.Get("", pv.Spec.CSI.Driver)
+	return pv, volumes.Attaches(d)
 }
 
 // of are the VolumeAttachments of a node, with those that the informer does not show yet.

@@ -1,11 +1,13 @@
 package storage
 
 import (
-	"crypto/sha256"
 	"fmt"
 	"slices"
 	"strings"
 	"time"
+
+	"sampan.dev/internal/api/volumes"
+	"sampan.dev/internal/control/loop"
 
 	corev1 "k8s.io/api/core/v1"
 	storagev1 "k8s.io/api/storage/v1"
@@ -23,13 +25,13 @@ type attachable struct {
 
 // uniqueName is the name of a CSI volume in the status of nodes.
 func uniqueName(pv *corev1.PersistentVolume) corev1.UniqueVolumeName {
-	return corev1.UniqueVolumeName("kubernetes.io/csi/" + pv.Spec.CSI.Driver + "^" + pv.Spec.CSI.VolumeHandle)
+	return volumes.CSIName(pv.Spec.CSI.Driver, pv.Spec.CSI.VolumeHandle)
 }
 
 // attachmentName is the name of the VolumeAttachment of a volume on a node, which everybody can compute.
 func attachmentName(volume corev1.UniqueVolumeName, node string) string {
-	driver, handle, _ := strings.Cut(strings.TrimPrefix(string(volume), "kubernetes.io/csi/"), "^")
-	return fmt.Sprintf("csi-%x", sha256.Sum256([]byte(handle+driver+node)))
+	driver, handle, _ := strings.Cut(strings.TrimPrefix(string(volume), volumes.CSI+"/"), "^")
+	return volumes.AttachmentName(driver, handle, node)
 }
 
 // attachedVolume is a VolumeAttachment of a node with the name of its volume.
@@ -138,9 +140,7 @@ func (v *attachView) reported(name corev1.UniqueVolumeName) bool {
 }
 
 func healthy(node *corev1.Node) bool {
-	return node != nil && slices.ContainsFunc(node.Status.Conditions, func(c corev1.NodeCondition) bool {
-		return c.Type == corev1.NodeReady && c.Status == corev1.ConditionTrue
-	})
+	return node != nil && loop.NodeReady(node)
 }
 
 // sharable reports whether a volume may be attached to several nodes.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 
+	"sampan.dev/internal/api/volumes"
 	"sampan.dev/internal/client"
 
 	corev1 "k8s.io/api/core/v1"
@@ -26,7 +27,7 @@ func (m *Manager) attached(ctx context.Context, t *target) (map[string]string, e
 			return nil, &Error{Waiting: true, Err: waiting.Err()}
 		}
 	}
-	name := attachmentName(t.key.handle, t.key.driver, m.cfg.Node)
+	name := volumes.AttachmentName(t.key.driver, t.key.handle, m.cfg.Node)
 	a, err := client.Get[*storagev1.VolumeAttachment](ctx, m.cfg.Hub, client.VolumeAttachments, "", name)
 	switch {
 	case err != nil:

@@ -16,6 +16,7 @@ import (
 
 	"sampan.dev/internal/api"
 	"sampan.dev/internal/api/all"
+	"sampan.dev/internal/api/volumes"
 	"sampan.dev/internal/client"
 	"sampan.dev/internal/client/cache"
 	"sampan.dev/internal/hub"
@@ -384,7 +385,7 @@ func TestAttach(t *testing.T) {
 		n, _ := client.Get[*corev1.Node](t.Context(), b.own, client.Nodes, "", "n1")
 		return slices.Contains(n.Status.VolumesInUse, name)
 	})
-	va := create(b, client.Ref{Resource: client.VolumeAttachments}, &storagev1.VolumeAttachment{ObjectMeta: metav1.ObjectMeta{Name: attachmentName("h1", "d.example.com", "n1")},
+	va := create(b, client.Ref{Resource: client.VolumeAttachments}, &storagev1.VolumeAttachment{ObjectMeta: metav1.ObjectMeta{Name: volumes.AttachmentName("d.example.com", "h1", "n1")},
 		Spec: storagev1.VolumeAttachmentSpec{Attacher: "d.example.com", NodeName: "n1", Source: storagev1.VolumeAttachmentSource{PersistentVolumeName: ptr.To("pv-h1")}}})
 	va = va.DeepCopy()
 	va.Status = storagev1.VolumeAttachmentStatus{Attached: true, AttachmentMetadata: map[string]string{"device": "/dev/x"}}

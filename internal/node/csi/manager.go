@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"sampan.dev/internal/api/volumes"
 	"sampan.dev/internal/client"
 
 	corev1 "k8s.io/api/core/v1"
@@ -60,7 +61,7 @@ type key struct{ driver, handle string }
 
 // unique is the volume's name in the status of nodes.
 func (k key) unique() corev1.UniqueVolumeName {
-	return corev1.UniqueVolumeName(pluginName + "/" + k.driver + "^" + k.handle)
+	return volumes.CSIName(k.driver, k.handle)
 }
 
 // user is a volume of a pod, by the name of its folder.

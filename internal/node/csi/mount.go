@@ -8,6 +8,7 @@ import (
 	"slices"
 	"time"
 
+	"sampan.dev/internal/api/volumes"
 	"sampan.dev/internal/client"
 
 	csipb "github.com/container-storage-interface/spec/lib/go/csi"
@@ -104,7 +105,7 @@ func (t *target) specName() string {
 
 // attaches reports whether the control plane has to attach the volume: so it is unless the driver's object says otherwise.
 func (t *target) attaches() bool {
-	return t.PV != nil && (t.object == nil || t.object.Spec.AttachRequired == nil || *t.object.Spec.AttachRequired)
+	return t.PV != nil && volumes.Attaches(t.object)
 }
 
 // supported says why the driver's object does not allow the volume's kind of life.

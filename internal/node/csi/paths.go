@@ -10,11 +10,13 @@ import (
 	"path/filepath"
 	"strings"
 
+	"sampan.dev/internal/api/volumes"
+
 	"k8s.io/apimachinery/pkg/types"
 )
 
 const (
-	pluginName = "kubernetes.io/csi"
+	pluginName = volumes.CSI
 	podFolder  = "kubernetes.io~csi" // of volumes below a pod's directory
 	dataFile   = "vol_data.json"
 )
@@ -47,9 +49,6 @@ func (l layout) blockData(spec string) string    { return filepath.Join(l.blocks
 func (l layout) blockDevices(spec string) string { return filepath.Join(l.blocks(), spec, "dev") }
 func (l layout) blockFolder(spec string) string  { return filepath.Join(l.blocks(), spec) }
 func escaped(name string) string                 { return strings.ReplaceAll(name, "/", "~") }
-func attachmentName(handle, driver, node string) string {
-	return fmt.Sprintf("csi-%x", sha256.Sum256([]byte(handle+driver+node)))
-}
 
 // inlineHandle is the handle of a volume that lives as long as its pod.
 func inlineHandle(uid types.UID, volume string) string {

@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strconv"
 
+	"sampan.dev/internal/api/volumes"
+
 	csipb "github.com/container-storage-interface/spec/lib/go/csi"
 	authv1 "k8s.io/api/authentication/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -68,7 +70,7 @@ func (c *caller) publish(ctx context.Context, staged string, again bool) (*publi
 // data is what the data file beside a pod's mount says.
 func (c *caller) data() data {
 	return data{Spec: c.t.specName(), Handle: c.t.key.handle, Driver: c.t.key.driver, Node: c.m.cfg.Node,
-		Attachment: attachmentName(c.t.key.handle, c.t.key.driver, c.m.cfg.Node), Lifecycle: string(c.t.lifecycle)}
+		Attachment: volumes.AttachmentName(c.t.key.driver, c.t.key.handle, c.m.cfg.Node), Lifecycle: string(c.t.lifecycle)}
 }
 
 // dropFolder removes what was made for a mount that did not come to be.
