@@ -114,10 +114,11 @@ func TestAttachCrashes(t *testing.T) {
 		b.addDriven("v")
 		b.addUser("first", "n0", "v")
 		b.settle(30 * time.Second)
+		out := b.attachments()
 		b.uses("n0", "v")
 		b.addUser("second", "n1", "v")
 		b.settle(30 * time.Second)
-		out := b.attachments()
+		out += " | " + b.attachments()
 		if err := client.Delete(b.Context(), b.door, client.Pods, "default", "first", ""); err != nil {
 			b.Fatal(err)
 		}

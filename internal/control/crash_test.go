@@ -115,8 +115,8 @@ func (f doomedDoor) Delete(ctx context.Context, ref client.Ref, opts metav1.Dele
 	return err
 }
 
-// managed runs a manager with a doom, and when that has died another without.
-func (b *bench) managed(f *doom, controllers ...string) {
+// managed runs a manager with a doom, and when that has died another without. What its informers are told of one resource may be late.
+func (b *bench) managed(f *doom, late string, controllers ...string) {
 	ctx, cancel := context.WithCancel(b.Context())
 	f.die = cancel
 	run := func(ctx context.Context, doors client.Factory) {
@@ -133,37 +133,63 @@ func (b *bench) managed(f *doom, controllers ...string) {
 	b.Cleanup(func() { cancel(); <-done })
 	go func() {
 		defer close(done)
-		run(ctx, f.doors(b.hub.Door))
+		doors := b.hub.Door
+		if late != "" {
+			doors = lateOf("shared-informers", late, time.Second)(doors)
+		}
+		run(ctx, f.doors(doors))
 		f.begun.Wait()
-		run(b.Context(), b.hub.Door)
+		run(b.Context(), doors)
 	}()
 }
 
 // crashes runs a scenario undisturbed, and then once for each of its controller's writes and each side of it with a manager that dies
-// there, and another that goes on. What scenario returns, all that has come of it, must always be the same.
+// there, and another that goes on; and once for each resource that it reads with what is told of that late, so that the rest overtakes it.
+// What scenario returns, all that has come of it, must always be the same.
 func crashes(t *testing.T, account string, controllers []string, nodes []string, scenario func(b *bench) string) {
-	one := func(f *doom) (outcome string) {
+	one := func(f *doom, late string) (outcome string) {
 		inBubble(t, control.Config{Controllers: []string{"node-lifecycle-controller"}}, func(b *bench) {
 			for _, n := range nodes {
 				b.addNode(n, nil)
 			}
 			b.settle(time.Second)
-			b.managed(f, controllers...)
+			b.managed(f, late, controllers...)
 			outcome = scenario(b)
 		})
 		return outcome
 	}
 	calm := &doom{account: account, at: -1}
-	want := one(calm)
+	want := one(calm, "")
 	t.Logf("%d writes: %s; then %s", len(calm.writes), strings.Join(calm.writes, ", "), want)
 	if len(calm.writes) < 5 {
 		t.Fatalf("only %d writes", len(calm.writes))
 	}
 	for at := range calm.writes {
 		for _, made := range []bool{false, true} {
-			if got := one(&doom{account: account, at: at, made: made}); got != want {
+			if got := one(&doom{account: account, at: at, made: made}, ""); got != want {
 				t.Errorf("crash at write %d (%s), made: %t:\n%s\nundisturbed:\n%s", at, calm.writes[at], made, got, want)
 			}
 		}
 	}
+
+	for _, resource := range readsOf(t, account) {
+		if got := one(&doom{account: account, at: -1}, resource); got != want {
+			t.Errorf("%s are told late:\n%s\nundisturbed:\n%s", resource, got, want)
+		}
+	}
+}
+
+// readsOf are the resources that the controller of an account reads.
+func readsOf(t *testing.T, account string) []string {
+	m, err := control.New(control.Config{Kinds: all.Kinds(), Log: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range m.Report() {
+		if r.Account == account {
+			return r.Reads
+		}
+	}
+	t.Fatalf("no controller of %s", account)
+	return nil
 }

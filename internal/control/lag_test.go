@@ -18,10 +18,11 @@ import (
 	"k8s.io/apimachinery/pkg/watch"
 )
 
-// lagging is a door whose watches are late.
+// lagging is a door whose watches are late, or those of one resource.
 type lagging struct {
 	client.Interface
-	by time.Duration
+	by   time.Duration
+	only string // empty: all
 }
 
 type lateWatch struct {
@@ -33,8 +34,8 @@ func (w *lateWatch) ResultChan() <-chan watch.Event { return w.out }
 
 func (l *lagging) Watch(ctx context.Context, ref client.Ref, opts metav1.ListOptions) (watch.Interface, error) {
 	in, err := l.Interface.Watch(ctx, ref, opts)
-	if err != nil {
-		return nil, err
+	if err != nil || l.only != "" && l.only != ref.Resource.Resource {
+		return in, err
 	}
 	type stamped struct {
 		at time.Time
@@ -67,11 +68,16 @@ func (l *lagging) Watch(ctx context.Context, ref client.Ref, opts metav1.ListOpt
 
 // late has what the clients are told whose agents end so come so much later.
 func late(agents string, by time.Duration) func(client.Factory) client.Factory {
+	return lateOf(agents, "", by)
+}
+
+// lateOf is late for one resource alone, so that what is told of others overtakes it.
+func lateOf(agents, resource string, by time.Duration) func(client.Factory) client.Factory {
 	return func(f client.Factory) client.Factory {
 		return func(user api.User, agent string) client.Interface {
 			door := f(user, agent)
 			if strings.HasSuffix(agent, agents) {
-				return &lagging{door, by}
+				return &lagging{door, by, resource}
 			}
 			return door
 		}

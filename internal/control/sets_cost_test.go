@@ -31,7 +31,7 @@ func TestWritesOfSets(t *testing.T) {
 		b.addStillNodes(nodes)
 		b.settle(time.Second)
 		sets := &doom{account: "statefulset-controller", at: -1}
-		b.managed(sets)
+		b.managed(sets, "")
 		b.addSet(statefulSet("web", pods, parallel))
 		b.await("set", time.Hour, b.setDone("web"))
 		b.settle(time.Minute)
@@ -50,7 +50,7 @@ func TestWritesOfSets(t *testing.T) {
 		b.addStillNodes(nodes)
 		b.settle(time.Second)
 		daemons := &doom{account: "daemon-set-controller", at: -1}
-		b.managed(daemons)
+		b.managed(daemons, "")
 		b.addDaemons(daemonSet("agent"))
 		b.await("daemons", time.Hour, b.daemonsOn("agent", nodes))
 		b.settle(time.Minute)

@@ -116,12 +116,18 @@ func (a *attacher) follow() {
 			claim(c)
 		}
 	}})
-	a.pvs.Handle(cache.Handler[*corev1.PersistentVolume]{Add: func(pv *corev1.PersistentVolume) {
+	// A claim may be seen bound before its volume is seen to be its own.
+	pv := func(pv *corev1.PersistentVolume) {
 		if pv.Spec.CSI == nil || pv.Spec.ClaimRef == nil {
 			return
 		}
 		if c, ok := a.claims.Get(pv.Spec.ClaimRef.Namespace, pv.Spec.ClaimRef.Name); ok {
 			claim(c)
+		}
+	}
+	a.pvs.Handle(cache.Handler[*corev1.PersistentVolume]{Add: pv, Update: func(old, now *corev1.PersistentVolume) {
+		if claimedBy(old) != claimedBy(now) || old.UID != now.UID {
+			pv(now)
 		}
 	}})
 	all := func(*storagev1.CSIDriver) {
@@ -130,6 +136,14 @@ func (a *attacher) follow() {
 		}
 	}
 	a.drivers.Handle(cache.Handler[*storagev1.CSIDriver]{Add: all, Delete: all, Update: func(_, d *storagev1.CSIDriver) { all(d) }})
+}
+
+// claimedBy is the UID of the claim that a volume is bound to, empty while there is none.
+func claimedBy(pv *corev1.PersistentVolume) types.UID {
+	if pv.Spec.ClaimRef == nil {
+		return ""
+	}
+	return pv.Spec.ClaimRef.UID
 }
 
 // seen takes a VolumeAttachment that has come or changed.
