@@ -22,6 +22,8 @@ type Config struct {
 
 	// Profiles are those of the file; none is the default one.
 	Profiles []Profile
+	// Extenders are those of the file, asked about the pods of every profile.
+	Extenders []Extender
 }
 
 // New returns upstream's defaults.
@@ -41,7 +43,7 @@ func (c *Config) Table() flag.Table {
 		flag.Set("config", flag.String(&c.File), "KubeSchedulerConfiguration (file); flags win over it"),
 		flag.Refuse("write-config-to", "string", "", "the configuration is shown by /configz"),
 		flag.Ignore("pod-max-in-unschedulable-pods-duration", "duration", "5m0s", "a pod is tried again when something has changed that may help it"),
-		flag.Refuse("", "object", "", "extenders are not called yet").At("extenders"),
+		flag.Set("", flag.JSON(&c.Extenders), "servers that are asked beside the plugins").At("extenders"),
 		flag.Ignore("", "int32", "16", "one goroutine decides").At("parallelism"),
 		flag.Ignore("", "int32", "", all).At("percentageOfNodesToScore"),
 		flag.Ignore("", "int32", "1", own).At("podInitialBackoffSeconds"),
@@ -64,7 +66,13 @@ func (c *Config) Read(table flag.Table, fs *pflag.FlagSet) error {
 	if err := table.ReadFile(c.File, fs, "KubeSchedulerConfiguration", "kubescheduler.config.k8s.io/v1"); err != nil {
 		return err
 	}
-	if _, err := profiles(c.Profiles); err != nil {
+	if err := checkExtenders(c.Extenders); err != nil {
+		return flag.Usage{Err: fmt.Errorf("--config %s: %w", c.File, err)}
+	}
+	if _, err := profiles(c.Profiles, ignored(c.Extenders)); err != nil {
+		return flag.Usage{Err: fmt.Errorf("--config %s: %w", c.File, err)}
+	}
+	if _, err := chain(c.Extenders, slog.New(slog.DiscardHandler)); err != nil {
 		return flag.Usage{Err: fmt.Errorf("--config %s: %w", c.File, err)}
 	}
 	return nil

@@ -34,8 +34,12 @@ type Plugin struct {
 var points = []string{"preEnqueue", "queueSort", "preFilter", "filter", "postFilter", "preScore", "score", "reserve", "permit", "preBind", "bind",
 	"postBind", "multiPoint", "placementGenerate", "placementScore", "podGroupPostFilter"}
 
-// profiles makes what the scheduler runs of the file's.
-func profiles(file []Profile) ([]scheduler.Profile, error) {
+// profiles makes what the scheduler runs of the file's. ignored are resources that NodeResourcesFit leaves to extenders, in the place of
+// those of its arguments; none leaves the arguments as they are.
+func profiles(file []Profile, ignored []string) ([]scheduler.Profile, error) {
+	if len(file) == 0 && len(ignored) > 0 {
+		file = []Profile{{}}
+	}
 	var out []scheduler.Profile
 	seen := map[string]bool{}
 	for i, p := range file {
@@ -44,7 +48,7 @@ func profiles(file []Profile) ([]scheduler.Profile, error) {
 			return nil, fmt.Errorf("profiles[%d].schedulerName: Duplicate value: %q", i, name)
 		}
 		seen[name] = true
-		made, err := p.make(name)
+		made, err := p.make(name, ignored)
 		if err != nil {
 			return nil, fmt.Errorf("profiles[%d]%w", i, err)
 		}
@@ -53,10 +57,13 @@ func profiles(file []Profile) ([]scheduler.Profile, error) {
 	return out, nil
 }
 
-func (p *Profile) make(name string) (scheduler.Profile, error) {
+func (p *Profile) make(name string, ignored []string) (scheduler.Profile, error) {
 	args, err := arguments(p.PluginConfig)
 	if err != nil {
 		return scheduler.Profile{}, fmt.Errorf(".%w", err)
+	}
+	if len(ignored) > 0 {
+		args.Fit.IgnoredResources = ignored
 	}
 	out := scheduler.ProfileWith(args)
 	out.Name = name

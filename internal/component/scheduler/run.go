@@ -81,7 +81,11 @@ func (c *Config) schedule(ctx context.Context, door client.Interface, log *slog.
 	if err != nil {
 		return err
 	}
-	lists, err := profiles(c.Profiles)
+	lists, err := profiles(c.Profiles, ignored(c.Extenders))
+	if err != nil {
+		return flag.Usage{Err: err}
+	}
+	extenders, err := chain(c.Extenders, log)
 	if err != nil {
 		return flag.Usage{Err: err}
 	}
@@ -90,7 +94,7 @@ func (c *Config) schedule(ctx context.Context, door client.Interface, log *slog.
 	dump := make(chan os.Signal, 1)
 	signal.Notify(dump, syscall.SIGUSR2)
 	defer signal.Stop(dump)
-	s := scheduler.New(scheduler.Config{Door: door, Informers: set, Events: events, Log: log, Profiles: lists, Dump: dump})
+	s := scheduler.New(scheduler.Config{Door: door, Informers: set, Events: events, Log: log, Profiles: lists, Extenders: extenders, Dump: dump})
 	show(s)
 	beside := []func(context.Context) error{set.Run, events.Run}
 	if ready != nil {
@@ -113,5 +117,6 @@ func (c *Config) configz() any {
 			"retryPeriod": c.Lead.Retry.String(), "resourceLock": "leases", "resourceName": c.Lead.Name, "resourceNamespace": c.Lead.Namespace},
 		"clientConnection": map[string]any{"kubeconfig": c.Contact.Kubeconfig},
 		"profiles":         c.Profiles,
+		"extenders":        c.Extenders,
 	}
 }

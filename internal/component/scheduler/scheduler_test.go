@@ -23,7 +23,14 @@ func TestFile(t *testing.T) {
 		{head, ""},
 		{head + "leaderElection: {leaderElect: false, leaseDuration: 20s}\nclientConnection: {kubeconfig: /x, qps: 20}\n", ""},
 		{head + "leaderElection: {leaderElect: maybe}\n", "leaderElection.leaderElect"},
-		{head + "extenders: [{urlPrefix: http://x}]\n", "extenders are not called yet"},
+		{head + "extenders: [{urlPrefix: http://x, filterVerb: filter, prioritizeVerb: best, weight: 2, bindVerb: bind, preemptVerb: preempt, httpTimeout: 2s, nodeCacheCapable: true, ignorable: true, managedResources: [{name: example.com/gpu, ignoredByScheduler: true}]}]\n", ""},
+		{head + "extenders: [{urlPrefix: http://x, prioritizeVerb: best}]\n", "extenders[0].weight: Invalid value: 0: must have a positive weight applied to it"},
+		{head + "extenders: [{urlPrefix: http://x, bindVerb: a}, {urlPrefix: http://y, bindVerb: b}]\n", `extenders: Invalid value: "found 2 extenders implementing bind": only one extender can implement bind`},
+		{head + "extenders: [{urlPrefix: http://x, managedResources: [{name: cpu}]}]\n", `extenders[0].managedResources[0].name: Invalid value: "cpu": is an invalid extended resource name`},
+		{head + "extenders: [{urlPrefix: http://x, managedResources: [{name: example.com/a}, {name: example.com/a}]}]\n", "duplicate extender managed resource name"},
+		{head + "extenders: [{urlPrefix: https://x, enableHTTPS: true, tlsConfig: {caFile: /no/such/file}}]\n", "/no/such/file"},
+		{head + "extenders: [{urlPrefix: https://x, tlsConfig: {insecure: true, caData: YQ==}}]\n", "specifying a root certificates file with the insecure flag is not allowed"},
+		{head + "extenders: [{urlPrefix: http://x, verb: filter}]\n", `unknown field "verb"`},
 		{head + "unheard: 1\n", `unknown field "unheard"`},
 		{strings.Replace(head, "/v1", "/v1beta3", 1), "want a KubeSchedulerConfiguration of kubescheduler.config.k8s.io/v1"},
 		{head + "profiles: [{schedulerName: a}, {schedulerName: a}]\n", "Duplicate value"},
@@ -78,7 +85,7 @@ func TestProfiles(t *testing.T) {
 		"score":      {Disabled: []Plugin{{Name: "*"}}, Enabled: []Plugin{{Name: "NodeAffinity", Weight: 7}}},
 		"filter":     {Disabled: []Plugin{{Name: "NodePorts"}}},
 		"postFilter": {Disabled: []Plugin{{Name: "DefaultPreemption"}}},
-	}}})
+	}}}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -41,7 +41,12 @@ func (s *Scheduler) place(ctx context.Context, w *waiting) {
 		s.queue.returned(w, outcome{by: []plugin.Rejecting{by}}, time.Now())
 		return
 	}
-	out := rs.place(w.pod, s.snapshot, s.dice)
+	var out outcome
+	if s.cfg.Extenders.Interested(w.pod.Pod) {
+		out = rs.placeExtended(ctx, w.pod, s.snapshot, s.cfg.Extenders, s.dice)
+	} else {
+		out = rs.place(w.pod, s.snapshot, s.dice)
+	}
 	s.tally.algorithm.see(time.Since(w.began).Seconds())
 	if out.node == "" {
 		s.noNode(ctx, rs.profile, w, out)
@@ -234,8 +239,9 @@ func (s *Scheduler) finish(ctx context.Context, a *attempt) {
 	crew.do(ctx, func() {
 		err := a.preBind(ctx)
 		if err == nil {
-			err = s.bind(ctx, a.pod().Pod, a.node)
-		} else if ctx.Err() == nil {
+			err = s.bindBy(ctx, a.pod().Pod, a.node)
+		}
+		if err != nil && ctx.Err() == nil && !settled(err) {
 			s.tellFailure(ctx, a.pod().Pod, err)
 		}
 		s.post(func() { s.finished(a, err) })

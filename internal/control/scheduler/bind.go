@@ -3,6 +3,7 @@ package scheduler
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"slices"
 	"time"
 
@@ -14,6 +15,17 @@ import (
 	"sampan.dev/internal/client"
 	"sampan.dev/internal/control/scheduler/plugin"
 )
+
+// bindBy has an extender that binds write the binding, or writes it.
+func (s *Scheduler) bindBy(ctx context.Context, pod *corev1.Pod, node string) error {
+	if bound, err := s.cfg.Extenders.Bind(ctx, pod, node); bound {
+		return err
+	}
+	if err := s.bind(ctx, pod, node); err != nil {
+		return fmt.Errorf("running Bind plugin %q: %w", "DefaultBinder", err)
+	}
+	return nil
+}
 
 // bind writes the pod's node through its binding subresource. The UID makes sure that it is this pod and not another one
 // that took its name.

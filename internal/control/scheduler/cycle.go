@@ -34,15 +34,20 @@ func (p *profile) preFilter(pod *plugin.Pod, s *snapshot) (outcome, bool) {
 // cycle decides where pod should run, looking at nodes one by one. It is pure but for the order in which nodes take turns
 // and for dice, which breaks ties.
 func (p *profile) cycle(pod *plugin.Pod, s *snapshot, dice *rand.Rand) outcome {
-	out := outcome{nodes: len(s.nodes)}
+	out, fit := p.sift(pod, s)
+	return p.pick(pod, out, fit, nil, dice)
+}
+
+// sift returns nodes that fit, of which there may be more in a large cluster, and what the filters said of the others.
+func (p *profile) sift(pod *plugin.Pod, s *snapshot) (out outcome, fit []*plugin.Node) {
+	out.nodes = len(s.nodes)
 	enough := feasibleNodes(len(s.nodes))
-	var fit []*plugin.Node
 	for i := range s.nodes {
 		node := s.nodes[(s.start+i)%len(s.nodes)]
 		out.evaluated++
 		if f, v := p.admit(pod, node, s); v.Err != nil {
 			err := fmt.Errorf("running %q filter plugin: %w", f.Name(), v.Err)
-			return outcome{nodes: len(s.nodes), err: err, text: err.Error()}
+			return outcome{nodes: len(s.nodes), err: err, text: err.Error()}, nil
 		} else if f != nil {
 			out.reject(node, f, v)
 			if len(p.PostFilters) > 0 && !v.Unresolvable {
@@ -57,13 +62,27 @@ func (p *profile) cycle(pod *plugin.Pod, s *snapshot, dice *rand.Rand) outcome {
 	if out.nodes > 0 {
 		s.start = (s.start + out.evaluated) % out.nodes
 	}
-	switch len(fit) {
-	case 0:
+	return out, fit
+}
+
+// pick completes an outcome with the best of the nodes that fit. more, which may be nil, tells what others add to the scores, by node;
+// it is not asked where there is no choice.
+func (p *profile) pick(pod *plugin.Pod, out outcome, fit []*plugin.Node, more func() map[string]int64, dice *rand.Rand) outcome {
+	switch {
+	case out.err != nil:
+	case len(fit) == 0:
 		out.text = out.message()
-	case 1:
+	case len(fit) == 1:
 		out.node = fit[0].Name
 	default:
-		out.node = p.best(pod, fit, dice)
+		total := p.totals(pod, fit)
+		if more != nil {
+			added := more()
+			for i, node := range fit {
+				total[i] += added[node.Name]
+			}
+		}
+		out.node = fit[highest(total, dice)].Name
 	}
 	return out
 }
@@ -108,8 +127,8 @@ func (p *profile) dynamic(pod *plugin.Pod, node *plugin.Node, static int16, verd
 	return fits, plugin.Verdict{}
 }
 
-func (p *profile) best(pod *plugin.Pod, fit []*plugin.Node, dice *rand.Rand) string {
-	total := p.totals(pod, fit)
+// highest returns the index of the highest total, of several equals any.
+func highest(total []int64, dice *rand.Rand) int {
 	best, ties := 0, 1
 	for i := 1; i < len(total); i++ {
 		switch {
@@ -122,7 +141,7 @@ func (p *profile) best(pod *plugin.Pod, fit []*plugin.Node, dice *rand.Rand) str
 			}
 		}
 	}
-	return fit[best].Name
+	return best
 }
 
 // totals scores nodes that fit against each other.

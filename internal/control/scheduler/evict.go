@@ -24,7 +24,11 @@ func (s *Scheduler) arm(profiles []*profile) {
 				if s.budgets == nil {
 					s.budgets = cache.For[*policyv1.PodDisruptionBudget](s.cfg.Informers, client.PodDisruptionBudgets, cache.Options{})
 				}
-				d.Connect(preempt.Hands{Budgets: func() []*policyv1.PodDisruptionBudget { return s.budgets.List("") }, Evict: s.evict, Steady: p.steady})
+				hands := preempt.Hands{Budgets: func() []*policyv1.PodDisruptionBudget { return s.budgets.List("") }, Evict: s.evict, Steady: p.steady}
+				if s.cfg.Extenders != nil {
+					hands.Extenders = s.cfg.Extenders
+				}
+				d.Connect(hands)
 			}
 		}
 	}
@@ -58,11 +62,14 @@ func (s *Scheduler) evict(ctx context.Context, victim, preemptor *corev1.Pod, no
 
 // gone is nil for an error that says that the pod is there no longer, or another one by its name.
 func gone(err error) error {
-	if apierrors.IsNotFound(err) || apierrors.IsConflict(err) {
+	if settled(err) {
 		return nil
 	}
 	return err
 }
+
+// settled reports whether an error says that the pod is there no longer, or has become another by somebody else's doing.
+func settled(err error) bool { return apierrors.IsNotFound(err) || apierrors.IsConflict(err) }
 
 // outbid ends the nominations of pods of lower priority for a node that pod has been nominated for.
 func (s *Scheduler) outbid(ctx context.Context, pod *plugin.Pod, node string) {

@@ -17,6 +17,7 @@ import (
 	"sampan.dev/internal/client"
 	"sampan.dev/internal/client/cache"
 	"sampan.dev/internal/control/scheduler/device"
+	"sampan.dev/internal/control/scheduler/extend"
 	"sampan.dev/internal/control/scheduler/plugin"
 )
 
@@ -33,10 +34,11 @@ type Config struct {
 	Log       *slog.Logger
 	// Profiles say how the pods of which schedulerName are placed; pods of other names are left alone. None means
 	// DefaultProfile. Two with one name are an error of whoever configures them.
-	Profiles []Profile
-	Seed     uint64           // for breaking ties; 0 means a random one
-	Dump     <-chan os.Signal // lets the scheduler write what it knows to the log; nil: nothing does
-	Binders  int              // bindings written at a time; 0 means 256: those that are under way together share a sync of the disk
+	Profiles  []Profile
+	Extenders *extend.Chain    // are asked beside the plugins; nil: nobody is
+	Seed      uint64           // for breaking ties; 0 means a random one
+	Dump      <-chan os.Signal // lets the scheduler write what it knows to the log; nil: nothing does
+	Binders   int              // bindings written at a time; 0 means 256: those that are under way together share a sync of the disk
 }
 
 // Scheduler puts pods on nodes. Make one with New.
@@ -114,6 +116,9 @@ func New(cfg Config) *Scheduler {
 		profiles = append(profiles, p)
 		s.rankings[p.Name] = newRankings(p)
 		s.events |= p.events
+	}
+	if cfg.Extenders != nil {
+		s.events |= extend.Rejecting{}.Events()
 	}
 	s.snapshot = newSnapshot(profiles...)
 	s.connect(profiles)

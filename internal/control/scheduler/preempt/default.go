@@ -58,6 +58,8 @@ type Hands struct {
 	// Steady reports whether what the filters say of a node, to pods with pod's signature, depends on nothing but the node, the pods on
 	// it and the pods nominated for it, as long as version stays the same. Nil: it does not.
 	Steady func(pod *plugin.Pod) (version uint64, ok bool)
+	// Extenders have a say in which victims are taken; nil: nobody has.
+	Extenders Extenders
 }
 
 // stock is the pods on one node.
@@ -141,6 +143,14 @@ func (p *DefaultPreemption) PostFilter(pod *plugin.Pod, nodes []*plugin.Node, wi
 	list, said := p.candidates(pod, nodes, without, time.Now())
 	if len(list) == 0 {
 		return plugin.Nomination{Message: "preemption: " + p.message(said), Cancel: true}
+	}
+	if e := p.hands.Extenders; e != nil && e.Preempts(pod.Pod) {
+		var err error
+		if list, err = p.agreed(pod, list); err != nil {
+			return plugin.Nomination{Message: "preemption: " + err.Error()}
+		} else if len(list) == 0 {
+			return plugin.Nomination{Message: "preemption: no candidate node for preemption"}
+		}
 	}
 	chosen := best(list, time.Now())
 	var evict []*corev1.Pod

@@ -34,6 +34,7 @@ type node struct {
 	object *corev1.Node // nil once it has gone
 	ended  uint64       // the revision at which it went
 	pods   map[types.UID]*corev1.Pod
+	sum    *load // of pods; nil until somebody asks
 }
 
 // device is one device of one node's or the network's pool.
@@ -109,7 +110,9 @@ func (c *Cluster) pod(p *corev1.Pod, gone bool) {
 		c.fault("pod %s, bound to %s, is on %q", p.Name, was, p.Spec.NodeName)
 	}
 	if p.Spec.NodeName != "" {
-		delete(c.node(p.Spec.NodeName).pods, p.UID)
+		n := c.node(p.Spec.NodeName)
+		n.sum = nil
+		delete(n.pods, p.UID)
 	}
 	if delete(c.pods, p.UID); gone {
 		return
@@ -143,7 +146,7 @@ func (c *Cluster) binding(old, p *corev1.Pod, n *node) {
 	if n.object == nil {
 		return
 	}
-	if why := overcommitted(n); why != "" {
+	if why := n.load().over(n.object); why != "" {
 		c.fault("pod %s on %s: %s", p.Name, n.object.Name, why)
 	}
 	if why := unwelcome(p, n.object); why != "" {

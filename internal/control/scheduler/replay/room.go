@@ -2,44 +2,73 @@ package replay
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
-	"k8s.io/apimachinery/pkg/types"
 	resourcehelper "k8s.io/component-helpers/resource"
 	"k8s.io/component-helpers/scheduling/corev1/nodeaffinity"
 )
 
-// overcommitted says of what more is asked of a node than it has, "" for of nothing.
-func overcommitted(n *node) string {
-	asked := corev1.ResourceList{corev1.ResourcePods: *resource.NewQuantity(int64(len(n.pods)), resource.DecimalSI)}
-	ports := map[string]string{}
-	for _, p := range n.pods {
-		for name, q := range resourcehelper.PodRequests(p, resourcehelper.PodResourcesOptions{}) {
-			sum := asked[name]
-			sum.Add(q)
-			asked[name] = sum
-		}
-		for _, c := range p.Spec.Containers {
-			for _, port := range c.Ports {
-				if port.HostPort == 0 {
-					continue
-				}
-				key := fmt.Sprint(port.Protocol, "/", port.HostPort) // the tests' ports are on every address
-				if other := ports[key]; other != "" {
-					return fmt.Sprintf("port %s is that of %s and %s", key, other, p.Name)
-				}
-				ports[key] = p.Name
+// load is what the pods on a node ask for, and whose the host ports are.
+type load struct {
+	asked corev1.ResourceList
+	ports map[string]string
+	clash string // why the ports do not go together, "" when they do
+}
+
+// with returns the load with another pod. The tests' host ports are on every address.
+func (l *load) with(p *corev1.Pod) *load {
+	out := &load{asked: l.asked.DeepCopy(), ports: maps.Clone(l.ports), clash: l.clash}
+	if out.asked == nil {
+		out.asked, out.ports = corev1.ResourceList{}, map[string]string{}
+	}
+	out.add(p)
+	return out
+}
+
+func (l *load) add(p *corev1.Pod) {
+	requests := resourcehelper.PodRequests(p, resourcehelper.PodResourcesOptions{})
+	requests[corev1.ResourcePods] = *resource.NewQuantity(1, resource.DecimalSI)
+	for name, q := range requests {
+		sum := l.asked[name]
+		sum.Add(q)
+		l.asked[name] = sum
+	}
+	for _, c := range p.Spec.Containers {
+		for _, port := range c.Ports {
+			if port.HostPort == 0 {
+				continue
 			}
+			key := fmt.Sprint(port.Protocol, "/", port.HostPort)
+			if other := l.ports[key]; other != "" {
+				l.clash = fmt.Sprintf("port %s is that of %s and %s", key, other, p.Name)
+			}
+			l.ports[key] = p.Name
 		}
 	}
-	for name, q := range asked {
-		if has := n.object.Status.Allocatable[name]; q.Cmp(has) > 0 {
+}
+
+// over says of what more is asked than a node has, "" for of nothing.
+func (l *load) over(n *corev1.Node) string {
+	for name, q := range l.asked {
+		if has := n.Status.Allocatable[name]; q.Cmp(has) > 0 {
 			return fmt.Sprintf("%s of %s are asked for, %s allocatable", q.String(), name, has.String())
 		}
 	}
-	return ""
+	return l.clash
+}
+
+// load is that of the pods on the node, counted anew when one of them has changed.
+func (n *node) load() *load {
+	if n.sum == nil {
+		n.sum = &load{asked: corev1.ResourceList{}, ports: map[string]string{}}
+		for _, p := range n.pods {
+			n.sum.add(p)
+		}
+	}
+	return n.sum
 }
 
 // unwelcome says why a pod may not be on a node whatever else is on it, "" when it may. Whether a node is cordoned or tainted may have
@@ -68,14 +97,11 @@ func (c *Cluster) Room(p *corev1.Pod) []string {
 		if n.object == nil || unwelcome(p, n.object) != "" || n.object.Spec.Unschedulable || repels(p, n.object) {
 			continue
 		}
-		with := &node{object: n.object, pods: map[types.UID]*corev1.Pod{p.UID: p}}
-		for uid, o := range n.pods {
-			with.pods[uid] = o
-		}
+		with := n.load().with(p)
 		for _, o := range promised[name] {
-			with.pods[o.UID] = o
+			with.add(o)
 		}
-		if overcommitted(with) == "" {
+		if with.over(n.object) == "" {
 			out = append(out, name)
 		}
 	}
