@@ -83,6 +83,7 @@ func runComponent(cmd *cobra.Command, name string, c program, args []string) err
 	table := c.Table()
 	fs := pflag.NewFlagSet(name, pflag.ContinueOnError)
 	table.Add(fs)
+	flag.Removed(fs)
 	version := fs.Bool("version", false, "say which version this is")
 	fs.Usage = func() {}
 	switch err := flag.Parse(fs, args); {

@@ -21,7 +21,7 @@ import (
 // statusCommand says how a cluster is. It fails when none runs.
 func statusCommand() *cobra.Command {
 	cfg := config.Default()
-	var output string
+	var output, node string
 	cmd := &cobra.Command{
 		Use:   "status",
 		Short: "Say how the cluster, or the node of one elsewhere, is: its parts, nodes, addresses, versions and ports",
@@ -40,12 +40,35 @@ func statusCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			if node != "" && (s.State == status.Running || s.State == status.Starting) {
+				return showNode(cmd, s, node, output)
+			}
 			return show(cmd.OutOrStdout(), s, output)
 		},
 	}
 	cluster.PlaceFlags(cmd.Flags(), &cfg)
+	cmd.Flags().StringVar(&node, "node", "", "of this node only: its kubelet, container runtime and kube-proxy")
 	outputFlag(cmd, &output)
 	return cmd
+}
+
+// showNode prints how the components of a node are, and makes an error of one that is ill.
+func showNode(cmd *cobra.Command, s *status.Status, node, output string) error {
+	all, err := s.AskNode(cmd.Context(), node)
+	if err != nil {
+		return err
+	}
+	if output == "json" {
+		err = printJSON(cmd.OutOrStdout(), all)
+	} else {
+		err = status.WriteComponents(cmd.OutOrStdout(), all)
+	}
+	for _, c := range all {
+		if err == nil && !c.Well() {
+			err = fmt.Errorf("%s of %s: %s", c.Name, node, c.Health)
+		}
+	}
+	return err
 }
 
 // show prints a status and makes an error of one that is not what was hoped for.

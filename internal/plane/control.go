@@ -13,6 +13,8 @@ import (
 	"sampan.dev/internal/control/identity"
 	"sampan.dev/internal/daemon"
 	"sampan.dev/internal/machine"
+
+	"github.com/prometheus/client_golang/prometheus"
 )
 
 // StartControl starts the controllers and the scheduler, each with the identity that upstream's have.
@@ -52,5 +54,18 @@ func (p *Plane) serving(s *identity.ServingPolicy) {
 	if !p.cfg.NoNode {
 		s.Local, _ = p.cfg.Node() // checked when the keys were opened
 		s.LocalIPs, s.Beside = func() []net.IP { return machine.NodeAddresses(p.cfg.Config) }, p.cfg.Separate
+	}
+}
+
+// collectors are the metrics of the controllers, as soon as they run.
+type collectors struct{ *Plane }
+
+// Describe implements prometheus.Collector: what there is depends on the controllers that run.
+func (collectors) Describe(chan<- *prometheus.Desc) {}
+
+// Collect implements prometheus.Collector.
+func (c collectors) Collect(ch chan<- prometheus.Metric) {
+	if m := c.manager.Load(); m != nil {
+		m.Collect(ch)
 	}
 }

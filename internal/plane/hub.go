@@ -32,13 +32,14 @@ func (p *Plane) hubConfig(st *state, listener net.Listener) (hub.Config, error) 
 	c.Store, c.Apart, c.Checks = st.main, st.apart, append(st.checks, p.parts)
 	c.Components = p.component
 	c.Shared = len(p.cfg.API.EtcdServers) > 0 // whoever has an etcd elsewhere may have further API servers on it
+	c.Collectors = append(c.Collectors, collectors{p})
 	c.Debug = p.cfg.API.Pages()
 	c.Debug["/debug/controllers"] = http.HandlerFunc(p.serveControllers)
 	c.Log, c.Listener = p.log.With("component", "hub"), listener
 	c.Advertise, c.Moved, c.ServiceCIDR, c.DNS = *p.Advertise.Load(), p.moved, services, true
 
 	// Whom the API server shows itself as, and whom it believes.
-	c.TLS = withAuthority(pki.ServerTLS(p.Pki.APIServer), p.Pki.CA.Cert)
+	c.TLS = withAuthority(p.cfg.API.Speaks(pki.ServerTLS(p.Pki.APIServer)), p.Pki.CA.Cert)
 	c.ClientCA = func() *x509.CertPool { return p.Pki.CA.Pool() }
 	c.FrontProxyCA, c.FrontProxyNames = func() *x509.CertPool { return p.Pki.FrontProxyCA.Pool() }, []string{pki.FrontProxyName}
 	c.ClientCAPEM, c.FrontCAPEM, c.ServerCAPEM = p.Pki.CA.PEM(), p.Pki.FrontProxyCA.PEM(), p.Pki.CA.PEM()

@@ -26,6 +26,7 @@ type Config struct {
 	Bind, Advertise   net.IP
 	Port              int
 	CertFile, KeyFile string
+	LowestTLS         string // "": VersionTLS13
 	CertDir           string // has apiserver.crt and apiserver.key where no files are named; "": a certificate is made for this run
 
 	// Where objects are.

@@ -37,7 +37,7 @@ func (c *Config) serving() flag.Table {
 		flag.Set("bind-address", flag.IP(&c.Bind), "address to serve on"),
 		flag.Set("secure-port", flag.Int(&c.Port), "port to serve on"),
 		flag.Set("cert-dir", flag.String(&c.CertDir), "directory of apiserver.crt and apiserver.key, which are used where no files are named; what is not there is made for this run and kept in memory"),
-		flag.Refuse("tls-min-version", "string", "", "TLS 1.3 is the lowest that is spoken").But("VersionTLS12", "VersionTLS13"),
+		flag.Set("tls-min-version", flag.OneOf("string", &c.LowestTLS, "", "VersionTLS12", "VersionTLS13"), "oldest version of TLS that clients may speak: VersionTLS12 (with authenticated ciphers and forward secrecy alone) or VersionTLS13; default VersionTLS13"),
 		flag.Refuse("disable-http2-serving", "bool", "", "HTTP/2 is always offered"),
 		flag.Ignore("http2-max-streams-per-connection", "int", "", "a connection may have 250 streams"),
 		flag.Ignore("external-hostname", "string", "", "addresses in answers are those that clients used"),

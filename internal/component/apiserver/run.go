@@ -215,19 +215,35 @@ func (c *Config) address(out *hub.Config) error {
 	return nil
 }
 
+// Speaks is a listener's configuration with the versions that --tls-min-version allows. Of TLS 1.2 those suites are left whose ciphers
+// are authenticated and whose keys are forgotten.
+func (c *Config) Speaks(base *tls.Config) *tls.Config {
+	if c.LowestTLS != "VersionTLS12" {
+		return base
+	}
+	out := base.Clone()
+	out.MinVersion = tls.VersionTLS12
+	out.CipherSuites = []uint16{
+		tls.TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256, tls.TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256,
+		tls.TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384, tls.TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384,
+		tls.TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256, tls.TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256,
+	}
+	return out
+}
+
 func (c *Config) certificate(out *hub.Config) error {
 	if c.CertFile != "" {
 		pair, err := pki.LoadPair(c.CertFile, c.KeyFile)
 		if err != nil {
 			return fmt.Errorf("--tls-cert-file: %w", err)
 		}
-		out.TLS = pki.ServerTLS(pair)
+		out.TLS = c.Speaks(pki.ServerTLS(pair))
 		return nil
 	}
 	if c.CertDir != "" {
 		pair, err := pki.LoadPair(filepath.Join(c.CertDir, "apiserver.crt"), filepath.Join(c.CertDir, "apiserver.key"))
 		if err == nil {
-			out.TLS = pki.ServerTLS(pair)
+			out.TLS = c.Speaks(pki.ServerTLS(pair))
 			return nil
 		}
 		if !errors.Is(err, fs.ErrNotExist) {
@@ -238,7 +254,7 @@ func (c *Config) certificate(out *hub.Config) error {
 	if err != nil {
 		return err
 	}
-	out.TLS = pki.ServerTLS(pair)
+	out.TLS = c.Speaks(pki.ServerTLS(pair))
 	return nil
 }
 

@@ -13,6 +13,9 @@ import (
 	"sampan.dev/internal/component/flag"
 	"sampan.dev/internal/config"
 	"sampan.dev/internal/control"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
 )
 
 // Program is a controller manager in a process of its own.
@@ -45,19 +48,21 @@ func (p Program) Run(ctx context.Context, cfg control.Config) error {
 	if cfg.Doors, err = component.Doors(rc, own, p.OwnAccounts, cfg.Log); err != nil {
 		return err
 	}
-	run, err := managed(p.Name, cfg, p.Lead, p.Migration, own)
+	metrics := prometheus.NewRegistry()
+	run, err := managed(p.Name, cfg, p.Lead, p.Migration, own, metrics)
 	if err != nil {
 		return flag.Usage{Err: err}
 	}
 	cfg.Log.Info("controllers start", "version", config.Version, "server", rc.Host)
 	server := face.Server{Config: p.Face, Name: p.Name, Contact: p.Contact, Log: cfg.Log,
-		Checks: map[string]func() error{"ping": func() error { return nil }}, Configz: p.Configz, Flags: p.Flags}
+		Checks: map[string]func() error{"ping": func() error { return nil }}, Configz: p.Configz, Flags: p.Flags,
+		Metrics: promhttp.HandlerFor(metrics, promhttp.HandlerOpts{})}
 	return component.Beside(ctx, run, server.Run)
 }
 
 // managed is what runs a component's controllers under its lease, and those that migrate under that of the migration. Errors are of
-// the command line. door is the component's own.
-func managed(name string, cfg control.Config, lead component.Election, migration component.Migration, door client.Interface) (func(context.Context) error, error) {
+// the command line. door is the component's own; metrics are told of the managers.
+func managed(name string, cfg control.Config, lead component.Election, migration component.Migration, door client.Interface, metrics prometheus.Registerer) (func(context.Context) error, error) {
 	moving, err := migration.Read()
 	if err != nil {
 		return nil, err
@@ -70,6 +75,7 @@ func managed(name string, cfg control.Config, lead component.Election, migration
 		return func(ctx context.Context) error { return lead.Lead(ctx, door, cfg.Log, m.Run) }
 	}
 	if moving == nil {
+		metrics.MustRegister(all)
 		return leading(lead, all), nil
 	}
 	own, moved := moving.Split(name, all.Chosen())
@@ -79,6 +85,7 @@ func managed(name string, cfg control.Config, lead component.Election, migration
 		if managers[i], err = control.New(cfg); err != nil {
 			return nil, err
 		}
+		metrics.MustRegister(managers[i])
 	}
 	other := lead
 	other.Name = moving.LeaderName

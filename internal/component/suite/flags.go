@@ -42,7 +42,7 @@ func (c *Config) ClusterFlags(f *pflag.FlagSet) {
 		Only("anonymous-auth", "authentication-config", "token-auth-file", "authentication-token-webhook-config-file", "authentication-token-webhook-version",
 			"authentication-token-webhook-cache-ttl", "oidc-issuer-url", "oidc-client-id", "oidc-ca-file", "oidc-username-claim", "oidc-username-prefix", "oidc-groups-claim",
 			"oidc-groups-prefix", "oidc-required-claim", "oidc-signing-algs", "kubelet-certificate-authority", "etcd-servers", "etcd-cafile", "etcd-certfile", "etcd-keyfile",
-			"etcd-prefix", "max-requests-inflight", "max-mutating-requests-inflight", "enable-admission-plugins", "disable-admission-plugins",
+			"etcd-prefix", "max-requests-inflight", "max-mutating-requests-inflight", "tls-min-version", "enable-admission-plugins", "disable-admission-plugins",
 			"audit-log-path", "audit-policy-file", "audit-log-maxsize", "audit-log-maxage", "audit-log-maxbackup", "audit-log-compress", "audit-log-format", "audit-log-mode", "audit-webhook-config-file", "audit-webhook-mode", "audit-webhook-initial-backoff", "audit-webhook-batch-max-wait", "audit-webhook-batch-max-size",
 			"egress-selector-config-file", "encryption-provider-config", "encryption-provider-config-automatic-reload",
 			"authorization-mode", "authorization-config", "authorization-policy-file", "authorization-webhook-config-file", "authorization-webhook-version",
@@ -56,7 +56,7 @@ func (c *Config) ClusterFlags(f *pflag.FlagSet) {
 
 // NodeFlags describe one node: sampan's own flags, and those of the kubelet that it has.
 func (c *Config) NodeFlags(f *pflag.FlagSet) {
-	removedFlags(f)
+	flag.Removed(f)
 	flag.Table{component.NodeName(&c.NodeName)}.AddTo(f)
 	f.StringVar(&c.NodeName, "node-name", "", "the same as --hostname-override")
 	f.StringVar(&c.NodeIP, "node-ip", "", "address of the node; default is that of the default route's link")
@@ -85,19 +85,4 @@ func (n not) Set(s string) error {
 	on, err := strconv.ParseBool(s)
 	*n.off = !on
 	return err
-}
-
-// removed are flags that are gone from upstream, with what took their place. Scripts still pass them.
-var removed = map[string]string{
-	"api-servers":           "use --kubeconfig, or --server and --token of 'sampan agent'",
-	"insecure-port":         "the API server speaks HTTPS only; 'sampan kubectl' has an administrator's certificate",
-	"insecure-bind-address": "the API server speaks HTTPS only; 'sampan kubectl' has an administrator's certificate",
-}
-
-// removedFlags makes the mention of a removed flag an error that says what to use.
-func removedFlags(f *pflag.FlagSet) {
-	for name, instead := range removed {
-		f.Func(name, "", func(string) error { return fmt.Errorf("removed; %s", instead) })
-		_ = f.MarkHidden(name)
-	}
 }

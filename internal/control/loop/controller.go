@@ -16,6 +16,7 @@ import (
 	"sampan.dev/internal/client/cache"
 	"sampan.dev/internal/client/record"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/sync/errgroup"
 	"k8s.io/apimachinery/pkg/api/errors"
 )
@@ -235,6 +236,12 @@ func (a All) Run(ctx context.Context) error {
 		group.Go(func() error { return r.Run(ctx) })
 	}
 	return group.Wait()
+}
+
+// Measured is a Runner with metrics of its own beside those of its queues.
+type Measured struct {
+	Runner
+	prometheus.Collector
 }
 
 // Then runs First, and the Runner when that has ended without an error.

@@ -19,13 +19,15 @@ var usual = Backoff{First: 5 * time.Millisecond, Longest: 1000 * time.Second}
 type Queue struct {
 	mu struct {
 		sync.Mutex
-		order    []string // waiting, oldest first
-		waiting  map[string]bool
-		taken    map[string]bool
+		order    []string                 // waiting, oldest first
+		waiting  map[string]time.Duration // since when, counted from made
+		taken    map[string]time.Duration
 		delayed  map[string]delayed
 		failures map[string]int
 		closed   bool
+		figures  Figures // but for what the maps tell
 	}
+	made    time.Time
 	backoff Backoff
 	ready   chan struct{} // holds a token while order may be non-empty
 	down    chan struct{} // closed by ShutDown
@@ -41,9 +43,9 @@ func NewQueue() *Queue { return NewQueueWith(usual) }
 
 // NewQueueWith makes an empty queue with a backoff of its own.
 func NewQueueWith(b Backoff) *Queue {
-	q := &Queue{backoff: b, ready: make(chan struct{}, 1), down: make(chan struct{})}
-	q.mu.waiting = map[string]bool{}
-	q.mu.taken = map[string]bool{}
+	q := &Queue{made: time.Now(), backoff: b, ready: make(chan struct{}, 1), down: make(chan struct{})}
+	q.mu.waiting = map[string]time.Duration{}
+	q.mu.taken = map[string]time.Duration{}
 	q.mu.delayed = map[string]delayed{}
 	q.mu.failures = map[string]int{}
 	return q
@@ -57,11 +59,12 @@ func (q *Queue) Add(key string) {
 }
 
 func (q *Queue) addLocked(key string) {
-	if q.mu.closed || q.mu.waiting[key] {
+	if _, waits := q.mu.waiting[key]; waits || q.mu.closed {
 		return
 	}
-	q.mu.waiting[key] = true
-	if !q.mu.taken[key] {
+	q.mu.waiting[key] = time.Since(q.made)
+	q.mu.figures.Adds++
+	if _, taken := q.mu.taken[key]; !taken {
 		q.mu.order = append(q.mu.order, key)
 		q.wakeLocked()
 	}
@@ -110,6 +113,7 @@ func (q *Queue) Retry(key string) int {
 	q.mu.Lock()
 	n := q.mu.failures[key]
 	q.mu.failures[key] = n + 1
+	q.mu.figures.Retries++
 	q.mu.Unlock()
 	q.AddAfter(key, q.backoff.after(n))
 	return n + 1
@@ -164,8 +168,10 @@ func (q *Queue) take() (string, bool) {
 	key := q.mu.order[0]
 	q.mu.order[0] = ""
 	q.mu.order = q.mu.order[1:]
+	now := time.Since(q.made)
+	q.mu.figures.Waited.see(now - q.mu.waiting[key])
 	delete(q.mu.waiting, key)
-	q.mu.taken[key] = true
+	q.mu.taken[key] = now
 	if len(q.mu.order) > 0 {
 		q.wakeLocked() // the token was for all of them; pass it on to the next worker
 	}
@@ -176,8 +182,11 @@ func (q *Queue) take() (string, bool) {
 func (q *Queue) Done(key string) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
+	if since, ok := q.mu.taken[key]; ok {
+		q.mu.figures.Worked.see(time.Since(q.made) - since)
+	}
 	delete(q.mu.taken, key)
-	if q.mu.waiting[key] && !q.mu.closed {
+	if _, waits := q.mu.waiting[key]; waits && !q.mu.closed {
 		q.mu.order = append(q.mu.order, key)
 		q.wakeLocked()
 	}

@@ -30,6 +30,8 @@ func StateOf(r Runner) State {
 		}
 	case Then:
 		return StateOf(r.Runner)
+	case Measured:
+		return StateOf(r.Runner)
 	case *Controller:
 		s = r.Queue.state()
 		if last := r.last.Load(); last != nil {

@@ -81,6 +81,7 @@ type lifecycle struct {
 		states  map[string]zoneState
 		zones   map[string]*evictionQueue // by zone
 		allDown bool                      // every zone is down, so more likely it is us: nobody is tainted
+		evicted map[string]uint64         // nodes that were given their taint of eviction, by zone
 	}
 }
 
@@ -92,6 +93,7 @@ func NewLifecycle(env loop.Env, cfg LifecycleConfig) loop.Runner {
 	c.mu.unready = map[string]bool{}
 	c.mu.states = map[string]zoneState{}
 	c.mu.zones = map[string]*evictionQueue{}
+	c.mu.evicted = map[string]uint64{}
 	c.nodes = cache.For[*corev1.Node](env.Informers, client.Nodes, cache.Options{})
 	c.pods = cache.For[*corev1.Pod](env.Informers, client.Pods, cache.Options{})
 	c.leases = cache.For[*coordinationv1.Lease](env.Informers, client.Leases, cache.Options{Namespace: corev1.NamespaceNodeLease})
@@ -125,10 +127,10 @@ func NewLifecycle(env loop.Env, cfg LifecycleConfig) loop.Runner {
 		},
 	})
 	synced := []<-chan struct{}{c.nodes.Synced(), c.pods.Synced(), c.leases.Synced()}
-	return loop.All{
+	return loop.Measured{Runner: loop.All{
 		&loop.Controller{Name: env.Name, Workers: 8, Queue: c.queue, Log: env.Log, Synced: synced, Ledger: c.ledger, Reconcile: c.reconcile},
 		&loop.Controller{Name: env.Name, Workers: 4, Queue: podQueue, Log: env.Log, Synced: synced, Reconcile: c.reconcilePod},
-	}
+	}, Collector: (*zoneMetrics)(c)}
 }
 
 // leaseSeen notes a renewal as a sign of life. It makes nothing due: the timer that runs finds the later deadline.

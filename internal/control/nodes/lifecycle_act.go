@@ -169,6 +169,11 @@ func (c *lifecycle) applyTaints(ctx context.Context, node *corev1.Node) (wait ti
 		}
 		return 0, fmt.Errorf("taint node: %w", err)
 	}
+	if turn {
+		c.mu.Lock()
+		c.mu.evicted[zoneOf(node)]++
+		c.mu.Unlock()
+	}
 	return wait, nil
 }
 
