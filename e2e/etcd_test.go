@@ -35,6 +35,7 @@ func TestEtcd(t *testing.T) {
 		"/registry/namespaces/kept", "/registry/deployments/kept/web", "/registry/services/specs/kept/web",
 		"/registry/services/specs/default/kubernetes", "/registry/services/endpoints/default/kubernetes",
 		"/registry/configmaps/kept/settings", "/registry/clusterroles/cluster-admin",
+		"/registry/minions/" + strings.TrimPrefix(strings.TrimSpace(c.kubectl(t, "get", "nodes", "-o", "name")), "node/"),
 	} {
 		if !slices.Contains(keys, key) {
 			t.Errorf("no key %s", key)
