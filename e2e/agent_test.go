@@ -77,6 +77,8 @@ func TestAgent(t *testing.T) {
 	node.images(t)
 	server.kubectl(t, "run", "web", "--image=sampan.dev/busybox:1", "--restart=Never", "--", "sleep", "1000")
 	server.kubectl(t, "wait", "pod/web", "--for=condition=Ready", "--timeout=30s")
+	server.bootstrapped(t)
+	server.onlyPeer(t, node.process.Pid)
 	stop()
 
 	again := []string{"agent", "--data-dir", node.dir, "--hostname-override", "joined"}
@@ -87,6 +89,42 @@ func TestAgent(t *testing.T) {
 		t.Error("the pod has no container")
 	}
 	stop()
+}
+
+// bootstrapped checks that the node asked for its certificates, and was given them without anybody's help.
+func (c *cluster) bootstrapped(t *testing.T) {
+	t.Helper()
+	got := c.kubectl(t, "get", "csr", "-o", `jsonpath={range .items[*]}{.spec.signerName} {.status.conditions[0].type} {.status.conditions[0].reason}{"\n"}{end}`)
+	for _, want := range []string{"kubernetes.io/kube-apiserver-client-kubelet Approved AutoApproved", "kubernetes.io/kubelet-serving Approved "} {
+		if !strings.Contains(got, want) {
+			t.Errorf("no request %q among\n%s", want, got)
+		}
+	}
+}
+
+// onlyPeer checks that a process of a node has connections to the API server alone, but for those that it has with itself and that others have
+// opened to its kubelet.
+func (c *cluster) onlyPeer(t *testing.T, pid int) {
+	t.Helper()
+	out, err := exec.Command("ss", "-Htnp", "state", "established").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	kubelet := ":" + c.kubectl(t, "get", "nodes", "-o", "jsonpath={.items[0].status.daemonEndpoints.kubeletEndpoint.Port}")
+	to := 0
+	for line := range strings.Lines(string(out)) {
+		f := strings.Fields(line) // received, sent, here, there, process
+		switch {
+		case !strings.Contains(line, fmt.Sprintf("pid=%d,", pid)), strings.HasSuffix(f[2], kubelet):
+		case strings.HasSuffix(f[3], ":"+c.port):
+			to++
+		default:
+			t.Errorf("a connection to something else: %s", line)
+		}
+	}
+	if to == 0 {
+		t.Errorf("no connection to the API server among\n%s", out)
+	}
 }
 
 // agent runs an agent until stop is called or the test ends.

@@ -31,6 +31,7 @@ type virtual struct {
 	rt   *runtime.Fake
 	k    *Kubelet
 	door *hanging // the node's
+	end  func()   // the kubelet
 }
 
 func inVirtualTime(t *testing.T, fn func(v *virtual)) {
@@ -50,23 +51,34 @@ func inVirtualTimeWith(t *testing.T, change func(c *Config), fn func(v *virtual)
 	synctest.Test(t, func(t *testing.T) {
 		v := &virtual{T: t, hub: newHub(t), rt: runtime.NewFake()}
 		v.door = &hanging{Interface: v.hub.Door(api.Node("n1"), "kubelet")}
-		cfg := Config{NodeName: "n1", Runtime: v.rt, Door: v.door, Log: slog.New(slog.DiscardHandler),
-			Machine: hollow{}, NoCgroups: true, Register: true, ResolvConf: "", ContainerLogs: "-"}
-		change(&cfg)
-		k, err := New(cfg)
-		if err != nil {
-			t.Fatal(err)
-		}
-		v.k = k
-		ctx, cancel := context.WithCancel(t.Context())
-		done := make(chan struct{})
-		go func() { k.Run(ctx); close(done) }()
-		time.Sleep(time.Second)
-		synctest.Wait()
+		v.begin(change)
 		fn(v)
-		cancel()
-		<-done
+		v.end()
 	})
+}
+
+// begin starts the node's kubelet and gives it a second.
+func (v *virtual) begin(change func(c *Config)) {
+	cfg := Config{NodeName: "n1", Runtime: v.rt, Door: v.door, Log: slog.New(slog.DiscardHandler),
+		Machine: hollow{}, NoCgroups: true, Register: true, ResolvConf: "", ContainerLogs: "-"}
+	change(&cfg)
+	k, err := New(cfg)
+	if err != nil {
+		v.Fatal(err)
+	}
+	v.k = k
+	ctx, cancel := context.WithCancel(v.Context())
+	done := make(chan struct{})
+	go func() { k.Run(ctx); close(done) }()
+	v.end = func() { cancel(); <-done }
+	time.Sleep(time.Second)
+	synctest.Wait()
+}
+
+// restart ends the kubelet and starts another, with another configuration.
+func (v *virtual) restart(change func(c *Config)) {
+	v.end()
+	v.begin(change)
 }
 
 func (v *virtual) create(pod *corev1.Pod) types.UID {
