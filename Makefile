@@ -107,7 +107,7 @@ lint: ## formatting and vet
 	CGO_ENABLED=1 go -C shim vet -tags '$(SHIM_TAGS)' .
 
 e2e: build $(BIN)/etcd ## scripts with real kubectl and real containers (root)
-	go test -tags $(TAGS),e2e -count=1 -timeout 40m ./e2e/
+	go test -tags $(TAGS),e2e -count=1 -parallel 4 -timeout 40m ./e2e/
 	go -C e2e/chaos run . -bin $(BIN)/sampan -kills 10
 	go -C e2e/envtest test -count=1 .
 

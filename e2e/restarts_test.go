@@ -230,6 +230,7 @@ func followMaps(t *testing.T, door dynamic.Interface) (seen func(name string) bo
 // TestPausedAgent stops an agent for longer than a node may be silent. When it goes on its pods are ready again, and in their
 // Service, without a restart of anything.
 func TestPausedAgent(t *testing.T) {
+	t.Parallel() // it waits most of the time
 	const pause = 75 * time.Second
 	_, node, door := joined(t)
 	svc := &corev1.Service{ObjectMeta: metav1.ObjectMeta{Name: "sleeper"}, Spec: corev1.ServiceSpec{
