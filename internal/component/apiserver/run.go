@@ -172,6 +172,13 @@ func (c *Config) hub(log *slog.Logger) (hub.Config, error) {
 	if out.Kinds, err = c.Served(all.Kinds()); err != nil {
 		return out, err
 	}
+	missing, err := c.Unserved(all.Kinds())
+	if err != nil {
+		return out, err
+	}
+	if len(missing) > 0 {
+		log.Warn("--runtime-config asks for versions that are not built: they are not served", "versions", missing)
+	}
 	if len(c.EtcdServers) == 0 {
 		return out, errors.New("--etcd-servers must be specified")
 	}

@@ -17,6 +17,48 @@ var needed = []schema.GroupVersion{
 	{Group: "rbac.authorization.k8s.io", Version: "v1"}, {Group: "scheduling.k8s.io", Version: "v1"},
 }
 
+// unbuilt are the versions that upstream serves when --runtime-config asks for them, and this program does not.
+// Source: pkg/controlplane/instance.go of v1.37.1.
+var unbuilt = []string{
+	"admissionregistration.k8s.io/v1beta1", "authentication.k8s.io/v1beta1", "certificates.k8s.io/v1beta1", "coordination.k8s.io/v1beta1",
+	"flowcontrol.apiserver.k8s.io/v1beta1", "flowcontrol.apiserver.k8s.io/v1beta2", "flowcontrol.apiserver.k8s.io/v1beta3", "storagemigration.k8s.io/v1beta1",
+	"storage.k8s.io/v1beta1", "networking.k8s.io/v1beta1", "resource.k8s.io/v1beta1", "resource.k8s.io/v1beta2", "scheduling.k8s.io/v1beta1",
+	"admissionregistration.k8s.io/v1alpha1", "internal.apiserver.k8s.io/v1alpha1", "authentication.k8s.io/v1alpha1", "coordination.k8s.io/v1alpha2",
+	"certificates.k8s.io/v1alpha1", "lifecycle.k8s.io/v1alpha1", "resource.k8s.io/v1alpha3", "scheduling.k8s.io/v1alpha3", "storage.k8s.io/v1alpha1",
+}
+
+// Unserved are the versions that --runtime-config asks for and that are not built. Fails for one that upstream does not know either.
+func (c *Config) Unserved(kinds *api.Kinds) (out []string, err error) {
+	said, err := switches(c.RuntimeConfig)
+	if err != nil {
+		return nil, err
+	}
+	served := map[string]bool{"v1": true}
+	for _, k := range kinds.All() {
+		served[k.GVK().GroupVersion().String()] = true
+	}
+	for name, on := range said {
+		group, rest, _ := strings.Cut(name, "/")
+		version, _, _ := strings.Cut(rest, "/")
+		gv := group + "/" + version
+		switch {
+		case group == "api" && on && (version == "beta" || version == "alpha" || version == "all"):
+			for _, u := range unbuilt {
+				if _, v, _ := strings.Cut(u, "/"); version == "all" || stability(v) == version {
+					out = append(out, u)
+				}
+			}
+		case group == "api", rest == "", served[gv]:
+		case !slices.Contains(unbuilt, gv):
+			return nil, fmt.Errorf("group version %s that has not been registered", gv)
+		case on:
+			out = append(out, gv)
+		}
+	}
+	slices.Sort(out)
+	return slices.Compact(out), nil
+}
+
 // Served leaves out of kinds what --runtime-config switches off: all versions or those of one stability, then single versions, then
 // single resources, so that the narrower counts. What the API server needs itself stays with the wide ones and is an error by its name.
 func (c *Config) Served(kinds *api.Kinds) (*api.Kinds, error) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -53,6 +54,37 @@ func TestServed(t *testing.T) {
 		}
 		if got != want {
 			t.Errorf("%q: %s, want %s", given, got, want)
+		}
+	}
+}
+
+// What is asked for and not built is told; what upstream does not know either is refused in its words.
+func TestUnserved(t *testing.T) {
+	for given, want := range map[string]string{
+		"":                                      "",
+		"api/all=true":                          strings.Join(slices.Sorted(slices.Values(unbuilt)), " "),
+		"api/beta=true,api/alpha=false":         "admissionregistration.k8s.io/v1beta1",
+		"resource.k8s.io/v1beta2=true":          "resource.k8s.io/v1beta2",
+		"resource.k8s.io/v1beta2=false,v1=true": "",
+		"resource.k8s.io/v1beta1/resourceclaims=true,batch/v1=true,batch/v1/jobs=true": "resource.k8s.io/v1beta1",
+		"batch/v9=true":  "group version batch/v9 that has not been registered",
+		"batch/v9=false": "group version batch/v9 that has not been registered",
+	} {
+		got, err := (&Config{RuntimeConfig: given}).Unserved(all.Kinds())
+		text := strings.Join(got, " ")
+		if err != nil {
+			text = err.Error()
+		}
+		if text != want && !(given == "api/beta=true,api/alpha=false" && strings.HasPrefix(text, want) && !strings.Contains(text, "alpha")) {
+			t.Errorf("%q: %s, want %s", given, text, want)
+		}
+	}
+	kinds := all.Kinds()
+	for _, gv := range unbuilt {
+		for _, k := range kinds.All() {
+			if k.GVK().GroupVersion().String() == gv {
+				t.Errorf("%s is served", gv)
+			}
 		}
 	}
 }
