@@ -110,6 +110,7 @@ var rooms = map[string][]string{
 	"internal/node/metrics":      {},
 	"internal/node/shutdown":     {"internal/node/checkpoint"},
 	"internal/node/fence":        {},
+	"internal/node/announce":     {},
 	"internal/node/socket":       {},
 	"internal/node/plugins":      {"internal/inotify"},
 	"internal/node/topology":     {"internal/node/hardware"},

@@ -3,6 +3,7 @@ package cloud
 import (
 	"context"
 	"errors"
+	"net/netip"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -31,11 +32,17 @@ type Provider struct {
 	// Matters is what of a node decides where balancers lead, beside whether it may be led to and its provider ID. A provider
 	// that has it gets EnsureLoadBalancer when that changes, since the status may change with it, and not UpdateLoadBalancer.
 	Matters func(*corev1.Node) string
+
+	// Announced reports whether an address of a balancer is one that a node has to announce on its network, so that what is sent
+	// to it comes to that node. Nil means that none is.
+	Announced func(netip.Addr) bool
 }
 
-// View is what a provider in the process sees of the cluster; the objects are frozen.
+// View is what a provider in the process sees of the cluster, and how it tells people something about a Service; the objects are frozen.
 type View struct {
 	Services func() []*corev1.Service
+	Nodes    func() []*corev1.Node
+	Event    func(svc *corev1.Service, eventType, reason, message string)
 }
 
 // LoadBalancer is what a cloud does for Services of type LoadBalancer. Services and nodes are frozen.

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 
+	"sampan.dev/internal/cloud"
+
 	corev1 "k8s.io/api/core/v1"
 )
 
@@ -66,7 +68,7 @@ func (s *sky) EnsureLoadBalancer(_ context.Context, _ string, svc *corev1.Servic
 		}
 	}
 	var err error
-	if next.Addresses, err = choose(s.mu.doc.Balancers.spans, svc, has, taken); err != nil {
+	if next.Addresses, err = choose(s.mu.doc.Balancers.ranges, svc, has, taken); err != nil {
 		return nil, err
 	}
 	if err := s.putLocked(next); err != nil {
@@ -130,14 +132,14 @@ func backends(nodes []*corev1.Node) []backend {
 }
 
 // choose picks an address of each family that a service has: the one it asks for, the one it has, or the first that is free.
-func choose(spans []span, svc *corev1.Service, has []string, taken map[string]bool) ([]string, error) {
+func choose(ranges cloud.Ranges, svc *corev1.Service, has []string, taken map[string]bool) ([]string, error) {
 	families := svc.Spec.IPFamilies
 	if len(families) == 0 {
 		families = []corev1.IPFamily{corev1.IPv4Protocol}
 	}
 	var out []string
 	for _, f := range families {
-		a, err := chooseOne(spans, f, svc.Spec.LoadBalancerIP, has, taken)
+		a, err := chooseOne(ranges, f, svc.Spec.LoadBalancerIP, has, taken)
 		if err != nil {
 			return nil, err
 		}
@@ -146,11 +148,11 @@ func choose(spans []span, svc *corev1.Service, has []string, taken map[string]bo
 	return out, nil
 }
 
-func chooseOne(spans []span, family corev1.IPFamily, want string, has []string, taken map[string]bool) (string, error) {
+func chooseOne(ranges cloud.Ranges, family corev1.IPFamily, want string, has []string, taken map[string]bool) (string, error) {
 	of := func(a netip.Addr) bool { return a.Is4() == (family == corev1.IPv4Protocol) }
 	declared := func(s string) bool {
 		a, err := netip.ParseAddr(s)
-		return err == nil && of(a) && slices.ContainsFunc(spans, func(x span) bool { return x.holds(a) })
+		return err == nil && of(a) && ranges.Has(a)
 	}
 	if a, err := netip.ParseAddr(want); err == nil && of(a) {
 		switch {
@@ -166,12 +168,8 @@ func chooseOne(spans []span, family corev1.IPFamily, want string, has []string, 
 			return s, nil
 		}
 	}
-	for _, x := range spans {
-		for a := x.first; of(x.first) && x.holds(a); a = a.Next() {
-			if !taken[a.String()] {
-				return a.String(), nil
-			}
-		}
+	if a := ranges.First(family == corev1.IPv6Protocol, func(a netip.Addr) bool { return !taken[a.String()] }); a.IsValid() {
+		return a.String(), nil
 	}
 	return "", fmt.Errorf("no %s address is free", family)
 }

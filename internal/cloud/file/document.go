@@ -5,7 +5,8 @@ import (
 	"net/netip"
 	"os"
 	"slices"
-	"strings"
+
+	"sampan.dev/internal/cloud"
 
 	corev1 "k8s.io/api/core/v1"
 	"sigs.k8s.io/yaml"
@@ -33,18 +34,11 @@ type balancing struct {
 	Addresses []string                   `json:"addresses"` // "FIRST-LAST", "ADDRESS/BITS" or one address
 	IPMode    *corev1.LoadBalancerIPMode `json:"ipMode"`    // nil means VIP
 
-	spans []span
+	ranges cloud.Ranges
 }
 
 type routing struct {
 	Limit *int `json:"limit"` // of routes; nil: any number
-}
-
-// span is a range of addresses, both ends in it.
-type span struct{ first, last netip.Addr }
-
-func (s span) holds(a netip.Addr) bool {
-	return a.BitLen() == s.first.BitLen() && s.first.Compare(a) <= 0 && a.Compare(s.last) <= 0
 }
 
 // read reads the file and checks all of it.
@@ -90,11 +84,11 @@ func (d *document) complete() error {
 		return fmt.Errorf("balancers.ipMode: Unsupported value: %q: supported values: \"Proxy\", \"VIP\"", *mode)
 	}
 	for i, s := range d.Balancers.Addresses {
-		span, err := parseSpan(s)
+		r, err := cloud.ParseRange(s)
 		if err != nil {
 			return fmt.Errorf("balancers.addresses[%d]: Invalid value: %q: %w", i, s, err)
 		}
-		d.Balancers.spans = append(d.Balancers.spans, span)
+		d.Balancers.ranges = append(d.Balancers.ranges, r)
 	}
 	return nil
 }
@@ -108,41 +102,6 @@ func checkAddress(a corev1.NodeAddress) error {
 		return nil
 	}
 	return fmt.Errorf("type: Unsupported value: %q: supported values: \"ExternalDNS\", \"ExternalIP\", \"Hostname\", \"InternalDNS\", \"InternalIP\"", a.Type)
-}
-
-// parseSpan reads "10.0.0.1-10.0.0.9", "10.0.0.0/24" or "10.0.0.1". Of an IPv4 prefix the first and the last address are left out.
-func parseSpan(s string) (span, error) {
-	if first, last, ok := strings.Cut(s, "-"); ok {
-		a, err := netip.ParseAddr(strings.TrimSpace(first))
-		if err != nil {
-			return span{}, err
-		}
-		b, err := netip.ParseAddr(strings.TrimSpace(last))
-		if err != nil {
-			return span{}, err
-		}
-		if a.BitLen() != b.BitLen() || b.Less(a) {
-			return span{}, fmt.Errorf("%s does not come after %s", b, a)
-		}
-		return span{a, b}, nil
-	}
-	if !strings.Contains(s, "/") {
-		a, err := netip.ParseAddr(s)
-		return span{a, a}, err
-	}
-	p, err := netip.ParsePrefix(s)
-	if err != nil {
-		return span{}, err
-	}
-	bytes := p.Masked().Addr().AsSlice()
-	for i := p.Bits(); i < len(bytes)*8; i++ {
-		bytes[i/8] |= 1 << (7 - i%8)
-	}
-	last, _ := netip.AddrFromSlice(bytes)
-	if out := (span{p.Masked().Addr(), last}); p.Addr().Is6() || p.Bits() > 30 {
-		return out, nil
-	}
-	return span{p.Masked().Addr().Next(), last.Prev()}, nil
 }
 
 // machineOf finds the machine of a node: by its provider ID, or by its name while it has none.

@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/netip"
 
 	"sampan.dev/internal/cloud"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
 )
 
 // Name of the provider.
@@ -17,6 +19,8 @@ const Name = "local"
 type Config struct {
 	// Reserved are ports of the nodes' own addresses that no service gets, and whose they are.
 	Reserved map[Port]string
+	// Ranges are what Services get addresses of that are theirs alone, and that a node has to announce; nil: they get the nodes' own.
+	Ranges cloud.Ranges
 }
 
 // Port is one of a node.
@@ -30,11 +34,16 @@ func (p Port) String() string { return fmt.Sprintf("%d/%s", p.Number, p.Protocol
 
 // New makes the provider.
 func New(cfg Config) *cloud.Provider {
+	if cfg.Ranges != nil {
+		p := &pool{ranges: cfg.Ranges}
+		p.mu.given = map[types.UID][]netip.Addr{}
+		return &cloud.Provider{Name: Name, Balancers: p, Begin: func(v cloud.View) { p.view = v }, Announced: cfg.Ranges.Has}
+	}
 	b := &balancers{cfg: cfg}
 	return &cloud.Provider{Name: Name, Balancers: b, Begin: func(v cloud.View) { b.view = v }, Matters: matters}
 }
 
-// balancers implements cloud.LoadBalancer. What a service has is in its status, so nothing is kept here.
+// balancers implements cloud.LoadBalancer with the nodes' addresses. What a service has is in its status, so nothing is kept here.
 type balancers struct {
 	cfg  Config
 	view cloud.View

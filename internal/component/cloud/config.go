@@ -22,9 +22,10 @@ type Config struct {
 	Migration component.Migration
 	Face      face.Config
 
-	Provider string // by name; see providers
-	File     string // of the provider
-	APIPort  uint16 // of the API server where it is on a node; 0: it is on none
+	Provider string   // by name; see providers
+	File     string   // of the provider
+	APIPort  uint16   // of the API server where it is on a node; 0: it is on none
+	Ranges   []string // of the addresses of balancers, see cloud.ParseRange; for the provider local only
 
 	Controllers   []string // as control.Config has them
 	OwnAccounts   bool     // each controller acts as a service account of its own

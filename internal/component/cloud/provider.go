@@ -3,6 +3,7 @@ package cloud
 import (
 	"fmt"
 	"log/slog"
+	"strings"
 
 	"sampan.dev/internal/cloud"
 	"sampan.dev/internal/cloud/file"
@@ -21,7 +22,8 @@ var providers = []struct {
 	make func(c *Config, log *slog.Logger) (*cloud.Provider, error)
 }{
 	{local.Name, func(c *Config, _ *slog.Logger) (*cloud.Provider, error) {
-		return local.New(local.Config{Reserved: reserved(c.APIPort)}), nil
+		ranges, err := c.ranges()
+		return local.New(local.Config{Reserved: reserved(c.APIPort), Ranges: ranges}), err
 	}},
 	{plug.Name, func(c *Config, _ *slog.Logger) (*cloud.Provider, error) { return plug.New(c.File, c.ClusterName) }},
 	{file.Name, func(c *Config, log *slog.Logger) (*cloud.Provider, error) { return file.New(c.File, log) }},
@@ -42,6 +44,19 @@ func (c *Config) open(log *slog.Logger) (*cloud.Provider, error) {
 		}
 	}
 	return nil, fmt.Errorf("unknown cloud provider %q", c.Provider)
+}
+
+// ranges reads the ranges of balancers' addresses; nil for none.
+func (c *Config) ranges() (cloud.Ranges, error) {
+	var out cloud.Ranges
+	for _, s := range c.Ranges {
+		r, err := cloud.ParseRange(strings.TrimSpace(s))
+		if err != nil {
+			return nil, fmt.Errorf("range %q of balancers: %w", s, err)
+		}
+		out = append(out, r)
+	}
+	return out, nil
 }
 
 // reserved are the ports of the nodes without which nobody could mend what a service did to them; api is the API server's.

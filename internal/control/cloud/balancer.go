@@ -53,7 +53,13 @@ func NewBalancers(env loop.Env, cfg Config) loop.Runner {
 	c.view = loop.ViewOf(c.services)
 	c.nodes = cache.For[*corev1.Node](env.Informers, client.Nodes, cache.Options{})
 	if cfg.Provider.Begin != nil {
-		cfg.Provider.Begin(cloud.View{Services: func() []*corev1.Service { return c.services.List("") }})
+		cfg.Provider.Begin(cloud.View{
+			Services: func() []*corev1.Service { return c.services.List("") },
+			Nodes:    func() []*corev1.Node { return c.nodes.List("") },
+			Event: func(svc *corev1.Service, eventType, reason, message string) {
+				env.Events.Event(svc, eventType, reason, message)
+			},
+		})
 	}
 	c.services.Handle(cache.Handler[*corev1.Service]{
 		Add: c.came,
@@ -86,12 +92,15 @@ func (c *balancers) came(svc *corev1.Service) {
 	}
 }
 
-// went is told of services that are gone. One that failed may have waited for what they had.
 func (c *balancers) went(svc *corev1.Service) {
-	if !wantsBalancer(svc) {
-		return
+	if wantsBalancer(svc) {
+		c.queue.Add(loop.Key(svc))
+		c.freed()
 	}
-	c.queue.Add(loop.Key(svc))
+}
+
+// freed has the services looked at again that failed: one may have waited for what another had.
+func (c *balancers) freed() {
 	for _, other := range c.services.List("") {
 		if key := loop.Key(other); wantsBalancer(other) && c.queue.Failures(key) > 0 {
 			c.queue.Add(key)
@@ -166,6 +175,7 @@ func (c *balancers) reconcile(ctx context.Context, key string) (time.Duration, e
 	case remove:
 		if err = c.remove(ctx, svc); err == nil {
 			c.forget(key)
+			c.freed()
 		}
 	case ensure:
 		err = c.ensure(ctx, key, svc, nodes)

@@ -121,6 +121,7 @@ func (m *Machine) kubeletConfig(s *Seat, name string, services *cache.Informer[*
 	cfg.RuntimeEndpoint, cfg.Bundled = m.runtime, m.cfg.RuntimeEndpoint == ""
 	cfg.LocalVolumes = filepath.Join(cfg.RootDir, "local-volumes")
 	cfg.FastFailover, cfg.LastRenewal = m.cfg.FastFailover, filepath.Join(m.paths.Run, "last-renewal")
+	cfg.Renewal = m.renewal
 	cfg.ContainerLogs, cfg.NetworkReady, cfg.MachineID = m.paths.ContainerLogs, true, m.cfg.MachineID
 	// Beside a control plane the folder is also that of what is applied to the cluster.
 	cfg.StaticShare = m.paths.StaticPods == m.paths.Manifests && (s.Server == "" || m.cfg.Separate)

@@ -43,6 +43,7 @@ type Machine struct {
 	Network *network.Network                // from startNode on
 	kubelet atomic.Pointer[kubelet.Kubelet] // the one that runs
 	changed []func()                        // what looks again when the host has changed
+	renewal func() (acknowledged func())    // told of the node's renewals, see startAnnouncer
 }
 
 // Seat is a node's place in a cluster: the door it speaks through, with its own identity.
@@ -89,6 +90,7 @@ func (m *Machine) StartNode(g *daemon.Group, s *Seat, show *steps.Steps) error {
 	if err := m.startNetwork(g, s, name, nodes, services, slices); err != nil {
 		return err
 	}
+	m.renewal = m.startAnnouncer(g, name, nodes)
 	if err := m.startTunnel(g, s, name); err != nil {
 		return err
 	}

@@ -68,13 +68,21 @@ func (f *Fence) Run(ctx context.Context) {
 			return
 		case <-t.C:
 		}
-		f.mu.Lock()
-		cut := f.now() - f.last
-		f.mu.Unlock()
-		if cut >= f.After {
+		if f.Cut() {
 			f.End(ctx)
 		}
 	}
+}
+
+// Cut reports whether the node has not renewed its lease for so long. Without Run it counts from the first time that it is asked, or from
+// the first renewal.
+func (f *Fence) Cut() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.last == 0 {
+		f.last = f.now()
+	}
+	return f.now()-f.last >= f.After
 }
 
 // earlier is when a kubelet before this one renewed the lease last, or now.

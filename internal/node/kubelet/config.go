@@ -104,6 +104,8 @@ type Config struct {
 	FastFailover bool
 	LastRenewal  string
 	SinceBoot    func() time.Duration // the clock of that; the machine's when nil
+	// Renewal is called before each renewal of the node's lease, and what it returns when that was acknowledged. Optional.
+	Renewal func() (acknowledged func())
 
 	Images image.Policy       // when images are removed
 	Verify image.Verification // who may use images that are there; those that others have pulled only who might pull them, by default

@@ -189,8 +189,15 @@ func (k *Kubelet) nodeConfig() register.Config {
 	if k.csi != nil {
 		r.VolumesInUse = k.csi.InUse
 	}
+	r.Renewal = c.Renewal
 	if k.fence != nil {
 		r.Renewal = k.fence.Begin
+		if c.Renewal != nil {
+			r.Renewal = func() func() {
+				mine, theirs := k.fence.Begin(), c.Renewal()
+				return func() { mine(); theirs() }
+			}
+		}
 	}
 	return r
 }
