@@ -59,23 +59,27 @@ func nft(t *testing.T, netns, rules string) {
 }
 
 // begun is how many packets have begun something towards the machine: at the router, and at the machine.
-func (h hidden) begun(t *testing.T) (sum int) {
+func (h hidden) begun(t *testing.T) int {
 	t.Helper()
-	for _, netns := range []string{h.router.netns, h.netns} {
-		out, err := exec.Command("nsenter", "--net=/run/netns/"+netns, "nft", "-j", "list", "counter", "ip", "e2e", "begun").Output()
-		if err != nil {
-			t.Fatalf("nft: %v", err)
-		}
-		var got struct {
-			Nftables []struct{ Counter *struct{ Packets int } }
-		}
-		if err := json.Unmarshal(out, &got); err != nil {
-			t.Fatal(err)
-		}
-		for _, o := range got.Nftables {
-			if o.Counter != nil {
-				sum += o.Counter.Packets
-			}
+	return counted(t, h.router.netns, "begun") + counted(t, h.netns, "begun")
+}
+
+// counted is how many packets a counter of the test's table has seen.
+func counted(t *testing.T, netns, counter string) (sum int) {
+	t.Helper()
+	out, err := exec.Command("nsenter", "--net=/run/netns/"+netns, "nft", "-j", "list", "counter", "ip", "e2e", counter).Output()
+	if err != nil {
+		t.Fatalf("nft: %v", err)
+	}
+	var got struct {
+		Nftables []struct{ Counter *struct{ Packets int } }
+	}
+	if err := json.Unmarshal(out, &got); err != nil {
+		t.Fatal(err)
+	}
+	for _, o := range got.Nftables {
+		if o.Counter != nil {
+			sum += o.Counter.Packets
 		}
 	}
 	return sum
