@@ -67,6 +67,7 @@ func serverCommand() *cobra.Command {
 func serverFlagsOn(cmd *cobra.Command, cfg *suite.Config) {
 	cluster.PlaceFlags(cmd.Flags(), &cfg.Config)
 	cfg.ClusterFlags(cmd.Flags())
+	cfg.BalancerFlags(cmd.Flags())
 	cfg.NodeFlags(cmd.Flags())
 	cluster.LogFlags(cmd.Flags(), &cfg.Config)
 }

@@ -6,9 +6,7 @@ import (
 	"log/slog"
 	"net/netip"
 	"path/filepath"
-	"strings"
 
-	clouds "sampan.dev/internal/cloud"
 	"sampan.dev/internal/cloud/local"
 	"sampan.dev/internal/component/apiserver"
 	"sampan.dev/internal/component/cloud"
@@ -152,25 +150,6 @@ func (c *Config) complete() error {
 	}
 	if usual := kubelet.New(); c.Kubelet.StatusEvery != usual.StatusEvery {
 		c.Kubelet.ReportEvery = c.Kubelet.StatusEvery // who wants it more or less often means both, as upstream's file does
-	}
-	return nil
-}
-
-// checkRanges refuses ranges of balancers' addresses that nobody gives out, and those that are somebody else's already.
-func (c *Config) checkRanges(pods, services netip.Prefix) error {
-	if len(c.Cloud.Ranges) > 0 && c.Cloud.Provider != local.Name {
-		return fmt.Errorf("addresses are given out of ranges by --cloud=%s alone, and it is %s", local.Name, c.Cloud.Provider)
-	}
-	for _, s := range c.Cloud.Ranges {
-		r, err := clouds.ParseRange(strings.TrimSpace(s))
-		switch {
-		case err != nil:
-			return fmt.Errorf("invalid value %q: %w", s, err)
-		case r.Overlaps(pods):
-			return fmt.Errorf("%s overlaps the pods' addresses, %s", s, pods)
-		case r.Overlaps(services):
-			return fmt.Errorf("%s overlaps the services' addresses, %s", s, services)
-		}
 	}
 	return nil
 }

@@ -26,7 +26,6 @@ func (c *Config) ClusterFlags(f *pflag.FlagSet) {
 	f.Lookup("local-storage").NoOptDefVal = "true"
 	f.StringVar(&c.Cloud.Provider, "cloud", c.Cloud.Provider, "the cloud: local (a Service of type LoadBalancer gets the nodes' addresses), file (as --cloud-config declares it), grpc (a program that --cloud-config leads to) or none (default local; none with --cloud-provider=external)")
 	f.StringVar(&c.Cloud.File, "cloud-config", "", "configuration of the cloud (file)")
-	f.StringSliceVar(&c.Cloud.Ranges, "load-balancer-range", nil, "addresses for Services of type LoadBalancer, FIRST-LAST, ADDRESS/BITS or ADDRESS, each announced by one node by ARP or NDP; may be given several times (default none: such a Service gets the nodes' addresses)")
 	f.StringVar(&c.NodeTunnel, "node-tunnel", "", "konnectivity: reach nodes and pods only through connections that 'sampan agent --tunnel' keeps; ssh: by logging in to nodes; default is directly")
 	f.StringVar(&c.SSHUser, "ssh-user", "", "whom --node-tunnel=ssh logs in as")
 	f.StringVar(&c.SSHKeyFile, "ssh-keyfile", "", "private key (file) that it logs in with")
