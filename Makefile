@@ -18,7 +18,7 @@ export CC     := $(GCC)
 MKIMAGE  := GOARCH=$(HOSTARCH) go run ./tools/mkimage -arch $(ARCH)
 LDFLAGS := -s -w
 
-.PHONY: build install dist up test race lint e2e csi conformance apidiff bench fmt help
+.PHONY: build install dist up test race lint e2e csi vm conformance apidiff bench fmt help
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -117,6 +117,9 @@ csi: build ## volumes of a CSI driver, with the stock sidecars; and that driver 
 	go -C e2e/csi build -ldflags "-s -w" -o $(BIN)/csi/ . github.com/kubernetes-csi/external-attacher/v4/cmd/csi-attacher \
 	  github.com/kubernetes-csi/external-provisioner/v6/cmd/csi-provisioner github.com/kubernetes-csi/external-resizer/v2/cmd/csi-resizer
 	SAMPAN_CSI_BIN=$(BIN)/csi go test -tags $(TAGS),e2e -count=1 -timeout 18m -run '^TestCSI' ./e2e/
+
+vm: build ## control groups of version 2 with systemd, in a virtual machine of Debian (root; e2e/vm/run.sh says what it takes)
+	e2e/vm/run.sh $(BIN)
 
 conformance: build ## the upstream e2e suite, where its parts have been built (docs/conformance.md)
 	./e2e/conformance.sh

@@ -53,3 +53,12 @@ func requirementsQOS(r *corev1.ResourceRequirements) corev1.PodQOSClass {
 	}
 	return class
 }
+
+// systemCritical is the least priority of those that the system has for itself.
+const systemCritical = 2000000000
+
+// IsCritical reports whether a node can not do without a pod: static ones, and those of the system's own priorities. It is not evicted, and
+// others make room for it.
+func IsCritical(pod *corev1.Pod) bool {
+	return IsStatic(pod) || IsMirror(pod) || pod.Spec.Priority != nil && *pod.Spec.Priority >= systemCritical
+}

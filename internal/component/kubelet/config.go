@@ -11,6 +11,7 @@ import (
 	"sampan.dev/internal/node/cpus"
 	"sampan.dev/internal/node/memorymap"
 	"sampan.dev/internal/node/placement"
+	"sampan.dev/internal/node/podspec"
 	"sampan.dev/internal/node/podstate"
 	"sampan.dev/internal/node/shutdown"
 	"sampan.dev/internal/node/topology"
@@ -50,9 +51,14 @@ type Config struct {
 	ResolvConf     string
 	CgroupRoot     string
 	CgroupDriver   string
-	LogMaxSize     string
-	LogMaxFiles    int32
-	Sysctls        []string
+	// Reservation, SwapBehavior, Throttle and OneProcess are rules of containers' memory, as podspec.ReadMemoryRules reads them.
+	Reservation, SwapBehavior string
+	Throttle                  float64
+	OneProcess                *bool
+	FailSwapOn                bool // do not run where there is swap
+	LogMaxSize                string
+	LogMaxFiles               int32
+	Sysctls                   []string
 
 	SystemReserved, KubeReserved, EvictionHard map[string]string
 
@@ -100,7 +106,7 @@ type Config struct {
 func New() *Config {
 	return &Config{
 		CertDir: "/var/lib/kubelet/pki", RootDir: "/var/lib/kubelet", PodLogs: "/var/log/pods",
-		Endpoint: "unix:///run/containerd/containerd.sock", ResolvConf: "/etc/resolv.conf", CgroupDriver: "cgroupfs",
+		Endpoint: "unix:///run/containerd/containerd.sock", ResolvConf: "/etc/resolv.conf", CgroupDriver: "cgroupfs", Reservation: podspec.NoReservation, FailSwapOn: true,
 		MaxPods: 110, SerialPulls: true, PullQPS: 5, PullBurst: 10, PodPids: -1, UserIDs: users.Unit, LogMaxSize: "10Mi", LogMaxFiles: 5, Register: true, Serve: true,
 		Address: net.IPv4zero, Port: 10250, HealthAddress: net.IPv4(127, 0, 0, 1), HealthPort: 10248,
 		StatusEvery: 10 * time.Second, ReportEvery: 5 * time.Minute, SyncEvery: time.Minute, CrashMax: podstate.BackoffMax, LeaseSeconds: 40, EvictionTransition: 5 * time.Minute, ImageHigh: 85, ImageLow: 80, ImageMinAge: 2 * time.Minute,

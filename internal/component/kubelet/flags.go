@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strconv"
 
 	"sampan.dev/internal/component"
 	"sampan.dev/internal/component/flag"
@@ -20,13 +21,12 @@ const (
 	byEvents  = "what changes is seen as it changes"
 	noTracing = "traces are not written yet"
 	oldGC     = "containers that have ended stay with their pod, the newest run of each"
-	noSwap    = "containers get no swap"
 )
 
 // Table is every flag and every field of the file, and what becomes of it.
 func (c *Config) Table() flag.Table {
 	return flag.Join(c.node(), component.Limits("int32", "50", "100", "kubeAPIQPS", "kubeAPIBurst"), component.Pair(&c.CertFile, &c.KeyFile),
-		c.server(), c.runtime(), c.limits(), c.placement(), c.pods(), c.images(), machine(), c.onNode(), c.Log.Rows("logging"))
+		c.server(), c.runtime(), c.limits(), c.placement(), c.pods(), c.images(), c.machine(), c.onNode(), c.Log.Rows("logging"))
 }
 
 func (c *Config) node() flag.Table {
@@ -140,6 +140,43 @@ func (c *Config) limits() flag.Table {
 	}
 }
 
+// factor is a part of a whole, more than none of it; 0 is that nothing was said.
+type factor struct{ to *float64 }
+
+func (f factor) Type() string { return "float" }
+func (f factor) String() string {
+	if *f.to == 0 {
+		return ""
+	}
+	return strconv.FormatFloat(*f.to, 'g', -1, 64)
+}
+
+func (f factor) Set(s string) error {
+	v, err := strconv.ParseFloat(s, 64)
+	if err == nil && (v <= 0 || v > 1) {
+		err = fmt.Errorf("invalid configuration: memoryThrottlingFactor %v must be greater than 0 and less than or equal to 1.0", v)
+	}
+	*f.to = v
+	return err
+}
+
+// choice is a switch of which something else follows where nothing is said of it.
+type choice struct{ to **bool }
+
+func (c choice) Type() string { return "bool" }
+func (c choice) String() string {
+	if *c.to == nil {
+		return ""
+	}
+	return strconv.FormatBool(**c.to)
+}
+
+func (c choice) Set(s string) error {
+	v, err := strconv.ParseBool(s)
+	*c.to = &v
+	return err
+}
+
 type pids struct{ to *int64 }
 
 func (p pids) Type() string       { return "int" }
@@ -158,10 +195,10 @@ func (c *Config) pods() flag.Table {
 	return flag.Table{
 		flag.Refuse("cpu-cfs-quota", "bool", "true", "limits of CPU are kept").At("cpuCFSQuota"),
 		flag.Refuse("cpu-cfs-quota-period", "duration", "100ms", "limits of CPU are kept per tenth of a second").At("cpuCFSQuotaPeriod"),
-		flag.Ignore("", "float", "", "memory.high is not set").At("memoryThrottlingFactor"),
-		flag.Refuse("", "string", "None", "memory.min is not set").At("memoryReservationPolicy"),
-		flag.Refuse("", "string", "", noSwap).At("memorySwap.swapBehavior").But("NoSwap"),
-		flag.Ignore("", "bool", "", "the kernel's own rule is kept").At("singleProcessOOMKill"),
+		flag.Set("", factor{&c.Throttle}, "with cgroup v2: the part of the way from request to limit from which on a container's allocations are slowed down").At("memoryThrottlingFactor"),
+		flag.Set("", flag.String(&c.Reservation), "with cgroup v2: None, or TieredReservation: what pods request is kept from reclaim").At("memoryReservationPolicy"),
+		flag.Set("", flag.String(&c.SwapBehavior), "NoSwap, or with cgroup v2 LimitedSwap: burstable pods may be swapped out, in proportion to their requests").At("memorySwap.swapBehavior"),
+		flag.Set("", choice{&c.OneProcess}, "out of memory, one process of a container is killed and not all of them; always so with cgroup v1").At("singleProcessOOMKill"),
 		flag.Set("", flag.Duration(&c.CrashMax), "how long a container that ends again and again waits at most before it is started: 1s to 5m").At("crashLoopBackOff.maxContainerRestartPeriod"),
 		flag.Set("", pids{&c.UserIDs}, "user and group IDs that a pod with users of its own (hostUsers: false) has: a multiple of 65536").At("userNamespaces.idsPerPod"),
 		flag.Ignore("maximum-dead-containers", "int32", "-1", oldGC),
@@ -191,9 +228,9 @@ func (c *Config) images() flag.Table {
 	}
 }
 
-func machine() flag.Table {
+func (c *Config) machine() flag.Table {
 	return flag.Table{
-		flag.Ignore("fail-swap-on", "bool", "true", noSwap).At("failSwapOn"),
+		flag.Set("fail-swap-on", flag.Bool(&c.FailSwapOn), "do not run where swap is on").At("failSwapOn"),
 		flag.Ignore("fail-cgroupv1", "bool", "true", "both versions of cgroups do").At("failCgroupV1"),
 		flag.Ignore("housekeeping-interval", "duration", "10s", "figures are read when somebody asks"),
 		flag.Ignore("kernel-memcg-notification", "bool", "", byEvents).At("kernelMemcgNotification"),

@@ -12,10 +12,12 @@ import (
 	"sampan.dev/internal/api/core"
 	"sampan.dev/internal/component/flag"
 	"sampan.dev/internal/config"
+	"sampan.dev/internal/node/cgroup"
 	"sampan.dev/internal/node/evict"
 	"sampan.dev/internal/node/image"
 	"sampan.dev/internal/node/image/provider"
 	"sampan.dev/internal/node/kubelet"
+	"sampan.dev/internal/node/podspec"
 	"sampan.dev/internal/node/podstate"
 	"sampan.dev/internal/node/users"
 
@@ -107,6 +109,10 @@ func (c *Config) Kubelet(name string) (out kubelet.Config, err error) {
 		if out.Providers, _, err = provider.Read(c.ProviderConfig, c.ProviderBin); err != nil {
 			return out, fmt.Errorf("failed to register CRI auth plugins: %w", err)
 		}
+	}
+	qos := c.Features["MemoryQoS"] != "false" // it is on unless somebody says otherwise
+	if out.Memory, err = podspec.ReadMemoryRules(c.Reservation, c.SwapBehavior, c.Throttle, c.OneProcess, cgroup.Unified(), qos); err != nil {
+		return out, err
 	}
 	out.Verify = image.Verification{Policy: c.VerifyImages, Allowed: c.VerifyAllowed}
 	out.Images = image.Policy{High: int(c.ImageHigh), Low: int(c.ImageLow), MinAge: c.ImageMinAge, MaxAge: c.ImageMaxAge}

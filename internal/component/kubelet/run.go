@@ -3,6 +3,7 @@ package kubelet
 import (
 	"context"
 	"crypto/x509"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -18,6 +19,7 @@ import (
 	"sampan.dev/internal/config"
 	"sampan.dev/internal/node/hostnet"
 	"sampan.dev/internal/node/kubelet"
+	"sampan.dev/internal/node/register"
 	"sampan.dev/internal/node/runtime"
 	"sampan.dev/internal/node/serve"
 
@@ -33,6 +35,9 @@ func (c *Config) Run(ctx context.Context, log *slog.Logger) error {
 	cfg, err := c.Kubelet(name)
 	if err != nil {
 		return flag.Usage{Err: err}
+	}
+	if c.FailSwapOn && register.SwapTotal() > 0 {
+		return errors.New("running with swap on is not supported, please disable swap or set --fail-swap-on flag to false")
 	}
 	who, err := c.identify(ctx, name, log)
 	if err != nil {

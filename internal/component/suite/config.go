@@ -20,6 +20,8 @@ import (
 	"sampan.dev/internal/hub/authz"
 	"sampan.dev/internal/obs"
 	"sampan.dev/internal/tunnel/konnectivity/selector"
+
+	"github.com/spf13/pflag"
 )
 
 // Config is a cluster, or a node of one: where it is on this machine, and the settings of the programs that it is made of. The
@@ -37,6 +39,8 @@ type Config struct {
 
 	NoScheduler    bool // another one does it
 	NoLocalStorage bool // no classes local-path and standard
+
+	nodeFlags *pflag.FlagSet // those of NodeFlags: what is given there counts more than --kubelet-config
 }
 
 // New is what `sampan up` alone means.
@@ -46,6 +50,7 @@ func New() Config {
 		Cloud: cloud.New(),
 	}
 	c.Kubelet.Endpoint = ""                             // the bundled runtime's
+	c.Kubelet.FailSwapOn = false                        // what pods may have of it is limited
 	c.Kubelet.SerialPulls, c.Kubelet.PullQPS = false, 0 // nobody waits for another's image
 	c.Controllers.AllocateNodeCIDRs = true
 	return c
@@ -127,6 +132,16 @@ func (c *Config) complete() error {
 			return err
 		}
 		log.Path = abs
+	}
+	if c.Kubelet.File != "" {
+		abs, err := filepath.Abs(c.Kubelet.File)
+		if err != nil {
+			return err
+		}
+		c.Kubelet.File = abs
+		if err := c.Kubelet.Read(c.Kubelet.Table(), c.nodeFlags); err != nil {
+			return flag.Usage{Err: err}
+		}
 	}
 	pods, services := netip.MustParsePrefix(c.ClusterCIDR), netip.MustParsePrefix(c.ServiceCIDR) // Validate has read them
 	c.Controllers.ClusterCIDRs, c.Controllers.ServiceCIDRs = []netip.Prefix{pods}, []netip.Prefix{services}

@@ -66,12 +66,14 @@ func (c *Config) NodeFlags(f *pflag.FlagSet) {
 	f.BoolVar(&c.FastFailover, "fast-failover", false, "when the node is cut off, end the pods of StatefulSets and those with claims, so that others take their place within 90s")
 	f.StringVar(&c.MachineID, "machine-id", "", "instead of /etc/machine-id")
 	_ = f.MarkHidden("machine-id") // for nodes that share a machine
+	f.StringVar(&c.Kubelet.File, "kubelet-config", "", "KubeletConfiguration (file) of the node; flags win over it, and what the cluster has one of (ranges, DNS, folders) is the cluster's")
+	c.nodeFlags = f
 	c.Kubelet.Table().
 		Says("node-status-update-frequency", "how often the node's status is looked at and, if it was given, posted; else every 5m while nothing changes").
 		Says("eviction-hard", "thresholds of the node's pressure (default those of the stock kubelet: memory.available<100Mi,nodefs.available<10%,…)").
 		Only("node-labels", "register-with-taints", "register-node", "cloud-provider", "node-status-update-frequency", "system-reserved", "kube-reserved",
 			"eviction-hard", "max-pods", "manifest-url", "cpu-manager-policy", "cpu-manager-policy-options", "cpu-manager-reconcile-period",
-			"memory-manager-policy", "topology-manager-policy", "topology-manager-policy-options", "topology-manager-scope", "reserved-cpus", "reserved-memory").
+			"memory-manager-policy", "topology-manager-policy", "topology-manager-policy-options", "topology-manager-scope", "reserved-cpus", "reserved-memory", "fail-swap-on").
 		AddTo(f)
 	c.Proxy.Table().Only("proxy-mode").AddTo(f)
 }

@@ -7,6 +7,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -32,6 +33,11 @@ type Pod struct {
 	CPULimitMilli   int64
 	MemoryLimit     int64
 	Pids            int64 // <= 0: no limit
+
+	// MemoryMin and MemoryLow are bytes that are kept from reclaim: always, and as long as possible. Version 2 alone knows them.
+	MemoryMin, MemoryLow int64
+	// HugePages is the limit of each size of huge pages, by the kernel's name of the size: "2MB".
+	HugePages map[string]int64
 }
 
 // Period is the CFS period in microseconds.
@@ -85,10 +91,19 @@ var controllers = []string{"cpu", "cpuacct", "cpuset", "memory", "pids", "blkio"
 // New returns a manager of the groups below root (a path below the cgroup mount, "/" for all of it). driver is "cgroupfs"
 // or "systemd"; with off nothing is made and no parent is named.
 func New(mount, root, driver string, off bool) *Manager {
-	var st unix.Statfs_t
-	unified := unix.Statfs(mount, &st) == nil && st.Type == unix.CGROUP2_SUPER_MAGIC
-	return &Manager{mount: mount, root: filepath.Join("/", root), systemd: driver == "systemd", unified: unified, off: off,
+	return &Manager{mount: mount, root: filepath.Join("/", root), systemd: driver == "systemd", unified: isUnified(mount), off: off,
 		trees: sync.OnceValue(func() map[string]string { return findTrees(mount) })}
+}
+
+// Mount is where the machine's control groups are.
+const Mount = "/sys/fs/cgroup"
+
+// Unified reports whether this machine has version 2 alone.
+func Unified() bool { return isUnified(Mount) }
+
+func isUnified(mount string) bool {
+	var st unix.Statfs_t
+	return unix.Statfs(mount, &st) == nil && st.Type == unix.CGROUP2_SUPER_MAGIC
 }
 
 // Over returns a manager of groups in a folder that stands for the cgroup mount, as tests have it: on v2 it is the one tree, on v1 it has a
@@ -268,10 +283,15 @@ func (m *Manager) delegate(path string) error {
 	if err != nil {
 		return fmt.Errorf("delegate cgroup %s: %w", path, err)
 	}
+	on, _ := os.ReadFile(filepath.Join(dir, "cgroup.subtree_control"))
+	passed := strings.Fields(string(on))
 	var failed error
 	for _, c := range strings.Fields(string(have)) {
 		switch c {
 		case "cpu", "cpuset", "memory", "pids", "io", "hugetlb":
+			if slices.Contains(passed, c) {
+				continue
+			}
 			if err := os.WriteFile(filepath.Join(dir, "cgroup.subtree_control"), []byte("+"+c), 0); err != nil && c != "hugetlb" && c != "io" {
 				failed = fmt.Errorf("delegate %s to the children of cgroup %s: %w", c, path, err)
 			}
@@ -289,12 +309,22 @@ func (m *Manager) limit(path string, p Pod) error {
 		if m.unified {
 			name = "memory.max"
 		}
-		if err := m.write(path, "memory", name, strconv.FormatInt(p.MemoryLimit, 10)); err != nil {
+		if err := m.write(path, "memory", name, decimal(p.MemoryLimit)); err != nil {
+			return err
+		}
+	}
+	if p.MemoryMin > 0 || p.MemoryLow > 0 {
+		if err := m.protect(path, p.MemoryMin, p.MemoryLow); err != nil {
+			return err
+		}
+	}
+	for size, bytes := range p.HugePages {
+		if err := m.write(path, "hugetlb", m.hugeFile(size), decimal(bytes)); err != nil {
 			return err
 		}
 	}
 	if p.Pids > 0 {
-		return m.write(path, "pids", "pids.max", strconv.FormatInt(p.Pids, 10))
+		return m.write(path, "pids", "pids.max", decimal(p.Pids))
 	}
 	return nil
 }
@@ -348,30 +378,10 @@ func (m *Manager) write(path, controller, name, value string) error {
 	return nil
 }
 
-// Balance gives the burstable part the CPU shares that its pods ask for in sum.
-func (m *Manager) Balance(milli int64) error {
-	if m.off {
-		return nil
-	}
-	parts := m.parts(Pod{Class: Burstable})
-	path := filepath.Join(m.root, parts[0], parts[1])
-	for _, dir := range m.dirs(path) {
-		if _, err := os.Stat(dir); err != nil {
-			return nil
-		}
-	}
-	return m.setCPU(path, Shares(milli), 0)
-}
-
 // Exists reports whether a pod's group is there in every hierarchy.
 func (m *Manager) Exists(p Pod) bool {
 	if m.off {
 		return true
 	}
-	for _, dir := range m.dirs(m.Path(p)) {
-		if _, err := os.Stat(dir); err != nil {
-			return false
-		}
-	}
-	return true
+	return m.there(m.Path(p))
 }

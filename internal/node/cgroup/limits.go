@@ -79,6 +79,8 @@ func inPeriod(quota, period int64) int64 {
 	return quota * Period / period
 }
 
+func decimal(n int64) string { return strconv.FormatInt(n, 10) }
+
 func atoi(s string) int64 {
 	n, _ := strconv.ParseInt(s, 10, 64)
 	return n
@@ -95,7 +97,7 @@ func (m *Manager) SetMemory(p Pod, bytes int64) error {
 		name, none = "memory.max", "max"
 	}
 	if bytes > 0 {
-		none = strconv.FormatInt(bytes, 10)
+		none = decimal(bytes)
 	}
 	return m.write(m.Path(p), "memory", name, none)
 }

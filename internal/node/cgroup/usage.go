@@ -59,6 +59,9 @@ func (m *Manager) usage(path string) (Usage, bool) {
 		s := table(filepath.Join(dir(""), "cpu.stat"))
 		u.CPU = time.Duration(s["usage_usec"]) * time.Microsecond
 		u.Memory = number(filepath.Join(dir(""), "memory.current"))
+		if path == "/" { // the root group tells its CPU alone
+			u.Memory = inUse("/proc/meminfo")
+		}
 		u.Limit = number(filepath.Join(dir(""), "memory.max"))
 		s = table(filepath.Join(dir(""), "memory.stat"))
 		u.RSS, u.Faults, u.MajFaults = s["anon"], s["pgfault"], s["pgmajfault"]
@@ -79,6 +82,27 @@ func (m *Manager) usage(path string) (Usage, bool) {
 	}
 	_, err := os.Stat(dir("memory"))
 	return u, err == nil
+}
+
+// inUse is how much of the machine's memory is in use, in bytes.
+func inUse(meminfo string) uint64 {
+	var total, free uint64
+	for _, line := range lines(meminfo) {
+		name, value, _ := strings.Cut(line, ":")
+		kib, _ := strconv.ParseUint(strings.TrimSuffix(strings.TrimSpace(value), " kB"), 10, 64)
+		switch name {
+		case "MemTotal":
+			total = kib << 10
+		case "MemFree":
+			free = kib << 10
+		}
+	}
+	return total - min(total, free)
+}
+
+func lines(path string) []string {
+	b, _ := os.ReadFile(path)
+	return strings.Split(string(b), "\n")
 }
 
 func number(path string) uint64 {

@@ -100,7 +100,7 @@ func (m *Manager) Look(ctx context.Context) {
 	}
 	Rank(list, t.Signal, m.cfg.Disks())
 	for i := range list {
-		if Critical(list[i].Pod) {
+		if pods.IsCritical(list[i].Pod) {
 			continue
 		}
 		grace := int64(1)
@@ -134,7 +134,7 @@ func (m *Manager) waits(now time.Time) bool {
 // limits evicts pods that have exceeded limits of local storage, and reports whether there were any.
 func (m *Manager) limits(ctx context.Context, active []*corev1.Pod) (any bool) {
 	for _, pod := range active {
-		if !Limited(pod) || Critical(pod) {
+		if !Limited(pod) || pods.IsCritical(pod) {
 			continue
 		}
 		p := Pod{pod, m.cfg.Measure(ctx, pod, true)}
@@ -149,9 +149,4 @@ func (m *Manager) limits(ctx context.Context, active []*corev1.Pod) (any bool) {
 func (m *Manager) evict(p *Pod, signal, text string, grace int64, disruption bool) {
 	m.cfg.Log.Info("evicting a pod", "pod", pods.Describe(p.Pod), "message", text)
 	m.cfg.Evict(p.UID, signal, text, grace, disruption)
-}
-
-// Critical reports whether a pod is never evicted: static ones, and those of the priorities that the system has for itself.
-func Critical(pod *corev1.Pod) bool {
-	return pods.IsStatic(pod) || pods.IsMirror(pod) || priority(pod) >= 2000000000
 }

@@ -64,6 +64,7 @@ type base struct {
 	actuator  *resize.Actuator
 	began     time.Time
 	pageSizes []int64 // of the huge pages that the kernel knows, in bytes
+	swappable bool    // the kernel limits swap by control group
 }
 
 // claimed has the devices got ready that a pod claims.

@@ -16,6 +16,7 @@ import (
 	"sampan.dev/internal/node/evict"
 	"sampan.dev/internal/node/image"
 	"sampan.dev/internal/node/placement"
+	"sampan.dev/internal/node/podspec"
 	"sampan.dev/internal/node/podstate"
 	"sampan.dev/internal/node/runtime"
 	"sampan.dev/internal/node/shutdown"
@@ -76,7 +77,8 @@ type Config struct {
 
 	CgroupRoot   string // below the cgroup mount, "/" by default; kubepods is made in it
 	CgroupDriver string // "cgroupfs" or "systemd"
-	NoCgroups    bool   // make no pod cgroups (hollow nodes, unprivileged trials)
+	Memory       podspec.MemoryRules
+	NoCgroups    bool // make no pod cgroups (hollow nodes, unprivileged trials)
 	// Machine makes directories, volumes and log files for pods: this machine (a podhost.Machine) when nil.
 	Machine Machine
 

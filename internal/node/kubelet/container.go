@@ -88,9 +88,7 @@ func (b *base) containerConfig(ctx context.Context, volumes map[string]volume.Mo
 	res := podspec.LinuxResources(effective.Requests, effective.Limits)
 	res.HugepageLimits = podspec.HugePages(pod, c, b.pageSizes)
 	res.OomScoreAdj = podspec.OOMScore(pod, c, b.memory())
-	if b.cgroups.Unified() {
-		res.Unified = map[string]string{"memory.oom.group": "1"} // a container dies as a whole
-	}
+	b.cfg.Memory.Apply(res, pod, c, b.memoryHost())
 	cfg := &cri.ContainerConfig{
 		Metadata:    &cri.ContainerMetadata{Name: c.Name, Attempt: uint32(restarts)},
 		Image:       &cri.ImageSpec{Image: imageRef, UserSpecifiedImage: c.Image},
@@ -122,6 +120,12 @@ func (b *base) containerConfig(ctx context.Context, volumes map[string]volume.Mo
 		cfg.CDIDevices = append(cfg.CDIDevices, devices...)
 	}
 	return cfg, b.machine.MakeLogs(pod, c.Name)
+}
+
+// memoryHost is what of the machine the rules of memory depend on.
+func (b *base) memoryHost() podspec.MemoryHost {
+	list := b.node.Allocatable()
+	return podspec.MemoryHost{Unified: b.cgroups.Unified(), Swappable: b.swappable, Total: b.memory(), Swap: b.node.Swap(), Allocatable: list.Memory().Value()}
 }
 
 // memory is what the machine has, in bytes.

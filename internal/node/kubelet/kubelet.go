@@ -74,7 +74,8 @@ func New(cfg Config) (*Kubelet, error) {
 			NodeUID: func() types.UID { return k.node.Current().UID }})
 	}
 	k.images = image.New(k.imageConfig())
-	k.cgroups = cgroup.New("/sys/fs/cgroup", cfg.CgroupRoot, cfg.CgroupDriver, cfg.NoCgroups)
+	k.cgroups = cgroup.New(cgroup.Mount, cfg.CgroupRoot, cfg.CgroupDriver, cfg.NoCgroups)
+	k.swappable = cfg.Machine == nil && k.cgroups.Swappable()
 	k.health = health.New(k.rt, k.roster.wakeAll)
 	k.collector = k.newCollector()
 	k.fence = k.newFence()
@@ -93,13 +94,13 @@ func New(cfg Config) (*Kubelet, error) {
 			return nil, fmt.Errorf("kubelet: %w", err)
 		}
 	}
+	if cfg.Machine == nil {
+		k.pageSizes = register.PageSizes()
+	}
 	if k.machine == nil {
 		if k.machine, err = podhost.New(k.machineConfig()); err != nil {
 			return nil, fmt.Errorf("kubelet: %w", err)
 		}
-	}
-	if cfg.Machine == nil {
-		k.pageSizes = register.PageSizes()
 	}
 	if k.node, err = register.New(k.nodeConfig()); err != nil {
 		return nil, fmt.Errorf("kubelet: %w", err)
@@ -131,7 +132,7 @@ func New(cfg Config) (*Kubelet, error) {
 func (k *Kubelet) machineConfig() podhost.Config {
 	c := &k.cfg
 	m := podhost.Config{
-		Paths: k.paths, ClusterDomain: c.ClusterDomain, PodPids: c.PodPids, Evict: c.Eviction, Evictions: k.evictions(), PodMemory: k.podMemory, Collect: k.collector.Look,
+		Paths: k.paths, ClusterDomain: c.ClusterDomain, PodPids: c.PodPids, PageSizes: k.pageSizes, Memory: c.Memory, Evict: c.Eviction, Evictions: k.evictions(), PodMemory: k.podMemory, Collect: k.collector.Look,
 		OwnCPUs:    func(uid types.UID) bool { return k.place != nil && k.place.OwnCPUs(uid) },
 		LogMaxSize: c.LogMaxSize, LogMaxFiles: c.LogMaxFiles, Log: c.Log,
 		Runtime: k.rt, Cgroups: k.cgroups, Objects: k.objects,

@@ -115,7 +115,7 @@ func (k *Kubelet) resizeConfig() resize.Config {
 }
 
 func (k *Kubelet) newActuator() *resize.Actuator {
-	return &resize.Actuator{Runtime: k.rt, Cgroups: k.cgroups, Alloc: k.alloc, Memory: k.memory,
+	return &resize.Actuator{Runtime: k.rt, Cgroups: k.cgroups, Alloc: k.alloc, Memory: k.memory, Rules: k.cfg.Memory, Host: k.memoryHost,
 		OwnCPUs: func(uid types.UID) bool { return k.place != nil && k.place.OwnCPUs(uid) }}
 }
 
@@ -190,7 +190,7 @@ func (k *Kubelet) podMemory() int64 {
 
 // admitPressed refuses a pod while the node is short of something.
 func (k *Kubelet) admitPressed(pod *corev1.Pod) *admit.Rejection {
-	text := k.machine.Pressure().Refuses(evict.Critical(pod), pods.QoS(pod) == corev1.PodQOSBestEffort, func(key string) bool {
+	text := k.machine.Pressure().Refuses(pods.IsCritical(pod), pods.QoS(pod) == corev1.PodQOSBestEffort, func(key string) bool {
 		return admit.Tolerates(pod, &corev1.Taint{Key: key, Effect: corev1.TaintEffectNoSchedule})
 	})
 	if text == "" {
@@ -203,10 +203,10 @@ func (k *Kubelet) admitPressed(pod *corev1.Pod) *admit.Rejection {
 func (k *Kubelet) admitFitting(pod *corev1.Pod, others []*corev1.Pod) *admit.Rejection {
 	node := k.withRoom(pod, k.node.Current())
 	why := admit.Fits(pod, others, node)
-	if why == nil || !evict.Critical(pod) || !strings.HasPrefix(why.Reason, "OutOf") {
+	if why == nil || !pods.IsCritical(pod) || !strings.HasPrefix(why.Reason, "OutOf") {
 		return why
 	}
-	victims, err := admit.Victims(pod, others, node.Status.Allocatable, func(o *corev1.Pod) bool { return !evict.Critical(o) })
+	victims, err := admit.Victims(pod, others, node.Status.Allocatable, func(o *corev1.Pod) bool { return !pods.IsCritical(o) })
 	if err != nil {
 		return &admit.Rejection{Reason: "UnexpectedAdmissionError",
 			Message: "Unexpected error while attempting to recover from admission failure: preemption: error finding a set of pods to preempt: " + err.Error()}

@@ -8,6 +8,7 @@ import (
 
 	"sampan.dev/internal/api/pods"
 	"sampan.dev/internal/node/cgroup"
+	"sampan.dev/internal/node/podspec"
 	"sampan.dev/internal/node/runtime"
 
 	corev1 "k8s.io/api/core/v1"
@@ -130,16 +131,35 @@ func (r *roster) predecessor(ctx context.Context, rt runtime.Interface, pod *cor
 	})
 }
 
-// balance sets the CPU share of the burstable class by what its pods ask for.
-func (r *roster) balance(groups *cgroup.Manager, log *slog.Logger) {
-	var sum int64
+// balance sets the CPU share of the burstable class by what its pods request, and keeps memory for the classes where the rules say so.
+func (r *roster) balance(groups *cgroup.Manager, rules podspec.MemoryRules, log *slog.Logger) {
+	if err := groups.Balance(r.sums(rules)); err != nil {
+		log.Debug("shares of the classes not set", "error", err)
+	}
+}
+
+// sums are what the active pods request.
+func (r *roster) sums(rules podspec.MemoryRules) (s cgroup.Sums) {
 	for _, rec := range r.all() {
-		if pod, active := rec.active(); active && pods.QoS(pod) == corev1.PodQOSBurstable {
-			req := resourcehelper.PodRequests(r.given(pod), resourcehelper.PodResourcesOptions{})
-			sum += req.Cpu().MilliValue()
+		pod, active := rec.active()
+		if !active {
+			continue
 		}
+		class := pods.QoS(pod)
+		if class == corev1.PodQOSBestEffort || class == corev1.PodQOSGuaranteed && !rules.Keeps() {
+			continue
+		}
+		req := resourcehelper.PodRequests(r.given(pod), resourcehelper.PodResourcesOptions{})
+		memory := int64(0)
+		if rules.Keeps() {
+			memory = req.Memory().Value()
+		}
+		if class == corev1.PodQOSGuaranteed {
+			s.Guaranteed += memory
+			continue
+		}
+		s.CPU += req.Cpu().MilliValue()
+		s.Burstable += memory
 	}
-	if err := groups.Balance(sum); err != nil {
-		log.Debug("burstable share not set", "error", err)
-	}
+	return s
 }

@@ -150,7 +150,7 @@ func (w *worker) dismantle(ctx context.Context, pod *corev1.Pod, obs *runtime.Po
 		if w.users != nil {
 			w.users.Release(w.uid)
 		}
-		w.roster.balance(w.cgroups, w.cfg.Log)
+		w.roster.balance(w.cgroups, w.cfg.Memory, w.cfg.Log)
 		w.failures = 0
 		w.setStage(finished)
 	})

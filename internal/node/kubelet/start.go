@@ -30,7 +30,7 @@ func (o *operation) prepare(ctx context.Context, pod *corev1.Pod) {
 		}
 	}
 	if err == nil {
-		o.roster.balance(o.cgroups, o.cfg.Log)
+		o.roster.balance(o.cgroups, o.cfg.Memory, o.cfg.Log)
 		o.mounts, o.prepared, o.failures = mounts, true, 0
 		return
 	}
@@ -105,7 +105,7 @@ func (o *operation) act(ctx context.Context, pod *corev1.Pod, obs *runtime.Pod, 
 // actuate resizes a pod, tells how that ended and puts the next attempt off after a failure.
 func (o *operation) actuate(ctx context.Context, pod *corev1.Pod, sandbox string, r *podstate.Resize) {
 	err := o.actuator.Resize(ctx, pod, sandbox, r)
-	o.roster.balance(o.cgroups, o.cfg.Log)
+	o.roster.balance(o.cgroups, o.cfg.Memory, o.cfg.Log)
 	if err == nil || ctx.Err() != nil {
 		o.failedResize = 0
 		return

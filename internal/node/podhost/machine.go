@@ -24,7 +24,9 @@ import (
 type Config struct {
 	Paths
 	ClusterDomain string
-	PodPids       int64 // of a pod's control group; -1: no limit
+	PodPids       int64   // of a pod's control group; -1: no limit
+	PageSizes     []int64 // of huge pages that the kernel knows, in bytes
+	Memory        podspec.MemoryRules
 	// OwnCPUs reports whether any container of a pod has CPUs to itself; nil: none has. Such a pod has no limit of CPU.
 	OwnCPUs func(uid types.UID) bool
 	Evict   evict.Settings
@@ -92,7 +94,8 @@ func (f *Failure) Unwrap() error { return f.Err }
 // error is a *Failure.
 func (m *Machine) Prepare(ctx context.Context, pod *corev1.Pod) (map[string]volume.Mounted, error) {
 	group := podspec.Cgroup(pod)
-	group.Pids = m.cfg.PodPids
+	group.Pids, group.HugePages = m.cfg.PodPids, podspec.PodHugePages(pod, m.cfg.PageSizes)
+	m.cfg.Memory.Reserve(&group, pod)
 	if m.cfg.OwnCPUs != nil && m.cfg.OwnCPUs(pod.UID) {
 		group.CPULimitMilli = 0 // it cannot use more than its CPUs
 	}

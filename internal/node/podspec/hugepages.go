@@ -7,6 +7,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
+	resourcehelper "k8s.io/component-helpers/resource"
 	cri "k8s.io/cri-api/pkg/apis/runtime/v1"
 )
 
@@ -34,6 +35,21 @@ func HugePages(pod *corev1.Pod, c *corev1.Container, sizes []int64) []*cri.Hugep
 		out = append(out, &cri.HugepageLimit{PageSize: size, Limit: limits[size]})
 	}
 	return out
+}
+
+// PodHugePages are the limits of a pod's huge pages by the kernel's names of their sizes: none of a size of which the pod requests none.
+func PodHugePages(pod *corev1.Pod, sizes []int64) map[string]int64 {
+	limits := map[string]int64{}
+	for _, size := range sizes {
+		limits[unit(size)] = 0
+	}
+	for name, q := range resourcehelper.PodRequests(pod, resourcehelper.PodResourcesOptions{}) {
+		text, ok := strings.CutPrefix(string(name), corev1.ResourceHugePagesPrefix)
+		if size, err := resource.ParseQuantity(text); ok && err == nil {
+			limits[unit(size.Value())] = q.Value()
+		}
+	}
+	return limits
 }
 
 // unit names a size as control groups do: "2MB", "1GB".

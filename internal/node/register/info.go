@@ -4,6 +4,7 @@ import (
 	"cmp"
 	goruntime "runtime"
 	"slices"
+	"strconv"
 	"strings"
 
 	"sampan.dev/internal/node/runtime"
@@ -24,12 +25,26 @@ func systemInfo(version, machineID string) corev1.NodeSystemInfo {
 		BootID: trimmed("/proc/sys/kernel/random/boot_id"), KernelVersion: trimmed("/proc/sys/kernel/osrelease"), OSImage: osImage(),
 		MachineID: cmp.Or(trimmed("/etc/machine-id"), trimmed("/var/lib/dbus/machine-id")),
 	}
+	if swap := SwapTotal(); swap > 0 {
+		i.Swap = &corev1.NodeSwapStatus{Capacity: &swap}
+	}
 	if machineID != "" {
 		i.MachineID, i.SystemUUID = machineID, machineID
 		return i
 	}
 	i.SystemUUID = cmp.Or(trimmed("/sys/class/dmi/id/product_uuid"), i.MachineID)
 	return i
+}
+
+// SwapTotal is how much of the machine's memory can be swapped out, in bytes.
+func SwapTotal() int64 {
+	for _, line := range strings.Split(trimmed("/proc/meminfo"), "\n") {
+		if v, ok := strings.CutPrefix(line, "SwapTotal:"); ok {
+			kib, _ := strconv.ParseInt(strings.TrimSuffix(strings.TrimSpace(v), " kB"), 10, 64)
+			return kib << 10
+		}
+	}
+	return 0
 }
 
 func osImage() string {

@@ -64,6 +64,14 @@ func (n *Node) IPs() []string { return n.ips.Load().([]string) }
 // Capacity is what the machine has. The list is frozen.
 func (n *Node) Capacity() corev1.ResourceList { return n.capacity }
 
+// Swap is how much of memory can be swapped out, in bytes.
+func (n *Node) Swap() int64 {
+	if s := n.info().Swap; s != nil {
+		return *s.Capacity
+	}
+	return 0
+}
+
 // Allocatable is what pods may use in sum.
 func (n *Node) Allocatable() corev1.ResourceList { return n.cfg.Resources.allocatable(n.capacity) }
 

@@ -22,7 +22,9 @@ type Actuator struct {
 	Runtime runtime.Interface
 	Cgroups *cgroup.Manager
 	Alloc   *allocation.Manager
-	Memory  func() int64             // of the machine, in bytes
+	Memory  func() int64 // of the machine, in bytes
+	Rules   podspec.MemoryRules
+	Host    func() podspec.MemoryHost
 	OwnCPUs func(uid types.UID) bool // whether a pod has CPUs to itself, and so no limit of CPU
 }
 
@@ -34,6 +36,7 @@ func (a *Actuator) Resize(ctx context.Context, pod *corev1.Pod, sandbox string, 
 	if a.OwnCPUs(pod.UID) {
 		group.CPULimitMilli = 0
 	}
+	a.Rules.Reserve(&group, pod)
 	want := cgroup.LimitsOf(group)
 	have, ok := a.Cgroups.Limits(group)
 	if !ok {
@@ -75,7 +78,9 @@ func (s *resizing) memory(r *podstate.Resize, want cgroup.Limits) error {
 	set := func() error {
 		next := s.now
 		next.Memory = want.Memory
-		return s.tell(next, corev1.ResourceMemory, func() error { return s.Cgroups.SetMemory(s.group, want.Memory) })
+		return s.tell(next, corev1.ResourceMemory, func() error {
+			return errors.Join(s.Cgroups.SetMemory(s.group, want.Memory), s.Cgroups.SetProtection(s.group))
+		})
 	}
 	if wider(s.now.Memory, want.Memory) {
 		if err := set(); err != nil {
@@ -164,6 +169,7 @@ func (s *resizing) tell(next cgroup.Limits, name corev1.ResourceName, set func()
 func (s *resizing) update(u *podstate.Update, next allocation.Amounts, name corev1.ResourceName) error {
 	res := podspec.ResourcesOf(next)
 	res.OomScoreAdj = podspec.OOMScore(s.pod, u.Container, s.Memory())
+	s.Rules.Apply(res, s.pod, u.Container, s.Host())
 	if name == corev1.ResourceMemory && s.OwnCPUs(s.pod.UID) {
 		res.CpuQuota, res.CpuPeriod, res.CpuShares = 0, 0, 0 // they are not touched
 	}

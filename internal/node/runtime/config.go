@@ -50,6 +50,8 @@ func (c *Containerd) config() string {
 	p("  netns_mounts_under_state_dir = %t", c.NetNSDir)
 	p("  enable_unprivileged_ports = true")
 	p("  enable_unprivileged_icmp = true")
+	p("  disable_hugetlb_controller = false") // else containers' limits of huge pages are dropped silently
+	p("  tolerate_missing_hugetlb_controller = true")
 	// containerd samples every cgroup once a second, a tenth of a core with a hundred pods, only to know the rates of CPU
 	// use. The node makes its own from the totals, when somebody asks.
 	p("  stats_collect_period = '87600h'")
