@@ -9,6 +9,7 @@ import (
 	"sampan.dev/internal/api"
 	"sampan.dev/internal/client"
 
+	corev1 "k8s.io/api/core/v1"
 	eventsv1 "k8s.io/api/events/v1"
 	"k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -22,7 +23,7 @@ const (
 // Series takes events in the form of events.k8s.io: with the time of the event, the action that was tried, and repetitions as a
 // series instead of a count. Upstream's scheduler records in this form, its other components in that of Recorder.
 //
-// An event is the same as an earlier one when type, action, reason, reporter and object are: its note does not count. The second
+// An event is the same as an earlier one when type, action, reason, reporter and objects are: its note does not count. The second
 // one begins the series, further ones are counted here and written when the series has been quiet for six minutes.
 type Series struct {
 	door       client.Writer
@@ -42,6 +43,11 @@ func NewSeries(door client.Writer, component, host string, log *slog.Logger) *Se
 // Event records that action was tried on obj and what came of it. kind is corev1.EventTypeNormal or EventTypeWarning. Events
 // beyond a full queue are dropped.
 func (s *Series) Event(obj api.Object, kind, reason, action, note string) {
+	s.Related(obj, nil, kind, reason, action, note)
+}
+
+// Related is Event with another object that took part, nil for none: who a pod was evicted for.
+func (s *Series) Related(obj, other api.Object, kind, reason, action, note string) {
 	ref, err := Ref(obj)
 	if err != nil {
 		s.log.Error("event about an unknown type", "err", err, "reason", reason)
@@ -62,6 +68,11 @@ func (s *Series) Event(obj api.Object, kind, reason, action, note string) {
 		Regarding:           ref,
 		Note:                shorten(note),
 		Type:                kind,
+	}
+	if other != nil {
+		if ref, err := Ref(other); err == nil {
+			e.Related = &ref
+		}
 	}
 	select {
 	case s.queue <- e:
@@ -242,6 +253,10 @@ func (r *run) asSeries() *eventsv1.Event {
 }
 
 func seriesKey(e *eventsv1.Event) string {
-	o := &e.Regarding
-	return join(e.Type, e.Action, e.Reason, e.ReportingController, e.ReportingInstance, o.Kind, o.Namespace, o.Name, string(o.UID), o.APIVersion, o.FieldPath)
+	o, other := &e.Regarding, e.Related
+	if other == nil {
+		other = &corev1.ObjectReference{}
+	}
+	return join(e.Type, e.Action, e.Reason, e.ReportingController, e.ReportingInstance, o.Kind, o.Namespace, o.Name, string(o.UID), o.APIVersion, o.FieldPath,
+		other.Kind, other.Namespace, other.Name, string(other.UID))
 }

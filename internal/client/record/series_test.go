@@ -105,6 +105,12 @@ func TestSeries(t *testing.T) {
 		if note := door.newest().Note; len(note) > noteMost || !strings.HasSuffix(note, "é ...") {
 			t.Errorf("note of %d bytes", len(note))
 		}
+		other := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: "q", UID: "v"}}
+		s.Related(pod, other, corev1.EventTypeNormal, "Scheduled", "Binding", "for another")
+		step("another object", "create Scheduled")
+		if r := door.newest().Related; r == nil || r.Name != "q" || r.Kind != "Pod" || r.UID != "v" {
+			t.Errorf("related: %+v", r)
+		}
 		fail("x")
 		fail("y")
 		door.take()

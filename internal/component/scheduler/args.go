@@ -88,6 +88,11 @@ func arguments(list []PluginConfig) (scheduler.Args, error) {
 			if err = strict(c, &a, &a.head); err == nil {
 				errs = a.into(&out, at)
 			}
+		case "DynamicResources":
+			var a devicesArgs
+			if err = strict(c, &a, &a.head); err == nil {
+				errs = a.into(&out, at)
+			}
 		case "VolumeBinding":
 			var a bindingArgs
 			if err = strict(c, &a, &a.head); err == nil {

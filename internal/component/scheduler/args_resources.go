@@ -11,6 +11,7 @@ import (
 	"sampan.dev/internal/control/scheduler/plugin"
 
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	metav1validation "k8s.io/apimachinery/pkg/apis/meta/v1/validation"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 	"k8s.io/component-helpers/scheduling/corev1/nodeaffinity"
@@ -46,6 +47,11 @@ type (
 	nodeAffinityArgs struct {
 		head
 		AddedAffinity *corev1.NodeAffinity `json:"addedAffinity,omitempty"`
+	}
+	devicesArgs struct {
+		head
+		FilterTimeout  *metav1.Duration `json:"filterTimeout,omitempty"`
+		BindingTimeout *metav1.Duration `json:"bindingTimeout,omitempty"`
 	}
 	bindingArgs struct {
 		head
@@ -162,6 +168,22 @@ func (a *nodeAffinityArgs) into(out *scheduler.Args, path *field.Path) (errs fie
 	}
 	out.Affine = added
 	return nil
+}
+
+func (a *devicesArgs) into(out *scheduler.Args, path *field.Path) (errs field.ErrorList) {
+	if d := a.FilterTimeout; d != nil {
+		if d.Duration < 0 {
+			errs = append(errs, field.Invalid(path.Child("filterTimeout"), d, "must be zero or positive"))
+		}
+		out.Devices.FilterTimeout = d.Duration
+	}
+	if d := a.BindingTimeout; d != nil {
+		if d.Duration < time.Second {
+			errs = append(errs, field.Invalid(path.Child("bindingTimeout"), d, "must be at least 1 second"))
+		}
+		out.Devices.BindingTimeout = d.Duration
+	}
+	return errs
 }
 
 func (a *bindingArgs) into(out *scheduler.Args, path *field.Path) (errs field.ErrorList) {

@@ -56,7 +56,7 @@ func (s *Scheduler) evict(ctx context.Context, victim, preemptor *corev1.Pod, no
 	if err := s.cfg.Door.Delete(ctx, ref, metav1.DeleteOptions{Preconditions: metav1.NewUIDPreconditions(string(victim.UID))}); err != nil {
 		return gone(err)
 	}
-	s.cfg.Events.Event(victim, corev1.EventTypeNormal, "Preempted", "Preempting", "Preempted by pod "+string(preemptor.UID)+" on node "+node)
+	s.cfg.Events.Related(victim, preemptor, corev1.EventTypeNormal, "Preempted", "Preempting", "Preempted by pod "+string(preemptor.UID)+" on node "+node)
 	return nil
 }
 

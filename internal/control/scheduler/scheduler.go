@@ -24,6 +24,8 @@ import (
 // Events records what was tried on an object and what came of it; record.Series is one.
 type Events interface {
 	Event(obj api.Object, kind, reason, action, note string)
+	// Related is Event with another object that took part.
+	Related(obj, other api.Object, kind, reason, action, note string)
 }
 
 // Config is what a scheduler needs.

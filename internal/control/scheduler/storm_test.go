@@ -6,7 +6,6 @@ import (
 	"flag"
 	"fmt"
 	"math/rand/v2"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -114,23 +113,17 @@ func (s *storm) start(writes int64) {
 	s.death = func() { cancel(); running.Wait() }
 }
 
-// Event implements scheduler.Events: who is evicted must be less important than who it is for.
-func (s *storm) Event(obj api.Object, _, reason, _, note string) {
-	if reason != "Preempted" {
-		return
-	}
-	uid, _, _ := strings.Cut(strings.TrimPrefix(note, "Preempted by pod "), " ")
+// Event implements scheduler.Events.
+func (s *storm) Event(api.Object, string, string, string, string) {}
+
+// Related implements scheduler.Events: who is evicted must be less important than who it is for.
+func (s *storm) Related(obj, other api.Object, _, _, _, note string) {
+	victim, preemptor := obj.(*corev1.Pod), other.(*corev1.Pod)
 	s.victims.Lock()
 	defer s.victims.Unlock()
 	s.victims.count++
-	all, err := client.ListAll[*corev1.Pod](s.Context, s.Door, client.Pods, "default", metav1.ListOptions{})
-	if err != nil {
-		return
-	}
-	for _, p := range all {
-		if string(p.UID) == uid && *p.Spec.Priority <= *obj.(*corev1.Pod).Spec.Priority {
-			s.victims.faults = append(s.victims.faults, fmt.Sprintf("%s was evicted for %s, which is no more important", obj.GetName(), p.Name))
-		}
+	if *preemptor.Spec.Priority <= *victim.Spec.Priority {
+		s.victims.faults = append(s.victims.faults, fmt.Sprintf("%s was evicted for %s, which is no more important: %s", victim.Name, preemptor.Name, note))
 	}
 }
 
