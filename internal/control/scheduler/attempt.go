@@ -96,10 +96,11 @@ func (s *Scheduler) noNode(ctx context.Context, p *profile, w *waiting, out outc
 	}
 	switch {
 	case found.Node != "":
-		s.tally.victims.see(float64(found.Victims))
+		s.tally.victims.see(float64(len(found.Victims)))
 		s.endNomination(w.pod, found.Node)
 		s.outbid(ctx, w.pod, found.Node)
 		s.snapshot.nominated.set(w.pod, found.Node)
+		s.snapshot.nominated.await(w.pod.UID, found.Victims)
 	case found.Cancel:
 		s.endNomination(w.pod, "")
 	}

@@ -12,7 +12,8 @@ import (
 type nominations struct {
 	byNode map[string][]*plugin.Pod
 	node   map[types.UID]string
-	told   func(node string) // is called when a node's nominations change; nil: nobody
+	awaits map[types.UID]map[types.UID]bool // whose leaving a pod waits for; of room made by an earlier scheduler nothing is known
+	told   func(node string)                // is called when a node's nominations change; nil: nobody
 }
 
 func (n *nominations) set(pod *plugin.Pod, node string) {
@@ -27,6 +28,26 @@ func (n *nominations) set(pod *plugin.Pod, node string) {
 	}
 }
 
+// await notes that a pod that is nominated has room once all of these have gone.
+func (n *nominations) await(uid types.UID, victims []types.UID) {
+	if len(victims) == 0 {
+		return
+	}
+	if n.awaits == nil {
+		n.awaits = map[types.UID]map[types.UID]bool{}
+	}
+	n.awaits[uid] = map[types.UID]bool{}
+	for _, v := range victims {
+		n.awaits[uid][v] = true
+	}
+}
+
+// left takes in that a pod has left the node that another is nominated for, and reports whether the other waits for no further one.
+func (n *nominations) left(waits, gone types.UID) bool {
+	delete(n.awaits[waits], gone)
+	return len(n.awaits[waits]) == 0
+}
+
 // drop ends a pod's nomination and returns for which node it was, "" for none.
 func (n *nominations) drop(uid types.UID) string {
 	node, was := n.node[uid]
@@ -34,6 +55,7 @@ func (n *nominations) drop(uid types.UID) string {
 		return ""
 	}
 	delete(n.node, uid)
+	delete(n.awaits, uid)
 	var rest []*plugin.Pod
 	for _, p := range n.byNode[node] {
 		if p.UID != uid {

@@ -103,9 +103,11 @@ func (s *Scheduler) notify(e plugin.Event, node string, pod *plugin.Pod) {
 	if n := s.snapshot.byName[node]; n != nil && n.Known() {
 		s.queue.changed(plugin.Change{Event: e, Node: n, Pod: pod}, now)
 	}
-	if e == plugin.PodLeft { // it may be the last of those that were to make room
+	if e == plugin.PodLeft {
 		for _, waits := range s.snapshot.nominated.byNode[node] {
-			s.queue.retry(waits.UID, now)
+			if s.snapshot.nominated.left(waits.UID, pod.UID) { // an attempt for each victim would come to be held back
+				s.queue.retry(waits.UID, now)
+			}
 		}
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
@@ -201,6 +202,28 @@ func TestDefaultPreemption(t *testing.T) {
 		synctest.Wait()
 		if on := c.get("urgent").Spec.NodeName; on != "n" {
 			c.Errorf("the urgent pod is on %q: %s", on, c.message("urgent"))
+		}
+	})
+}
+
+// A pod for which several have to go is tried when the last of them has gone, and not held back for attempts in between.
+func TestPreemptionOfSeveral(t *testing.T) {
+	inCluster(t, func(c *cluster) {
+		for _, name := range []string{"a", "b", "d", "e"} {
+			c.pod(name, func(p *corev1.Pod) {
+				p.Spec.TerminationGracePeriodSeconds = new(int64(0))
+				p.Spec.Containers[0].Resources.Requests["cpu"] = resource.MustParse("500m")
+			})
+		}
+		synctest.Wait()
+		began := time.Now()
+		c.pod("urgent", func(p *corev1.Pod) {
+			p.Spec.PriorityClassName = "system-cluster-critical"
+			p.Spec.Containers[0].Resources.Requests["cpu"] = resource.MustParse("2")
+		})
+		synctest.Wait() // no time passes
+		if on := c.get("urgent").Spec.NodeName; on != "n" || time.Since(began) > 0 {
+			c.Errorf("on %q after %v: %s", on, time.Since(began), c.message("urgent"))
 		}
 	})
 }

@@ -27,8 +27,8 @@ type Nomination struct {
 	Node string
 	// Message is added to the pod's message, with or without a node: "preemption: 0/5 nodes are available: …".
 	Message string
-	// Victims is how many pods will have to go.
-	Victims int
+	// Victims are the pods that will have to go.
+	Victims []types.UID
 	// Cancel ends an earlier nomination of the pod: there is no way out any more.
 	Cancel bool
 	// Evict makes the room. It runs once, beside the scheduler's goroutine; its error is logged, and the pod is tried again

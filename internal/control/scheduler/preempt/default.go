@@ -154,7 +154,9 @@ func (p *DefaultPreemption) PostFilter(pod *plugin.Pod, nodes []*plugin.Node, wi
 	}
 	chosen := best(list, time.Now())
 	var evict []*corev1.Pod
+	var all []types.UID
 	for _, v := range chosen.victims {
+		all = append(all, v.UID)
 		if v.DeletionTimestamp == nil {
 			evict = append(evict, v.Pod)
 		}
@@ -162,7 +164,7 @@ func (p *DefaultPreemption) PostFilter(pod *plugin.Pod, nodes []*plugin.Node, wi
 	return plugin.Nomination{
 		Node:    chosen.node.Name,
 		Message: fmt.Sprintf("preemption: found a potential placement for pod on node %s, preempting %d victims", chosen.node.Name, len(chosen.victims)),
-		Victims: len(chosen.victims),
+		Victims: all,
 		Evict:   p.evicting(pod.Pod, chosen.node.Name, evict),
 	}
 }
