@@ -20,29 +20,35 @@ func filters() []plugin.Filter {
 
 // place says for each node, by name, which plugin keeps a pod off it first.
 func place(pod *corev1.Pod, nodes []*corev1.Node, pods []*corev1.Pod) []Verdict {
-	on := map[string]*plugin.Node{}
-	for _, n := range nodes {
-		on[n.Name] = plugin.NewNode(n.Name).With(n)
-	}
+	on := make(map[string][]*corev1.Pod, len(nodes))
 	for _, p := range pods {
-		if n := on[p.Spec.NodeName]; n != nil && p.UID != pod.UID && p.Status.Phase != corev1.PodSucceeded && p.Status.Phase != corev1.PodFailed {
-			on[p.Spec.NodeName] = n.WithPod(plugin.NewPod(p))
+		if p.Spec.NodeName != "" && p.UID != pod.UID && p.Status.Phase != corev1.PodSucceeded && p.Status.Phase != corev1.PodFailed {
+			on[p.Spec.NodeName] = append(on[p.Spec.NodeName], p)
 		}
 	}
-	asked := plugin.NewPod(pod)
+	asked, list := plugin.NewPod(pod), filters()
 	out := make([]Verdict, 0, len(nodes))
 	for _, n := range nodes {
-		v := Verdict{Node: n.Name}
-		for _, f := range filters() {
-			if no := f.Filter(asked, on[n.Name]); !no.Fits() {
-				v.Plugin, v.Why = f.Name(), numbers(f, no, asked, on[n.Name])
-				break
-			}
-		}
-		out = append(out, v)
+		out = append(out, judge(asked, plugin.NewNode(n.Name).With(n), on[n.Name], list))
 	}
 	slices.SortFunc(out, func(a, b Verdict) int { return strings.Compare(a.Node, b.Node) })
 	return out
+}
+
+// judge says which plugin keeps a pod off a node first. The pods on the node are summed up once a plugin comes that asks for them.
+func judge(asked *plugin.Pod, node *plugin.Node, on []*corev1.Pod, list []plugin.Filter) Verdict {
+	v := Verdict{Node: node.Name}
+	summed := false
+	for _, f := range list {
+		if _, static := f.(plugin.Static); !static && !summed {
+			node, summed = node.WithPods(on), true
+		}
+		if no := f.Filter(asked, node); !no.Fits() {
+			v.Plugin, v.Why = f.Name(), numbers(f, no, asked, node)
+			break
+		}
+	}
+	return v
 }
 
 // numbers are a verdict's reasons with what they were decided by.

@@ -301,7 +301,7 @@ func (s *storm) judge(when string) *replay.Cluster {
 func TestStorm(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &storm{dice: rand.New(rand.NewPCG(*stormSeed, 7)), seen: make(chan watch.Event, 1000), cluster: &cluster{T: t, Cluster: testkit.StartWith(t,
-			testkit.Options{NoScheduler: true, Controllers: []string{"serviceaccount", "resourceclaim-controller", "disruption-controller"}})}}
+			testkit.Options{NoScheduler: true, Controllers: []string{"serviceaccount", "resourceclaim-controller"}})}}
 		s.Go(t, "keeper", s.keep)
 		s.record(client.Pods)
 		s.record(client.Nodes)
@@ -363,8 +363,10 @@ func (s *storm) prepare() {
 	}
 	add(s.cluster, client.DeviceClasses, gpuClass("gpu"))
 	s.template("one", asking("gpu"))
-	for _, app := range []string{"a0", "a1"} {
+	for _, app := range []string{"a0", "a1"} { // whose status stays: the controller counts all pods at each change
 		add(s.cluster, client.PodDisruptionBudgets, &policyv1.PodDisruptionBudget{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: app},
 			Spec: policyv1.PodDisruptionBudgetSpec{MaxUnavailable: new(intstr.FromInt32(2)), Selector: &metav1.LabelSelector{MatchLabels: map[string]string{"app": app}}}})
+		s.patch(client.Ref{Resource: client.PodDisruptionBudgets, Namespace: "default", Name: app, Subresource: "status"},
+			`{"status":{"observedGeneration":1,"disruptionsAllowed":1,"currentHealthy":9,"desiredHealthy":8,"expectedPods":9}}`)
 	}
 }

@@ -43,6 +43,33 @@ func (n *Node) With(obj *corev1.Node) *Node {
 // WithPod returns the node with pod added.
 func (n *Node) WithPod(pod *Pod) *Node { return n.with(pod, 1) }
 
+// WithPods returns the node with many pods added: one copy for all of them.
+func (n *Node) WithPods(list []*corev1.Pod) *Node {
+	c := *n
+	c.Ports = maps.Clone(c.Ports)
+	var p Pod
+	for _, pod := range list {
+		p = Pod{Pod: pod}
+		p.take()
+		c.Requested.Add(&p.Requests, 1)
+		c.Assumed.Add(&p.Assumed, 1)
+		c.count(p.Ports, 1)
+	}
+	return &c
+}
+
+// count counts host ports in a copy's own map.
+func (n *Node) count(ports []Port, sign int) {
+	if n.Ports == nil && len(ports) > 0 {
+		n.Ports = map[Port]int{}
+	}
+	for _, p := range ports {
+		if n.Ports[p] += sign; n.Ports[p] <= 0 {
+			delete(n.Ports, p)
+		}
+	}
+}
+
 // WithoutPod returns the node with pod, which must be on it, taken away.
 func (n *Node) WithoutPod(pod *Pod) *Node { return n.with(pod, -1) }
 
@@ -52,14 +79,7 @@ func (n *Node) with(pod *Pod, sign int) *Node {
 	c.Assumed.plus(&pod.Assumed, int64(sign))
 	if len(pod.Ports) > 0 {
 		c.Ports = maps.Clone(c.Ports)
-		if c.Ports == nil {
-			c.Ports = map[Port]int{}
-		}
-		for _, p := range pod.Ports {
-			if c.Ports[p] += sign; c.Ports[p] <= 0 {
-				delete(c.Ports, p)
-			}
-		}
+		c.count(pod.Ports, sign)
 	}
 	return &c
 }

@@ -60,11 +60,7 @@ type Port struct {
 // NewPod works out what the plugins need. The pod is kept, not copied; it must be frozen.
 func NewPod(pod *corev1.Pod) *Pod {
 	p := &Pod{Pod: pod}
-	var ok bool
-	if p.Requests, p.Assumed, ok = simple(pod); !ok {
-		p.Requests, p.Assumed = requests(pod), assumed(pod)
-	}
-	p.Requests.Pods, p.Assumed.Pods = 1, 1
+	p.take()
 	if len(pod.Spec.NodeSelector) > 0 || nodeAffinity(pod) != nil {
 		p.selective, p.required = true, nodeaffinity.GetRequiredNodeAffinity(pod)
 	}
@@ -77,7 +73,6 @@ func NewPod(pod *corev1.Pod) *Pod {
 			p.images = append(p.images, normalizedImage(list[i].Image))
 		}
 	}
-	p.Ports = hostPorts(&pod.Spec)
 	p.Terms, p.features = termsOf(pod), featuresOf(p)
 	p.Devices = len(pod.Spec.ResourceClaims) > 0
 	for i := range pod.Spec.Volumes {
@@ -86,6 +81,16 @@ func NewPod(pod *corev1.Pod) *Pod {
 		p.Disks = p.Disks || v.GCEPersistentDisk != nil || v.AWSElasticBlockStore != nil || v.ISCSI != nil || v.RBD != nil
 	}
 	return p
+}
+
+// take works out what the pod takes of a node.
+func (p *Pod) take() {
+	var ok bool
+	if p.Requests, p.Assumed, ok = simple(p.Pod); !ok {
+		p.Requests, p.Assumed = requests(p.Pod), assumed(p.Pod)
+	}
+	p.Requests.Pods, p.Assumed.Pods = 1, 1
+	p.Ports = hostPorts(&p.Spec)
 }
 
 // Renewed returns p for a newer version of its pod. Nothing is worked out again when only the node or the conditions have
