@@ -34,6 +34,7 @@ type balancers struct {
 	nodes    *cache.Informer[*corev1.Node]
 	view     loop.View // of services
 	queue    *loop.Queue
+	metrics  *balancerMetrics
 	ledger   *loop.Ledger // of what was written of services, so that a view without it is not acted upon
 
 	mu struct {
@@ -47,7 +48,8 @@ func NewBalancers(env loop.Env, cfg Config) loop.Runner {
 	if cfg.Provider == nil || cfg.Provider.Balancers == nil {
 		return nil
 	}
-	c := &balancers{Env: env, cfg: cfg, cloud: cfg.Provider.Balancers, queue: loop.NewQueueWith(balancerBackoff), ledger: loop.NewLedger()}
+	c := &balancers{Env: env, cfg: cfg, cloud: cfg.Provider.Balancers, queue: loop.NewQueueWith(balancerBackoff), ledger: loop.NewLedger(),
+		metrics: newBalancerMetrics()}
 	c.mu.done = map[string]done{}
 	c.services = cache.For[*corev1.Service](env.Informers, client.Services, cache.Options{})
 	c.view = loop.ViewOf(c.services)
@@ -80,10 +82,10 @@ func NewBalancers(env loop.Env, cfg Config) loop.Runner {
 		},
 	})
 	cfg.Changes.add(c.again)
-	return &loop.Controller{
+	return loop.Measured{Collector: c.metrics, Runner: &loop.Controller{
 		Name: env.Name, Workers: balancersAtOnce, Elastic: true, Queue: c.queue, Log: env.Log, Ledger: c.ledger,
 		Synced: []<-chan struct{}{c.services.Synced(), c.nodes.Synced()}, Reconcile: c.reconcile,
-	}
+	}}
 }
 
 func (c *balancers) came(svc *corev1.Service) {
@@ -115,10 +117,15 @@ func (c *balancers) nodeKey(n *corev1.Node) string {
 func (c *balancers) nodesChanged() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	var keys []string
 	for key, was := range c.mu.done {
 		if was.service != nil { // one that failed looks at the nodes when its time comes
-			c.queue.Add(key)
+			keys = append(keys, key)
 		}
+	}
+	c.metrics.nodesChanged(keys)
+	for _, key := range keys {
+		c.queue.Add(key)
 	}
 }
 
@@ -153,6 +160,7 @@ func (c *balancers) forget(key string) {
 }
 
 func (c *balancers) reconcile(ctx context.Context, key string) (time.Duration, error) {
+	defer c.metrics.looked(key)
 	was := c.was(key)
 	svc, ok := c.services.Get(loop.SplitKey(key))
 	if was.service != nil && (!ok || svc.UID != was.service.UID) {
@@ -291,7 +299,9 @@ func (c *balancers) noteNoNodes(svc *corev1.Service, nodes []*corev1.Node) {
 
 // point leads a balancer to other nodes. When that fails it is ensured the next time.
 func (c *balancers) point(ctx context.Context, key string, svc *corev1.Service, nodes []*corev1.Node) error {
+	began := time.Now()
 	err := c.cloud.UpdateLoadBalancer(ctx, c.cfg.clusterName(), svc, nodes)
+	c.metrics.point(began, err)
 	switch {
 	case errors.Is(err, cloud.ErrImplementedElsewhere):
 	case err != nil:

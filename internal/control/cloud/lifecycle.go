@@ -7,6 +7,7 @@ import (
 
 	"sampan.dev/internal/client"
 	"sampan.dev/internal/client/cache"
+	"sampan.dev/internal/cloud"
 	"sampan.dev/internal/control/loop"
 
 	corev1 "k8s.io/api/core/v1"
@@ -15,14 +16,17 @@ import (
 
 // lifecycle is cloud-node-lifecycle-controller: of nodes that are not ready it asks the cloud whether the machine is gone, and then
 // deletes the node, or shut down, and then taints it. A node that is ready is nobody's to ask about.
-type lifecycle struct{ machines }
+type lifecycle struct {
+	machines
+	metrics *lifecycleMetrics
+}
 
 // NewLifecycle makes the cloud-node-lifecycle-controller; nil when the provider knows no machines.
 func NewLifecycle(env loop.Env, cfg Config) loop.Runner {
 	if cfg.Provider == nil || cfg.Provider.Instances == nil {
 		return nil
 	}
-	c := &lifecycle{newMachines(env, cfg)}
+	c := &lifecycle{newMachines(env, cfg), newLifecycleMetrics()}
 	c.nodes.Handle(cache.Handler[*corev1.Node]{
 		Add: c.due,
 		Update: func(old, n *corev1.Node) {
@@ -31,7 +35,7 @@ func NewLifecycle(env loop.Env, cfg Config) loop.Runner {
 			}
 		},
 	})
-	return c.controller(c.reconcile)
+	return loop.Measured{Collector: c.metrics, Runner: c.controller(c.reconcile)}
 }
 
 // due lets a node that is not ready have a period's time: it may have come just now, and its cloud not know it yet.
@@ -57,7 +61,13 @@ func (c *lifecycle) reconcile(ctx context.Context, name string) (time.Duration, 
 		return 0, nil
 	}
 	again := or(c.cfg.NodeMonitor, 5*time.Second)
+	defer c.metrics.looked(time.Now())
 	exists, err := c.cloud.InstanceExists(ctx, n)
+	if err == nil && !exists {
+		c.metrics.called("instance_exists", cloud.ErrInstanceNotFound)
+	} else {
+		c.metrics.called("instance_exists", err)
+	}
 	switch {
 	case err != nil:
 		c.cannot(ctx, "exists", n, err)
@@ -67,6 +77,7 @@ func (c *lifecycle) reconcile(ctx context.Context, name string) (time.Duration, 
 		return again, nil
 	}
 	shutdown, err := c.cloud.InstanceShutdown(ctx, n)
+	c.metrics.called("instance_shutdown", err)
 	switch {
 	case err != nil:
 		c.cannot(ctx, "is shut down", n, err)

@@ -51,14 +51,17 @@ func (m *machines) controller(reconcile func(context.Context, string) (time.Dura
 }
 
 // nodeIdentity is cloud-node-controller: it tells a new node what its machine is, and keeps the addresses of all.
-type nodeIdentity struct{ machines }
+type nodeIdentity struct {
+	machines
+	metrics *nodeMetrics
+}
 
 // NewNodes makes the cloud-node-controller; nil when the provider knows no machines.
 func NewNodes(env loop.Env, cfg Config) loop.Runner {
 	if cfg.Provider == nil || cfg.Provider.Instances == nil {
 		return nil
 	}
-	c := &nodeIdentity{newMachines(env, cfg)}
+	c := &nodeIdentity{newMachines(env, cfg), newNodeMetrics()}
 	c.nodes.Handle(cache.Handler[*corev1.Node]{
 		Add: func(n *corev1.Node) { c.queue.Add(n.Name) },
 		Update: func(old, n *corev1.Node) {
@@ -68,7 +71,7 @@ func NewNodes(env loop.Env, cfg Config) loop.Runner {
 			}
 		},
 	})
-	return c.controller(c.reconcile)
+	return loop.Measured{Collector: c.metrics, Runner: c.controller(c.reconcile)}
 }
 
 func (c *nodeIdentity) reconcile(ctx context.Context, name string) (time.Duration, error) {
@@ -118,11 +121,13 @@ func (c *nodeIdentity) initialize(ctx context.Context, n *corev1.Node) error {
 		return fmt.Errorf("initialize node %s: %w", n.Name, err)
 	}
 	c.ledger.Wrote(n.Name, c.view, out)
+	c.metrics.untainted.Observe(age(n))
 	c.Log.Info("node is what its cloud says", "node", n.Name, "provider_id", out.Spec.ProviderID, "zone", m.Zone, "type", m.InstanceType)
 	if err := c.address(ctx, out, m); err != nil {
 		return err
 	}
 	c.Events.EventRef(nodeReference(n), corev1.EventTypeNormal, "Synced", "Node synced successfully")
+	c.metrics.initialized.Observe(age(n))
 	return nil
 }
 

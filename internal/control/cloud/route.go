@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"sampan.dev/internal/client"
@@ -38,6 +39,9 @@ type routes struct {
 	cloud cloud.Routes
 	nodes *cache.Informer[*corev1.Node]
 	queue *loop.Queue
+
+	changed atomic.Bool // nodes have, since the last look
+	metrics routeMetrics
 }
 
 // NewRoutes makes the node-route-controller; nil when the provider has no routes, or the cluster no ranges.
@@ -45,9 +49,9 @@ func NewRoutes(env loop.Env, cfg Config) loop.Runner {
 	if cfg.Provider == nil || cfg.Provider.Routes == nil || len(cfg.ClusterCIDRs) == 0 {
 		return nil
 	}
-	c := &routes{Env: env, cfg: cfg, cloud: cfg.Provider.Routes, queue: loop.NewQueueWith(routeBackoff)}
+	c := &routes{Env: env, cfg: cfg, cloud: cfg.Provider.Routes, queue: loop.NewQueueWith(routeBackoff), metrics: newRouteMetrics()}
 	c.nodes = cache.For[*corev1.Node](env.Informers, client.Nodes, cache.Options{})
-	due := func() { c.queue.Add(allRoutes) }
+	due := func() { c.changed.Store(true); c.queue.Add(allRoutes) }
 	c.nodes.Handle(cache.Handler[*corev1.Node]{
 		Add:    func(*corev1.Node) { due() },
 		Delete: func(*corev1.Node) { due() },
@@ -58,16 +62,27 @@ func NewRoutes(env loop.Env, cfg Config) loop.Runner {
 		},
 	})
 	cfg.Changes.add(due)
-	return &loop.Controller{
+	return loop.Measured{Collector: c.metrics, Runner: &loop.Controller{
 		Name: env.Name, Queue: c.queue, Log: env.Log, Rest: 2,
 		Synced: []<-chan struct{}{c.nodes.Synced()}, Reconcile: c.reconcile,
-	}
+	}}
 }
 
 func (c *routes) reconcile(ctx context.Context, _ string) (time.Duration, error) {
+	byNodes := c.changed.Swap(false)
+	changed, err := c.look(ctx)
+	if ctx.Err() != nil {
+		return 0, nil
+	}
+	c.metrics.looked(changed, byNodes, err)
+	return or(c.cfg.RouteResync, 10*time.Second), err
+}
+
+// look brings the cloud's routes to what the nodes need, and reports whether any was to be made or deleted.
+func (c *routes) look(ctx context.Context) (changed bool, err error) {
 	have, err := c.cloud.ListRoutes(ctx, c.cfg.clusterName())
 	if err != nil {
-		return 0, fmt.Errorf("error listing routes: %w", err)
+		return false, fmt.Errorf("error listing routes: %w", err)
 	}
 	nodes := c.nodes.List("")
 	gone, come := planRoutes(nodes, have, c.cfg.ClusterCIDRs)
@@ -91,10 +106,7 @@ func (c *routes) reconcile(ctx context.Context, _ string) (time.Duration, error)
 			failed = errors.Join(failed, c.tell(ctx, n, routeCondition(!missing[n.Name])))
 		}
 	}
-	if ctx.Err() != nil {
-		return 0, nil
-	}
-	return or(c.cfg.RouteResync, 10*time.Second), failed
+	return len(gone)+len(come) > 0, failed
 }
 
 // create makes routes and returns the nodes of those that failed.
