@@ -52,3 +52,24 @@ func TestResourceText(t *testing.T) {
 		}
 	}
 }
+
+// TestPressureMetrics shows waits only where the kernel measures them.
+func TestPressureMetrics(t *testing.T) {
+	wait := &statsv1.PSIStats{Some: statsv1.PSIData{Total: 1500000000}, Full: statsv1.PSIData{Total: 500000000}}
+	summary := &statsv1.Summary{Pods: []statsv1.PodStats{{
+		PodRef: statsv1.PodReference{Namespace: "n", Name: "p", UID: "u"}, Memory: &statsv1.MemoryStats{PSI: wait},
+		Containers: []statsv1.ContainerStats{{Name: "c", CPU: &statsv1.CPUStats{PSI: wait}, IO: &statsv1.IOStats{}}},
+	}}}
+	var b strings.Builder
+	CAdvisor(&b, summary)
+	for want, there := range map[string]bool{
+		`container_pressure_cpu_waiting_seconds_total{container="c",namespace="n",pod="p"} 1.5 `:                                        true,
+		`container_pressure_cpu_stalled_seconds_total{container="c",namespace="n",pod="p"} 0.5 `:                                        true,
+		`container_pressure_memory_waiting_seconds_total{container="",id="/kubepods/podu",image="",name="",namespace="n",pod="p"} 1.5 `: true,
+		"container_pressure_io_waiting_seconds_total{":                                                                                  false,
+	} {
+		if strings.Contains(b.String(), want) != there {
+			t.Errorf("%s there: %t, want %t in\n%s", want, !there, there, b.String())
+		}
+	}
+}

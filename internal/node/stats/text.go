@@ -73,26 +73,43 @@ func CAdvisor(w io.Writer, s *statsv1.Summary) {
 		{name: "container_memory_rss", help: "Size of RSS in bytes.", kind: "gauge"},
 		{name: "container_network_receive_bytes_total", help: "Cumulative count of bytes received", kind: "counter"},
 		{name: "container_network_transmit_bytes_total", help: "Cumulative count of bytes transmitted", kind: "counter"},
+		{name: "container_pressure_cpu_waiting_seconds_total", help: "Total time duration tasks in the container have waited due to CPU congestion.", kind: "counter"},
+		{name: "container_pressure_cpu_stalled_seconds_total", help: "Total time duration no tasks in the container could make progress due to CPU congestion.", kind: "counter"},
+		{name: "container_pressure_memory_waiting_seconds_total", help: "Total time duration tasks in the container have waited due to memory congestion.", kind: "counter"},
+		{name: "container_pressure_memory_stalled_seconds_total", help: "Total time duration no tasks in the container could make progress due to memory congestion.", kind: "counter"},
+		{name: "container_pressure_io_waiting_seconds_total", help: "Total time duration tasks in the container have waited due to IO congestion.", kind: "counter"},
+		{name: "container_pressure_io_stalled_seconds_total", help: "Total time duration no tasks in the container could make progress due to IO congestion.", kind: "counter"},
 	}
 	add := func(i int, labels string, v *uint64, scale float64, at int64) {
 		if v != nil {
 			families[i].add(labels, float64(*v)/scale, at)
 		}
 	}
-	use := func(labels string, c *statsv1.CPUStats, m *statsv1.MemoryStats) {
+	waited := func(i int, labels string, p *statsv1.PSIStats, at int64) { // nothing where the kernel does not measure it
+		if p != nil {
+			add(i, labels, &p.Some.Total, 1e9, at)
+			add(i+1, labels, &p.Full.Total, 1e9, at)
+		}
+	}
+	use := func(labels string, c *statsv1.CPUStats, m *statsv1.MemoryStats, io *statsv1.IOStats) {
 		if c != nil {
 			add(0, labels, c.UsageCoreNanoSeconds, 1e9, c.Time.UnixMilli())
+			waited(6, labels, c.PSI, c.Time.UnixMilli())
 		}
 		if m != nil {
 			add(1, labels, m.UsageBytes, 1, m.Time.UnixMilli())
 			add(2, labels, m.WorkingSetBytes, 1, m.Time.UnixMilli())
 			add(3, labels, m.RSSBytes, 1, m.Time.UnixMilli())
+			waited(8, labels, m.PSI, m.Time.UnixMilli())
+		}
+		if io != nil {
+			waited(10, labels, io.PSI, io.Time.UnixMilli())
 		}
 	}
-	use(`container="",id="/",image="",name="",namespace="",pod=""`, s.Node.CPU, s.Node.Memory)
+	use(`container="",id="/",image="",name="",namespace="",pod=""`, s.Node.CPU, s.Node.Memory, s.Node.IO)
 	for _, p := range s.Pods {
 		ref := fmt.Sprintf("namespace=%q,pod=%q", p.PodRef.Namespace, p.PodRef.Name)
-		use(`container="",id="/kubepods/pod`+p.PodRef.UID+`",image="",name="",`+ref, p.CPU, p.Memory)
+		use(`container="",id="/kubepods/pod`+p.PodRef.UID+`",image="",name="",`+ref, p.CPU, p.Memory, p.IO)
 		if n := p.Network; n != nil {
 			for _, i := range n.Interfaces {
 				labels := fmt.Sprintf("container=\"\",interface=%q,%s", i.Name, ref)
@@ -101,7 +118,7 @@ func CAdvisor(w io.Writer, s *statsv1.Summary) {
 			}
 		}
 		for _, c := range p.Containers {
-			use(fmt.Sprintf("container=%q,%s", c.Name, ref), c.CPU, c.Memory)
+			use(fmt.Sprintf("container=%q,%s", c.Name, ref), c.CPU, c.Memory, c.IO)
 		}
 	}
 	for _, f := range families {
