@@ -197,9 +197,14 @@ func (c *collector) readOwner(ctx context.Context, n *node, ref metav1.OwnerRefe
 }
 
 // read returns the object as the hub's cache has it, which may be a moment behind: what is done about it names its UID and
-// revision and fails if it has changed. It returns nil if it is not there any more.
+// revision and fails if it has changed. It returns nil if it is not there any more, which only the newest state can tell: the cache may show
+// the one before it of the same name.
 func (c *collector) read(ctx context.Context, n *node) (api.Object, error) {
-	return c.get(ctx, n.ref(), n.uid, "0")
+	obj, err := c.get(ctx, n.ref(), n.uid, "0")
+	if obj != nil || err != nil {
+		return obj, err
+	}
+	return c.get(ctx, n.ref(), n.uid, "")
 }
 
 // get returns the object of that UID, nil if there is none. revision is "0" for what the cache has, "" for the newest.

@@ -11,6 +11,7 @@ import (
 	"sampan.dev/internal/control/loop"
 
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
@@ -82,10 +83,26 @@ func (e *ephemeral) provide(ctx context.Context, pod *corev1.Pod, v *corev1.Volu
 	if have, ok := e.claims.Get(pod.Namespace, name); ok {
 		return volumes.MadeFor(pod, have)
 	}
+	if wanted, err := e.wanted(ctx, pod); !wanted {
+		return err
+	}
 	if _, err := client.Create(ctx, e.Door, client.PersistentVolumeClaims, claimFor(pod, v, name)); err != nil {
 		return fmt.Errorf("create PVC %s: %w", name, err)
 	}
 	return nil
+}
+
+// wanted reports whether a pod is there, by the newest state: the garbage collector may have been told of its end before, and would delete at
+// once what is made for it, again and again.
+func (e *ephemeral) wanted(ctx context.Context, pod *corev1.Pod) (bool, error) {
+	is, err := client.Get[*corev1.Pod](ctx, e.Door, client.Pods, pod.Namespace, pod.Name)
+	if apierrors.IsNotFound(err) {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("read pod: %w", err)
+	}
+	return is.UID == pod.UID && is.DeletionTimestamp == nil, nil
 }
 
 func claimFor(pod *corev1.Pod, v *corev1.Volume, name string) *corev1.PersistentVolumeClaim {
