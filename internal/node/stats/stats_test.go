@@ -63,10 +63,10 @@ func TestPressureMetrics(t *testing.T) {
 	var b strings.Builder
 	CAdvisor(&b, summary)
 	for want, there := range map[string]bool{
-		`container_pressure_cpu_waiting_seconds_total{container="c",namespace="n",pod="p"} 1.5 `:                                        true,
-		`container_pressure_cpu_stalled_seconds_total{container="c",namespace="n",pod="p"} 0.5 `:                                        true,
-		`container_pressure_memory_waiting_seconds_total{container="",id="/kubepods/podu",image="",name="",namespace="n",pod="p"} 1.5 `: true,
-		"container_pressure_io_waiting_seconds_total{":                                                                                  false,
+		`container_pressure_cpu_waiting_seconds_total{container="c",namespace="n",pod="p"} 1.5`:                                        true,
+		`container_pressure_cpu_stalled_seconds_total{container="c",namespace="n",pod="p"} 0.5`:                                        true,
+		`container_pressure_memory_waiting_seconds_total{container="",id="/kubepods/podu",image="",name="",namespace="n",pod="p"} 1.5`: true,
+		"container_pressure_io_waiting_seconds_total{":                                                                                 false,
 	} {
 		if strings.Contains(b.String(), want) != there {
 			t.Errorf("%s there: %t, want %t in\n%s", want, !there, there, b.String())
