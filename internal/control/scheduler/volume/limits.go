@@ -15,18 +15,24 @@ type Limits struct {
 	fits
 	users // those with claims
 	see   *Storage
+	// named counts the volumes that the pods on each node name, of whatever kind: no fewer than those that are attached for them.
+	named map[string]int
 }
 
 // NewLimits makes the plugin NodeVolumeLimits.
-func NewLimits(see *Storage) *Limits { return &Limits{see: see} }
+func NewLimits(see *Storage) *Limits { return &Limits{see: see, named: map[string]int{}} }
 
 // Name implements plugin.Plugin.
 func (*Limits) Name() string { return "NodeVolumeLimits" }
 
 // Pod implements plugin.Index.
 func (l *Limits) Pod(pod *plugin.Pod, node *plugin.Node, sign int) {
-	if pod.Claimed {
-		l.put(pod, node.Name, sign)
+	if !pod.Claimed {
+		return
+	}
+	l.put(pod, node.Name, sign)
+	if l.named[node.Name] += sign * len(pod.Spec.Volumes); l.named[node.Name] == 0 {
+		delete(l.named, node.Name)
 	}
 }
 
@@ -49,14 +55,31 @@ func (l *Limits) Filter(pod *plugin.Pod, node *plugin.Node) plugin.Verdict {
 		}
 	}
 	most := limits(csi)
-	if len(most) == 0 {
+	if len(most) == 0 || l.roomy(node.Name, fresh, most) {
 		return plugin.Verdict{}
 	}
+	return l.count(node.Name, fresh, most)
+}
+
+// roomy reports whether a node takes the fresh volumes even if everything that its pods name, and all that is attached, were of their
+// driver. Then counting them says the same (TestRoomyNodes), and costs a look at each claim of the node's pods.
+func (l *Limits) roomy(node string, fresh map[string]string, most map[string]int64) bool {
+	all := int64(l.named[node] + len(l.see.Attachments(node)) + len(fresh))
+	for _, driver := range fresh {
+		if n, limited := most[driver]; limited && all > n {
+			return false
+		}
+	}
+	return true
+}
+
+// count judges a node by the volumes that it has of each driver.
+func (l *Limits) count(node string, fresh map[string]string, most map[string]int64) plugin.Verdict {
 	attached := map[string]string{}
-	for _, other := range l.on[node.Name] {
+	for _, other := range l.on[node] {
 		_ = l.collect(other, attached) // what is not there any more takes no place
 	}
-	l.attachments(node.Name, attached)
+	l.attachments(node, attached)
 	count := map[string]int64{}
 	for _, driver := range attached {
 		count[driver]++
