@@ -197,7 +197,9 @@ func (k *Kubelet) Healthy() error {
 // Configz implements serve.Host.
 func (k *Kubelet) Configz() any {
 	d := func(v time.Duration) metav1.Duration { return metav1.Duration{Duration: v} }
+	reservation, swap := k.cfg.Memory.Policies()
 	return map[string]any{
+		"memoryReservationPolicy": reservation, "memorySwap": map[string]string{"swapBehavior": swap}, "singleProcessOOMKill": k.cfg.Memory.OneProcess || !k.cgroups.Unified(),
 		"kind": "KubeletConfiguration", "apiVersion": "kubelet.config.k8s.io/v1beta1",
 		"staticPodPath": k.cfg.StaticPods, "staticPodURL": k.cfg.ManifestURL, "port": k.cfg.Port,
 		"clusterDomain": k.cfg.ClusterDomain, "clusterDNS": k.cfg.ClusterDNS, "resolvConf": k.cfg.ResolvConf,

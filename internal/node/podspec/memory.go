@@ -127,6 +127,18 @@ const (
 	LimitedSwap       = "LimitedSwap"
 )
 
+// Policies are the rules as a KubeletConfiguration names them.
+func (r MemoryRules) Policies() (reservation, swap string) {
+	reservation, swap = NoReservation, NoSwap
+	if r.Tiered {
+		reservation = TieredReservation
+	}
+	if r.Swap {
+		swap = LimitedSwap
+	}
+	return reservation, swap
+}
+
 // ReadMemoryRules makes rules of fields of a KubeletConfiguration; an error is in the words of upstream's validation. oneProcess is nil where
 // nothing is said of it.
 func ReadMemoryRules(reservation, swap string, throttle float64, oneProcess *bool, unified, gate bool) (r MemoryRules, err error) {

@@ -97,9 +97,12 @@ func TestReadMemoryRules(t *testing.T) {
 		{"Some", "", 0, nil, true, true, `option "Some" specified for memoryReservationPolicy. Valid options are "None" or "TieredReservation"`},
 		{"None", "", 0, &no, false, true, "singleProcessOOMKill must not be explicitly set to false when using cgroup v1"},
 	} {
-		_, err := ReadMemoryRules(c.reservation, c.swap, c.throttle, c.one, c.unified, c.gate)
+		rules, err := ReadMemoryRules(c.reservation, c.swap, c.throttle, c.one, c.unified, c.gate)
 		if (err == nil) != (c.want == "") || err != nil && err.Error() != "invalid configuration: "+c.want {
 			t.Errorf("%+v: %v, want %q", c, err, c.want)
+		}
+		if reservation, swap := rules.Policies(); err == nil && (reservation != c.reservation || c.swap != "" && swap != c.swap) {
+			t.Errorf("%+v: read as %s and %s", c, reservation, swap)
 		}
 	}
 }
