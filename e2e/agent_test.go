@@ -91,15 +91,19 @@ func TestAgent(t *testing.T) {
 	stop()
 }
 
-// bootstrapped checks that the node asked for its certificates, and was given them without anybody's help.
+// bootstrapped waits until the node has asked for its certificates and been given them without anybody's help. That of its server comes
+// after some seconds: it asks for its addresses first, which nobody has vouched for.
 func (c *cluster) bootstrapped(t *testing.T) {
 	t.Helper()
-	got := c.kubectl(t, "get", "csr", "-o", `jsonpath={range .items[*]}{.spec.signerName} {.status.conditions[0].type} {.status.conditions[0].reason}{"\n"}{end}`)
-	for _, want := range []string{"kubernetes.io/kube-apiserver-client-kubelet Approved AutoApproved", "kubernetes.io/kubelet-serving Approved "} {
-		if !strings.Contains(got, want) {
-			t.Errorf("no request %q among\n%s", want, got)
+	until(t, time.Minute, "the node has its certificates", func() error {
+		got := c.kubectl(t, "get", "csr", "-o", `jsonpath={range .items[*]}{.spec.signerName} {.status.conditions[0].type} {.status.conditions[0].reason}{"\n"}{end}`)
+		for _, want := range []string{"kubernetes.io/kube-apiserver-client-kubelet Approved AutoApproved", "kubernetes.io/kubelet-serving Approved "} {
+			if !strings.Contains(got, want) {
+				return fmt.Errorf("no request %q among\n%s", want, got)
+			}
 		}
-	}
+		return nil
+	})
 }
 
 // onlyPeer checks that a process of a node has connections to the API server alone, but for those that it has with itself and that others have
