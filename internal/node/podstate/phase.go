@@ -279,14 +279,18 @@ func Stamp(pod *corev1.Pod, s, old *corev1.PodStatus, now metav1.Time) {
 	}
 }
 
+// normalizeState cuts a container's state to what is written. What it points to may be part of an older status that is being written
+// meanwhile, so it is replaced and not changed.
 func normalizeState(s *corev1.ContainerState, limit int) {
 	if s.Running != nil {
-		s.Running.StartedAt = s.Running.StartedAt.Rfc3339Copy()
+		s.Running = &corev1.ContainerStateRunning{StartedAt: s.Running.StartedAt.Rfc3339Copy()}
 	}
-	if t := s.Terminated; t != nil {
+	if s.Terminated != nil {
+		t := *s.Terminated
 		t.StartedAt, t.FinishedAt = t.StartedAt.Rfc3339Copy(), t.FinishedAt.Rfc3339Copy()
 		if len(t.Message) > limit {
 			t.Message = t.Message[:limit]
 		}
+		s.Terminated = &t
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"fmt"
 	"os"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -141,5 +142,27 @@ func TestStampKeepsTransitionTimes(t *testing.T) {
 	}
 	if !n.StartTime.Equal(&at) {
 		t.Errorf("start time moved to %v", n.StartTime)
+	}
+}
+
+// A status shares what its containers ended with with the one before it, which may be on its way to the hub: it is not changed there.
+func TestStampChangesNoOlderStatus(t *testing.T) {
+	pod := &corev1.Pod{Spec: corev1.PodSpec{Containers: []corev1.Container{{Name: "c"}}}}
+	at := metav1.NewTime(time.Unix(1, 500))
+	state := func() corev1.ContainerState {
+		return corev1.ContainerState{Running: &corev1.ContainerStateRunning{StartedAt: at}, Terminated: &corev1.ContainerStateTerminated{FinishedAt: at, Message: strings.Repeat("x", 20<<10)}}
+	}
+	old := corev1.PodStatus{ContainerStatuses: []corev1.ContainerStatus{{Name: "c", State: state(), LastTerminationState: state()}}}
+	s := corev1.PodStatus{ContainerStatuses: slices.Clone(old.ContainerStatuses)}
+	Stamp(pod, &s, &old, at)
+	for _, was := range []corev1.ContainerState{old.ContainerStatuses[0].State, old.ContainerStatuses[0].LastTerminationState} {
+		if !reflect.DeepEqual(was, state()) {
+			t.Error("the older status was changed")
+		}
+	}
+	for _, is := range []corev1.ContainerState{s.ContainerStatuses[0].State, s.ContainerStatuses[0].LastTerminationState} {
+		if is.Running.StartedAt.Nanosecond() != 0 || is.Terminated.FinishedAt.Nanosecond() != 0 || len(is.Terminated.Message) != 12<<10 {
+			t.Errorf("%v, %d bytes", is.Running.StartedAt, len(is.Terminated.Message))
+		}
 	}
 }
