@@ -48,6 +48,7 @@ func TestProtection(t *testing.T) {
 		if err != nil {
 			b.Fatal(err)
 		}
+		pv = pv.DeepCopy() // what a client in the process gets is frozen
 		pv.Status.Phase = corev1.VolumeBound
 		if _, err := client.UpdateStatus(ctx, b.door, client.PersistentVolumes, pv); err != nil {
 			b.Fatal(err)
@@ -83,6 +84,7 @@ func TestProtection(t *testing.T) {
 		if pv, err = client.Get[*corev1.PersistentVolume](ctx, b.door, client.PersistentVolumes, "", "pv"); err != nil {
 			b.Fatal(err)
 		}
+		pv = pv.DeepCopy()
 		pv.Status.Phase = corev1.VolumeReleased
 		if _, err := client.UpdateStatus(ctx, b.door, client.PersistentVolumes, pv); err != nil {
 			b.Fatal(err)
