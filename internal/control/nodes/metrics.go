@@ -2,7 +2,6 @@ package nodes
 
 import (
 	"github.com/prometheus/client_golang/prometheus"
-	corev1 "k8s.io/api/core/v1"
 )
 
 // zoneMetrics are upstream's metrics of zones, pkg/controller/nodelifecycle. They are counted when somebody asks.
@@ -28,14 +27,8 @@ func (z *zoneMetrics) Describe(ch chan<- *prometheus.Desc) {
 
 // Collect implements prometheus.Collector.
 func (z *zoneMetrics) Collect(ch chan<- prometheus.Metric) {
-	size, down := map[string]int{}, map[string]int{}
-	for _, n := range z.nodes.List("") {
-		zone := zoneOf(n)
-		if size[zone]++; readiness(n) != corev1.ConditionTrue {
-			down[zone]++
-		}
-	}
-	for zone, n := range size {
+	sizes, down := countZones(z.nodes.List(""))
+	for zone, n := range sizes {
 		bad := down[zone]
 		ch <- prometheus.MustNewConstMetric(descSize, prometheus.GaugeValue, float64(n), zone)
 		ch <- prometheus.MustNewConstMetric(descUnhealthy, prometheus.GaugeValue, float64(bad), zone)

@@ -123,8 +123,9 @@ func TestZoneStates(t *testing.T) {
 	}
 	excluded := node("n", "z", corev1.ConditionUnknown)
 	excluded.Labels[excludeDisruption] = ""
-	if states, _ := zoneStates(append(mk("z", 1, 0), excluded), 0.55); states[":\x00:z"] != zoneNormal {
-		t.Error(states)
+	states, sizes := zoneStates(append(mk("z", 1, 0), excluded), 0.55)
+	if states[":\x00:z"] != zoneNormal || sizes[":\x00:z"] != 1 {
+		t.Error(states, sizes)
 	}
 	r := rates{normal: 0.1, secondary: 0.01, large: 50}
 	for _, tc := range []struct {

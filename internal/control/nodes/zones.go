@@ -36,10 +36,9 @@ func zoneOf(node *corev1.Node) string {
 	return region + ":\x00:" + zone
 }
 
-// zoneStates judges the zones of all nodes, and counts them; nodes that are labelled to be left out are.
-func zoneStates(all []*corev1.Node, threshold float64) (states map[string]zoneState, sizes map[string]int) {
-	states, sizes = map[string]zoneState{}, map[string]int{}
-	down := map[string]int{}
+// countZones counts the nodes of each zone, and those that are not ready; nodes that are labelled to be left out are.
+func countZones(all []*corev1.Node) (sizes, down map[string]int) {
+	sizes, down = map[string]int{}, map[string]int{}
 	for _, node := range all {
 		if _, out := node.Labels[excludeDisruption]; out {
 			continue
@@ -50,6 +49,13 @@ func zoneStates(all []*corev1.Node, threshold float64) (states map[string]zoneSt
 			down[zone]++
 		}
 	}
+	return sizes, down
+}
+
+// zoneStates judges the zones of all nodes, and counts them.
+func zoneStates(all []*corev1.Node, threshold float64) (states map[string]zoneState, sizes map[string]int) {
+	states = map[string]zoneState{}
+	sizes, down := countZones(all)
 	for zone, n := range sizes {
 		switch bad := down[zone]; {
 		case bad == n:
