@@ -244,6 +244,23 @@ type Measured struct {
 	prometheus.Collector
 }
 
+// controllers are those that a runner is made of.
+func controllers(r Runner) (out []*Controller) {
+	switch r := r.(type) {
+	case All:
+		for _, one := range r {
+			out = append(out, controllers(one)...)
+		}
+	case Then:
+		return controllers(r.Runner)
+	case Measured:
+		return controllers(r.Runner)
+	case *Controller:
+		return []*Controller{r}
+	}
+	return out
+}
+
 // Then runs First, and the Runner when that has ended without an error.
 type Then struct {
 	First func(ctx context.Context) error

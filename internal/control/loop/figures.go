@@ -54,17 +54,8 @@ func (s *Spread) add(o *Spread) {
 // FiguresOf sums up the queues of the controllers that a runner is made of. A runner without any has the zero figures.
 func FiguresOf(r Runner) Figures {
 	var f Figures
-	switch r := r.(type) {
-	case All:
-		for _, one := range r {
-			f = f.plus(FiguresOf(one))
-		}
-	case Then:
-		return FiguresOf(r.Runner)
-	case Measured:
-		return FiguresOf(r.Runner)
-	case *Controller:
-		return r.Queue.figures()
+	for _, c := range controllers(r) {
+		f = f.plus(c.Queue.figures())
 	}
 	return f
 }

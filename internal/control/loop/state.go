@@ -23,20 +23,12 @@ type failure struct {
 // StateOf sums up the controllers that a runner is made of. A runner without any has the zero state.
 func StateOf(r Runner) State {
 	var s State
-	switch r := r.(type) {
-	case All:
-		for _, one := range r {
-			s = s.plus(StateOf(one))
+	for _, c := range controllers(r) {
+		one := c.Queue.state()
+		if last := c.last.Load(); last != nil {
+			one.Error, one.Key, one.At = last.err.Error(), last.key, &last.at
 		}
-	case Then:
-		return StateOf(r.Runner)
-	case Measured:
-		return StateOf(r.Runner)
-	case *Controller:
-		s = r.Queue.state()
-		if last := r.last.Load(); last != nil {
-			s.Error, s.Key, s.At = last.err.Error(), last.key, &last.at
-		}
+		s = s.plus(one)
 	}
 	return s
 }
