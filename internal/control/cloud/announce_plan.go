@@ -120,20 +120,10 @@ func announcers(nodes []*corev1.Node) []string {
 func announcedBy(nodes []*corev1.Node) map[netip.Addr]string {
 	out := map[netip.Addr]string{}
 	for _, n := range nodes {
-		for _, a := range parseAnnounced(n.Annotations[api.AnnotationAnnounced]) {
+		for _, a := range api.Announced(n) {
 			if has, there := out[a]; !there || n.Name < has {
 				out[a] = n.Name
 			}
-		}
-	}
-	return out
-}
-
-func parseAnnounced(value string) []netip.Addr {
-	var out []netip.Addr
-	for s := range strings.SplitSeq(value, ",") {
-		if a, err := netip.ParseAddr(s); err == nil {
-			out = append(out, a)
 		}
 	}
 	return out
@@ -187,8 +177,8 @@ func (p *announcing) annotations(nodes []*corev1.Node) []annotate {
 		if has == want {
 			continue
 		}
-		next := parseAnnounced(want)
-		keeps := slices.DeleteFunc(parseAnnounced(has), func(a netip.Addr) bool { return !slices.Contains(next, a) })
+		next := api.ParseAddresses(want)
+		keeps := slices.DeleteFunc(api.Announced(n), func(a netip.Addr) bool { return !slices.Contains(next, a) })
 		kept := formatAnnounced(keeps)
 		if kept != has {
 			lose = append(lose, annotate{n, kept})

@@ -169,7 +169,7 @@ func TestAnnouncingIsExclusive(t *testing.T) {
 func holders(nodes []*corev1.Node) map[netip.Addr][]string {
 	out := map[netip.Addr][]string{}
 	for _, n := range nodes {
-		for _, a := range parseAnnounced(n.Annotations[api.AnnotationAnnounced]) {
+		for _, a := range api.Announced(n) {
 			out[a] = append(out[a], n.Name)
 		}
 	}

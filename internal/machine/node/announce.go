@@ -1,8 +1,6 @@
 package node
 
 import (
-	"net/netip"
-	"strings"
 	"sync"
 	"time"
 
@@ -31,13 +29,7 @@ func (m *Machine) startAnnouncer(g *daemon.Group, name string, nodes *cache.Info
 			return
 		}
 		last = value
-		var addrs []netip.Addr
-		for s := range strings.SplitSeq(value, ",") {
-			if addr, err := netip.ParseAddr(s); err == nil {
-				addrs = append(addrs, addr)
-			}
-		}
-		a.Set(addrs)
+		a.Set(api.Announced(n))
 		begin()
 	}
 	nodes.Handle(cache.Handler[*corev1.Node]{Add: look, Update: func(_, n *corev1.Node) { look(n) }, Delete: func(n *corev1.Node) {

@@ -3,7 +3,7 @@
 // to the addresses then comes to this node, whose proxy leads it on.
 //
 // The kernel is not asked to do it, by giving it the addresses: they would stay when this process dies while another node takes over. A
-// node that has lost the control plane falls silent in time for another to begin ([Announcer.Connected]).
+// node that has lost the control plane falls silent in time for another to begin ([New]).
 //
 // frame.go and ndp.go are pure: a frame in, a frame out. links.go says which links an address belongs to. [Announcer] owns one packet socket
 // per link and family, each with a goroutine that reads it, and only while there is something to announce. internal/machine/node
