@@ -36,12 +36,15 @@ func statusCommand() *cobra.Command {
 			if err := checkOutput(output); err != nil {
 				return err
 			}
+			if node != "" {
+				s, err := status.Brief(dir)
+				if err == nil && (s.State == status.Running || s.State == status.Starting) {
+					return showNode(cmd, s, node, output)
+				}
+			}
 			s, err := status.Gather(cmd.Context(), dir)
 			if err != nil {
 				return err
-			}
-			if node != "" && (s.State == status.Running || s.State == status.Starting) {
-				return showNode(cmd, s, node, output)
 			}
 			return show(cmd.OutOrStdout(), s, output)
 		},

@@ -33,10 +33,11 @@ func (c Component) Well() bool { return c.Health == fine }
 // AskNode asks how the components of a node are: the kubelet by way of the API server, the runtime by what the kubelet says of it, the
 // proxy by what its process says, where that is on this machine, else at its health port. Fails when there is no such node.
 func (s *Status) AskNode(ctx context.Context, name string) ([]Component, error) {
-	if s.Kubeconfig == "" {
+	kubeconfig := pathsOf(s.DataDir).Kubeconfig
+	if _, err := os.Stat(kubeconfig); err != nil {
 		return nil, errors.New("of nodes, the data directory of the control plane knows")
 	}
-	cfg, err := clientcmd.BuildConfigFromFlags("", s.Kubeconfig)
+	cfg, err := clientcmd.BuildConfigFromFlags("", kubeconfig)
 	if err != nil {
 		return nil, err
 	}
