@@ -86,23 +86,9 @@ func (m *Manager) usage(path string) (Usage, bool) {
 
 // inUse is how much of the machine's memory is in use, in bytes.
 func inUse(meminfo string) uint64 {
-	var total, free uint64
-	for _, line := range lines(meminfo) {
-		name, value, _ := strings.Cut(line, ":")
-		kib, _ := strconv.ParseUint(strings.TrimSuffix(strings.TrimSpace(value), " kB"), 10, 64)
-		switch name {
-		case "MemTotal":
-			total = kib << 10
-		case "MemFree":
-			free = kib << 10
-		}
-	}
-	return total - min(total, free)
-}
-
-func lines(path string) []string {
-	b, _ := os.ReadFile(path)
-	return strings.Split(string(b), "\n")
+	t := table(meminfo)
+	total, free := t["MemTotal:"], t["MemFree:"]
+	return (total - min(total, free)) << 10 // told in kB
 }
 
 func number(path string) uint64 {
@@ -123,7 +109,7 @@ func table(path string) map[string]uint64 {
 	out := map[string]uint64{}
 	for sc := bufio.NewScanner(f); sc.Scan(); {
 		if k, v, ok := strings.Cut(sc.Text(), " "); ok {
-			out[k], _ = strconv.ParseUint(v, 10, 64)
+			out[k], _ = strconv.ParseUint(strings.TrimSuffix(strings.TrimLeft(v, " "), " kB"), 10, 64)
 		}
 	}
 	return out

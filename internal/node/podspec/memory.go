@@ -103,18 +103,13 @@ func (r MemoryRules) Reserve(group *cgroup.Pod, pod *corev1.Pod) {
 	if !r.Keeps() {
 		return
 	}
-	request := MemoryRequest(pod)
+	requests := resourcehelper.PodRequests(pod, resourcehelper.PodResourcesOptions{})
+	request := requests.Memory().Value()
 	if group.Class == cgroup.Guaranteed {
 		group.MemoryMin = request
 	} else {
 		group.MemoryLow = request
 	}
-}
-
-// MemoryRequest is what a pod requests, in bytes.
-func MemoryRequest(pod *corev1.Pod) int64 {
-	req := resourcehelper.PodRequests(pod, resourcehelper.PodResourcesOptions{})
-	return req.Memory().Value()
 }
 
 func decimal(n int64) string { return strconv.FormatInt(n, 10) }
