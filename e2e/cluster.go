@@ -85,15 +85,28 @@ func binaries(t *testing.T) string {
 	return filepath.Join(top, "bin")
 }
 
+// lastPort is the one that freePort gave last.
+var lastPort atomic.Int32
+
+// freePort is a port that nobody listens on, and that nobody gets by chance before the test listens: it lies below the ports that
+// Services take of nodes (30000) and below those that the kernel gives to connections (32768), and no other test of this process
+// is given it.
 func freePort(t *testing.T) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	const first, count = 14000, 15000
+	lastPort.CompareAndSwap(0, int32(os.Getpid()*53%count)+1) // another process of tests begins elsewhere
+	for range count {
+		port := strconv.Itoa(first + int(lastPort.Add(1))%count)
+		// An address of this machine and all of them: some parts listen on the one, some on the other.
+		l, err := net.Listen("tcp", ":"+port)
+		if err != nil {
+			continue
+		}
+		l.Close()
+		return port
 	}
-	defer l.Close()
-	_, port, _ := net.SplitHostPort(l.Addr().String())
-	return port
+	t.Fatal("no free port")
+	return ""
 }
 
 // given are the ranges that tests of this process have got, which side by side have no routes yet when the next asks.

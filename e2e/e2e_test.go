@@ -92,7 +92,7 @@ func eventually(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// background FILE command… runs a command until the script ends, its output in FILE.
+// background FILE command… runs a command until the script ends, its output in FILE, which is logged at the end.
 func background(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) < 2 {
 		ts.Fatalf("usage: background FILE command…")
@@ -117,5 +117,8 @@ func background(ts *testscript.TestScript, neg bool, args []string) {
 		_ = cmd.Process.Kill()
 		_ = cmd.Wait()
 		out.Close()
+		if said, err := os.ReadFile(out.Name()); err == nil {
+			ts.Logf("%v wrote:\n%s", args[1:], said)
+		}
 	})
 }
