@@ -29,12 +29,13 @@ const gather = 100 * time.Millisecond
 // upstream's is. mu guards it.
 type controller struct {
 	loop.Env
-	queue  *loop.Queue
-	ledger *loop.Ledger
-	jobs   *cache.Informer[*batchv1.Job]
-	pods   *cache.Informer[*corev1.Pod]
-	views  struct{ jobs, pods loop.View }
-	writer podcontrol.Writer
+	queue   *loop.Queue
+	ledger  *loop.Ledger
+	jobs    *cache.Informer[*batchv1.Job]
+	pods    *cache.Informer[*corev1.Pod]
+	views   struct{ jobs, pods loop.View }
+	writer  podcontrol.Writer
+	orphans *orphans
 
 	mu struct {
 		sync.Mutex
@@ -52,41 +53,38 @@ func New(env loop.Env) loop.Runner {
 	c.views.jobs, c.views.pods = loop.ViewOf(c.jobs), loop.ViewOf(c.pods)
 	c.writer = podcontrol.Writer{Env: env, Ledger: c.ledger, View: c.views.pods}
 	synced := []<-chan struct{}{c.jobs.Synced(), c.pods.Synced()}
-	orphans := newOrphans(c, synced)
-	c.jobs.Handle(c.ofJobs(orphans))
-	c.pods.Handle(c.ofPods(orphans))
+	c.orphans = newOrphans(c, synced)
+	c.jobs.Handle(c.ofJobs())
+	c.pods.Handle(c.ofPods())
 	return loop.All{
 		&loop.Controller{Name: env.Name, Workers: 5, Queue: c.queue, Log: env.Log, Ledger: c.ledger, Synced: synced, Reconcile: c.reconcile},
-		orphans.workers,
+		c.orphans.workers,
 	}
 }
 
 // ofJobs has a Job looked at when it changes: at once when what is asked of it does, else with what happens to its pods.
-func (c *controller) ofJobs(o *orphans) cache.Handler[*batchv1.Job] {
+func (c *controller) ofJobs() cache.Handler[*batchv1.Job] {
 	return cache.Handler[*batchv1.Job]{
 		Add: func(j *batchv1.Job) { c.queue.Add(loop.Key(j)) },
 		Update: func(old, j *batchv1.Job) {
 			switch {
-			case finished(j):
-				o.ofJob(j)
-				c.queue.Add(loop.Key(j)) // to forget it
-			case old.Generation != j.Generation || (old.DeletionTimestamp == nil) != (j.DeletionTimestamp == nil):
+			case finished(j), old.Generation != j.Generation || (old.DeletionTimestamp == nil) != (j.DeletionTimestamp == nil):
 				c.queue.Add(loop.Key(j))
 			default:
 				c.queue.AddAfter(loop.Key(j), gather)
 			}
 		},
 		Delete: func(j *batchv1.Job) {
-			o.ofJob(j)
+			c.orphans.ofJob(j)
 			c.queue.Add(loop.Key(j))
 		},
 	}
 }
 
 // ofPods has the Job looked at that a pod belongs, or belonged, to.
-func (c *controller) ofPods(o *orphans) cache.Handler[*corev1.Pod] {
+func (c *controller) ofPods() cache.Handler[*corev1.Pod] {
 	changed := func(p *corev1.Pod) {
-		o.see(p)
+		c.orphans.see(p)
 		if ref := metav1.GetControllerOfNoCopy(p); ref != nil {
 			if isJob(ref) {
 				c.queue.AddAfter(loop.KeyOf(p.Namespace, ref.Name), gather)
@@ -142,7 +140,10 @@ func (c *controller) reconcile(ctx context.Context, key string) (time.Duration, 
 		c.setFailures(key, failures{})
 		if !ok {
 			c.ledger.Forget(key)
+			return 0, nil
 		}
+		// Not before: the view of the pods shows by now which finalizers were taken off when they were counted.
+		c.orphans.ofJob(job)
 		return 0, nil
 	}
 	if foreign(job) {
