@@ -56,15 +56,16 @@ type state uint8
 
 const (
 	inActiveQ     state = iota + 1 // to be tried now
-	inBackoffQ                     // to be tried at readyAt
+	inBackoffQ                     // found no node and may now be helped: to be tried at readyAt, or before when nothing else is
+	inErrorQ                       // met an error: to be tried at readyAt, never before
 	unschedulable                  // until something helps
 	gated                          // has scheduling gates
 	inFlight                       // in a cycle, or on the way to being bound
 )
 
-// freeAttempts may follow one another at once. A pod that found no node comes back when a change has been found to help, so
-// there is no need to hold it back (as upstream does, for a second) unless that happens over and over: a cluster that starts
-// has pods before it has a node, and then a node before that one is ready.
+// freeAttempts may follow one another at once, whatever else waits. A pod that found no node comes back when a change has been
+// found to help, so there is no need to put others first (as upstream does, for a second) unless that happens over and over: a
+// cluster that starts has pods before it has a node, and then a node before that one is ready.
 const freeAttempts = 2
 
 // readyAt is when a backed-off pod may be tried again.
@@ -89,7 +90,8 @@ func (w *waiting) readyAt() time.Time {
 type queue struct {
 	byUID         map[types.UID]*waiting
 	activeQ       podHeap           // by priority, then by age
-	backoffQ      podHeap           // by readyAt
+	backoffQ      podHeap           // by the second of readyAt, then as activeQ
+	errorQ        podHeap           // by readyAt
 	unschedulable list.List         // of *waiting, in the order in which they were tried
 	groups        map[string]*group // of the unschedulable pods
 	changes       []plugin.Change   // the last ones, for pods in flight; see returned
@@ -108,14 +110,27 @@ type entrance struct{ queue, event string }
 
 func newQueue() *queue {
 	q := &queue{byUID: map[types.UID]*waiting{}, groups: map[string]*group{}, incoming: map[entrance]uint64{}}
-	q.activeQ.less = func(a, b *waiting) bool {
-		if pa, pb := priority(a.pod), priority(b.pod); pa != pb {
-			return pa > pb
-		}
-		return a.since.Before(b.since)
-	}
-	q.backoffQ.less = func(a, b *waiting) bool { return a.readyAt().Before(b.readyAt()) }
+	q.activeQ.less = first
+	q.backoffQ.less = sooner
+	q.errorQ.less = func(a, b *waiting) bool { return a.readyAt().Before(b.readyAt()) }
 	return q
+}
+
+// first is the order of pods that may be tried: by priority, then by age.
+func first(a, b *waiting) bool {
+	if pa, pb := priority(a.pod), priority(b.pod); pa != pb {
+		return pa > pb
+	}
+	return a.since.Before(b.since)
+}
+
+// sooner is the order of pods that are held back so that others get their turn. Those whose time comes within one second of the clock are ordered by first, so
+// that a pod is not overtaken by a less important one that was held back a moment less.
+func sooner(a, b *waiting) bool {
+	if ta, tb := a.readyAt().Truncate(time.Second), b.readyAt().Truncate(time.Second); !ta.Equal(tb) {
+		return ta.Before(tb)
+	}
+	return first(a, b)
 }
 
 func priority(pod *plugin.Pod) int32 { return pod.Priority() }
@@ -160,6 +175,8 @@ func (q *queue) set(pod *plugin.Pod, now time.Time) {
 		heap.Fix(&q.activeQ, w.index)
 	case inBackoffQ:
 		heap.Fix(&q.backoffQ, w.index)
+	case inErrorQ:
+		heap.Fix(&q.errorQ, w.index)
 	}
 }
 
@@ -173,13 +190,20 @@ func (q *queue) remove(uid types.UID) *waiting {
 	return w
 }
 
-// pop returns the next pod to try, putting it in flight, or nil. Pods whose backoff is over come in first.
+// pop returns the next pod to try, putting it in flight, or nil. Pods whose backoff is over come in first. When there is no other,
+// one that was helped need not wait for its time (upstream's SchedulerPopFromBackoffQ): backoff is there so that it does not keep
+// others from their turn. One that met an error waits all the same, for the sake of whoever could not answer.
 func (q *queue) pop(now time.Time) *waiting {
-	for q.backoffQ.Len() > 0 && !q.backoffQ.list[0].readyAt().After(now) {
-		q.enter(q.backoffQ.list[0], inActiveQ, "BackoffComplete")
+	for _, h := range []*podHeap{&q.backoffQ, &q.errorQ} {
+		for h.Len() > 0 && !h.list[0].readyAt().After(now) {
+			q.enter(h.list[0], inActiveQ, "BackoffComplete")
+		}
 	}
 	if q.activeQ.Len() == 0 {
-		return nil
+		if q.backoffQ.Len() == 0 {
+			return nil
+		}
+		q.enter(q.backoffQ.list[0], inActiveQ, "PopFromBackoffQ")
 	}
 	w := q.activeQ.list[0]
 	q.to(w, inFlight)
@@ -188,11 +212,11 @@ func (q *queue) pop(now time.Time) *waiting {
 	return w
 }
 
-// next is when pop may return something it would not return now; zero if only a change can bring that about.
+// next is when pop, which has just returned nil, may return something; zero if only a change can bring that about.
 func (q *queue) next() time.Time {
 	var at time.Time
-	if q.backoffQ.Len() > 0 {
-		at = q.backoffQ.list[0].readyAt()
+	if q.errorQ.Len() > 0 {
+		at = q.errorQ.list[0].readyAt()
 	}
 	if e := q.unschedulable.Front(); e != nil {
 		if t := e.Value.(*waiting).tried.Add(longestWait); at.IsZero() || t.Before(at) {
@@ -223,7 +247,7 @@ func (q *queue) returned(w *waiting, why outcome, now time.Time) {
 // failed takes back a pod whose binding went wrong; it is tried again after its backoff.
 func (q *queue) failed(w *waiting, now time.Time) {
 	w.tried, w.erred = now, true
-	q.enter(w, inBackoffQ, "ScheduleAttemptFailure")
+	q.enter(w, inErrorQ, "ScheduleAttemptFailure")
 }
 
 // changed lets every unschedulable pod that c may help be tried again.
@@ -302,6 +326,8 @@ func (q *queue) to(w *waiting, s state) {
 		heap.Push(&q.activeQ, w)
 	case inBackoffQ:
 		heap.Push(&q.backoffQ, w)
+	case inErrorQ:
+		heap.Push(&q.errorQ, w)
 	case unschedulable:
 		q.joinGroup(w)
 	}
@@ -333,6 +359,8 @@ func (q *queue) leave(w *waiting) {
 		heap.Remove(&q.activeQ, w.index)
 	case inBackoffQ:
 		heap.Remove(&q.backoffQ, w.index)
+	case inErrorQ:
+		heap.Remove(&q.errorQ, w.index)
 	case unschedulable:
 		q.leaveGroup(w)
 	}

@@ -76,7 +76,37 @@ func TestQueueBacksOff(t *testing.T) {
 	}
 }
 
-// A pod that found no node twice is tried at once when something helps; after that it waits longer and longer.
+// A pod that has been held back comes before its time when nothing else is to be tried, the important before the less important that
+// are due in the same second; while something else is, it waits.
+func TestNobodyIsHeldBackForNobody(t *testing.T) {
+	q, now := newQueue(), time.Unix(100, 0)
+	s := newSnapshot()
+	before, after := newSnapshot().setNode("n", testNode("n", "1", "1Gi"))
+	queued(q, now, "p")
+	queued(q, now, "urgent", prio(10))
+	for range freeAttempts + 1 {
+		for range 2 {
+			w := q.pop(now)
+			q.returned(w, defaultProfile().cycle(w.pod, s, nil), now)
+			now = now.Add(time.Millisecond)
+		}
+		q.changed(plugin.Change{Event: plugin.NodeAdded, Node: after, Old: before}, now)
+	}
+	if n := q.backoffQ.Len(); n != 2 {
+		t.Fatalf("%d pods held back, want 2", n)
+	}
+	queued(q, now, "fresh")
+	for _, want := range []string{"fresh", "urgent", "p"} {
+		if w := q.pop(now); w == nil || w.pod.Name != want {
+			t.Fatalf("got %v, want %s", w, want)
+		}
+	}
+	if n := q.incoming[entrance{"active", "PopFromBackoffQ"}]; n != 2 {
+		t.Errorf("%d counted as taken before their time, want 2", n)
+	}
+}
+
+// A pod that found no node twice is tried at once when something helps; after that it waits longer and longer, if there are others.
 func TestFirstReturnsAreFree(t *testing.T) {
 	q, now := newQueue(), time.Unix(0, 0)
 	s := newSnapshot()

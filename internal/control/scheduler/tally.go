@@ -169,7 +169,7 @@ func (s *Scheduler) measureQueue(w io.Writer, head func(name, kind, help string)
 	}
 	head("scheduler_pending_pods", "gauge", "Number of pending pods, by the queue type. 'active' means number of pods in activeQ; 'backoff' means number of pods in backoffQ; 'unschedulable' means number of pods in unschedulableEntities that the scheduler attempted to schedule and failed; 'gated' is the number of unschedulable pods that the scheduler never attempted to schedule because they are gated; 'incomplete' means number of pods in incompletePodGroupPods; 'pending' means number of pods in pendingPodGroupPods.")
 	fmt.Fprintf(w, "scheduler_pending_pods{queue=\"active\"} %d\nscheduler_pending_pods{queue=\"backoff\"} %d\nscheduler_pending_pods{queue=\"gated\"} %d\nscheduler_pending_pods{queue=\"unschedulable\"} %d\n",
-		q.activeQ.Len(), q.backoffQ.Len(), still, q.unschedulable.Len())
+		q.activeQ.Len(), q.backoffQ.Len()+q.errorQ.Len(), still, q.unschedulable.Len())
 	head("scheduler_queue_incoming_pods_total", "counter", "Number of pods added to scheduling queues by event and queue type.")
 	keys := make([]string, 0, len(q.incoming))
 	for k := range q.incoming {
@@ -195,7 +195,7 @@ func stateName(s state) string {
 	switch s {
 	case inActiveQ:
 		return "active"
-	case inBackoffQ:
+	case inBackoffQ, inErrorQ:
 		return "backoff"
 	case unschedulable:
 		return "unschedulable"
