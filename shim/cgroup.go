@@ -3,21 +3,47 @@ package main
 import (
 	"errors"
 	"os"
+	"path"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/containerd/cgroups/v3"
+	libcgroups "github.com/opencontainers/cgroups"
+	"github.com/opencontainers/cgroups/systemd"
 	"golang.org/x/sys/unix"
 )
 
 const cgroupRoot = "/sys/fs/cgroup"
 
+// inSlice reports whether a pod's group is a slice of systemd's, by its name, as containerd finds it out. What runs in the pod then runs in
+// scopes that systemd makes: in a slice nobody else is to make groups.
+func inSlice(parent string) bool { return strings.HasSuffix(parent, ".slice") }
+
+// joinScope has systemd move a process into a scope of its own below a slice. The scope goes when the process has ended.
+func joinScope(slice, id string, pid int) error {
+	group := &libcgroups.Cgroup{Systemd: true, Parent: path.Base(slice), Name: id, ScopePrefix: "cri-containerd",
+		Resources: &libcgroups.Resources{SkipDevices: true, SkipFreezeOnSet: true}}
+	if cgroups.Mode() == cgroups.Unified {
+		m, err := systemd.NewUnifiedManager(group, "")
+		if err != nil {
+			return err
+		}
+		return m.Apply(pid)
+	}
+	m, err := systemd.NewLegacyManager(group, nil)
+	if err != nil {
+		return err
+	}
+	return m.Apply(pid)
+}
+
 // ownCgroup makes a cgroup of the given name below parent and opens it, for a process to be started in. That is for version 2, where
 // only the leaves of the tree may have processes. In version 1 the process joins parent itself (joinCgroups): the results are "" and
-// nil then, and where parent is "".
+// nil then, and where parent is "" or a slice.
 func ownCgroup(parent, name string) (string, *os.File, error) {
-	if parent == "" || cgroups.Mode() != cgroups.Unified {
+	if parent == "" || inSlice(parent) || cgroups.Mode() != cgroups.Unified {
 		return "", nil, nil
 	}
 	dir := filepath.Join(cgroupRoot, parent, name)
@@ -32,8 +58,12 @@ func ownCgroup(parent, name string) (string, *os.File, error) {
 	return dir, f, nil
 }
 
-// joinCgroups moves a process into the cgroup of that name in each hierarchy of version 1 that has one.
-func joinCgroups(name string, pid int) error {
+// joinCgroups moves the process of a sandbox into the pod's cgroup of that name, in each hierarchy of version 1 that has one, or into a scope
+// below it where that is a slice.
+func joinCgroups(name, id string, pid int) error {
+	if inSlice(name) {
+		return joinScope(name, id, pid)
+	}
 	if name == "" || cgroups.Mode() == cgroups.Unified {
 		return nil
 	}

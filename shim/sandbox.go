@@ -91,7 +91,7 @@ func (b *sandbox) hold(pause string) error {
 	its.Close()
 	process, err := settled(cmd, ours)
 	if err == nil && group == "" {
-		err = joinCgroups(parent, process.Pid)
+		err = joinCgroups(parent, b.id, process.Pid)
 	}
 	if err != nil {
 		_ = process.Kill()

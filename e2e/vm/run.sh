@@ -2,7 +2,8 @@
 # Runs guest.sh in a virtual machine with control groups of version 2 and systemd, for machines that have version 1, and judges by what it
 # says: a line "ok NAME", "FAIL NAME: why" or "skip NAME: why" for each check, and "done" at the end.
 #
-#   run.sh BIN-DIR [CHECK…]   the programs that `make build` and `make e2e` leave in BIN-DIR; without names every check
+#   run.sh BIN-DIR [CHECK…]   the programs that `make build` and `make e2e` leave in BIN-DIR; checks or parts of them by name ("systemd");
+#                             without names every check
 #
 # It takes root, qemu-system-x86, mmdebstrap, e2fsprogs and busybox-static of Debian, and a mirror of Debian once: the root file system is
 # kept in $SAMPAN_VM (default /var/tmp/sampan-vm) and never written to. The machine has no network but its own. The processor is emulated in

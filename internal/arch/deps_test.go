@@ -158,7 +158,7 @@ var rooms = map[string][]string{
 	"internal/envtest":         {"internal/component/apiserver", "internal/api/all", "internal/control", "internal/hub"},                                                                                                                                                                                                                                                                                                                                         // joins two planks in one process, for test suites
 	"internal/plane":           {"internal/machine", "internal/machine/steps", "internal/machine/further", "internal/component/...", "internal/client/...", "internal/api/...", "internal/config", "internal/daemon", "internal/pki", "internal/hub/...", "internal/control/...", "internal/node/hostnet", "internal/node/network", "internal/tunnel/konnectivity/server", "internal/tunnel/konnectivity/selector", "internal/tunnel/ssh", "internal/manifests"}, // network: which range the pods had last
 	"internal/machine":         {"internal/machine/...", "internal/component/...", "internal/config", "internal/pki", "internal/node/..."},
-	"internal/machine/place":   {"internal/config"},
+	"internal/machine/place":   {"internal/config", "internal/node/cgroup"}, // cgroup: the slices that systemd makes
 	"internal/machine/parts":   {"internal/config", "internal/daemon"},
 	"internal/machine/site":    {"internal/config", "internal/pki"},
 	"internal/machine/steps":   {"internal/tty"},

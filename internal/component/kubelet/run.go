@@ -55,6 +55,9 @@ func (c *Config) Run(ctx context.Context, log *slog.Logger) error {
 	if _, err := cri.Version(ctx); err != nil {
 		return fmt.Errorf("validate service connection: validate CRI v1 runtime API for endpoint %q: %w", c.Endpoint, err)
 	}
+	if cfg.CgroupDriver, err = cri.CgroupDriver(ctx, cfg.CgroupDriver); err != nil {
+		return fmt.Errorf("get the cgroup driver of the container runtime: %w", err)
+	}
 	cfg.Door, cfg.Runtime, cfg.Log = who.door, cri, log
 	if who.door != nil {
 		set := cache.NewSet(who.door, log)

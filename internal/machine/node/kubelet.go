@@ -68,6 +68,9 @@ func (m *Machine) runKubelet(ctx context.Context, cfg kubelet.Config, s *Seat, s
 		cri.BeforePull = engine.WriteRegistries(m.paths)
 		cri.Offer(m.runtime, engine.Offers(m.paths))
 	}
+	if cfg.CgroupDriver, err = cri.CgroupDriver(ctx, cfg.CgroupDriver); err != nil {
+		return err
+	}
 	face, health, err := kubeletListeners()
 	if err != nil {
 		return err

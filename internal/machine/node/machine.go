@@ -21,6 +21,7 @@ import (
 	"sampan.dev/internal/machine/further"
 	"sampan.dev/internal/machine/place"
 	"sampan.dev/internal/machine/steps"
+	"sampan.dev/internal/node/cgroup"
 	"sampan.dev/internal/node/dns"
 	"sampan.dev/internal/node/kubelet"
 	"sampan.dev/internal/node/network"
@@ -66,7 +67,7 @@ func Start(g *daemon.Group, cfg suite.Config, paths config.Paths, log *slog.Logg
 		return m
 	}
 	c := engine.Containerd(paths, log)
-	c.Tell = m.notices.tell
+	c.Tell, c.Slices = m.notices.tell, cfg.Kubelet.CgroupDriver == cgroup.Systemd
 	m.runtime = c.Endpoint()
 	up := sync.OnceFunc(func() { close(m.up) })
 	g.Go("containerd", func(ctx context.Context) error { return c.Run(ctx, up) })

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"sampan.dev/internal/config"
+	"sampan.dev/internal/node/cgroup"
 
 	"golang.org/x/sys/unix"
 )
@@ -29,6 +30,9 @@ func Sweep(cfg config.Config) error {
 	errs = append(errs, unmountBelow(paths.Run, paths.KubeletRoot, filepath.Join(paths.Data, "containerd")))
 	for _, g := range groups {
 		errs = append(errs, removeCgroup(g))
+	}
+	if slice := cgroup.Slice(paths.CgroupRoot); slices.ContainsFunc(groups, func(g string) bool { return strings.HasSuffix(g, slice) }) {
+		errs = append(errs, cgroup.StopSlice(paths.CgroupRoot))
 	}
 	errs = append(errs, RemoveTree(filepath.Join(paths.KubeletRoot, "pods")))
 	errs = append(errs, forgetCNI(paths, "/var/lib/cni"))
@@ -133,9 +137,11 @@ func cgroupsOf(cfg config.Config) []string {
 		if unix.Statfs(m, &st) != nil || st.Type != unix.CGROUP_SUPER_MAGIC && st.Type != unix.CGROUP2_SUPER_MAGIC {
 			continue
 		}
-		dir := filepath.Join(m, below)
-		if _, err := os.Stat(dir); err == nil {
-			dirs = append(dirs, dir)
+		for _, g := range []string{below, cgroup.Slice(root)} { // by either driver
+			dir := filepath.Join(m, g)
+			if _, err := os.Stat(dir); err == nil {
+				dirs = append(dirs, dir)
+			}
 		}
 	}
 	return dirs

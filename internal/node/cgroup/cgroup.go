@@ -8,7 +8,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 
@@ -74,11 +73,13 @@ func Weight(shares uint64) uint64 {
 	return uint64(math.Ceil(math.Pow(10, exponent)))
 }
 
-// Manager makes and removes pod groups.
+// Manager makes and removes pod groups. Nothing in it changes after New; what it keeps is in the file system, and with systemd's driver in
+// systemd too.
 type Manager struct {
 	mount   string // /sys/fs/cgroup
 	root    string // path below the mount
-	systemd bool
+	units   units  // systemd, which makes the groups as its slices; nil with the driver cgroupfs
+	prefix  string // what the names of slices begin with, from the slices that root is made of: "" or "a-b-"
 	unified bool
 	off     bool
 	trees   func() map[string]string // findTrees of mount, found once: machines mount them when they start
@@ -89,10 +90,17 @@ var controllers = []string{"cpu", "cpuacct", "cpuset", "memory", "pids", "blkio"
 	"unified"} // the v2 tree of a hybrid machine, which runc uses too
 
 // New returns a manager of the groups below root (a path below the cgroup mount, "/" for all of it). driver is "cgroupfs"
-// or "systemd"; with off nothing is made and no parent is named.
-func New(mount, root, driver string, off bool) *Manager {
-	return &Manager{mount: mount, root: filepath.Join("/", root), systemd: driver == "systemd", unified: isUnified(mount), off: off,
+// or "systemd", and the latter is an error where systemd does not run; with off nothing is made and no parent is named.
+func New(mount, root, driver string, off bool) (*Manager, error) {
+	m := &Manager{mount: mount, root: filepath.Join("/", root), unified: isUnified(mount), off: off,
 		trees: sync.OnceValue(func() map[string]string { return findTrees(mount) })}
+	if driver != Systemd || off {
+		return m, nil
+	}
+	if !booted(bootedDir) {
+		return nil, errors.New("systemd not running on this host, cannot use systemd cgroups manager")
+	}
+	return m.over(&bus{}), nil
 }
 
 // Mount is where the machine's control groups are.
@@ -125,23 +133,17 @@ func (m *Manager) Unified() bool { return m.unified }
 
 // parts are the names below root on the way to a pod's group.
 func (m *Manager) parts(p Pod) []string {
-	if m.systemd {
-		uid := strings.ReplaceAll(p.UID, "-", "_")
-		switch p.Class {
-		case Burstable:
-			return []string{"kubepods.slice", "kubepods-burstable.slice", "kubepods-burstable-pod" + uid + ".slice"}
-		case BestEffort:
-			return []string{"kubepods.slice", "kubepods-besteffort.slice", "kubepods-besteffort-pod" + uid + ".slice"}
-		}
-		return []string{"kubepods.slice", "kubepods-pod" + uid + ".slice"}
-	}
+	names := []string{"kubepods", "pod" + p.UID}
 	switch p.Class {
 	case Burstable:
-		return []string{"kubepods", "burstable", "pod" + p.UID}
+		names = []string{"kubepods", "burstable", "pod" + p.UID}
 	case BestEffort:
-		return []string{"kubepods", "besteffort", "pod" + p.UID}
+		names = []string{"kubepods", "besteffort", "pod" + p.UID}
 	}
-	return []string{"kubepods", "pod" + p.UID}
+	if m.units != nil {
+		return sliceNames(m.prefix, names)
+	}
+	return names
 }
 
 // Path of a pod's group below the cgroup mount.
@@ -149,14 +151,11 @@ func (m *Manager) Path(p Pod) string {
 	return filepath.Join(append([]string{m.root}, m.parts(p)...)...)
 }
 
-// Parent is what the CRI is told as the parent of a pod's containers: a path with cgroupfs, a slice's name with systemd.
+// Parent is what the CRI is told as the parent of a pod's containers: the path of the pod's group with either driver. Runtimes take the last
+// name of it where they go by systemd's slices.
 func (m *Manager) Parent(p Pod) string {
 	if m.off {
 		return ""
-	}
-	if m.systemd {
-		parts := m.parts(p)
-		return parts[len(parts)-1]
 	}
 	return m.Path(p)
 }
@@ -203,6 +202,9 @@ func (m *Manager) Ensure(p Pod) error {
 	}
 	parts := m.parts(p)
 	path := m.root
+	if err := m.startSlices(m.Path(p)); err != nil {
+		return err
+	}
 	for i, part := range parts {
 		parent := path
 		path = filepath.Join(path, part)
@@ -298,67 +300,6 @@ func (m *Manager) delegate(path string) error {
 		}
 	}
 	return failed
-}
-
-func (m *Manager) limit(path string, p Pod) error {
-	if err := m.setCPU(path, Shares(p.CPURequestMilli), Quota(p.CPULimitMilli)); err != nil {
-		return err
-	}
-	if p.MemoryLimit > 0 {
-		name := "memory.limit_in_bytes"
-		if m.unified {
-			name = "memory.max"
-		}
-		if err := m.write(path, "memory", name, decimal(p.MemoryLimit)); err != nil {
-			return err
-		}
-	}
-	if p.MemoryMin > 0 || p.MemoryLow > 0 {
-		if err := m.protect(path, p.MemoryMin, p.MemoryLow); err != nil {
-			return err
-		}
-	}
-	for size, bytes := range p.HugePages {
-		if err := m.write(path, "hugetlb", m.hugeFile(size), decimal(bytes)); err != nil {
-			return err
-		}
-	}
-	if p.Pids > 0 {
-		return m.write(path, "pids", "pids.max", decimal(p.Pids))
-	}
-	return nil
-}
-
-// setCPU sets a group's share of CPU, and its limit in each Period; 0: none.
-func (m *Manager) setCPU(path string, shares uint64, quota int64) error {
-	if err := m.setShares(path, shares); err != nil {
-		return err
-	}
-	return m.setQuota(path, quota)
-}
-
-func (m *Manager) setShares(path string, shares uint64) error {
-	if m.unified {
-		return m.write(path, "", "cpu.weight", strconv.FormatUint(Weight(shares), 10))
-	}
-	return m.write(path, "cpu", "cpu.shares", strconv.FormatUint(shares, 10))
-}
-
-func (m *Manager) setQuota(path string, quota int64) error {
-	if m.unified {
-		limit := "max"
-		if quota > 0 {
-			limit = strconv.FormatInt(quota, 10)
-		}
-		return m.write(path, "", "cpu.max", limit+" "+strconv.Itoa(Period))
-	}
-	if quota <= 0 {
-		quota = -1
-	}
-	if err := m.write(path, "cpu", "cpu.cfs_period_us", strconv.Itoa(Period)); err != nil {
-		return err
-	}
-	return m.write(path, "cpu", "cpu.cfs_quota_us", strconv.FormatInt(quota, 10))
 }
 
 // write sets a file of a group. A controller or file that the kernel does not have is passed over.

@@ -28,11 +28,15 @@ func TestNumbers(t *testing.T) {
 func TestNames(t *testing.T) {
 	p := Pod{UID: "a-b", Class: Burstable}
 	fs := &Manager{mount: "/x", root: "/r"}
-	sd := &Manager{mount: "/x", root: "/", systemd: true}
+	sd := (&Manager{mount: "/x", root: "/"}).over(&fakeUnits{})
+	below := (&Manager{mount: "/x", root: "/a/b-c"}).over(&fakeUnits{})
 	for _, c := range []struct{ got, want string }{
 		{fs.Path(p), "/r/kubepods/burstable/poda-b"}, {fs.Parent(p), "/r/kubepods/burstable/poda-b"},
 		{fs.Path(Pod{UID: "u"}), "/r/kubepods/podu"}, {fs.Path(Pod{UID: "u", Class: BestEffort}), "/r/kubepods/besteffort/podu"},
-		{sd.Path(p), "/kubepods.slice/kubepods-burstable.slice/kubepods-burstable-poda_b.slice"}, {sd.Parent(p), "kubepods-burstable-poda_b.slice"},
+		{sd.Path(p), "/kubepods.slice/kubepods-burstable.slice/kubepods-burstable-poda_b.slice"}, {sd.Parent(p), sd.Path(p)},
+		{sd.Path(Pod{UID: "u"}), "/kubepods.slice/kubepods-podu.slice"},
+		{below.Path(Pod{UID: "u"}), "/a.slice/a-b_c.slice/a-b_c-kubepods.slice/a-b_c-kubepods-podu.slice"},
+		{Slice("/"), "/kubepods.slice"}, {Slice("/sampan-1"), "/sampan_1.slice"},
 	} {
 		if c.got != c.want {
 			t.Errorf("got %s, want %s", c.got, c.want)
@@ -46,7 +50,10 @@ func TestGroups(t *testing.T) {
 		t.Skip("needs root")
 	}
 	root := "/sampan-test-" + filepath.Base(t.TempDir()) + strings.ReplaceAll(t.Name(), "/", "-")
-	m := New("/sys/fs/cgroup", root, "cgroupfs", false)
+	m, err := New("/sys/fs/cgroup", root, "cgroupfs", false)
+	if err != nil {
+		t.Fatal(err)
+	}
 	t.Cleanup(func() {
 		if err := m.removePath(root); err != nil {
 			t.Error(err)

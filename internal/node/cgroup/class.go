@@ -30,6 +30,9 @@ func (m *Manager) Balance(s Sums) error {
 		if err := m.write(burstable, "memory", "memory.low", decimal(s.Burstable)); err != nil {
 			return err
 		}
+		if err := m.tell(burstable, property("MemoryLow", uint64(s.Burstable))); err != nil {
+			return err
+		}
 	}
 	return m.setCPU(burstable, Shares(s.CPU), 0)
 }
@@ -52,7 +55,10 @@ func (m *Manager) protect(path string, least, low int64) error {
 	if err := m.write(path, "memory", "memory.min", decimal(least)); err != nil {
 		return err
 	}
-	return m.write(path, "memory", "memory.low", decimal(low))
+	if err := m.write(path, "memory", "memory.low", decimal(low)); err != nil {
+		return err
+	}
+	return m.tell(path, property("MemoryMin", uint64(least)), property("MemoryLow", uint64(low)))
 }
 
 // SetProtection keeps memory of a pod's group from reclaim, as Ensure does.

@@ -42,7 +42,10 @@ func TestKill(t *testing.T) {
 		t.Skip("needs root")
 	}
 	root := "/sampan-test-kill-" + strconv.Itoa(os.Getpid())
-	m := New("/sys/fs/cgroup", root, "cgroupfs", false)
+	m, err := New("/sys/fs/cgroup", root, "cgroupfs", false)
+	if err != nil {
+		t.Fatal(err)
+	}
 	t.Cleanup(func() {
 		if err := m.removePath(root); err != nil {
 			t.Error(err)
@@ -91,7 +94,7 @@ func TestKill(t *testing.T) {
 	dead(nested)
 	dead(deaf)
 	dead(frozen)
-	if found, left := New("/sys/fs/cgroup", root, "cgroupfs", true).Kill(p); found != 0 || left != 0 {
+	if found, left := (&Manager{off: true}).Kill(p); found != 0 || left != 0 {
 		t.Errorf("without groups: found %d, left %d", found, left)
 	}
 }

@@ -86,20 +86,104 @@ func atoi(s string) int64 {
 	return n
 }
 
+// limit holds a group to what a pod's is made with.
+func (m *Manager) limit(path string, p Pod) error {
+	if err := m.setCPU(path, Shares(p.CPURequestMilli), Quota(p.CPULimitMilli)); err != nil {
+		return err
+	}
+	if p.MemoryLimit > 0 {
+		if err := m.setMemory(path, p.MemoryLimit); err != nil {
+			return err
+		}
+	}
+	if p.MemoryMin > 0 || p.MemoryLow > 0 {
+		if err := m.protect(path, p.MemoryMin, p.MemoryLow); err != nil {
+			return err
+		}
+	}
+	for size, bytes := range p.HugePages {
+		if err := m.write(path, "hugetlb", m.hugeFile(size), decimal(bytes)); err != nil {
+			return err
+		}
+	}
+	if p.Pids > 0 {
+		if err := m.write(path, "pids", "pids.max", decimal(p.Pids)); err != nil {
+			return err
+		}
+		return m.tell(path, property("TasksMax", uint64(p.Pids)))
+	}
+	return nil
+}
+
+// setCPU sets a group's share of CPU, and its limit in each Period; 0: none.
+func (m *Manager) setCPU(path string, shares uint64, quota int64) error {
+	if err := m.setShares(path, shares); err != nil {
+		return err
+	}
+	return m.setQuota(path, quota)
+}
+
+func (m *Manager) setShares(path string, shares uint64) error {
+	if m.unified {
+		if err := m.write(path, "", "cpu.weight", strconv.FormatUint(Weight(shares), 10)); err != nil {
+			return err
+		}
+		return m.tell(path, property("CPUWeight", Weight(shares)))
+	}
+	if err := m.write(path, "cpu", "cpu.shares", strconv.FormatUint(shares, 10)); err != nil {
+		return err
+	}
+	return m.tell(path, property("CPUShares", shares))
+}
+
+func (m *Manager) setQuota(path string, quota int64) error {
+	quota = m.held(quota)
+	if err := m.writeQuota(path, quota); err != nil {
+		return err
+	}
+	return m.tell(path, quotaProperties(quota)...)
+}
+
+func (m *Manager) writeQuota(path string, quota int64) error {
+	if m.unified {
+		limit := "max"
+		if quota > 0 {
+			limit = strconv.FormatInt(quota, 10)
+		}
+		return m.write(path, "", "cpu.max", limit+" "+strconv.Itoa(Period))
+	}
+	if quota <= 0 {
+		quota = -1
+	}
+	if err := m.write(path, "cpu", "cpu.cfs_period_us", strconv.Itoa(Period)); err != nil {
+		return err
+	}
+	return m.write(path, "cpu", "cpu.cfs_quota_us", strconv.FormatInt(quota, 10))
+}
+
+// setMemory limits a group's memory in bytes; 0: not at all.
+func (m *Manager) setMemory(path string, bytes int64) error {
+	file, none, name := "memory.limit_in_bytes", "-1", "MemoryLimit"
+	if m.unified {
+		file, none, name = "memory.max", "max", "MemoryMax"
+	}
+	told := uint64(infinity)
+	if bytes > 0 {
+		none, told = decimal(bytes), uint64(bytes)
+	}
+	if err := m.write(path, "memory", file, none); err != nil {
+		return err
+	}
+	return m.tell(path, property(name, told))
+}
+
 // SetMemory limits the memory of a pod's group; 0: not at all. One that is below what the group uses is refused by the kernel on v1, and makes
 // it reclaim and kill on v2.
 func (m *Manager) SetMemory(p Pod, bytes int64) error {
 	if m.off {
 		return nil
 	}
-	name, none := "memory.limit_in_bytes", "-1"
-	if m.unified {
-		name, none = "memory.max", "max"
-	}
-	if bytes > 0 {
-		none = decimal(bytes)
-	}
-	return m.write(m.Path(p), "memory", name, none)
+	return m.setMemory(m.Path(p), bytes)
 }
 
 // SetQuota limits the CPU of a pod's group; 0: not at all.

@@ -20,6 +20,12 @@ func (m *Manager) Remove(p Pod) error {
 	if m.off {
 		return nil
 	}
+	if m.units != nil { // systemd asks processes to end and waits; these have had their time
+		m.Kill(p)
+		if err := m.units.Stop(filepath.Base(m.Path(p))); err != nil {
+			return err
+		}
+	}
 	return m.removePath(m.Path(p))
 }
 
@@ -33,13 +39,9 @@ func (m *Manager) removePath(path string) error {
 	return failed
 }
 
-// RemoveAll removes every group below root that we make, for `sampan down`.
+// RemoveAll removes every group below root that we make.
 func (m *Manager) RemoveAll() error {
-	name := "kubepods"
-	if m.systemd {
-		name = "kubepods.slice"
-	}
-	return m.removePath(filepath.Join(m.root, name))
+	return m.removePath(filepath.Join(m.root, m.parts(Pod{})[0]))
 }
 
 // removeTree removes the directories of a group from the leaves up. A group whose last process is just dying is busy for
@@ -103,7 +105,7 @@ func (m *Manager) Pods() []Pod {
 					continue
 				}
 				uid = strings.TrimSuffix(uid, suffix)
-				if m.systemd {
+				if m.units != nil {
 					uid = strings.ReplaceAll(uid, "_", "-")
 				}
 				if !seen[uid] {

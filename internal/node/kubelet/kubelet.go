@@ -74,12 +74,14 @@ func New(cfg Config) (*Kubelet, error) {
 			NodeUID: func() types.UID { return k.node.Current().UID }})
 	}
 	k.images = image.New(k.imageConfig())
-	k.cgroups = cgroup.New(cgroup.Mount, cfg.CgroupRoot, cfg.CgroupDriver, cfg.NoCgroups)
+	var err error
+	if k.cgroups, err = cgroup.New(cgroup.Mount, cfg.CgroupRoot, cfg.CgroupDriver, cfg.NoCgroups); err != nil {
+		return nil, err
+	}
 	k.swappable = cfg.Machine == nil && k.cgroups.Swappable()
 	k.health = health.New(k.rt, k.roster.wakeAll)
 	k.collector = k.newCollector()
 	k.fence = k.newFence()
-	var err error
 	checkpoints := ""
 	if cfg.Machine == nil {
 		checkpoints = cfg.RootDir

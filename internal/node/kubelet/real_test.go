@@ -111,7 +111,11 @@ func newReal(t *testing.T) *real {
 				cri.RemoveSandbox(ctx, s.ID)
 			}
 		}
-		if err := cgroup.New("/sys/fs/cgroup", r.cfg.CgroupRoot, "cgroupfs", false).RemoveAll(); err != nil {
+		groups, err := cgroup.New("/sys/fs/cgroup", r.cfg.CgroupRoot, "cgroupfs", false)
+		if err == nil {
+			err = groups.RemoveAll()
+		}
+		if err != nil {
 			t.Error(err)
 		}
 		v1, _ := filepath.Glob("/sys/fs/cgroup/*" + r.cfg.CgroupRoot)

@@ -19,7 +19,7 @@ func newMachine(t *testing.T) *Machine {
 	log, dir := slog.New(slog.DiscardHandler), t.TempDir()
 	m, err := New(Config{
 		Paths: Paths{Root: filepath.Join(dir, "k"), Logs: filepath.Join(dir, "logs"), Links: filepath.Join(dir, "links")},
-		Log:   log, Cgroups: cgroup.New(dir, "/", "cgroupfs", true), Objects: object.New(nil, log, func(types.UID) {}),
+		Log:   log, Cgroups: noGroups(t, dir), Objects: object.New(nil, log, func(types.UID) {}),
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -92,4 +92,13 @@ func TestDirectories(t *testing.T) {
 	if exists(m.cfg.pod("a")) || !exists(m.cfg.pod("b")) || exists(m.cfg.pod("c")) {
 		t.Error("wrong directories are left")
 	}
+}
+
+// noGroups makes no groups.
+func noGroups(t *testing.T, dir string) *cgroup.Manager {
+	m, err := cgroup.New(dir, "/", "cgroupfs", true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return m
 }

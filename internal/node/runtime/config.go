@@ -72,7 +72,7 @@ func (c *Containerd) config() string {
 	p("        BinaryName = %q", c.Runc)
 	// Below our own directory, not in /run/containerd, which clusters side by side would share and leave behind.
 	p("        Root = %q", filepath.Join(c.State, "runc"))
-	p("        SystemdCgroup = false")
+	p("        SystemdCgroup = %t", c.Slices)
 	if dir := filepath.Join(c.State, "s"); len(dir) <= maxSocketDir {
 		p("[plugins.'io.containerd.shim.v1.manager']")
 		p("  socket_dir = %q", dir) // for the same reason

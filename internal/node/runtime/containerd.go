@@ -33,6 +33,7 @@ type Containerd struct {
 	CNIConfDir string
 	HostsDir   string   // folder of registries' hosts (HOST/hosts.toml)
 	DropIns    []string // folders of further configuration files
+	Slices     bool     // containers run in scopes that systemd makes, as the kubelet's driver systemd has it
 	NetNSDir   bool     // keep network namespaces under State instead of /var/run/netns
 
 	// KeepRunning leaves containerd running when Run's context ends, so that containers can still be inspected and a
