@@ -32,7 +32,7 @@ func (p *Plane) hubConfig(st *state, listener net.Listener) (hub.Config, error) 
 	c.Store, c.Apart, c.Checks = st.main, st.apart, append(st.checks, p.parts)
 	c.Components = p.component
 	c.Shared = len(p.cfg.API.EtcdServers) > 0 // whoever has an etcd elsewhere may have further API servers on it
-	c.Collectors = append(c.Collectors, collectors{p})
+	c.Collectors = append(c.Collectors, collectors{p}, p.cfg.Scheduler.Collector())
 	c.Debug = p.cfg.API.Pages()
 	c.Debug["/debug/controllers"] = http.HandlerFunc(p.serveControllers)
 	c.Log, c.Listener = p.log.With("component", "hub"), listener

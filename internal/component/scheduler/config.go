@@ -4,10 +4,12 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"sync/atomic"
 
 	"sampan.dev/internal/component"
 	"sampan.dev/internal/component/face"
 	"sampan.dev/internal/component/flag"
+	"sampan.dev/internal/control/scheduler"
 
 	"github.com/spf13/pflag"
 )
@@ -24,6 +26,8 @@ type Config struct {
 	Profiles []Profile
 	// Extenders are those of the file, asked about the pods of every profile.
 	Extenders []Extender
+
+	runs atomic.Pointer[scheduler.Scheduler] // by this configuration, for its metrics; nil while none does
 }
 
 // New returns upstream's defaults.

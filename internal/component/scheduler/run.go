@@ -9,7 +9,6 @@ import (
 	"os/signal"
 	"sync/atomic"
 	"syscall"
-	"time"
 
 	"sampan.dev/internal/client"
 	"sampan.dev/internal/client/cache"
@@ -37,7 +36,6 @@ func (c *Config) Run(ctx context.Context, log *slog.Logger) error {
 	log.Info("scheduler starts", "version", config.Version, "server", rc.Host)
 	var leads atomic.Bool
 	var synced atomic.Bool
-	var runs atomic.Pointer[scheduler.Scheduler]
 	server := face.Server{Config: c.Face, Name: name, Contact: c.Contact, Log: log,
 		Checks: map[string]func() error{
 			"ping":     func() error { return nil },
@@ -50,8 +48,8 @@ func (c *Config) Run(ctx context.Context, log *slog.Logger) error {
 			},
 		},
 		Metrics: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			if s := runs.Load(); s != nil {
-				ctx, cancel := context.WithTimeout(r.Context(), 5*time.Second)
+			if s := c.runs.Load(); s != nil {
+				ctx, cancel := context.WithTimeout(r.Context(), metricsIn)
 				defer cancel()
 				s.Metrics(ctx, w)
 			}
@@ -63,20 +61,14 @@ func (c *Config) Run(ctx context.Context, log *slog.Logger) error {
 		return c.Lead.Lead(ctx, door, log, func(ctx context.Context) error {
 			leads.Store(true)
 			defer leads.Store(false)
-			defer runs.Store(nil)
-			return c.schedule(ctx, door, log, func() { synced.Store(true) }, runs.Store)
+			return c.Schedule(ctx, door, log, func() { synced.Store(true) })
 		})
 	}, server.Run)
 }
 
 // Schedule runs the scheduler with its profiles through door until ctx ends, and calls ready, which may be nil, once what there is has
-// been read. It does not stand for a lease.
+// been read. It does not stand for a lease. While it runs, Collector tells of it.
 func (c *Config) Schedule(ctx context.Context, door client.Interface, log *slog.Logger, ready func()) error {
-	return c.schedule(ctx, door, log, ready, func(*scheduler.Scheduler) {})
-}
-
-// schedule is Schedule that shows who does it.
-func (c *Config) schedule(ctx context.Context, door client.Interface, log *slog.Logger, ready func(), show func(*scheduler.Scheduler)) error {
 	host, err := os.Hostname()
 	if err != nil {
 		return err
@@ -95,7 +87,8 @@ func (c *Config) schedule(ctx context.Context, door client.Interface, log *slog.
 	signal.Notify(dump, syscall.SIGUSR2)
 	defer signal.Stop(dump)
 	s := scheduler.New(scheduler.Config{Door: door, Informers: set, Events: events, Log: log, Profiles: lists, Extenders: extenders, Dump: dump})
-	show(s)
+	c.runs.Store(s)
+	defer c.runs.Store(nil)
 	beside := []func(context.Context) error{set.Run, events.Run}
 	if ready != nil {
 		beside = append(beside, func(ctx context.Context) error {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"maps"
 	"math"
 	"slices"
 	"strings"
@@ -119,6 +120,7 @@ func (s *Scheduler) ask(ctx context.Context, f func()) bool {
 // young are the metrics that upstream does not call stable yet.
 var young = map[string]string{
 	"scheduler_scheduling_algorithm_duration_seconds": "BETA", "scheduler_pod_scheduling_sli_duration_seconds": "BETA", "scheduler_cache_size": "ALPHA",
+	"scheduler_unschedulable_pods": "BETA",
 }
 
 func (s *Scheduler) measure(w io.Writer) {
@@ -170,6 +172,19 @@ func (s *Scheduler) measureQueue(w io.Writer, head func(name, kind, help string)
 	head("scheduler_pending_pods", "gauge", "Number of pending pods, by the queue type. 'active' means number of pods in activeQ; 'backoff' means number of pods in backoffQ; 'unschedulable' means number of pods in unschedulableEntities that the scheduler attempted to schedule and failed; 'gated' is the number of unschedulable pods that the scheduler never attempted to schedule because they are gated; 'incomplete' means number of pods in incompletePodGroupPods; 'pending' means number of pods in pendingPodGroupPods.")
 	fmt.Fprintf(w, "scheduler_pending_pods{queue=\"active\"} %d\nscheduler_pending_pods{queue=\"backoff\"} %d\nscheduler_pending_pods{queue=\"gated\"} %d\nscheduler_pending_pods{queue=\"unschedulable\"} %d\n",
 		q.activeQ.Len(), q.backoffQ.Len()+q.errorQ.Len(), still, q.unschedulable.Len())
+	head("scheduler_unschedulable_pods", "gauge", "The number of unschedulable pods broken down by plugin name. A pod will increment the gauge for all plugins that caused it to not schedule and so this metric have meaning only when broken down by plugin.")
+	kept := map[string]int{}
+	for _, g := range q.groups {
+		for w := range g.members { // one profile and the same plugins for all
+			for _, by := range g.by {
+				kept[fmt.Sprintf("plugin=%q,profile=%q", by.Name(), w.pod.Spec.SchedulerName)] += len(g.members)
+			}
+			break
+		}
+	}
+	for _, labels := range slices.Sorted(maps.Keys(kept)) {
+		fmt.Fprintf(w, "scheduler_unschedulable_pods{%s} %d\n", labels, kept[labels])
+	}
 	head("scheduler_queue_incoming_pods_total", "counter", "Number of pods added to scheduling queues by event and queue type.")
 	keys := make([]string, 0, len(q.incoming))
 	for k := range q.incoming {

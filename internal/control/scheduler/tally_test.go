@@ -1,11 +1,14 @@
 package scheduler
 
 import (
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+
+	"sampan.dev/internal/control/scheduler/plugin"
 )
 
 // What happens to pods shows under upstream's names.
@@ -44,5 +47,39 @@ func TestMetricsTellWhatHappened(t *testing.T) {
 		if !strings.Contains(b.String(), want+"\n") {
 			t.Errorf("no %s in\n%s", want, b.String())
 		}
+	}
+}
+
+// A pod that several plugins keep from the nodes counts for each of them, until it is tried again.
+func TestMetricsTellWhatKeepsPods(t *testing.T) {
+	s := &Scheduler{queue: newQueue(), tally: newTally(), snapshot: newSnapshot(defaultProfile())}
+	kept := func() (lines []string) {
+		var b strings.Builder
+		s.measure(&b)
+		for line := range strings.Lines(b.String()) {
+			if strings.HasPrefix(line, "scheduler_unschedulable_pods{") {
+				lines = append(lines, strings.TrimSpace(line))
+			}
+		}
+		return lines
+	}
+	queued(s.queue, testStart, "a")
+	queued(s.queue, testStart, "b")
+	queued(s.queue, testStart, "tainted")
+	for range 2 {
+		s.queue.returned(s.queue.pop(testStart), outcome{by: []plugin.Rejecting{plugin.Fit{}}}, testStart)
+	}
+	last := s.queue.pop(testStart)
+	s.queue.returned(last, outcome{by: []plugin.Rejecting{plugin.TaintToleration{}, plugin.Fit{}}}, testStart)
+	want := []string{
+		`scheduler_unschedulable_pods{plugin="NodeResourcesFit",profile="default-scheduler"} 3`,
+		`scheduler_unschedulable_pods{plugin="TaintToleration",profile="default-scheduler"} 1`,
+	}
+	if got := kept(); !slices.Equal(got, want) {
+		t.Errorf("kept: %q, want %q", got, want)
+	}
+	s.queue.retry(last.pod.UID, testStart)
+	if got, want := kept(), []string{`scheduler_unschedulable_pods{plugin="NodeResourcesFit",profile="default-scheduler"} 2`}; !slices.Equal(got, want) {
+		t.Errorf("kept after one is tried again: %q, want %q", got, want)
 	}
 }
