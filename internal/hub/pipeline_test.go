@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"sampan.dev/internal/api"
@@ -21,10 +22,15 @@ import (
 )
 
 // curious remembers the questions and grants impersonation of everybody but root.
-type curious struct{ seen []authz.Attributes }
+type curious struct {
+	mu   sync.Mutex
+	seen []authz.Attributes
+}
 
 func (a *curious) Authorize(_ context.Context, q authz.Attributes) (authz.Decision, string, error) {
+	a.mu.Lock()
 	a.seen = append(a.seen, q)
+	a.mu.Unlock()
 	if strings.HasPrefix(q.Verb, "impersonate") && q.Name == "root" {
 		return authz.Deny, "never", nil
 	}
@@ -45,14 +51,19 @@ func TestImpersonation(t *testing.T) {
 		}
 		return dig(a.object(t), "status.userInfo").(map[string]any)
 	}
+	z.mu.Lock()
 	z.seen = nil
+	z.mu.Unlock()
 	u := whoami("X-User: jane", "Impersonate-User: system:serviceaccount:ns:sa", "Impersonate-Extra-Scopes%2fx: view", "Impersonate-Uid: 7")
 	groups, _ := json.Marshal(u["groups"])
 	if u["username"] != "system:serviceaccount:ns:sa" || u["uid"] != "7" || string(groups) != `["system:serviceaccounts","system:serviceaccounts:ns","system:authenticated"]` {
 		t.Errorf("%v", u)
 	}
 	var questions []string
-	for _, q := range z.seen {
+	z.mu.Lock()
+	seen := slices.Clone(z.seen)
+	z.mu.Unlock()
+	for _, q := range seen {
 		questions = append(questions, strings.Join([]string{q.User.Name, q.Verb, q.Resource, q.Subresource, q.Namespace, q.Name}, " "))
 	}
 	for _, want := range []string{"jane impersonate serviceaccounts  ns sa", "jane impersonate userextras scopes/x  view", "jane impersonate uids   7"} {

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -290,19 +291,37 @@ func TestRefusals(t *testing.T) {
 	}
 }
 
+// page is a buffer that one goroutine writes and another looks at.
+type page struct {
+	mu  sync.Mutex
+	buf bytes.Buffer
+}
+
+func (p *page) Write(data []byte) (int, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.buf.Write(data)
+}
+
+func (p *page) lines() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return strings.Count(p.buf.String(), "\n")
+}
+
 func TestGathered(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var out bytes.Buffer
+		var out page
 		g := NewGathered(&out)
 		for range 3 {
 			g.Record(full())
 		}
-		if out.Len() > 0 {
+		if out.lines() > 0 {
 			t.Error("each event is written alone")
 		}
 		time.Sleep(gatherFor)
 		synctest.Wait()
-		if got := strings.Count(out.String(), "\n"); got != 3 {
+		if got := out.lines(); got != 3 {
 			t.Errorf("%d lines", got)
 		}
 	})

@@ -220,7 +220,9 @@ func TestQueues(t *testing.T) {
 		}
 		// Who waits too long is refused.
 		synctest.Wait()
+		c.mu.Lock()
 		c.no = nil
+		c.mu.Unlock()
 		// Time passes only when all wait.
 		time.Sleep(Patience)
 		synctest.Wait()

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -66,7 +67,15 @@ type fake struct {
 	delay  time.Duration
 	fixed  bool // it does not wait longer
 	events chan bool
-	locks  int // that are held
+
+	mu    sync.Mutex
+	locks int // that are held
+}
+
+func (f *fake) held() int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.locks
 }
 
 type lock struct {
@@ -75,6 +84,8 @@ type lock struct {
 }
 
 func (l *lock) Close() error {
+	l.f.mu.Lock()
+	defer l.f.mu.Unlock()
 	if !l.closed {
 		l.closed = true
 		l.f.locks--
@@ -89,7 +100,12 @@ func (f *fake) Allow(d time.Duration) error {
 	}
 	return nil
 }
-func (f *fake) Inhibit() (io.Closer, error)     { f.locks++; return &lock{f: f}, nil }
+func (f *fake) Inhibit() (io.Closer, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.locks++
+	return &lock{f: f}, nil
+}
 func (f *fake) Shutdowns() (<-chan bool, error) { return f.events, nil }
 func (f *fake) Close() error                    { return nil }
 
@@ -99,6 +115,7 @@ type world struct {
 	fake  *fake
 	m     *Manager
 	begin time.Time
+	mu    sync.Mutex
 	said  []string
 	ends  map[types.UID]time.Duration // when it is gone after it was told to end; absent: never
 	gone  map[types.UID]time.Time
@@ -106,6 +123,8 @@ type world struct {
 }
 
 func (w *world) say(format string, args ...any) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
 	w.said = append(w.said, fmt.Sprintf("%v ", time.Since(w.begin).Round(time.Second))+fmt.Sprintf(format, args...))
 }
 
@@ -132,14 +151,16 @@ func inAWorld(t *testing.T, f *fake, fn func(w *world)) {
 		fn(w)
 		cancel()
 		<-done
-		if f.locks != 0 {
-			t.Errorf("%d locks are left", f.locks)
+		if f.held() != 0 {
+			t.Errorf("%d locks are left", f.held())
 		}
 	})
 }
 
 func (w *world) want(want ...string) {
 	w.Helper()
+	w.mu.Lock()
+	defer w.mu.Unlock()
 	if !slices.Equal(w.said, want) {
 		w.Errorf("\n%s\nwant\n%s", strings.Join(w.said, "\n"), strings.Join(want, "\n"))
 	}
@@ -148,20 +169,20 @@ func (w *world) want(want ...string) {
 // Groups end one after the other, none takes longer than it has, and one without pods takes no time; then the machine goes on.
 func TestShutdown(t *testing.T) {
 	inAWorld(t, &fake{delay: 5 * time.Second}, func(w *world) {
-		if w.fake.delay != 35*time.Second || w.fake.locks != 1 || w.m.Error() != nil {
-			t.Errorf("logind waits for %v, %d locks", w.fake.delay, w.fake.locks)
+		if w.fake.delay != 35*time.Second || w.fake.held() != 1 || w.m.Error() != nil {
+			t.Errorf("logind waits for %v, %d locks", w.fake.delay, w.fake.held())
 		}
 		w.pods = []*corev1.Pod{pod("quick", 0, 30), pod("stuck", 0, 30), pod("system", 2000000000, 2)}
 		w.ends = map[types.UID]time.Duration{"quick": time.Second, "system": time.Second}
 		w.begin = time.Now()
 		w.fake.events <- true
 		synctest.Wait()
-		if w.fake.locks != 1 {
+		if w.fake.held() != 1 {
 			t.Error("the machine does not wait")
 		}
 		time.Sleep(time.Minute)
 		w.want("0s node is shutting down", "0s NodeShutdown: Shutdown manager detected shutdown event", "0s end quick 10", "0s end stuck 10", "10s end system 2")
-		if w.fake.locks != 0 {
+		if w.fake.held() != 0 {
 			t.Error("the machine still waits")
 		}
 	})
@@ -175,8 +196,8 @@ func TestShutdownCalledOff(t *testing.T) {
 		w.fake.events <- false
 		synctest.Wait()
 		w.want("0s node is shutting down", "0s NodeShutdown: Shutdown manager detected shutdown event", "0s <nil>", "0s NodeShutdown: Shutdown manager detected shutdown cancellation")
-		if w.fake.locks != 1 || w.fake.delay != time.Hour {
-			t.Errorf("%d locks, %v", w.fake.locks, w.fake.delay)
+		if w.fake.held() != 1 || w.fake.delay != time.Hour {
+			t.Errorf("%d locks, %v", w.fake.held(), w.fake.delay)
 		}
 	})
 }
