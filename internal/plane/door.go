@@ -2,6 +2,7 @@ package plane
 
 import (
 	"context"
+	"net/url"
 	"sync/atomic"
 
 	"sampan.dev/internal/api"
@@ -36,7 +37,14 @@ type opened struct {
 	door client.Interface
 }
 
-var _ client.Near = (*door)(nil)
+// What the hub's own door is beside client.Interface, this one is too: who asks for it would else take it for a lesser one.
+var (
+	_ client.Near       = (*door)(nil)
+	_ client.Discoverer = (*door)(nil)
+	_ client.Elsewhere  = (*door)(nil)
+	_ client.Fetcher    = (*door)(nil)
+	_ client.Sparse     = (*door)(nil)
+)
 
 // now is the door of the hub that there is.
 func (d *door) now() (client.Interface, error) {
@@ -105,6 +113,19 @@ func (d *door) Elsewhere() (kinds []*api.Kind, unknown []schema.GroupVersion) {
 		return other.Elsewhere()
 	}
 	return nil, nil
+}
+
+// Fetch implements client.Fetcher.
+func (d *door) Fetch(ctx context.Context, ref client.Ref, query url.Values) ([]byte, error) {
+	to, err := d.now()
+	if err != nil {
+		return nil, err
+	}
+	fetcher, ok := to.(client.Fetcher)
+	if !ok {
+		return nil, apierrors.NewServiceUnavailable("the API server does not tell what others answer")
+	}
+	return fetcher.Fetch(ctx, ref, query)
 }
 
 // Empty implements client.Sparse.

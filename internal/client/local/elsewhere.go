@@ -74,7 +74,7 @@ func (d *Door) Fetch(ctx context.Context, ref client.Ref, query url.Values) ([]b
 	}
 	f, ok := far.(client.Fetcher)
 	if !ok {
-		return nil, apierrors.NewGenericServerResponse(http.StatusNotFound, v, ref.Resource.GroupResource(), ref.Name, "404 page not found", 0, true)
+		return nil, apierrors.NewGenericServerResponse(http.StatusNotFound, "get", ref.Resource.GroupResource(), ref.Name, "404 page not found", 0, true)
 	}
 	return f.Fetch(ctx, ref, query)
 }
