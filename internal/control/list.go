@@ -131,7 +131,7 @@ func (m *Manager) cores() []descriptor {
 				return gc.NewCollector(env, m.world)
 			}},
 		{name: "persistentvolumeclaim-protection-controller", alias: "pvc-protection", account: "pvc-protection-controller",
-			reads: "*", writes: "persistentvolumeclaims",
+			reads: "*", writes: "persistentvolumeclaims persistentvolumeclaims/status",
 			make: func(env loop.Env) loop.Runner {
 				return gc.NewClaimProtection(env, m.world)
 			}},

@@ -34,12 +34,13 @@ type protection[T api.Object] struct {
 	}
 }
 
-// NewClaimProtection makes the persistentvolumeclaim-protection-controller: a claim stays while a pod on a node has it.
+// NewClaimProtection makes the persistentvolumeclaim-protection-controller: a claim stays while a pod on a node has it, and tells
+// whether any pod refers to it.
 func NewClaimProtection(env loop.Env, world *World) loop.Runner {
 	c := &protection[*corev1.PersistentVolumeClaim]{
 		Env: env, resource: client.PersistentVolumeClaims, finalizer: "kubernetes.io/pvc-protection", used: claimUsed,
 	}
-	return c.runner(world, client.Pods)
+	return loop.All{c.runner(world, client.Pods), newUnused(env, world)}
 }
 
 // NewVolumeProtection makes the persistentvolume-protection-controller: a volume stays while it is bound.
