@@ -5,9 +5,13 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// SettledCondition is a condition as it is written to a pod: of the pod's generation, its transition now if its status is new.
+// SettledCondition is a condition as it is written to a pod: of the pod's generation, unless it says of which, its transition now if
+// its status is new.
 func SettledCondition(pod *corev1.Pod, c corev1.PodCondition) corev1.PodCondition {
-	c.ObservedGeneration, c.LastTransitionTime = pod.Generation, metav1.Now()
+	c.LastTransitionTime = metav1.Now()
+	if c.ObservedGeneration == 0 {
+		c.ObservedGeneration = pod.Generation
+	}
 	if have := PodCondition(pod, c.Type); have != nil && have.Status == c.Status {
 		c.LastTransitionTime = have.LastTransitionTime
 	}

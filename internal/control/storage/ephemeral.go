@@ -20,6 +20,7 @@ type ephemeral struct {
 	loop.Env
 	pods   *cache.Informer[*corev1.Pod]
 	claims *cache.Informer[*corev1.PersistentVolumeClaim]
+	ledger *loop.Ledger
 }
 
 // NewEphemeral makes the ephemeral-volume-controller.
@@ -28,6 +29,7 @@ func NewEphemeral(env loop.Env) loop.Runner {
 		Env:    env,
 		pods:   cache.For[*corev1.Pod](env.Informers, client.Pods, cache.Options{}),
 		claims: cache.For[*corev1.PersistentVolumeClaim](env.Informers, client.PersistentVolumeClaims, cache.Options{}),
+		ledger: loop.NewLedger(),
 	}
 	queue := loop.NewQueue()
 	pod := func(p *corev1.Pod) {
@@ -45,7 +47,7 @@ func NewEphemeral(env loop.Env) loop.Runner {
 			pod(p)
 		}
 	}})
-	return &loop.Controller{Name: env.Name, Queue: queue, Log: env.Log, Synced: []<-chan struct{}{e.pods.Synced(), e.claims.Synced()}, Reconcile: e.reconcile}
+	return &loop.Controller{Name: env.Name, Queue: queue, Log: env.Log, Ledger: e.ledger, Synced: []<-chan struct{}{e.pods.Synced(), e.claims.Synced()}, Reconcile: e.reconcile}
 }
 
 // HasEphemeral reports whether a pod has a volume whose claim is to be made.
@@ -61,6 +63,7 @@ func HasEphemeral(p *corev1.Pod) bool {
 func (e *ephemeral) reconcile(ctx context.Context, key string) (time.Duration, error) {
 	pod, ok := e.pods.Get(loop.SplitKey(key))
 	if !ok || pod.DeletionTimestamp != nil {
+		e.ledger.Forget(key)
 		return 0, nil
 	}
 	for i := range pod.Spec.Volumes {
@@ -86,9 +89,11 @@ func (e *ephemeral) provide(ctx context.Context, pod *corev1.Pod, v *corev1.Volu
 	if wanted, err := e.wanted(ctx, pod); !wanted {
 		return err
 	}
-	if _, err := client.Create(ctx, e.Door, client.PersistentVolumeClaims, claimFor(pod, v, name)); err != nil {
+	made, err := client.Create(ctx, e.Door, client.PersistentVolumeClaims, claimFor(pod, v, name))
+	if err != nil {
 		return fmt.Errorf("create PVC %s: %w", name, err)
 	}
+	e.ledger.Wrote(loop.Key(pod), loop.ViewOf(e.claims), made)
 	return nil
 }
 
