@@ -69,7 +69,7 @@ func (m *Manager) Register(ctx context.Context, name, endpoint string, versions 
 	if err != nil {
 		return err
 	}
-	d := &driver{name: name, endpoint: endpoint, version: version, life: ctx, conn: conn, api: csipb.NewNodeClient(conn)}
+	d := &driver{name: name, endpoint: endpoint, version: version, life: ctx, conn: conn, api: csipb.NewNodeClient(timed{conn, name, m.cfg.Took})}
 	asking, cancel := context.WithTimeout(ctx, callLimit)
 	defer cancel()
 	info, err := d.api.NodeGetInfo(asking, &csipb.NodeGetInfoRequest{}, grpc.WaitForReady(true))

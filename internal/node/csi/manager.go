@@ -24,6 +24,8 @@ type Config struct {
 	Look    func()                      // has the node's status looked at: which volumes are in use has changed
 	// Registered is told of each driver that has come: what failed for want of it is to be tried again.
 	Registered func(driver string)
+	// Took is told of each call of a driver: the method's full name, how it ended, and how long that took. It may be nil.
+	Took       func(driver, method, code string, d time.Duration)
 	PodEvent   func(pod *corev1.Pod, kind, reason, format string, args ...any)
 	ClaimEvent func(claim *corev1.PersistentVolumeClaim, kind, reason, format string, args ...any)
 	Log        *slog.Logger

@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"sampan.dev/internal/api/pods"
 	"sampan.dev/internal/client"
@@ -176,6 +177,9 @@ func (k *Kubelet) csiConfig() csi.Config {
 		Current:    func() (*corev1.Node, bool) { return k.node.InHub() },
 		Look:       func() { k.node.Look() },
 		Registered: func(string) { k.sweepAgain() },
+		Took: func(driver, method, code string, d time.Duration) {
+			k.counts.Took(metrics.CSIOperations, d, driver, method, code, "false") // in-tree volumes are not handed to drivers
+		},
 		PodEvent: func(pod *corev1.Pod, kind, reason, format string, args ...any) {
 			k.events.Pod(pod, "", kind, reason, format, args...)
 		},

@@ -21,6 +21,7 @@ const (
 	PodStart
 	SandboxRun
 	SandboxErrors
+	CSIOperations
 	families
 )
 
@@ -32,6 +33,9 @@ type family struct {
 
 // usual are Prometheus' own buckets.
 var usual = []float64{.005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10}
+
+// slow are the bounds of what storage takes.
+var slow = []float64{.1, .25, .5, 1, 2.5, 5, 10, 15, 25, 50, 120, 300, 600}
 
 // counted is the literal list. A family without labels is told from the beginning, at 0.
 var counted = [families]family{
@@ -52,4 +56,6 @@ var counted = [families]family{
 		buckets: []float64{0.5, 1, 2, 3, 4, 5, 6, 8, 10, 20, 30, 45, 60, 120, 180, 240, 300, 360, 480, 600, 900, 1200, 1800, 2700, 3600}},
 	SandboxRun:    {name: "kubelet_run_podsandbox_duration_seconds", level: "ALPHA", help: "Duration in seconds of the run_podsandbox operations. Broken down by RuntimeClass.Handler.", labels: []string{"runtime_handler"}, buckets: usual},
 	SandboxErrors: {name: "kubelet_run_podsandbox_errors_total", level: "ALPHA", help: "Cumulative number of the run_podsandbox operation errors by RuntimeClass.Handler.", labels: []string{"runtime_handler"}},
+	CSIOperations: {name: "csi_operations_seconds", level: "ALPHA", help: "Container Storage Interface operation duration with gRPC error code status total",
+		labels: []string{"driver_name", "method_name", "grpc_status_code", "migrated"}, buckets: slow},
 }

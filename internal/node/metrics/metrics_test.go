@@ -18,6 +18,7 @@ func TestExposition(t *testing.T) {
 	c.Took(PodStart, 700*time.Millisecond)
 	c.Took(PodStart, 2*time.Hour)
 	c.Took(SandboxRun, time.Second, "")
+	c.Took(CSIOperations, 2*time.Second, "d.example.com", "/csi.v1.Node/NodeGetInfo", "OK", "false")
 	w := httptest.NewRecorder()
 	h.ServeHTTP(w, httptest.NewRequest("GET", "/metrics", nil))
 	got := w.Body.String()
@@ -30,6 +31,7 @@ func TestExposition(t *testing.T) {
 		`kubelet_pod_start_duration_seconds_bucket{le="0.5"} 0` + "\n", `kubelet_pod_start_duration_seconds_bucket{le="1"} 1` + "\n",
 		`kubelet_pod_start_duration_seconds_bucket{le="3600"} 1` + "\n", `kubelet_pod_start_duration_seconds_bucket{le="+Inf"} 2` + "\n",
 		`kubelet_run_podsandbox_duration_seconds_count{runtime_handler=""} 1` + "\n",
+		`csi_operations_seconds_bucket{driver_name="d.example.com",grpc_status_code="OK",method_name="/csi.v1.Node/NodeGetInfo",migrated="false",le="2.5"} 1` + "\n",
 		"process_start_time_seconds ", "go_goroutines ",
 	} {
 		if !strings.Contains(got, line) {
@@ -41,7 +43,7 @@ func TestExposition(t *testing.T) {
 // Every family of the list has a name, a level and a text.
 func TestFamilies(t *testing.T) {
 	for f := range families {
-		if d := counted[f]; !strings.HasPrefix(d.name, "kubelet_") || d.help == "" || d.level == "" {
+		if d := counted[f]; !strings.HasPrefix(d.name, "kubelet_") && f != CSIOperations || d.help == "" || d.level == "" {
 			t.Errorf("family %d: %+v", f, d)
 		}
 	}
