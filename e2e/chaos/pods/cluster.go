@@ -69,14 +69,15 @@ func (c *cluster) containerd() (out []int) {
 	return out
 }
 
-// purge takes the cluster away.
-func (c *cluster) purge() {
+// purge takes the cluster away, but for the log of its process.
+func (c *cluster) purge() error {
 	if c.cmd != nil {
 		c.kill(false)
 	}
 	if out, err := exec.Command(filepath.Join(c.bin, "sampan"), "purge", "--yes", "--data-dir", c.dir).CombinedOutput(); err != nil {
-		fmt.Fprintf(os.Stderr, "pods: purge: %v: %s\n", err, out)
+		return fmt.Errorf("purge: %w: %s", err, out)
 	}
+	return nil
 }
 
 // kubectl runs kubectl as the administrator.

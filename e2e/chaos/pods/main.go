@@ -54,8 +54,7 @@ func (c *campaign) begin(bin, listen, clusterCIDR, serviceCIDR string) error {
 	c.cluster = &cluster{bin: bin, dir: filepath.Join(dir, "data"), log: filepath.Join(dir, "log"),
 		args: []string{"--listen", listen, "--cluster-cidr", clusterCIDR, "--service-cidr", serviceCIDR}}
 	c.rand, c.want = rand.New(rand.NewPCG(c.seed, 0)), map[string]int{}
-	defer c.purge()
-	err = c.run()
+	err = errors.Join(c.run(), c.purge())
 	for _, v := range c.violation {
 		fmt.Println("VIOLATION:", v)
 	}
