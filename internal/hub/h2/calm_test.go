@@ -74,6 +74,9 @@ func TestFloods(t *testing.T) {
 						t.Errorf("after %d: %v", n, err)
 						return
 					}
+					if n%64 == 0 {
+						synctest.Wait() // handlers that are behind are a reason of their own
+					}
 				}
 				synctest.Wait()
 				if got := p.goAways(); len(got) > 0 {
