@@ -65,7 +65,7 @@ func (st *stage) alikeText(s string) string {
 // chance are fields whose value says nothing.
 var chance = map[string]bool{
 	"metadata.uid": true, "metadata.resourceVersion": true, "metadata.creationTimestamp": true, "metadata.managedFields": true, "metadata.selfLink": true, "metadata.name": true,
-	"spec.claimRef.resourceVersion":                                         true,
+	"spec.claimRef.resourceVersion": true, "metadata.annotations.node.alpha.kubernetes.io/ttl": true,
 	"metadata.annotations.kubectl.kubernetes.io/last-applied-configuration": true, "status.nodeInfo": true, "status.images": true,
 }
 

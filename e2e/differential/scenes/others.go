@@ -275,9 +275,8 @@ func nodeLossScene(d *dice) []step {
 	steps := []step{}
 	if d.chance(50) {
 		template["spec"].(object)["topologySpreadConstraints"] = onePerNode("web")
-		steps = append(steps, makes("statefulsets", func() object {
-			return object{"metadata": object{"name": "web"}, "spec": object{"replicas": 3, "serviceName": "web", "podManagementPolicy": "Parallel", "selector": selector("web"), "template": template}}
-		}))
+		dep := object{"metadata": object{"name": "web"}, "spec": object{"replicas": 3, "selector": selector("web"), "template": template}}
+		steps = append(steps, makes("deployments", func() object { return object{"metadata": dep["metadata"], "spec": dep["spec"]} }))
 	} else {
 		steps = append(steps, makes("daemonsets", func() object {
 			return object{"metadata": object{"name": "web"}, "spec": object{"selector": selector("web"), "template": template}}
