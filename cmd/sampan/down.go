@@ -20,7 +20,7 @@ func downCommand() *cobra.Command {
 		Short: "Stop a cluster and remove what it made on this machine, but not its data",
 		Args:  cluster.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := machine.Settle(&cfg); err != nil {
+			if err := machine.SettleToEnd(&cfg); err != nil {
 				return err
 			}
 			if server {
@@ -46,7 +46,7 @@ func purgeCommand() *cobra.Command {
 		Short: "Do what down does and erase the data",
 		Args:  cluster.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := machine.Settle(&cfg); err != nil {
+			if err := machine.SettleToEnd(&cfg); err != nil {
 				return err
 			}
 			if !yes {

@@ -28,7 +28,12 @@ func Ours(cfg config.Config) error {
 	if err != nil {
 		return err
 	}
-	if _, err := os.Stat(cfg.Paths().Claim); err != nil {
+	pa := cfg.Paths()
+	_, err = os.Stat(pa.Claim)
+	if err != nil { // one that was stopped before it claimed the directory has left what kept it
+		_, err = os.Stat(pa.Keeper)
+	}
+	if err != nil {
 		return fmt.Errorf("%s does not look like a data directory of sampan (no %s); nothing erased", cfg.DataDir, filepath.Base(cfg.Paths().Claim))
 	}
 	return nil

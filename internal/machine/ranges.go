@@ -1,6 +1,7 @@
 package machine
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/json"
 	"errors"
@@ -41,7 +42,7 @@ func SettleRanges(cfg *config.Config) error {
 	switch {
 	case err == nil:
 		if err := json.Unmarshal(data, &made); err != nil {
-			return fmt.Errorf("read %s: %w", rangesFile(*cfg), err)
+			return &damagedRanges{rangesFile(*cfg), err}
 		}
 	case !errors.Is(err, fs.ErrNotExist):
 		return fmt.Errorf("look for a cluster in %s: %w", cfg.DataDir, err)
@@ -68,6 +69,29 @@ func SettleRanges(cfg *config.Config) error {
 		}
 	}
 	return nil
+}
+
+// damagedRanges says that nobody knows the ranges that a cluster was made with, and what helps.
+type damagedRanges struct {
+	file string
+	err  error
+}
+
+func (e *damagedRanges) Error() string {
+	return fmt.Sprintf("read %s: %v. Remove it, and start with the --cluster-cidr and --service-cidr that the cluster was made with, if it was given any", e.file, e.err)
+}
+
+func (e *damagedRanges) Unwrap() error { return e.err }
+
+// SettleToEnd is Settle for commands that end a cluster, which go on without its ranges.
+func SettleToEnd(cfg *config.Config) error {
+	err := Settle(cfg)
+	if damaged := (*damagedRanges)(nil); errors.As(err, &damaged) {
+		usual := usualRanges(*cfg, nil)
+		cfg.ClusterCIDR, cfg.ServiceCIDR = cmp.Or(cfg.ClusterCIDR, usual.Cluster), cmp.Or(cfg.ServiceCIDR, usual.Service)
+		return nil
+	}
+	return err
 }
 
 // Settle fills in what the command line of a command about a cluster left open, and checks the whole.

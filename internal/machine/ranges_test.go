@@ -4,6 +4,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"sampan.dev/internal/config"
@@ -84,5 +85,23 @@ func TestRangesAreTold(t *testing.T) {
 	}
 	if got := others(dir, "elsewhere"); len(got) != 2 || got[0].String() != cfg.ClusterCIDR || got[1].String() != cfg.ServiceCIDR {
 		t.Errorf("others read %v", got)
+	}
+}
+
+// A cluster whose ranges nobody knows any more can be ended, and is not started with others.
+func TestDamagedRanges(t *testing.T) {
+	for _, text := range []string{"", "junk", `{"clusterCIDR":1}`} {
+		cfg := config.Default()
+		cfg.DataDir = t.TempDir()
+		if err := os.WriteFile(rangesFile(cfg), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		ending := cfg
+		if err := SettleToEnd(&ending); err != nil || ending.ClusterCIDR == "" || ending.ServiceCIDR == "" {
+			t.Errorf("%q: %v, %q", text, err, ending.ClusterCIDR)
+		}
+		if err := Settle(&cfg); err == nil || !strings.Contains(err.Error(), rangesFile(cfg)) || !strings.Contains(err.Error(), "Remove it") {
+			t.Errorf("%q: %v", text, err)
+		}
 	}
 }

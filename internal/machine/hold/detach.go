@@ -105,8 +105,14 @@ func background(ctx context.Context, paths config.Paths, args []string, out io.W
 	if ctx.Err() != nil {
 		return nil, ctx.Err()
 	}
+	if end := (*exec.ExitError)(nil); errors.As(err, &end) && end.ExitCode() == toldToStop {
+		return nil, errors.New("the cluster was told to stop before it was ready, as 'sampan down' does")
+	}
 	return nil, fmt.Errorf("the cluster did not come up (%w); the end of %s:\n%s", orEnded(err), paths.Log, tail(paths.Log, 12))
 }
+
+// toldToStop is the status of a keeper that a SIGTERM ended, as shells count it.
+const toldToStop = 128 + int(syscall.SIGTERM)
 
 func orEnded(err error) error {
 	if err == nil {
