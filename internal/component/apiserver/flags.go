@@ -112,8 +112,8 @@ func (c *Config) admission() flag.Table {
 
 func (c *Config) requests() flag.Table {
 	return flag.Table{
-		flag.Set("max-requests-inflight", flag.Int(&c.MaxReads), "requests that read which are served at a time; 0: any number"),
-		flag.Set("max-mutating-requests-inflight", flag.Int(&c.MaxWrites), "requests that write which are served at a time; 0: any number"),
+		flag.Set("max-requests-inflight", flag.Natural(&c.MaxReads), "requests that read which are served at a time; 0: any number"),
+		flag.Set("max-mutating-requests-inflight", flag.Natural(&c.MaxWrites), "requests that write which are served at a time; 0: any number"),
 		flag.Set("enable-priority-and-fairness", flag.Bool(&c.Fairness), "share out the two limits together by priority levels, in whose queues requests wait; otherwise each limit refuses what is beyond it"),
 		flag.Ignore("min-request-timeout", "int", "1800", "a watch lasts between half an hour and an hour"),
 		flag.Refuse("request-timeout", "duration", "1m0s", "a request has a minute, or less if it says so"),

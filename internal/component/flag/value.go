@@ -2,6 +2,7 @@ package flag
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"net"
@@ -52,6 +53,17 @@ func Bool(to *bool) value[bool] {
 
 // Int is a number.
 func Int(to *int) value[int] { return value[int]{to, "int", strconv.Atoi, plain[int]} }
+
+// Natural is a number that is not negative.
+func Natural(to *int) value[int] {
+	return value[int]{to, "int", func(s string) (int, error) {
+		n, err := strconv.Atoi(s)
+		if err == nil && n < 0 {
+			err = errors.New("can not be negative value")
+		}
+		return n, err
+	}, plain[int]}
+}
 
 // Int32 is a number that upstream keeps in 32 bits.
 func Int32(to *int32) value[int32] {

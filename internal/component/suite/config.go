@@ -116,7 +116,7 @@ func (c *Config) Authorizers() (*authz.Settings, error) {
 
 // complete gives each program what it shares with the others.
 func (c *Config) complete() error {
-	for _, file := range []*string{&c.Cloud.File, &c.API.Audit.Policy, &c.API.Authorization.File, &c.API.Authorization.PolicyFile, &c.API.Authorization.WebhookFile, &c.API.Audit.Webhook.File, &c.API.JWT.File, &c.API.JWT.CAFile, &c.API.TokenFile, &c.API.TokenWebhook.File, &c.API.EncryptionFile, &c.API.EgressFile, &c.API.KubeletCA, &c.API.EtcdCA, &c.API.EtcdCert, &c.API.EtcdKey} {
+	for _, file := range []*string{&c.Cloud.File, &c.API.Audit.Policy, &c.API.Authorization.File, &c.API.Authorization.PolicyFile, &c.API.Authorization.WebhookFile, &c.API.Audit.Webhook.File, &c.API.JWT.File, &c.API.JWT.CAFile, &c.API.TokenFile, &c.API.TokenWebhook.File, &c.API.EncryptionFile, &c.API.EgressFile, &c.API.AdmissionFile, &c.API.KubeletCA, &c.API.EtcdCA, &c.API.EtcdCert, &c.API.EtcdKey} {
 		if *file == "" {
 			continue
 		}

@@ -42,7 +42,7 @@ func (c *Config) ClusterFlags(f *pflag.FlagSet) {
 		Only("anonymous-auth", "authentication-config", "token-auth-file", "authentication-token-webhook-config-file", "authentication-token-webhook-version",
 			"authentication-token-webhook-cache-ttl", "oidc-issuer-url", "oidc-client-id", "oidc-ca-file", "oidc-username-claim", "oidc-username-prefix", "oidc-groups-claim",
 			"oidc-groups-prefix", "oidc-required-claim", "oidc-signing-algs", "kubelet-certificate-authority", "etcd-servers", "etcd-cafile", "etcd-certfile", "etcd-keyfile",
-			"etcd-prefix", "max-requests-inflight", "max-mutating-requests-inflight", "tls-min-version", "enable-admission-plugins", "disable-admission-plugins",
+			"etcd-prefix", "max-requests-inflight", "max-mutating-requests-inflight", "tls-min-version", "enable-admission-plugins", "disable-admission-plugins", "admission-control-config-file",
 			"audit-log-path", "audit-policy-file", "audit-log-maxsize", "audit-log-maxage", "audit-log-maxbackup", "audit-log-compress", "audit-log-format", "audit-log-mode", "audit-webhook-config-file", "audit-webhook-mode", "audit-webhook-initial-backoff", "audit-webhook-batch-max-wait", "audit-webhook-batch-max-size",
 			"egress-selector-config-file", "encryption-provider-config", "encryption-provider-config-automatic-reload",
 			"authorization-mode", "authorization-config", "authorization-policy-file", "authorization-webhook-config-file", "authorization-webhook-version",

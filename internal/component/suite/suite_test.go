@@ -47,6 +47,9 @@ func TestCheckNamesTheFlag(t *testing.T) {
 		{"--cpu-manager-policy-options=full-pcpus-only=true", "received unsupported options"},
 		{"--reserved-memory=0:cpu=1", `unknown type: "cpu"`},
 		{"--insecure-port=8080", "HTTPS only"},
+		{"--max-requests-inflight=-1", "can not be negative value"},
+		{"--max-mutating-requests-inflight=-1", "can not be negative value"},
+		{"--max-requests-inflight=0", ""},
 	} {
 		cfg, fs := upFlags(t)
 		err := flag.Parse(fs, strings.Fields(c.args))
