@@ -69,7 +69,8 @@ func TestLogOptions(t *testing.T) {
 		"limitBytes=0":   "limitBytes: Invalid value: 0: must be greater than 0",
 		"sinceSeconds=0": "sinceSeconds: Invalid value: 0: must be greater than 0",
 		"sinceSeconds=1&sinceTime=2026-01-02T03:04:05Z": "[]: Forbidden: at most one of `sinceTime` or `sinceSeconds` may be specified",
-		"stream=Stdout&tailLines=1":                     "[]: Forbidden: `tailLines` and specific `stream` are mutually exclusive for now",
+		"stream=Stdout": "stream: Forbidden: may not be specified",
+		"stream=Foo":    "stream: Forbidden: may not be specified",
 	} {
 		o, err := parse(q)
 		if err != nil {
