@@ -182,6 +182,24 @@ func TestDiskFaults(t *testing.T) {
 	c.kill(t)
 	c.up(t)
 	w.verify(t, 3)
+
+	// One that dies while the disk is full comes up again on it: what is there is served, and may be deleted.
+	_, door = c.door(t)
+	put(t, door, configMaps, &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: "second"}})
+	free := fill(t, d.at)
+	refused(t, door, func(t *testing.T) { fill(t, d.at) })
+	c.kill(t)
+	c.up(t)
+	_, door = c.door(t)
+	reads(t, door)
+	removes(t, door, "second")
+	free()
+	until(t, time.Minute, "writes after room was made", func() error {
+		_, err := door.Resource(configMaps).Namespace("default").Create(t.Context(), &unstructured.Unstructured{Object: map[string]any{
+			"apiVersion": "v1", "kind": "ConfigMap", "metadata": map[string]any{"name": fmt.Sprintf("after-%d", made.Add(1))},
+		}}, metav1.CreateOptions{})
+		return err
+	})
 }
 
 // mend is what an administrator does with a file system that the kernel has made read-only: the server is stopped, the file

@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"sync"
+	"time"
 
 	"sampan.dev/internal/hub/authz"
 	"sampan.dev/internal/hub/bootstrap"
@@ -120,8 +122,17 @@ func (h *Hub) start(ctx context.Context) error {
 		return h.ended(ctx, "informers", err)
 	}
 	h.checks.Informers.Pass()
+	var behind sync.WaitGroup
+	defer behind.Wait()
 	if h.cfg.Bootstrap {
-		if err := bootstrap.Ensure(ctx, h.own, h.bootstrapConfig()); err != nil {
+		err := bootstrap.Ensure(ctx, h.own, h.bootstrapConfig())
+		switch {
+		case err == nil:
+		case store.Writable(h.cfg.Store) != nil && bootstrap.Done(ctx, h.own):
+			// What there is can be read, and deleted, which may be just what gives room.
+			h.log.Error("the system's objects cannot be written; what an earlier start wrote is served, and they follow when the store takes values", "error", err)
+			behind.Go(func() { h.followUp(ctx) })
+		default:
 			return h.ended(ctx, "bootstrap", err)
 		}
 	}
@@ -149,6 +160,31 @@ func (h *Hub) start(ctx context.Context) error {
 	}
 	return h.ended(ctx, "bootstrap", bootstrap.Run(ctx, h.own, h.bootstrapConfig(), h.log))
 }
+
+// followUp writes the system's objects as soon as the store takes them.
+func (h *Hub) followUp(ctx context.Context) {
+	pace := time.NewTicker(followUpEvery)
+	defer pace.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-pace.C:
+		}
+		if store.Writable(h.cfg.Store) != nil {
+			continue
+		}
+		err := bootstrap.Ensure(ctx, h.own, h.bootstrapConfig())
+		if err == nil {
+			h.log.Info("the system's objects are written")
+			return
+		}
+		h.log.Debug("write the system's objects", "error", err)
+	}
+}
+
+// followUpEvery is how often a store that took no values at the start is looked at.
+const followUpEvery = 2 * time.Second
 
 func (h *Hub) bootstrapConfig() bootstrap.Config {
 	c := &h.cfg
