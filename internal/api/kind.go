@@ -179,6 +179,8 @@ type Subresource struct {
 	Verbs []string                // as discovery prints them: "get", "patch", "update", "create"
 	GVK   schema.GroupVersionKind // zero means the parent's
 	New   func() runtime.Object   // body; nil means the parent's New
+	// Older are versions of the body's kind that are taken too: they have the same fields.
+	Older []string
 
 	// Default fills the unset fields of a body that is no object of the parent kind, before its managed fields are reckoned.
 	Default func(body runtime.Object)

@@ -262,3 +262,21 @@ func TestAnyStateHasNoPages(t *testing.T) {
 		t.Errorf("%d items: %s", len(items), a.body)
 	}
 }
+
+// The option that removes what cannot be read removes nothing that can.
+func TestUnsafeDeletionOfWhatIsWhole(t *testing.T) {
+	h := start(t, bare)
+	const path, option = "/api/v1/namespaces/default/configmaps", "ignoreStoreReadErrorWithClusterBreakingPotential"
+	expect(t, h, "201 POST "+path, `{"metadata":{"name":"whole"}}`)
+	for _, a := range []answer{
+		expect(t, h, "409 DELETE "+path+"/whole?"+option+"=true", ""),
+		expect(t, h, "409 DELETE "+path+"/whole", `{"kind":"DeleteOptions","apiVersion":"v1","`+option+`":true}`),
+	} {
+		if m := a.status(t).Message; !strings.Contains(m, "unsafe deletion is not allowed because the object is decodable from storage") {
+			t.Error(m)
+		}
+	}
+	expect(t, h, "404 DELETE "+path+"/nobody?"+option+"=true", "")
+	expect(t, h, "200 GET "+path+"/whole", "")
+	expect(t, h, "200 DELETE "+path+"/whole?"+option+"=false", "")
+}

@@ -31,7 +31,7 @@ func pearDefinition(plural, kind, versions string) string {
 }
 
 const pearSchema = `"schema":{"openAPIV3Schema":{"type":"object","properties":{
-	"spec":{"type":"object","properties":{"replicas":{"type":"integer","default":2},"color":{"type":"string","enum":["red","green"]}}},
+	"spec":{"type":"object","properties":{"replicas":{"type":"integer","default":2},"color":{"type":"string","enum":["red","green"]},"ripe":{"type":"string","default":"no"}}},
 	"status":{"type":"object","properties":{"replicas":{"type":"integer"},"phase":{"type":"string"}}}}}}`
 
 const pearV1 = `{"name":"v1","served":true,"storage":true,` + pearSchema + `,
@@ -97,6 +97,12 @@ func TestCustomResources(t *testing.T) {
 		mustGauge(t, a, 200, "spec.color", "green")
 		mustGauge(t, a, 200, "metadata.labels.c", nil)
 		mustGauge(t, a, 200, "metadata.generation", 2.0)
+		// A spec that the count is the first of has its defaults, for whoever reads it next.
+		expect(t, h, "201 POST "+pears, `{"apiVersion":"fruit.example/v1","kind":"Pear","metadata":{"name":"bare"}}`)
+		expect(t, h, "200 PATCH "+pears+"/bare/scale", `{"spec":{"replicas":7}}`, mergeIt)
+		mustGauge(t, expect(t, h, "200 GET "+pears+"/bare", ""), 200, "spec.ripe", "no")
+		mustGauge(t, do(h, "PATCH", pears+"/bare", `{"metadata":{"labels":{"a":"b"}}}`, mergeIt), 200, "metadata.generation", 2.0)
+		expect(t, h, "200 DELETE "+pears+"/bare", "")
 		scaled := do(h, "PATCH", pears+"/a/scale", `{"spec":{"replicas":5}}`, mergeIt)
 		mustGauge(t, scaled, 200, "status.replicas", 1.0)
 		mustGauge(t, do(h, "GET", pears+"/a", ""), 200, "spec.replicas", 5.0)

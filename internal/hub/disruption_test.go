@@ -69,6 +69,22 @@ func TestEvictionTakesFromTheBudget(t *testing.T) {
 	}
 }
 
+// Older drainers send evictions of policy/v1beta1, which has the same fields; no other version is taken.
+func TestEvictionOfOldClients(t *testing.T) {
+	h := start(t, func(c *Config) { c.DisableAdmission = map[string]bool{"ServiceAccount": true} })
+	expect(t, h, "201 POST "+evictedPods, `{"metadata":{"name":"p"},"spec":{"nodeName":"n","containers":[{"name":"c","image":"i"}]}}`)
+	for version, code := range map[string]int{"policy/v1beta1": 201, "policy/v1": 201, "policy/v2": 400, "v1beta1": 400, "apps/v1beta1": 400} {
+		for format, body := range map[string]string{
+			"application/json": `{"apiVersion":"` + version + `","kind":"Eviction","metadata":{"name":"p"},"deleteOptions":{"gracePeriodSeconds":3}}`,
+			"application/yaml": "apiVersion: " + version + "\nkind: Eviction\nmetadata: {name: p}\ndeleteOptions: {gracePeriodSeconds: 3}",
+		} {
+			if a := do(h, "POST", evictedPods+"/p/eviction?dryRun=All", body, "Content-Type: "+format); a.code != code {
+				t.Errorf("%s, %s: %d %s", version, format, a.code, a.body)
+			}
+		}
+	}
+}
+
 // A pod of two budgets cannot be evicted: nobody says which of them it would be taken from.
 func TestEvictionOfTwoBudgets(t *testing.T) {
 	evict, patch := evictable(t, readyPod, `{"metadata":{"name":"second"},"spec":{"maxUnavailable":1,"selector":{"matchLabels":{"a":"b"}}}}`)

@@ -75,7 +75,7 @@ func podSubresources() []api.Subresource {
 		},
 		{
 			Name: "eviction", Verbs: []string{"create"}, GVK: schemaGVK{Group: "policy", Version: "v1", Kind: "Eviction"},
-			New: func() runtime.Object { return &policyv1.Eviction{} }, Untracked: true, Named: true,
+			New: func() runtime.Object { return &policyv1.Eviction{} }, Older: []string{"v1beta1"}, Untracked: true, Named: true,
 		},
 		{
 			Name: "exec", Verbs: stream, GVK: v1("PodExecOptions"),

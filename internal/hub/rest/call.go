@@ -82,7 +82,7 @@ func (c *call) body(validation string) (runtime.Object, error) {
 	k := c.req.Kind
 	want := wire.Want{GVK: k.GVK(), Coerce: k.Coerce}
 	if s := k.Sub(c.req.Ref.Subresource); s != nil && s.New != nil {
-		want.Fresh, want.Coerce = s.New(), nil
+		want.Fresh, want.Coerce, want.Older = s.New(), nil, s.Older
 		if !s.GVK.Empty() {
 			want.GVK = s.GVK
 		} else if have, err := api.GVKOf(want.Fresh); err == nil {

@@ -55,6 +55,11 @@ func (e *Engine) Delete(ctx context.Context, req *Request, opts metav1.DeleteOpt
 		if old == nil {
 			return plan{}, apierrors.NewNotFound(t.kind.GR(), req.Ref.Name)
 		}
+		if unread := opts.IgnoreStoreReadErrorWithClusterBreakingPotential; unread != nil && *unread {
+			// It is asked of what nobody can read, and this could be.
+			return plan{}, apierrors.NewConflict(t.kind.GR(), req.Ref.Name, fmt.Errorf(
+				"StorageError: invalid object, Code: 4, Key: %s, ResourceVersion: 0, AdditionalErrorMsg: unsafe deletion is not allowed because the object is decodable from storage", key))
+		}
 		asked := *opts.DeepCopy()
 		if err := deletePreconditions(t.kind, old, &asked); err != nil {
 			return plan{}, err

@@ -159,6 +159,9 @@ func (w *writing) plan(ctx context.Context, old api.Object, newest bool) (plan, 
 	}
 	if s, ok := attrs.Object.(*autoscalingv1.Scale); ok && w.scale != nil {
 		w.scale.Set(obj, s.Spec.Replicas)
+		if fill := w.t.work().Default; fill != nil {
+			fill(obj) // what was made for the count to stand in
+		}
 	}
 	meta.DedupOwners(obj, w.req.Warn, " after mutating admission happens")
 	if err := w.version(obj, old); err != nil {

@@ -72,15 +72,15 @@ const firstRead = 4 << 10
 // decoders by format; the strict ones also refuse what they do not know.
 type decoders struct{ lax, strict []runtime.Decoder }
 
-var bodies = newDecoders()
+var bodies = newDecoders(api.Scheme)
 
-func newDecoders() decoders {
+func newDecoders(scheme *runtime.Scheme) decoders {
 	var d decoders
 	for _, strict := range []bool{false, true} {
 		set := []runtime.Decoder{
-			JSON:  json.NewSerializerWithOptions(json.DefaultMetaFactory, api.Scheme, api.Scheme, json.SerializerOptions{Strict: strict}),
-			YAML:  json.NewSerializerWithOptions(json.DefaultMetaFactory, api.Scheme, api.Scheme, json.SerializerOptions{Yaml: true, Strict: strict}),
-			Proto: protobuf.NewSerializer(api.Scheme, api.Scheme),
+			JSON:  json.NewSerializerWithOptions(json.DefaultMetaFactory, scheme, scheme, json.SerializerOptions{Strict: strict}),
+			YAML:  json.NewSerializerWithOptions(json.DefaultMetaFactory, scheme, scheme, json.SerializerOptions{Yaml: true, Strict: strict}),
+			Proto: protobuf.NewSerializer(scheme, scheme),
 		}
 		if strict {
 			d.strict = set
@@ -89,6 +89,13 @@ func newDecoders() decoders {
 		}
 	}
 	return d
+}
+
+func (d decoders) of(f Format, strict bool) runtime.Decoder {
+	if strict {
+		return d.strict[f]
+	}
+	return d.lax[f]
 }
 
 // BodyFormat reads a Content-Type; none means JSON.
@@ -109,7 +116,13 @@ func BodyFormat(contentType string) (Format, error) {
 type Want struct {
 	Fresh  runtime.Object // a new object of kind GVK
 	GVK    schema.GroupVersionKind
+	Older  []string                                                       // versions whose fields are the same, and which are taken for GVK's
 	Coerce func(obj api.Object, check bool) (unknown []string, err error) // see api.Kind; may be nil
+}
+
+// older reports whether a kind is GVK's in one of the older versions.
+func (w Want) older(have schema.GroupVersionKind) bool {
+	return have.GroupKind() == w.GVK.GroupKind() && slices.Contains(w.Older, have.Version)
 }
 
 // Decode reads a body as want says. validation is Ignore, Warn or Strict ("" is Warn) and says what becomes of unknown and
@@ -119,13 +132,15 @@ func Decode(data []byte, f Format, want Want, validation string, warn func(strin
 	if err := priceOf(data, f, fresh); err != nil {
 		return nil, decodeError(err, gvk, &gvk, data)
 	}
-	dec := bodies.lax[f]
-	if validation != metav1.FieldValidationIgnore {
-		dec = bodies.strict[f]
+	strictly := validation != metav1.FieldValidationIgnore
+	obj, have, err := bodies.of(f, strictly).Decode(data, &gvk, fresh)
+	if have != nil && runtime.IsNotRegisteredError(err) && want.older(*have) {
+		known := runtime.NewScheme()
+		known.AddKnownTypeWithName(*have, fresh)
+		obj, have, err = newDecoders(known).of(f, strictly).Decode(data, &gvk, fresh)
 	}
-	obj, have, err := dec.Decode(data, &gvk, fresh)
 	if want.Coerce != nil && obj == fresh {
-		err = want.coerced(err, validation != metav1.FieldValidationIgnore)
+		err = want.coerced(err, strictly)
 	}
 	if err != nil {
 		strict, isStrict := runtime.AsStrictDecodingError(err)
@@ -137,7 +152,7 @@ func Decode(data []byte, f Format, want Want, validation string, warn func(strin
 	if have.Kind != gvk.Kind {
 		return nil, decodeError(fmt.Errorf("converting (%s.%s) to (%s.%s): unknown conversion", have.Version, have.Kind, groupName(gvk.Group), gvk.Kind), gvk, have, data)
 	}
-	if have.GroupVersion() != gvk.GroupVersion() {
+	if have.GroupVersion() != gvk.GroupVersion() && !want.older(*have) {
 		return nil, apierrors.NewBadRequest(fmt.Sprintf("the API version in the data (%s) does not match the expected API version (%s)", have.GroupVersion(), gvk.GroupVersion()))
 	}
 	if obj != fresh {
