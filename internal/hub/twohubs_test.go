@@ -4,7 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"net/netip"
+	"os"
+	"os/exec"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -15,6 +18,7 @@ import (
 	"sampan.dev/internal/api/all"
 	"sampan.dev/internal/client"
 	"sampan.dev/internal/hub/store"
+	"sampan.dev/internal/hub/store/etcd"
 	"sampan.dev/internal/hub/store/memory"
 
 	corev1 "k8s.io/api/core/v1"
@@ -23,12 +27,12 @@ import (
 	"k8s.io/apimachinery/pkg/watch"
 )
 
-// pair is two hubs on one store, of which the second comes and goes.
+// pair is two hubs on one store (on an etcd elsewhere each by a connection of its own), of which the second comes and goes.
 type pair struct {
-	t     *testing.T
-	store store.Store
-	hubs  [2]atomic.Pointer[life]
-	ends  [2]func()
+	t      *testing.T
+	stores [2]store.Store
+	hubs   [2]atomic.Pointer[life]
+	ends   [2]func()
 }
 
 // life is a hub from its start to its end, which ends the calls to it.
@@ -41,7 +45,7 @@ type life struct {
 func (p *pair) run(i int) {
 	p.t.Helper()
 	h, err := New(Config{
-		Kinds: all.Kinds(), Store: p.store, Shared: true, Log: quiet(), Bootstrap: true, Authenticator: byHeader{}, Authorizer: allowAll{},
+		Kinds: all.Kinds(), Store: p.stores[i], Shared: true, Log: quiet(), Bootstrap: true, Authenticator: byHeader{}, Authorizer: allowAll{},
 		ServiceCIDR: netip.MustParsePrefix("10.96.0.0/22"), Advertise: netip.AddrPortFrom(netip.AddrFrom4([4]byte{192, 0, 2, byte(i + 1)}), 6443),
 	})
 	if err != nil {
@@ -176,9 +180,58 @@ func (p *pair) serve(ctx context.Context, name string, via int) (*corev1.Service
 // Two hubs on one store: what either acknowledges is there, the watches of both show every write in order, and no address and no port
 // is given twice, while one of them comes and goes.
 func TestTwoHubs(t *testing.T) {
+	s := memory.New()
+	defer s.Close()
+	twoHubs(t, [2]store.Store{s, s})
+}
+
+// The same holds on a stock etcd, where each hub has a connection of its own.
+func TestTwoHubsOnEtcd(t *testing.T) {
+	program := os.Getenv("SAMPAN_TEST_ETCD")
+	if program == "" {
+		t.Skip("SAMPAN_TEST_ETCD is not set")
+	}
+	server := stockEtcd(t, program)
+	var stores [2]store.Store
+	for i := range stores {
+		s, err := etcd.External(t.Context(), etcd.ExternalConfig{Servers: []string{server}, Log: quiet()})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer s.Close()
+		stores[i] = s
+	}
+	twoHubs(t, stores)
+}
+
+// stockEtcd runs the program until the test ends, and returns the URL for its clients.
+func stockEtcd(t *testing.T, program string) string {
+	t.Helper()
+	var urls [2]string
+	for i := range urls {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		urls[i] = "http://" + l.Addr().String()
+		l.Close()
+	}
+	cmd := exec.Command(program, "--data-dir", t.TempDir(), "--listen-client-urls", urls[0], "--advertise-client-urls", urls[0],
+		"--listen-peer-urls", urls[1])
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait()
+	})
+	return urls[0]
+}
+
+// twoHubs writes and watches through both hubs and judges what they were told.
+func twoHubs(t *testing.T, stores [2]store.Store) {
 	const writers, watchers, writes, restarts = 8, 16, 300, 20
-	p := &pair{t: t, store: memory.New()}
-	defer p.store.Close()
+	p := &pair{t: t, stores: stores}
 	p.run(0)
 	p.run(1)
 	ctx, cancel := context.WithCancel(t.Context())
@@ -228,6 +281,9 @@ func TestTwoHubs(t *testing.T) {
 		p.ends[1]()
 		p.run(1)
 	}
+	mu.Lock()
+	t.Logf("%d of %d Services made when the last restart was over", len(owner)/2, writers*writes/4)
+	mu.Unlock()
 	writing.Wait()
 	for i, h := range seen {
 		for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(time.Millisecond) {
