@@ -61,10 +61,11 @@ func (a *apart) ready(g *daemon.Group, cfg suite.Config, p *plane.Plane, show *s
 	ended := make(chan error, 1)
 	go func() { ended <- set.Run(ctx) }()
 	defer func() { stop(); <-ended }()
-	if err := ready.Within(g, 120*time.Second); err != nil {
+	mute, err := ready.Within(g, 120*time.Second, p.Writable)
+	if err != nil {
 		return err
 	}
-	show.Done("node", since, a.name+" is Ready, in a process of its own; its log is "+cfg.Paths().Apart().Log)
+	show.Done("node", since, node.State(a.name, mute)+", in a process of its own; its log is "+cfg.Paths().Apart().Log)
 	return nil
 }
 

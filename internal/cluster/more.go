@@ -59,7 +59,7 @@ func startFurtherNodes(g *daemon.Group, cfg config.Config, proxyMode string, p *
 	}
 	g.Go("further nodes", set.Run)
 	for i, ready := range waits {
-		if err := ready.Within(g, 120*time.Second); err != nil {
+		if _, err := ready.Within(g, 120*time.Second, p.Writable); err != nil {
 			return fmt.Errorf("%w; its log is %s", err, further.Node{Parent: cfg, Index: i + 2}.Paths().Log)
 		}
 	}

@@ -32,7 +32,7 @@ func calmDown() { time.AfterFunc(calm, memlimit.LetGoOfProgram) }
 
 func nodeSeat(p *plane.Plane, cfg config.Config) *node.Seat {
 	name, _ := cfg.Node() // checked when the keys were opened
-	return &node.Seat{Door: p.Door(api.Node(name), "kubelet/"+config.Version), Authority: p.Pki.CA.PEM(), Serves: p.Kubelet.Serves,
+	return &node.Seat{Door: p.Door(api.Node(name), "kubelet/"+config.Version), Authority: p.Pki.CA.PEM(), Serves: p.Kubelet.Serves, Mute: p.Writable,
 		Proxy: p.Door(api.User{Name: api.UserProxy, Groups: []string{api.GroupAuthenticated}}, "kube-proxy/"+config.Version)}
 }
 

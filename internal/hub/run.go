@@ -128,7 +128,7 @@ func (h *Hub) start(ctx context.Context) error {
 		err := bootstrap.Ensure(ctx, h.own, h.bootstrapConfig())
 		switch {
 		case err == nil:
-		case store.Writable(h.cfg.Store) != nil && bootstrap.Done(ctx, h.own):
+		case h.Writable() != nil && bootstrap.Done(ctx, h.own):
 			// What there is can be read, and deleted, which may be just what gives room.
 			h.log.Error("the system's objects cannot be written; what an earlier start wrote is served, and they follow when the store takes values", "error", err)
 			behind.Go(func() { h.followUp(ctx) })
@@ -161,6 +161,9 @@ func (h *Hub) start(ctx context.Context) error {
 	return h.ended(ctx, "bootstrap", bootstrap.Run(ctx, h.own, h.bootstrapConfig(), h.log))
 }
 
+// Writable tells why the store takes no values for now; nil when it does.
+func (h *Hub) Writable() error { return store.Writable(h.cfg.Store) }
+
 // followUp writes the system's objects as soon as the store takes them.
 func (h *Hub) followUp(ctx context.Context) {
 	pace := time.NewTicker(followUpEvery)
@@ -171,7 +174,7 @@ func (h *Hub) followUp(ctx context.Context) {
 			return
 		case <-pace.C:
 		}
-		if store.Writable(h.cfg.Store) != nil {
+		if h.Writable() != nil {
 			continue
 		}
 		err := bootstrap.Ensure(ctx, h.own, h.bootstrapConfig())

@@ -42,6 +42,14 @@ type Plane struct {
 	hub atomic.Pointer[hub.Hub] // nil while there is none
 }
 
+// Writable tells why the store takes no values for now; nil when it does, or when there is no hub to ask.
+func (p *Plane) Writable() error {
+	if h := p.hub.Load(); h != nil {
+		return h.Writable()
+	}
+	return nil
+}
+
 // localKubelet is where the kubelet of this process serves, once it does.
 type localKubelet struct{ at atomic.Pointer[namedPort] }
 

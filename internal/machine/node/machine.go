@@ -3,6 +3,7 @@ package node
 import (
 	"context"
 	"crypto/tls"
+	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
@@ -55,6 +56,8 @@ type Seat struct {
 	// TLS and Server are how the node's tunnel proves itself and where the control plane is; nil when that is this process.
 	TLS    *tls.Config
 	Server string // https://…
+	// Mute tells why the hub of this process takes no values for now; nil when the hub is elsewhere.
+	Mute func() error
 	// serves tells the hub of this process which port the node's kubelet listens on; nil when the hub is elsewhere.
 	Serves func(node string, port uint16)
 }
@@ -109,11 +112,20 @@ func (m *Machine) StartNode(g *daemon.Group, s *Seat, show *steps.Steps) error {
 	if !m.cfg.Kubelet.Register {
 		return nil // somebody makes the Node object when they see fit
 	}
-	if err := ready.Within(g, 120*time.Second); err != nil {
+	mute, err := ready.Within(g, 120*time.Second, s.Mute)
+	if err != nil {
 		return err
 	}
-	show.Done("node", since, name+" is Ready")
+	show.Done("node", since, State(name, mute))
 	return nil
+}
+
+// State is what is told of a node that was waited for.
+func State(name string, mute error) string {
+	if mute != nil {
+		return fmt.Sprintf("%s works and cannot say so: %v", name, mute)
+	}
+	return name + " is Ready"
 }
 
 // startNetwork runs the pod network, the service rules and the cluster's DNS.

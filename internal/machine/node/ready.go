@@ -1,6 +1,7 @@
 package node
 
 import (
+	"context"
 	"fmt"
 	"sync/atomic"
 	"time"
@@ -44,14 +45,36 @@ func WhenReady(nodes *cache.Informer[*corev1.Node], name string, since time.Time
 	return r
 }
 
-// Within waits until the node is Ready, or says why it is not.
-func (r *Readiness) Within(g *daemon.Group, limit time.Duration) error {
-	err := daemon.Within(g, limit, r.ready, "node "+r.node+" Ready")
-	if err == nil || g.Context().Err() != nil {
-		return err
+// Within waits until the node is Ready, or says why it is not. A node that is known from before and cannot say that it is Ready,
+// because the store takes no values for the while that patience is, counts as ready: said is why, and it works all the same. mute
+// tells of the store; nil where nobody here knows.
+func (r *Readiness) Within(g *daemon.Group, limit time.Duration, mute func() error) (said error, err error) {
+	ctx, end := context.WithTimeoutCause(g.Context(), limit, fmt.Errorf("not within %v", limit))
+	defer end()
+	look := time.NewTicker(time.Second)
+	defer look.Stop()
+	for times := 0; ; {
+		select {
+		case <-r.ready:
+			return nil, nil
+		case <-ctx.Done():
+			err = fmt.Errorf("node %s Ready: %w", r.node, context.Cause(ctx))
+			if g.Context().Err() == nil {
+				err = fmt.Errorf("%w: %s", err, r.why())
+			}
+			return nil, err
+		case <-look.C:
+		}
+		if times++; mute == nil || !r.seen.Load() || mute() == nil {
+			times = 0
+		} else if times > patience {
+			return mute(), nil
+		}
 	}
-	return fmt.Errorf("%w: %s", err, r.why())
 }
+
+// patience is for how many seconds a store may take no values before nobody waits for what a node would write.
+const patience = 5
 
 func (r *Readiness) why() string {
 	c := r.last.Load()

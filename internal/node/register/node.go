@@ -383,7 +383,8 @@ func (n *Node) tryRegister(ctx context.Context) (*corev1.Node, error) {
 		n.cfg.Log.Info("registered node")
 		return want, nil
 	}
-	if !apierrors.IsAlreadyExists(err) && !apierrors.IsForbidden(err) {
+	// A store that takes no values for now may have the node all the same.
+	if !apierrors.IsAlreadyExists(err) && !apierrors.IsForbidden(err) && !apierrors.IsServiceUnavailable(err) {
 		return nil, err
 	}
 	old, gerr := client.Get[*corev1.Node](ctx, n.cfg.Hub, client.Nodes, "", n.cfg.Name)
