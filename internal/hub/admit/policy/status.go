@@ -18,7 +18,7 @@ import (
 )
 
 // manager is who owns the status of policies: the name of upstream's controller.
-const manager = "validatingadmissionpolicy-status-controller"
+const manager = "validatingadmissionpolicy-status"
 
 // CheckerConfig is what a Checker works with.
 type CheckerConfig struct {
