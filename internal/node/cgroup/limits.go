@@ -15,6 +15,20 @@ type Limits struct {
 	Shares uint64 // of CPU beside its neighbours, in v1's measure
 }
 
+// Widened is p with the limits and shares that leave room for q too: those of a group whose containers are on their way from one to the
+// other. The kernel refuses a group of version 1 less CPU than one below it has.
+func (p Pod) Widened(q Pod) Pod {
+	wider := func(a, b int64) int64 {
+		if a == 0 || b == 0 {
+			return 0 // no limit
+		}
+		return max(a, b)
+	}
+	p.CPURequestMilli = max(p.CPURequestMilli, q.CPURequestMilli)
+	p.CPULimitMilli, p.MemoryLimit = wider(p.CPULimitMilli, q.CPULimitMilli), wider(p.MemoryLimit, q.MemoryLimit)
+	return p
+}
+
 // LimitsOf is what a pod's group is made with.
 func LimitsOf(p Pod) Limits {
 	return Limits{Memory: p.MemoryLimit, Quota: Quota(p.CPULimitMilli), Shares: Shares(p.CPURequestMilli)}

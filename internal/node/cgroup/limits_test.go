@@ -3,6 +3,7 @@ package cgroup
 import (
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
 )
@@ -52,5 +53,21 @@ func TestSharesReadBack(t *testing.T) {
 	}
 	if SameShares(102, 1024) {
 		t.Error("102 and 1024 shares are one")
+	}
+}
+
+// TestWidened has a group leave room for what its containers have and for what they are to have.
+func TestWidened(t *testing.T) {
+	for name, c := range map[string]struct{ given, held, want Pod }{
+		"narrowed":      {Pod{UID: "u", CPULimitMilli: 70, MemoryLimit: 32, CPURequestMilli: 10}, Pod{CPULimitMilli: 100, MemoryLimit: 64, CPURequestMilli: 20}, Pod{UID: "u", CPULimitMilli: 100, MemoryLimit: 64, CPURequestMilli: 20}},
+		"widened":       {Pod{CPULimitMilli: 100, MemoryLimit: 64}, Pod{CPULimitMilli: 70, MemoryLimit: 32}, Pod{CPULimitMilli: 100, MemoryLimit: 64}},
+		"each its own":  {Pod{CPULimitMilli: 100, MemoryLimit: 32}, Pod{CPULimitMilli: 70, MemoryLimit: 64}, Pod{CPULimitMilli: 100, MemoryLimit: 64}},
+		"limits added":  {Pod{CPULimitMilli: 100, MemoryLimit: 32}, Pod{}, Pod{}},
+		"limits gone":   {Pod{}, Pod{CPULimitMilli: 100, MemoryLimit: 32}, Pod{}},
+		"nothing to do": {Pod{CPULimitMilli: 100, Pids: 5, MemoryMin: 7}, Pod{CPULimitMilli: 100}, Pod{CPULimitMilli: 100, Pids: 5, MemoryMin: 7}},
+	} {
+		if got := c.given.Widened(c.held); !reflect.DeepEqual(got, c.want) {
+			t.Errorf("%s: %+v, want %+v", name, got, c.want)
+		}
 	}
 }

@@ -136,6 +136,7 @@ func (k *Kubelet) machineConfig() podhost.Config {
 	m := podhost.Config{
 		Paths: k.paths, ClusterDomain: c.ClusterDomain, PodPids: c.PodPids, PageSizes: k.pageSizes, Memory: c.Memory, Evict: c.Eviction, Evictions: k.evictions(), PodMemory: k.podMemory, Collect: k.collector.Look,
 		OwnCPUs:    func(uid types.UID) bool { return k.place != nil && k.place.OwnCPUs(uid) },
+		Held:       func(pod *corev1.Pod) *corev1.Pod { return k.alloc.Actuated.Get(pod.UID).Apply(pod) },
 		LogMaxSize: c.LogMaxSize, LogMaxFiles: c.LogMaxFiles, Log: c.Log,
 		Runtime: k.rt, Cgroups: k.cgroups, Objects: k.objects,
 		Volumes: volume.Sources{

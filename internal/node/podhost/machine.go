@@ -29,7 +29,9 @@ type Config struct {
 	Memory        podspec.MemoryRules
 	// OwnCPUs reports whether any container of a pod has CPUs to itself; nil: none has. Such a pod has no limit of CPU.
 	OwnCPUs func(uid types.UID) bool
-	Evict   evict.Settings
+	// Held is a pod with what its containers are held to, which differs from what it was given while it is resized; nil: it never does.
+	Held  func(pod *corev1.Pod) *corev1.Pod
+	Evict evict.Settings
 	// Evictions are who may be evicted, and how; its settings and what it reads are the machine's own.
 	Evictions evict.Config
 	// Collect removes images where there are too many; it is called every five minutes.
@@ -94,6 +96,9 @@ func (f *Failure) Unwrap() error { return f.Err }
 // error is a *Failure.
 func (m *Machine) Prepare(ctx context.Context, pod *corev1.Pod) (map[string]volume.Mounted, error) {
 	group := podspec.Cgroup(pod)
+	if m.cfg.Held != nil { // who was killed while it resized the pod left containers that are yet to be narrowed, and the group after them
+		group = group.Widened(podspec.Cgroup(m.cfg.Held(pod)))
+	}
 	group.Pids, group.HugePages = m.cfg.PodPids, podspec.PodHugePages(pod, m.cfg.PageSizes)
 	m.cfg.Memory.Reserve(&group, pod)
 	if m.cfg.OwnCPUs != nil && m.cfg.OwnCPUs(pod.UID) {
