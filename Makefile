@@ -109,7 +109,7 @@ lint: ## formatting and vet
 e2e: build $(BIN)/etcd ## scripts with real kubectl and real containers (root)
 	go test -tags $(TAGS),e2e -count=1 -parallel 4 -timeout 40m ./e2e/
 	go -C e2e/chaos run . -bin $(BIN)/sampan -kills 10
-	go -C e2e/chaos run ./pods -bin $(BIN) -pods 10 -kills 10
+	go -C e2e/chaos run ./pods -bin $(BIN) -pods 8 -kills 5
 	go -C e2e/envtest test -count=1 .
 
 csi: build ## volumes of a CSI driver, with the stock sidecars; and that driver against csi-test's sanity suite
