@@ -84,15 +84,7 @@ func TestClaimCrashes(t *testing.T) {
 		b.settle(10 * time.Second)
 		b.allocate()
 		b.settle(10 * time.Second)
-		p, err := client.Get[*corev1.Pod](b.Context(), b.door, client.Pods, "default", "p")
-		if err != nil {
-			b.Fatal(err)
-		}
-		p = p.DeepCopy()
-		p.Status.Phase = corev1.PodSucceeded
-		if _, err := client.UpdateStatus(b.Context(), b.door, client.Pods, p); err != nil {
-			b.Fatal(err)
-		}
+		b.succeed("p")
 		b.settle(30 * time.Second)
 		_, text := b.deviceClaims()
 		q, err := client.Get[*corev1.Pod](b.Context(), b.door, client.Pods, "default", "q")

@@ -129,33 +129,16 @@ func TestUnusedClaims(t *testing.T) {
 	d := &doom{account: "pvc-protection-controller", at: -1}
 	inBubble(t, control.Config{}, func(b *bench) {
 		b.addNode("n0", nil)
-		capacity := corev1.ResourceList{corev1.ResourceStorage: resource.MustParse("1Gi")}
-		create(b, client.PersistentVolumes, &corev1.PersistentVolume{
-			ObjectMeta: metav1.ObjectMeta{Name: "pv"},
-			Spec: corev1.PersistentVolumeSpec{
-				Capacity: capacity, AccessModes: []corev1.PersistentVolumeAccessMode{corev1.ReadWriteOnce}, StorageClassName: "none",
-				PersistentVolumeSource: corev1.PersistentVolumeSource{HostPath: &corev1.HostPathVolumeSource{Path: "/data"}},
-			},
-		})
+		b.addVolume(newVolume("pv", "1Gi", none))
 		for _, name := range []string{"data", "unbound"} {
-			create(b, client.PersistentVolumeClaims, &corev1.PersistentVolumeClaim{
-				ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: name},
-				Spec: corev1.PersistentVolumeClaimSpec{
-					AccessModes: []corev1.PersistentVolumeAccessMode{corev1.ReadWriteOnce}, StorageClassName: new("none"),
-					Resources: corev1.VolumeResourceRequirements{Requests: capacity},
-				},
-			})
+			b.addClaim(newClaim(name, "1Gi", new(none)))
 			b.settle(30 * time.Second)
 		}
 		is := func(name, want string) {
 			b.Helper()
 			b.settle(time.Minute)
-			claim, err := client.Get[*corev1.PersistentVolumeClaim](b.Context(), b.door, client.PersistentVolumeClaims, "default", name)
-			if err != nil {
-				b.Fatal(err)
-			}
 			got := ""
-			for _, c := range claim.Status.Conditions {
+			for _, c := range b.claim(name).Status.Conditions {
 				got += string(c.Type) + "=" + string(c.Status) + " " + c.Reason
 			}
 			if got != want {
@@ -172,15 +155,7 @@ func TestUnusedClaims(t *testing.T) {
 			},
 		})
 		is("data", "Unused=False PodUsingPVC")
-		pod, err := client.Get[*corev1.Pod](b.Context(), b.door, client.Pods, "default", "user")
-		if err != nil {
-			b.Fatal(err)
-		}
-		pod = pod.DeepCopy()
-		pod.Status.Phase = corev1.PodSucceeded
-		if _, err := client.UpdateStatus(b.Context(), b.door, client.Pods, pod); err != nil {
-			b.Fatal(err)
-		}
+		b.succeed("user")
 		is("data", "Unused=True NoPodsUsingPVC")
 		if err := client.Delete(b.Context(), b.door, client.Pods, "default", "user", ""); err != nil {
 			b.Fatal(err)

@@ -81,16 +81,24 @@ type fullStore struct {
 	full atomic.Bool
 }
 
+// Writable implements store.Gauge.
+func (s *fullStore) Writable() error {
+	if s.full.Load() {
+		return fmt.Errorf("no room: %w", store.ErrFull)
+	}
+	return nil
+}
+
 func (s *fullStore) Update(ctx context.Context, key string, value []byte, expect, ttl int64) (int64, error) {
-	if s.full.Load() && !store.IsVital(ctx) {
-		return 0, fmt.Errorf("no room: %w", store.ErrFull)
+	if err := s.Writable(); err != nil && !store.IsVital(ctx) {
+		return 0, err
 	}
 	return s.Store.Update(ctx, key, value, expect, ttl)
 }
 
 func (s *fullStore) Create(ctx context.Context, key string, value []byte, ttl int64) (int64, error) {
-	if s.full.Load() && !store.IsVital(ctx) {
-		return 0, fmt.Errorf("no room: %w", store.ErrFull)
+	if err := s.Writable(); err != nil && !store.IsVital(ctx) {
+		return 0, err
 	}
 	return s.Store.Create(ctx, key, value, ttl)
 }

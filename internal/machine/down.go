@@ -28,15 +28,14 @@ func Ours(cfg config.Config) error {
 	if err != nil {
 		return err
 	}
+	// One that was stopped before it claimed the directory has left what kept it.
 	pa := cfg.Paths()
-	_, err = os.Stat(pa.Claim)
-	if err != nil { // one that was stopped before it claimed the directory has left what kept it
-		_, err = os.Stat(pa.Keeper)
+	for _, file := range []string{pa.Claim, pa.Keeper} {
+		if _, err := os.Stat(file); err == nil {
+			return nil
+		}
 	}
-	if err != nil {
-		return fmt.Errorf("%s does not look like a data directory of sampan (no %s); nothing erased", cfg.DataDir, filepath.Base(cfg.Paths().Claim))
-	}
-	return nil
+	return fmt.Errorf("%s does not look like a data directory of sampan (no %s); nothing erased", cfg.DataDir, filepath.Base(pa.Claim))
 }
 
 // StopServer stops the control plane of a cluster with --separate and leaves its node running.

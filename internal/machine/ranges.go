@@ -83,22 +83,27 @@ func (e *damagedRanges) Error() string {
 
 func (e *damagedRanges) Unwrap() error { return e.err }
 
-// SettleToEnd is Settle for commands that end a cluster, which go on without its ranges.
-func SettleToEnd(cfg *config.Config) error {
-	err := Settle(cfg)
-	if damaged := (*damagedRanges)(nil); errors.As(err, &damaged) {
-		usual := usualRanges(*cfg, nil)
-		cfg.ClusterCIDR, cfg.ServiceCIDR = cmp.Or(cfg.ClusterCIDR, usual.Cluster), cmp.Or(cfg.ServiceCIDR, usual.Service)
-		return nil
-	}
-	return err
-}
-
 // Settle fills in what the command line of a command about a cluster left open, and checks the whole.
 func Settle(cfg *config.Config) error {
 	if err := SettleRanges(cfg); err != nil {
 		return err
 	}
+	return check(cfg)
+}
+
+// SettleToEnd is Settle for commands that end a cluster, which go on without the ranges that it was made with.
+func SettleToEnd(cfg *config.Config) error {
+	err := SettleRanges(cfg)
+	if damaged := (*damagedRanges)(nil); errors.As(err, &damaged) {
+		usual := usualRanges(*cfg, nil)
+		cfg.ClusterCIDR, cfg.ServiceCIDR = cmp.Or(cfg.ClusterCIDR, usual.Cluster), cmp.Or(cfg.ServiceCIDR, usual.Service)
+	} else if err != nil {
+		return err
+	}
+	return check(cfg)
+}
+
+func check(cfg *config.Config) error {
 	if err := cfg.Validate(); err != nil {
 		return flag.Usage{Err: err}
 	}

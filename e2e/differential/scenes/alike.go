@@ -3,6 +3,7 @@ package main
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"regexp"
 	"slices"
 	"strings"
@@ -48,7 +49,7 @@ func (st *stage) alikeText(s string) string {
 	if len(by) > 0 {
 		s = strings.NewReplacer(by...).Replace(s)
 	}
-	s = regexp.MustCompile(regexp.QuoteMeta(st.ns)+`\b`).ReplaceAllString(s, "NS")
+	s = st.self.ReplaceAllString(s, "NS")
 	s = aUID.ReplaceAllString(s, "UID")
 	if st.scene.theme == "statefulset" {
 		s = aVolume.ReplaceAllString(s, "VOLUME") // any of them will do
@@ -77,7 +78,7 @@ func (st *stage) lines(path string, v any) []string {
 	switch v := v.(type) {
 	case object:
 		var out []string
-		for _, key := range slices.Sorted(keys(v)) {
+		for _, key := range slices.Sorted(maps.Keys(v)) {
 			at := key
 			if path != "" {
 				at = path + "." + key
@@ -172,7 +173,7 @@ func compare(peer, ours shot) (diffs []string) {
 	for name := range ours.objects {
 		names[name] = true
 	}
-	for _, name := range slices.Sorted(keys(names)) {
+	for _, name := range slices.Sorted(maps.Keys(names)) {
 		a, b := peer.objects[name], ours.objects[name]
 		if len(a) != len(b) {
 			diffs = append(diffs, fmt.Sprintf("%s: %d on the peer, %d on sampan", name, len(a), len(b)))

@@ -4,6 +4,7 @@ import (
 	"context"
 	"flag"
 	"fmt"
+	"maps"
 	"os"
 	"slices"
 	"strings"
@@ -72,7 +73,7 @@ func run(peerFile, sampanFile string, seed uint64, count int, only string, atOnc
 		})
 	}
 	playing.Wait()
-	for _, theme := range slices.Sorted(keys(themes)) {
+	for _, theme := range slices.Sorted(maps.Keys(themes)) {
 		fmt.Printf("%-14s %3d scenes, %d differ\n", theme, themes[theme][0], themes[theme][1])
 	}
 	fmt.Printf("seed %d: %d scenes, %d differ, %d known differences\n", seed, done, bad, known)

@@ -98,12 +98,9 @@ func garbageScene(d *dice) []step {
 			return st.make(ctx, "configmaps", object{"metadata": meta})
 		}
 	}
-	how := func() metav1.DeletionPropagation {
-		return pick(d, metav1.DeletePropagationBackground, metav1.DeletePropagationForeground, metav1.DeletePropagationOrphan)
-	}
-	steps = append(steps, settles(), removes("configmaps", "c0", how()), settles())
+	steps = append(steps, settles(), removes("configmaps", "c0", propagation(d)), settles())
 	if d.chance(50) {
-		steps = append(steps, removes("configmaps", fmt.Sprintf("c%d", 1+d.IntN(n-1)), how()), settles())
+		steps = append(steps, removes("configmaps", fmt.Sprintf("c%d", 1+d.IntN(n-1)), propagation(d)), settles())
 	}
 	return steps
 }
@@ -234,9 +231,7 @@ func volumeScene(d *dice) []step {
 	case 1:
 		steps = append(steps, patches("persistentvolumes", "SCENE.v0", `{"spec":{"claimRef":null}}`), settles())
 	case 2:
-		steps = append(steps, onPod("user", "delete", func(ctx context.Context, st *stage, name string) error {
-			return st.remove(ctx, "pods", name, background)
-		}), settles())
+		steps = append(steps, deletesPod("user"), settles())
 	}
 	return steps
 }
@@ -367,10 +362,7 @@ func adoptionScene(d *dice) []step {
 		}
 		steps = append(steps, settles())
 	}
-	if d.chance(40) {
-		steps = append(steps, removes(resource, "r", pick(d, metav1.DeletePropagationBackground, metav1.DeletePropagationForeground, metav1.DeletePropagationOrphan)), settles())
-	}
-	return steps
+	return append(steps, perhapsRemoves(d, 40, resource, "r")...)
 }
 
 // claimScene has pods with claims that are made for them: of volumes, and of devices that nobody has.

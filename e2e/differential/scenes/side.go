@@ -3,8 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"iter"
-	"maps"
 	"strings"
 	"sync"
 	"time"
@@ -18,27 +16,27 @@ import (
 	"k8s.io/client-go/tools/clientcmd"
 )
 
-func keys[K comparable, V any](m map[K]V) iter.Seq[K] { return maps.Keys(m) }
-
 // resources are what is looked at, by the name that steps use.
-var resources = map[string]schema.GroupVersionResource{}
+var resources = byName(map[string]string{
+	"v1":      "pods services endpoints configmaps secrets serviceaccounts persistentvolumeclaims replicationcontrollers resourcequotas limitranges events nodes namespaces persistentvolumes",
+	"apps/v1": "deployments replicasets statefulsets daemonsets controllerrevisions", "batch/v1": "jobs cronjobs",
+	"discovery.k8s.io/v1": "endpointslices", "policy/v1": "poddisruptionbudgets", "autoscaling/v2": "horizontalpodautoscalers",
+	"rbac.authorization.k8s.io/v1": "clusterroles", "resource.k8s.io/v1": "resourceclaims resourceclaimtemplates", "coordination.k8s.io/v1": "leases",
+})
+
+func byName(versions map[string]string) map[string]schema.GroupVersionResource {
+	out := map[string]schema.GroupVersionResource{}
+	for version, names := range versions {
+		gv, _ := schema.ParseGroupVersion(version)
+		for _, name := range strings.Fields(names) {
+			out[name] = gv.WithResource(name)
+		}
+	}
+	return out
+}
 
 // ofCluster are those of resources that have no namespace; of them a scene sees what begins with its namespace's name.
 var ofCluster = map[string]bool{"nodes": true, "namespaces": true, "persistentvolumes": true, "clusterroles": true}
-
-func init() {
-	for gv, names := range map[string]string{
-		"v1":      "pods services endpoints configmaps secrets serviceaccounts persistentvolumeclaims replicationcontrollers resourcequotas limitranges events nodes namespaces persistentvolumes",
-		"apps/v1": "deployments replicasets statefulsets daemonsets controllerrevisions", "batch/v1": "jobs cronjobs",
-		"discovery.k8s.io/v1": "endpointslices", "policy/v1": "poddisruptionbudgets", "autoscaling/v2": "horizontalpodautoscalers",
-		"rbac.authorization.k8s.io/v1": "clusterroles", "resource.k8s.io/v1": "resourceclaims resourceclaimtemplates", "coordination.k8s.io/v1": "leases",
-	} {
-		parsed, _ := schema.ParseGroupVersion(gv)
-		for _, name := range strings.Fields(names) {
-			resources[name] = parsed.WithResource(name)
-		}
-	}
-}
 
 // side is one of the two control planes.
 type side struct {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"regexp"
 	"strings"
 	"sync"
 	"time"
@@ -22,6 +23,7 @@ type stage struct {
 	side  *side
 	scene scene
 	ns    string
+	self  *regexp.Regexp // ns as a word
 
 	mu    sync.Mutex
 	last  time.Time         // of the last change
@@ -34,7 +36,8 @@ type stage struct {
 }
 
 func newStage(s *side, sc scene) *stage {
-	return &stage{side: s, scene: sc, ns: fmt.Sprintf("scene-%d", sc.seed), last: time.Now(), names: map[string]string{}, nodes: map[string]object{}, lost: map[string]bool{}, begun: map[types.UID]bool{}}
+	ns := fmt.Sprintf("scene-%d", sc.seed)
+	return &stage{side: s, scene: sc, ns: ns, self: regexp.MustCompile(regexp.QuoteMeta(ns) + `\b`), last: time.Now(), names: map[string]string{}, nodes: map[string]object{}, lost: map[string]bool{}, begun: map[types.UID]bool{}}
 }
 
 // note keeps what a step was told, which is compared too.

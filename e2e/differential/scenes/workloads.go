@@ -87,9 +87,7 @@ func deploymentScene(d *dice) []step {
 		case 4:
 			steps = append(steps, patches("deployments", "web", fmt.Sprintf(`{"spec":{"paused":%v}}`, d.chance(60))))
 		case 5:
-			steps = append(steps, onPod("web", "delete", func(ctx context.Context, st *stage, name string) error {
-				return st.remove(ctx, "pods", name, background)
-			}))
+			steps = append(steps, deletesPod("web"))
 		case 6:
 			steps = append(steps, onPod("web", "relabel", func(ctx context.Context, st *stage, name string) error {
 				return st.patch(ctx, "pods", name, `{"metadata":{"labels":{"app":"other"}}}`)
@@ -99,10 +97,7 @@ func deploymentScene(d *dice) []step {
 		}
 		steps = append(steps, settles())
 	}
-	if d.chance(30) {
-		steps = append(steps, removes("deployments", "web", pick(d, metav1.DeletePropagationBackground, metav1.DeletePropagationForeground, metav1.DeletePropagationOrphan)), settles())
-	}
-	return steps
+	return append(steps, perhapsRemoves(d, 30, "deployments", "web")...)
 }
 
 // onPod does something to the pod of an app that was made first; which of several is all the same.
@@ -119,6 +114,26 @@ func onPod(app, what string, do func(context.Context, *stage, string) error) ste
 		}
 		return fmt.Errorf("there is none")
 	}}
+}
+
+// deletesPod deletes a pod of an app.
+func deletesPod(app string) step {
+	return onPod(app, "delete", func(ctx context.Context, st *stage, name string) error {
+		return st.remove(ctx, "pods", name, background)
+	})
+}
+
+// propagation is any of the three ways in which what an object owns is dealt with.
+func propagation(d *dice) metav1.DeletionPropagation {
+	return pick(d, metav1.DeletePropagationBackground, metav1.DeletePropagationForeground, metav1.DeletePropagationOrphan)
+}
+
+// perhapsRemoves deletes an object in one of the three ways, in so many percent of scenes.
+func perhapsRemoves(d *dice, percent int, resource, name string) []step {
+	if !d.chance(percent) {
+		return nil
+	}
+	return []step{removes(resource, name, propagation(d)), settles()}
 }
 
 func statefulSetScene(d *dice) []step {
@@ -162,18 +177,13 @@ func statefulSetScene(d *dice) []step {
 		case 3:
 			steps = append(steps, patches("statefulsets", "db", ready(d.chance(40))))
 		case 4:
-			steps = append(steps, onPod("db", "delete", func(ctx context.Context, st *stage, name string) error {
-				return st.remove(ctx, "pods", name, background)
-			}))
+			steps = append(steps, deletesPod("db"))
 		case 5:
 			steps = append(steps, patches("statefulsets", "db", fmt.Sprintf(`{"spec":{"updateStrategy":{"type":"RollingUpdate","rollingUpdate":{"partition":%d}}}}`, d.IntN(3))))
 		}
 		steps = append(steps, settles())
 	}
-	if d.chance(30) {
-		steps = append(steps, removes("statefulsets", "db", pick(d, metav1.DeletePropagationBackground, metav1.DeletePropagationForeground, metav1.DeletePropagationOrphan)), settles())
-	}
-	return steps
+	return append(steps, perhapsRemoves(d, 30, "statefulsets", "db")...)
 }
 
 func daemonSetScene(d *dice) []step {
@@ -207,9 +217,7 @@ func daemonSetScene(d *dice) []step {
 		case 3:
 			steps = append(steps, patches("daemonsets", "agent", ready(d.chance(40))))
 		case 4:
-			steps = append(steps, onPod("agent", "delete", func(ctx context.Context, st *stage, name string) error {
-				return st.remove(ctx, "pods", name, background)
-			}))
+			steps = append(steps, deletesPod("agent"))
 		case 5:
 			steps = append(steps, step{"another node", func(ctx context.Context, st *stage) error { return st.join(ctx, nodes+n) }})
 		case 6:
@@ -217,10 +225,7 @@ func daemonSetScene(d *dice) []step {
 		}
 		steps = append(steps, settles())
 	}
-	if d.chance(30) {
-		steps = append(steps, removes("daemonsets", "agent", pick(d, metav1.DeletePropagationBackground, metav1.DeletePropagationForeground, metav1.DeletePropagationOrphan)), settles())
-	}
-	return steps
+	return append(steps, perhapsRemoves(d, 30, "daemonsets", "agent")...)
 }
 
 func jobScene(d *dice) []step {
@@ -280,11 +285,9 @@ func jobScene(d *dice) []step {
 		case 1:
 			steps = append(steps, patches("jobs", "j", fmt.Sprintf(`{"spec":{"parallelism":%d}}`, d.IntN(5))))
 		case 2:
-			steps = append(steps, onPod("job", "delete", func(ctx context.Context, st *stage, name string) error {
-				return st.remove(ctx, "pods", name, background)
-			}))
+			steps = append(steps, deletesPod("job"))
 		case 3:
-			steps = append(steps, removes("jobs", "j", pick(d, metav1.DeletePropagationBackground, metav1.DeletePropagationForeground, metav1.DeletePropagationOrphan)))
+			steps = append(steps, removes("jobs", "j", propagation(d)))
 		}
 		return append(steps, settles())
 	}

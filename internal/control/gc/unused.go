@@ -22,7 +22,7 @@ type unused struct {
 	loop.Env
 	begun chan struct{}
 
-	// Both are made by Run.
+	// These are made by Run.
 	pods   *cache.Informer[*corev1.Pod]
 	claims *cache.Informer[*corev1.PersistentVolumeClaim]
 	ledger *loop.Ledger
@@ -46,14 +46,17 @@ func (u *unused) Run(ctx context.Context) error {
 	}
 	u.pods = cache.For[*corev1.Pod](u.Informers, client.Pods, cache.Options{})
 	u.claims = cache.For[*corev1.PersistentVolumeClaim](u.Informers, client.PersistentVolumeClaims, cache.Options{})
-	u.pods.AddIndex(podsByClaim, claimsInUse)
+	u.pods.AddIndex(podsByClaim, func(p *corev1.Pod) []string {
+		if over(p) {
+			return nil
+		}
+		return claimsOf(p)
+	})
 	u.ledger = loop.NewLedger()
 	queue := loop.NewQueue()
 	pod := func(p *corev1.Pod) {
-		for i := range p.Spec.Volumes {
-			if name, _ := volumes.ClaimOf(p, &p.Spec.Volumes[i]); name != "" {
-				queue.Add(loop.KeyOf(p.Namespace, name))
-			}
+		for _, key := range claimsOf(p) {
+			queue.Add(key)
 		}
 	}
 	u.pods.Handle(cache.Handler[*corev1.Pod]{
@@ -75,11 +78,8 @@ func (u *unused) Run(ctx context.Context) error {
 	return c.Run(ctx)
 }
 
-// claimsInUse lists the keys of the claims of a pod that has not ended.
-func claimsInUse(p *corev1.Pod) (keys []string) {
-	if over(p) {
-		return nil
-	}
+// claimsOf lists the keys of the claims of a pod.
+func claimsOf(p *corev1.Pod) (keys []string) {
 	for i := range p.Spec.Volumes {
 		if name, _ := volumes.ClaimOf(p, &p.Spec.Volumes[i]); name != "" {
 			keys = append(keys, loop.KeyOf(p.Namespace, name))
@@ -114,9 +114,8 @@ func (u *unused) reconcile(ctx context.Context, key string) (time.Duration, erro
 		return 0, nil // until it is bound its status is the binder's
 	}
 	used := slices.ContainsFunc(u.pods.ByIndex(podsByClaim, key), func(p *corev1.Pod) bool { return refersTo(p, claim) })
-	now := metav1.Now()
 	want := corev1.PersistentVolumeClaimCondition{
-		Type: corev1.PersistentVolumeClaimUnused, Status: corev1.ConditionTrue, LastTransitionTime: now,
+		Type: corev1.PersistentVolumeClaimUnused, Status: corev1.ConditionTrue, LastTransitionTime: metav1.Now(),
 		Reason: "NoPodsUsingPVC", Message: "No pods are currently referencing this PVC",
 	}
 	if used {

@@ -124,8 +124,8 @@ func first(a, b *waiting) bool {
 	return a.since.Before(b.since)
 }
 
-// sooner is the order of pods that are held back so that others get their turn. Those whose time comes within one second of the clock are ordered by first, so
-// that a pod is not overtaken by a less important one that was held back a moment less.
+// sooner is the order of pods that are held back so that others get their turn. Those whose time comes within one second of the
+// clock are ordered by first, so that a pod is not overtaken by a less important one that was held back a moment less.
 func sooner(a, b *waiting) bool {
 	if ta, tb := a.readyAt().Truncate(time.Second), b.readyAt().Truncate(time.Second); !ta.Equal(tb) {
 		return ta.Before(tb)

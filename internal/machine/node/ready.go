@@ -53,6 +53,12 @@ func (r *Readiness) Within(g *daemon.Group, limit time.Duration, mute func() err
 	defer end()
 	look := time.NewTicker(time.Second)
 	defer look.Stop()
+	silent := func() error {
+		if mute == nil || !r.seen.Load() {
+			return nil
+		}
+		return mute()
+	}
 	for times := 0; ; {
 		select {
 		case <-r.ready:
@@ -65,10 +71,10 @@ func (r *Readiness) Within(g *daemon.Group, limit time.Duration, mute func() err
 			return nil, err
 		case <-look.C:
 		}
-		if times++; mute == nil || !r.seen.Load() || mute() == nil {
+		if said = silent(); said == nil {
 			times = 0
-		} else if times > patience {
-			return mute(), nil
+		} else if times++; times > patience {
+			return said, nil
 		}
 	}
 }
