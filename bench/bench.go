@@ -40,7 +40,7 @@ func (b *bench) run(ctx context.Context) error {
 	for _, p := range b.parts {
 		for pair := 1; pair <= b.pairs && ctx.Err() == nil; pair++ {
 			for _, s := range b.sides {
-				if ctx.Err() == nil {
+				if ctx.Err() == nil && (!p.Alone || s.Name() == report.Sampan) {
 					b.one(ctx, p, pair, s)
 				}
 			}

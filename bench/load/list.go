@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
 )
@@ -58,19 +59,12 @@ func (r *run) makePods(cs *kubernetes.Clientset, hc *http.Client, host string) e
 	if err != nil {
 		return err
 	}
-	ref := metav1.OwnerReference{APIVersion: "v1", Kind: "ConfigMap", Name: owner.Name, UID: owner.UID}
 	if err := r.hollow(cs, listNodes); err != nil {
 		return err
 	}
 	heap, rss := r.heap(hc, host), r.pids.RSS()
 	before := r.pids.Take()
-	err = each(r.n, 32, func(_, i int) error {
-		p := bigPod(listSpace, fmt.Sprintf("frontend-5d5f9f7c7b-%06d", i), fmt.Sprintf("hollow-%05d", i%listNodes), ref)
-		p.Labels["sampan-bench/tenth"] = strconv.Itoa(i / listNodes % 10)
-		_, err := cs.CoreV1().Pods(listSpace).Create(r.ctx, p, metav1.CreateOptions{})
-		return err
-	})
-	if err != nil {
+	if err := r.podsUpTo(cs, owner, 0, r.n); err != nil {
 		return err
 	}
 	used := r.window(before)
@@ -81,6 +75,18 @@ func (r *run) makePods(cs *kubernetes.Clientset, hc *http.Client, host string) e
 	}
 	r.put("rss_per_pod_kb", (r.pids.RSS()-rss)*1024/float64(r.n))
 	return nil
+}
+
+// podsUpTo creates the pods from one number up to another, of an owner that exists.
+func (r *run) podsUpTo(cs *kubernetes.Clientset, owner *corev1.ConfigMap, from, to int) error {
+	ref := metav1.OwnerReference{APIVersion: "v1", Kind: "ConfigMap", Name: owner.Name, UID: owner.UID}
+	return each(to-from, 32, func(_, i int) error {
+		i += from
+		p := bigPod(listSpace, fmt.Sprintf("frontend-5d5f9f7c7b-%06d", i), fmt.Sprintf("hollow-%05d", i%listNodes), ref)
+		p.Labels["sampan-bench/tenth"] = strconv.Itoa(i / listNodes % 10)
+		_, err := cs.CoreV1().Pods(listSpace).Create(r.ctx, p, metav1.CreateOptions{})
+		return err
+	})
 }
 
 func (r *run) listForm(hc *http.Client, name, url, accept, encoding string, lists int) error {

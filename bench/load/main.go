@@ -26,6 +26,11 @@ var commands = []struct {
 	{"latency", "one client, one request after the other", (*run).latency},
 	{"writes", "creates by -workers clients with a connection each", (*run).writes},
 	{"list", "lists of -n pods in many forms", (*run).list},
+	{"page", "the first page of 500 of a tenth of -n pods, and of all", (*run).page},
+	{"crds", "-n custom resource definitions until they are served", (*run).crds},
+	{"custom", "-n custom resources of one kind, lists of them", (*run).custom},
+	{"webhook", "-n creates each without a webhook, with a validating and with a mutating one", (*run).webhook},
+	{"envtest", "-n environments of controller-runtime's envtest by the programs in -assets", (*run).environments},
 	{"watch", "-watchers watchers on -conns connections, -n updates", (*run).watch},
 	{"hold", "the scheduler's lease is taken, so that it waits", (*run).hold},
 	{"sched", "-n pods onto -nodes hollow nodes", (*run).sched},
@@ -53,7 +58,7 @@ type run struct {
 
 // options are the flags.
 type options struct {
-	kubeconfig, prefix, content, image, backends, address, space string
+	kubeconfig, prefix, content, image, backends, address, space, assets string
 
 	pids                           proc.Set
 	n, workers, nodes, conns, many int
@@ -93,6 +98,7 @@ func mainErr(args []string) error {
 	f.StringVar(&r.image, "image", "", "of real pods")
 	f.StringVar(&r.backends, "backends", "", "two addresses of this network namespace for the backends of services")
 	f.StringVar(&r.space, "space", "bench", "begin of the names of namespaces that a load makes more than once")
+	f.StringVar(&r.assets, "assets", "", "folder with kube-apiserver, etcd and kubectl")
 	f.Var(r.pids, "pid", "name=pid of a server process; repeated")
 	f.IntVar(&r.n, "n", 0, "how many; the command says of what")
 	f.IntVar(&r.workers, "workers", 16, "parallel clients")

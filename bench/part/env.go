@@ -26,6 +26,7 @@ type Part struct {
 	Name, Title string
 	How         string // one sentence for the reader of the report
 	Keeps       bool   // the data of a run is there for the next on the same side
+	Alone       bool   // of sampan only, whose figures are compared with each other
 	Run         func(ctx context.Context, e *Env) error
 	Metrics     []report.Metric
 }

@@ -57,6 +57,50 @@ var List = []Part{
 		Metrics: listMetrics(),
 	},
 	{
+		Name: "page", Title: "the first page of 500 of 100,000 pods", Run: runPage, Alone: true,
+		How:     "The same pods, 10,000 of them and then 100,000; limit=500, consistent. Sampan alone.",
+		Metrics: pageMetrics(),
+	},
+	{
+		Name: "crds", Title: "1,000 custom resource definitions", Run: runCRDs,
+		How: "Made by 16 clients on one connection, 20 to a group, with a schema of some 40 fields; Established as a watch sees it, served when aggregated discovery names all. Memory is what it is 15 s later beside before. Then the objects of each, of which there are none, are listed once.",
+		Metrics: metrics{
+			{Key: "served_s", Title: "Established and in discovery", Unit: "s", Gate: gate{RatioMax: 1. / 10}},
+			{Key: "rss_growth_mb", Title: "growth of memory", Unit: "MB", Gate: gate{RatioMax: 1. / 20}},
+			{Key: "heap_growth_mb", Title: "growth of the API server's heap, after garbage collection", Unit: "MB"},
+			{Key: "established_s", Title: "Established", Unit: "s"},
+			{Key: "cpu_s", Title: "CPU", Unit: "s"},
+			{Key: "read_s", Title: "each listed once: time", Unit: "s"},
+			{Key: "read_cpu_s", Title: "each listed once: CPU", Unit: "s"},
+			{Key: "read_rss_growth_mb", Title: "each listed once: growth of memory since the beginning", Unit: "MB"},
+			{Key: "read_heap_growth_mb", Title: "each listed once: growth of the heap since the beginning", Unit: "MB"},
+		},
+	},
+	{
+		Name: "custom", Title: "10,000 custom resources", Run: runCustom,
+		How:     "Of one kind with a schema of some 40 fields, some 2 KB each, made by 32 clients on one connection; the body of a list is read and thrown away. JSON.",
+		Metrics: customMetrics(),
+	},
+	{
+		Name: "webhook", Title: "a write through one webhook", Run: runWebhook,
+		How:     "One client creates ConfigMaps of 1 KB in three namespaces by turns: one whose writes no webhook is for, one with a validating webhook, one with a mutating webhook, which the client serves over HTTPS on the loopback. What it adds is the difference of the medians, and of the CPU per write.",
+		Metrics: webhookMetrics(),
+	},
+	{
+		Name: "envtest", Title: "50 environments of envtest", Run: runEnvtest,
+		How: "controller-runtime's envtest starts etcd and kube-apiserver 50 times, four at a time, and all stay: upstream's programs, or sampan's in their place. Memory is that of all processes 15 s later, of pages that several have each process's part.",
+		Metrics: metrics{
+			{Key: "started_s", Title: "started", Unit: "s", Gate: gate{RatioMax: 1. / 10}},
+			{Key: "memory_mb", Title: "memory of all", Unit: "MB", Gate: gate{RatioMax: 1. / 5}},
+			{Key: "rss_mb", Title: "memory of all, shared pages counted for each process", Unit: "MB"},
+			{Key: "start_p50_ms", Title: "start of one, p50", Unit: "ms"},
+			{Key: "start_cpu_ms", Title: "CPU per environment until all had started", Unit: "ms"},
+			{Key: "started_busy_s", Title: "CPU of the whole machine until all had started", Unit: "s"},
+			{Key: "idle_cpu_percent", Title: "CPU of all at rest", Unit: "% of a core"},
+			{Key: "stopped_s", Title: "stopped", Unit: "s"},
+		},
+	},
+	{
 		Name: "watch", Title: "watch fan-out", Run: runWatch,
 		How: "Watchers of the ConfigMaps of one namespace, protobuf; updates of 1 KB go round 100 objects. Lag is from before the update is sent until the event is read.",
 		Metrics: metrics{
@@ -208,6 +252,53 @@ func listMetrics() metrics {
 	}
 	for i := range out {
 		out[i].Gate = gates[out[i].Key]
+	}
+	return out
+}
+
+func pageMetrics() metrics {
+	out := metrics{{Key: "pods_per_s", Title: "pods made, 32 clients", Unit: "/s", More: true, Alone: true}}
+	for _, form := range []struct{ key, title string }{{"json", "JSON"}, {"pb", "protobuf"}} {
+		for _, v := range []struct{ key, title, unit string }{{"cpu_ms", "CPU", "ms"}, {"ms", "time", "ms"}} {
+			out = append(out,
+				report.Metric{Key: form.key + "_few_" + v.key, Title: form.title + ", of 10,000: " + v.title, Unit: v.unit, Alone: true},
+				report.Metric{Key: form.key + "_many_" + v.key, Title: form.title + ", of 100,000: " + v.title, Unit: v.unit, Alone: true},
+				report.Metric{Key: form.key + "_ratio_" + v.key, Title: form.title + ": " + v.title + " at 100,000 by that at 10,000", Unit: "times", Alone: true, Gate: gate{Max: 1.5}})
+		}
+	}
+	return out
+}
+
+func customMetrics() metrics {
+	out := metrics{
+		{Key: "created_per_s", Title: "made", Unit: "/s", More: true},
+		{Key: "create_cpu_us", Title: "CPU per create", Unit: "µs"},
+		{Key: "heap_per_object_kb", Title: "memory held per object, after garbage collection", Unit: "KB"},
+	}
+	for _, l := range []struct{ key, title string }{{"json_all", "all"}, {"json_gzip", "all, gzip"}, {"json_fresh", "all, consistent"}, {"json_page", "limit=500, first page"}} {
+		for _, v := range []struct{ key, title string }{{"_cpu_ms", "CPU"}, {"_ms", "time"}} {
+			m := report.Metric{Key: l.key + v.key, Title: l.title + ": " + v.title, Unit: "ms"}
+			if m.Key == "json_all_cpu_ms" {
+				m.Gate = gate{RatioMax: 1. / 10}
+			}
+			out = append(out, m)
+		}
+	}
+	return append(out, report.Metric{Key: "json_all_mb", Title: "all: size", Unit: "MB"})
+}
+
+func webhookMetrics() metrics {
+	var out metrics
+	for _, h := range []struct{ key, title string }{{"validating", "a validating webhook"}, {"mutating", "a mutating webhook"}} {
+		out = append(out,
+			report.Metric{Key: h.key + "_adds_us", Title: h.title + " adds, p50", Unit: "µs", Gate: gate{RatioMax: 1. / 2}},
+			report.Metric{Key: h.key + "_adds_cpu_us", Title: h.title + " adds, CPU", Unit: "µs", Gate: gate{RatioMax: 1. / 2}},
+			report.Metric{Key: h.key + "_adds_p99_us", Title: h.title + " adds, p99", Unit: "µs"})
+	}
+	for _, h := range []struct{ key, title string }{{"none", "without"}, {"validating", "with a validating webhook"}, {"mutating", "with a mutating webhook"}} {
+		out = append(out,
+			report.Metric{Key: h.key + "_p50_us", Title: "CREATE " + h.title + ": p50", Unit: "µs"},
+			report.Metric{Key: h.key + "_cpu_us", Title: "CREATE " + h.title + ": CPU", Unit: "µs"})
 	}
 	return out
 }

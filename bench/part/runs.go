@@ -96,6 +96,43 @@ func runList(ctx context.Context, e *Env) error {
 	return e.load(ctx, "list", "-n", strconv.Itoa(e.Size.Grown(10_000, 1000)), "-timeout", "30m")
 }
 
+func runPage(ctx context.Context, e *Env) error {
+	if err := e.start(ctx, side.Shape{Hollow: true}); err != nil {
+		return err
+	}
+	return e.load(ctx, "page", "-n", strconv.Itoa(e.Size.Grown(100_000, 10_000)), "-timeout", "30m")
+}
+
+func runCRDs(ctx context.Context, e *Env) error {
+	if err := e.start(ctx, side.Shape{}); err != nil {
+		return err
+	}
+	return e.load(ctx, "crds", "-n", strconv.Itoa(e.Size.Grown(1000, 60)), "-timeout", "20m")
+}
+
+func runCustom(ctx context.Context, e *Env) error {
+	if err := e.start(ctx, side.Shape{}); err != nil {
+		return err
+	}
+	return e.load(ctx, "custom", "-content", "json", "-n", strconv.Itoa(e.Size.Grown(10_000, 1000)), "-timeout", "20m")
+}
+
+func runWebhook(ctx context.Context, e *Env) error {
+	if err := e.start(ctx, side.Shape{}); err != nil {
+		return err
+	}
+	return e.load(ctx, "webhook", "-n", strconv.Itoa(e.Size.Pick(2000, 100)))
+}
+
+// runEnvtest has envtest start everything itself.
+func runEnvtest(ctx context.Context, e *Env) error {
+	assets, err := e.Side.Assets(ctx)
+	if err != nil {
+		return err
+	}
+	return e.load(ctx, "envtest", "-assets", assets, "-n", strconv.Itoa(e.Size.Grown(50, 3)), "-workers", "4", "-timeout", "20m")
+}
+
 func runWatch(ctx context.Context, e *Env) error {
 	for _, w := range []struct {
 		prefix                      string

@@ -55,6 +55,9 @@ func RSS(pid int) float64 { return mebibytes(fmt.Sprintf("/proc/%d/status", pid)
 // Anonymous returns resident mebibytes of pid that no file stands behind.
 func Anonymous(pid int) float64 { return mebibytes(fmt.Sprintf("/proc/%d/status", pid), "RssAnon") }
 
+// PSS returns resident mebibytes of pid, of pages that several processes share its part only.
+func PSS(pid int) float64 { return mebibytes(fmt.Sprintf("/proc/%d/smaps_rollup", pid), "Pss") }
+
 func mebibytes(file, key string) float64 {
 	data, _ := os.ReadFile(file)
 	for line := range strings.SplitSeq(string(data), "\n") {

@@ -25,7 +25,7 @@ func TestOfThisProcess(t *testing.T) {
 	if !Alive(me) || Alive(1<<30) {
 		t.Error("alive is wrong")
 	}
-	if RSS(me) < 1 || Anonymous(me) > RSS(me) || Busy() <= 0 {
+	if RSS(me) < 1 || Anonymous(me) > RSS(me) || PSS(me) < 1 || PSS(me) > RSS(me)+1 || Busy() <= 0 {
 		t.Errorf("rss %v, anonymous %v, busy %v", RSS(me), Anonymous(me), Busy())
 	}
 	set := Set{"me": me}

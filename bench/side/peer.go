@@ -82,6 +82,9 @@ func (p *Peer) Kubeconfig() string {
 	return filepath.Join(p.run(), "admin.kubeconfig")
 }
 
+// Assets is where the peer's programs are, which have the names that envtest looks for.
+func (p *Peer) Assets(context.Context) (string, error) { return filepath.Join(p.Lab, "bin"), nil }
+
 // sh runs lines of shell with the scripts' functions.
 func (p *Peer) sh(ctx context.Context, lines string) error {
 	log, err := os.OpenFile(filepath.Join(p.Logs, "peer.log"), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o644)

@@ -63,6 +63,15 @@ func (s *Sampan) Address() string    { return net.JoinHostPort("127.0.0.1", strc
 func (s *Sampan) Kubeconfig() string { return filepath.Join(s.Dir, "admin.kubeconfig") }
 func (s *Sampan) Image() string      { return "sampan.dev/pause:1" }
 
+// Assets has sampan make the folder beside the program.
+func (s *Sampan) Assets(ctx context.Context) (string, error) {
+	dir := filepath.Join(filepath.Dir(s.Bin), "envtest")
+	if out, err := exec.CommandContext(ctx, s.Bin, "envtest", dir).CombinedOutput(); err != nil {
+		return "", fmt.Errorf("sampan envtest: %w: %s", err, out)
+	}
+	return dir, nil
+}
+
 // Prepare does nothing but for a proxy: all else is part of a start.
 func (s *Sampan) Prepare(ctx context.Context, shape Shape) error {
 	s.shape = shape

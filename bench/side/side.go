@@ -25,6 +25,8 @@ type Side interface {
 	Address() string    // ADDR:PORT of the API server, as Inside sees it
 	Kubeconfig() string // of the administrator
 	Image() string      // of a container that sleeps, there beforehand
+	// Assets is a folder with programs for envtest, made where there is none.
+	Assets(ctx context.Context) (string, error)
 
 	// Prepare makes what a start needs and is not timed. An existing data directory is kept.
 	Prepare(ctx context.Context, s Shape) error
