@@ -47,10 +47,8 @@ func OpenPeer(scripts, lab, logs string) (*Peer, error) {
 			return nil, fmt.Errorf("%w: %v (its build.sh makes it)", ErrNoPeer, err)
 		}
 	}
-	for _, name := range []string{"containerd", "ctr", "runc", "nft", "openssl", "nsenter"} {
-		if _, err := exec.LookPath(name); err != nil {
-			return nil, fmt.Errorf("%w: its node needs %s (Debian: containerd runc containernetworking-plugins nftables)", ErrNoPeer, name)
-		}
+	if err := needs("nft", "openssl", "nsenter"); err != nil {
+		return nil, fmt.Errorf("%w: %v", ErrNoPeer, err)
 	}
 	if p.lock, err = os.OpenFile(filepath.Join(lab, "bench.lock"), os.O_CREATE|os.O_RDWR, 0o644); err != nil {
 		return nil, err
@@ -62,6 +60,16 @@ func OpenPeer(scripts, lab, logs string) (*Peer, error) {
 		return nil, fmt.Errorf("the peer in %s runs already: %v%v; its down.sh stops it", lab, own, runtime)
 	}
 	return p, nil
+}
+
+// needs says which of some programs is not installed.
+func needs(names ...string) error {
+	for _, name := range names {
+		if _, err := exec.LookPath(name); err != nil {
+			return fmt.Errorf("it needs %s (Debian: containerd runc containernetworking-plugins nftables)", name)
+		}
+	}
+	return nil
 }
 
 func (p *Peer) run() string   { return filepath.Join(p.Lab, "peer/run") }
@@ -110,6 +118,9 @@ func (p *Peer) Prepare(ctx context.Context, s Shape) error {
 	p.shape = s
 	lines := `dirs_up; mkdir -p "$RUN/out"; bash "$SRC/certs.sh" && net_up`
 	if s.Node {
+		if err := needs("containerd", "ctr", "runc"); err != nil {
+			return fmt.Errorf("the peer's node: %w", err)
+		}
 		lines += `; cg_up; containerd_up; sleep 1`
 	}
 	return p.sh(ctx, lines)
