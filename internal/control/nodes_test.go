@@ -140,6 +140,41 @@ func TestReturnBeforeEvictionCancelsIt(t *testing.T) {
 	})
 }
 
+// A pod that is being deleted stays while its node is silent. Its eviction is planned and called off as any other's, and told once more when
+// its time comes. Seen beside a stock controller manager v1.37.1.
+func TestEvictionOfWhatIsBeingDeleted(t *testing.T) {
+	for _, c := range []struct {
+		name    string
+		silent  time.Duration
+		message string
+	}{
+		{"node comes back", 3 * time.Minute, "Cancelling deletion of Pod default/held"},
+		{"node stays away", 7 * time.Minute, "Marking for deletion Pod default/held"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			inBubble(t, control.Config{}, func(b *bench) {
+				b.addNode("n0", nil)
+				b.addNode("n1", nil)
+				pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "held", Finalizers: []string{"example.com/held"}},
+					Spec: corev1.PodSpec{NodeName: "n1", Containers: []corev1.Container{{Name: "c", Image: "i"}}}}
+				if _, err := client.Create(b.Context(), b.door, client.Pods, pod); err != nil {
+					b.Fatal(err)
+				}
+				b.settle(time.Second)
+				if err := client.Delete(b.Context(), b.door, client.Pods, "default", "held", ""); err != nil {
+					b.Fatal(err)
+				}
+				b.setSilent(true, "n1")
+				b.settle(c.silent)
+				b.setSilent(false, "n1")
+				b.postStatus(b.node("n1"), corev1.ConditionTrue)
+				b.settle(time.Minute)
+				b.hasEvent("default", "taint-eviction-controller Normal TaintManagerEviction: "+c.message)
+			})
+		})
+	}
+}
+
 func TestNodeThatNeverReports(t *testing.T) {
 	inBubble(t, control.Config{}, func(b *bench) {
 		b.addNode("other", nil)

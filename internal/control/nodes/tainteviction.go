@@ -17,7 +17,8 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 )
 
-// taintEviction deletes the pods that do not tolerate the NoExecute taints of their node.
+// taintEviction deletes the pods that do not tolerate the NoExecute taints of their node. One that is being deleted already is no
+// exception, as upstream: it may stay for as long as its node does not answer, and its events tell what was meant for it.
 type taintEviction struct {
 	loop.Env
 	pods  *cache.Informer[*corev1.Pod]
@@ -46,8 +47,7 @@ func NewTaintEviction(env loop.Env) loop.Runner {
 	c.pods.Handle(cache.Handler[*corev1.Pod]{
 		Add: func(p *corev1.Pod) { queue.Add(loop.Key(p)) },
 		Update: func(old, p *corev1.Pod) {
-			if old.Spec.NodeName != p.Spec.NodeName || !apiequality.Semantic.DeepEqual(old.Spec.Tolerations, p.Spec.Tolerations) ||
-				old.DeletionTimestamp == nil && p.DeletionTimestamp != nil {
+			if old.Spec.NodeName != p.Spec.NodeName || !apiequality.Semantic.DeepEqual(old.Spec.Tolerations, p.Spec.Tolerations) {
 				queue.Add(loop.Key(p))
 			}
 		},
@@ -92,7 +92,7 @@ func (c *taintEviction) reconcile(ctx context.Context, key string) (time.Duratio
 		c.cancel(key, plan)
 		planned = false
 	}
-	if !ok || pod.Spec.NodeName == "" || pod.DeletionTimestamp != nil {
+	if !ok || pod.Spec.NodeName == "" {
 		c.drop(key)
 		return 0, nil
 	}
