@@ -50,7 +50,7 @@ func TestRows(t *testing.T) {
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){"eventually": eventually, "background": background},
 	}
 	// The scripts of a folder run side by side, each in a namespace of its own; those that disturb the whole cluster have folders of their own.
-	for _, part := range []string{"together", "alone", "cordoned", "restarted"} {
+	for _, part := range []string{"together", "alone", "cordoned", "tainted", "restarted"} {
 		t.Run(part, func(t *testing.T) {
 			params.Dir = "testdata/rows/" + part
 			testscript.Run(t, params)

@@ -123,6 +123,9 @@ func TestSSHTunnel(t *testing.T) {
 	}`)
 	server := newCluster(t, "--no-node", "--tls-san", m.here, "--node-tunnel=ssh", "--ssh-user", "root", "--ssh-keyfile", filepath.Join(l.dir, "user"))
 	server.up(t)
+	if log, err := os.ReadFile(filepath.Join(server.dir, "sampan.log")); err != nil || !strings.Contains(string(log), "SSH tunnels are deprecated") || !strings.Contains(string(log), "konnectivity") {
+		t.Errorf("the log does not say that SSH tunnels are deprecated, and what to use (%v)", err)
+	}
 	node := newCluster(t)
 	node.netns = m.netns
 	node.agent(t, append(append(server.join(t, m.here), "--data-dir", node.dir, "--hostname-override", "joined", "--node-ip", m.addr), server.flags[5:9]...))

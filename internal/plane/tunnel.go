@@ -91,6 +91,7 @@ func (p *Plane) openSSH(g *daemon.Group, reader client.Reader, t *tunnels) error
 	if err != nil {
 		return flag.Usage{Err: fmt.Errorf("--ssh-keyfile: %w", err)}
 	}
+	p.log.Warn("SSH tunnels are deprecated, Kubernetes has them no more since v1.22: use --node-tunnel=konnectivity (docs/tunnels.md says why)")
 	logins := ssh.New(ssh.Config{User: p.cfg.SSHUser, Key: key, Log: p.log.With("component", "ssh"), Nodes: func(ctx context.Context) ([]ssh.Node, error) {
 		all, err := client.ListAll[*corev1.Node](ctx, reader, client.Nodes, "", metav1.ListOptions{})
 		var out []ssh.Node
