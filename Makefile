@@ -116,7 +116,10 @@ csi: build ## volumes of a CSI driver, with the stock sidecars; and that driver 
 	go -C e2e/csi test -count=1 .
 	@mkdir -p $(BIN)/csi
 	go -C e2e/csi build -ldflags "-s -w" -o $(BIN)/csi/ . github.com/kubernetes-csi/external-attacher/v4/cmd/csi-attacher \
-	  github.com/kubernetes-csi/external-provisioner/v6/cmd/csi-provisioner github.com/kubernetes-csi/external-resizer/v2/cmd/csi-resizer
+	  github.com/kubernetes-csi/external-provisioner/v6/cmd/csi-provisioner github.com/kubernetes-csi/external-resizer/v2/cmd/csi-resizer \
+	  github.com/kubernetes-csi/external-snapshotter/v8/cmd/csi-snapshotter github.com/kubernetes-csi/external-snapshotter/v8/cmd/snapshot-controller
+	@mkdir -p $(BIN)/csi/crd
+	install -m 644 "$$(go -C e2e/csi list -m -f '{{.Dir}}' github.com/kubernetes-csi/external-snapshotter/client/v8)"/config/crd/snapshot.*.yaml $(BIN)/csi/crd
 	SAMPAN_CSI_BIN=$(BIN)/csi go test -tags $(TAGS),e2e -count=1 -timeout 18m -run '^TestCSI' ./e2e/
 
 vm: build ## control groups of version 2 with systemd, in a virtual machine of Debian (root; e2e/vm/run.sh says what it takes)

@@ -44,7 +44,7 @@ func newStorageDriver(t *testing.T, c *cluster, bin string) *storageDriver {
 	t.Cleanup(func() {
 		d.end(t)
 		if t.Failed() {
-			for _, name := range []string{"csi", "csi-provisioner", "csi-attacher", "csi-resizer"} {
+			for _, name := range []string{"csi", "csi-provisioner", "csi-attacher", "csi-resizer", "csi-snapshotter", "snapshot-controller"} {
 				text, _ := os.ReadFile(filepath.Join(d.dir, name+".log"))
 				t.Logf("%s:\n%s", name, text[max(0, len(text)-4000):])
 			}

@@ -11,7 +11,7 @@ import (
 	"google.golang.org/grpc/status"
 )
 
-// controller is the driver's part that makes, attaches and grows volumes.
+// controller is the driver's part that makes, attaches, grows and copies volumes.
 type controller struct {
 	csipb.UnimplementedControllerServer
 	*driver
@@ -22,7 +22,8 @@ func (c *controller) ControllerGetCapabilities(context.Context, *csipb.Controlle
 	out := &csipb.ControllerGetCapabilitiesResponse{}
 	for _, t := range []csipb.ControllerServiceCapability_RPC_Type{csipb.ControllerServiceCapability_RPC_CREATE_DELETE_VOLUME,
 		csipb.ControllerServiceCapability_RPC_PUBLISH_UNPUBLISH_VOLUME, csipb.ControllerServiceCapability_RPC_EXPAND_VOLUME,
-		csipb.ControllerServiceCapability_RPC_GET_CAPACITY} {
+		csipb.ControllerServiceCapability_RPC_GET_CAPACITY, csipb.ControllerServiceCapability_RPC_CREATE_DELETE_SNAPSHOT,
+		csipb.ControllerServiceCapability_RPC_CLONE_VOLUME} {
 		out.Capabilities = append(out.Capabilities, &csipb.ControllerServiceCapability{Type: &csipb.ControllerServiceCapability_Rpc{Rpc: &csipb.ControllerServiceCapability_RPC{Type: t}}})
 	}
 	return out, nil
@@ -44,12 +45,9 @@ func sized(r *csipb.CapacityRange) (int64, error) {
 }
 
 // CreateVolume implements the interface.
-func (c *controller) CreateVolume(_ context.Context, r *csipb.CreateVolumeRequest) (*csipb.CreateVolumeResponse, error) {
+func (c *controller) CreateVolume(ctx context.Context, r *csipb.CreateVolumeRequest) (*csipb.CreateVolumeResponse, error) {
 	if r.Name == "" || len(r.VolumeCapabilities) == 0 {
 		return nil, status.Error(codes.InvalidArgument, "name or capabilities are missing")
-	}
-	if r.VolumeContentSource != nil {
-		return nil, status.Error(codes.InvalidArgument, "volumes are not made from others")
 	}
 	size, err := sized(r.CapacityRange)
 	if err != nil {
@@ -67,14 +65,19 @@ func (c *controller) CreateVolume(_ context.Context, r *csipb.CreateVolumeReques
 		}
 		v = have
 	} else {
-		if err := c.make(v); err != nil {
-			return nil, err
+		if r.VolumeContentSource != nil {
+			err = c.fill(ctx, v, r.VolumeContentSource)
+		} else {
+			err = c.make(v)
 		}
-		if err := c.save(v); err != nil {
+		if err == nil {
+			err = c.save(v)
+		}
+		if err != nil {
 			return nil, err
 		}
 	}
-	return &csipb.CreateVolumeResponse{Volume: &csipb.Volume{VolumeId: v.ID, CapacityBytes: v.Size, VolumeContext: r.Parameters, AccessibleTopology: []*csipb.Topology{c.topology()}}}, nil
+	return &csipb.CreateVolumeResponse{Volume: &csipb.Volume{VolumeId: v.ID, CapacityBytes: v.Size, VolumeContext: r.Parameters, AccessibleTopology: []*csipb.Topology{c.topology()}, ContentSource: r.VolumeContentSource}}, nil
 }
 
 // make makes the directory of a volume, or the file under its device.

@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 
 	csipb "github.com/container-storage-interface/spec/lib/go/csi"
@@ -57,7 +58,7 @@ func (d *driver) find(id string) (*volume, error) {
 		return nil, status.Error(codes.InvalidArgument, "volume ID is missing")
 	}
 	text, err := os.ReadFile(d.file(id))
-	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, os.ErrInvalid) || len(id) > 200 {
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, os.ErrInvalid) || len(id) > 200 || strings.HasPrefix(id, "snap-") {
 		return nil, status.Errorf(codes.NotFound, "no volume %s", id)
 	}
 	if err != nil {
@@ -67,15 +68,18 @@ func (d *driver) find(id string) (*volume, error) {
 	return v, json.Unmarshal(text, v)
 }
 
-func (d *driver) save(v *volume) error {
-	text, err := json.Marshal(v)
+func (d *driver) save(v *volume) error { return d.write(v.ID, v) }
+
+// write keeps what is known of a volume or a snapshot.
+func (d *driver) write(id string, what any) error {
+	text, err := json.Marshal(what)
 	if err != nil {
 		return err
 	}
-	if err := os.WriteFile(d.file(v.ID)+".new", text, 0o644); err != nil {
+	if err := os.WriteFile(d.file(id)+".new", text, 0o644); err != nil {
 		return err
 	}
-	return os.Rename(d.file(v.ID)+".new", d.file(v.ID))
+	return os.Rename(d.file(id)+".new", d.file(id))
 }
 
 // GetPluginInfo implements the interface.
