@@ -36,6 +36,13 @@ var commands = []struct {
 	{"sched", "-n pods onto -nodes hollow nodes", (*run).sched},
 	{"scale", "a Deployment from 0 to -n", (*run).scale},
 	{"nsdelete", "a namespace with -n ConfigMaps goes", (*run).nsdelete},
+	{"statefulset", "a StatefulSet from 0 to -n pods that are Ready; -ordered", (*run).statefulset},
+	{"daemonset", "a DaemonSet's pods Ready on -n hollow nodes", (*run).daemonset},
+	{"job", "a Job of -n completions", (*run).job},
+	{"cascade", "-many Deployments go, -n objects with their ReplicaSets and pods", (*run).cascade},
+	{"nskinds", "a namespace with -n objects of many kinds goes", (*run).nskinds},
+	{"autoscale", "-n autoscalers with metrics", (*run).autoscale},
+	{"still", "-n objects of many kinds, and nothing to do", (*run).still},
 	{"fill", "-n ConfigMaps of 4 KB", (*run).fill},
 	{"pods", "-n single pods, then Deployments of 30 and 100", (*run).pods},
 	{"overload", "creates of 1 MB by -workers, lists of -n KB by -concurrent, -watchers slow readers; leases and a modest client beside", (*run).overload},
@@ -64,8 +71,9 @@ type options struct {
 	n, workers, nodes, conns, many int
 	watchers, concurrent           int
 	rate                           float64
-	affinity                       bool
+	affinity, ordered              bool
 	timeout, lasting               time.Duration
+	settle, minute                 time.Duration
 }
 
 // Output is what a run prints as its last line.
@@ -104,12 +112,15 @@ func mainErr(args []string) error {
 	f.IntVar(&r.workers, "workers", 16, "parallel clients")
 	f.IntVar(&r.nodes, "nodes", 0, "nodes")
 	f.IntVar(&r.conns, "conns", 20, "connections of the watchers")
-	f.IntVar(&r.many, "many", 100, "replicas of the second Deployment")
+	f.IntVar(&r.many, "many", 100, "replicas of the second Deployment; Deployments of a cascade")
 	f.IntVar(&r.watchers, "watchers", 200, "watchers")
 	f.IntVar(&r.concurrent, "concurrent", 10, "parallel lists")
 	f.Float64Var(&r.rate, "rate", 0, "updates a second; 0: as fast as it goes")
 	f.BoolVar(&r.affinity, "affinity", false, "pods ask for a node by affinity")
-	f.DurationVar(&r.lasting, "lasting", time.Minute, "how long an overload lasts")
+	f.BoolVar(&r.ordered, "ordered", false, "a StatefulSet's pods come one after the other")
+	f.DurationVar(&r.lasting, "lasting", time.Minute, "how long an overload lasts, or a cluster is looked at")
+	f.DurationVar(&r.settle, "settle", 20*time.Second, "for a cluster to come to rest")
+	f.DurationVar(&r.minute, "minute", time.Minute, "over which what recurs is counted")
 	f.DurationVar(&r.timeout, "timeout", 10*time.Minute, "end, whatever has come of it")
 	if err := f.Parse(args[1:]); err != nil {
 		return err

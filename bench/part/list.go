@@ -1,14 +1,21 @@
 package part
 
-import "sampan.dev/bench/report"
+import (
+	"slices"
+
+	"sampan.dev/bench/report"
+)
 
 type (
 	metrics = []report.Metric
 	gate    = report.Gate
 )
 
-// List is everything that is measured, in the order in which it is run. Gates are those of the issue.
-var List = []Part{
+// List is everything that is measured, in the order in which it is run. Gates are those of the issues.
+var List = slices.Concat(general, controllers)
+
+// general are the parts about a whole cluster, its API server and its scheduler.
+var general = []Part{
 	{
 		Name: "start", Title: "cold start on an empty disk", Run: runStart,
 		How: "From exec. The peer's certificates, network, container runtime and images are there beforehand; its other processes are started when /readyz first answers. sampan makes all of its own within the time.",

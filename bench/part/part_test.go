@@ -66,6 +66,12 @@ func TestGatesAreTheIssues(t *testing.T) {
 		"svc/change_p50_ms":              "≤ 1/5 of the peer",
 		"pods/single_p50_ms":             "≤ 1/3 of the peer",
 		"pods/thirty_ready_s":            "≤ 1/3 of the peer",
+		"still/cpu_percent":              "≤ 0.5",
+	}
+	for _, key := range []string{"statefulset/parallel_s", "statefulset/parallel_cpu_us", "statefulset/ordered_s", "statefulset/ordered_cpu_us",
+		"daemonset/s", "daemonset/cpu_us", "job/s", "job/cpu_us", "cascade/s", "cascade/cpu_us", "nskinds/s", "nskinds/cpu_us",
+		"hpa/first_cpu_us", "hpa/steady_cpu_us", "hpa/steady_cpu_percent", "hpa/grow_cpu_us"} {
+		want[key] = "≤ 1/8 of the peer"
 	}
 	for _, p := range List {
 		for _, m := range p.Metrics {
