@@ -1,9 +1,7 @@
 package load
 
 import (
-	"bytes"
 	"fmt"
-	"io"
 	"net/http"
 	"strings"
 	"time"
@@ -77,22 +75,7 @@ func (r *run) postSample(hc *http.Client, host, ns, name, replicas string, s sam
 	if s.spec != "" {
 		more = "," + strings.NewReplacer("NAME", name, "REPLICAS", replicas).Replace(s.spec)
 	}
-	body := fmt.Appendf(nil, `{"metadata":{"name":%q}%s}`, name, more)
-	req, err := http.NewRequestWithContext(r.ctx, http.MethodPost, host+collectionPath(s.groupVersion, ns, s.resource), bytes.NewReader(body))
-	if err != nil {
-		return err
-	}
-	req.Header.Set("Content-Type", "application/json")
-	resp, err := hc.Do(req)
-	if err != nil {
-		return err
-	}
-	defer resp.Body.Close()
-	answer, err := io.ReadAll(resp.Body)
-	if err == nil && resp.StatusCode != http.StatusCreated {
-		err = fmt.Errorf("%s %s: %s", s.resource, name, answer)
-	}
-	return err
+	return r.post(hc, host+collectionPath(s.groupVersion, ns, s.resource), fmt.Appendf(nil, `{"metadata":{"name":%q}%s}`, name, more))
 }
 
 // populate makes n objects, as many of each of the kinds.
