@@ -46,6 +46,20 @@ func TestWritesOfSets(t *testing.T) {
 		}
 	})
 	inBubble(t, control.Config{Controllers: []string{"serviceaccount-controller"}}, func(b *bench) {
+		const pods = 50
+		b.addStillNodes(10)
+		b.settle(time.Second)
+		sets := &doom{account: "statefulset-controller", at: -1}
+		b.managed(sets, "")
+		b.addSet(statefulSet("web", pods))
+		b.await("set", time.Hour, b.setDone("web"))
+		t.Logf("an ordered StatefulSet of %d: %v", pods, sets.counts())
+		// One look sees that a pod is ready and makes the next, and its one status tells both.
+		if c := sets.counts(); c["create pods"] != pods || c["update statefulsets/status"] > pods+1 || len(c) != 3 {
+			t.Errorf("writes for %d pods one after the other: %v", pods, c)
+		}
+	})
+	inBubble(t, control.Config{Controllers: []string{"serviceaccount-controller"}}, func(b *bench) {
 		const nodes = 1000
 		b.addStillNodes(nodes)
 		b.settle(time.Second)

@@ -131,8 +131,8 @@ func (c *controller) sync(ctx context.Context, key string, set *appsv1.StatefulS
 	if err != nil {
 		return 0, err
 	}
-	rolled, failure := c.carryOut(ctx, key, set, plan)
-	status := plan.statusAfter(set, rolled)
+	out, failure := c.carryOut(ctx, key, set, plan)
+	status := l.statusAfter(&plan.status, out)
 	err = c.putStatus(ctx, key, set, status)
 	if failure != nil {
 		err = failure

@@ -176,20 +176,26 @@ func TestPlan(t *testing.T) {
 
 func TestStatus(t *testing.T) {
 	set := aSet(3)
-	p, err := planSet(aLook(set, pods(set, "0:old/ready 1:old/pending 2:new/ready/dying")))
+	l := aLook(set, pods(set, "0:old/ready 1:old/pending 2:new/ready/dying"))
+	p, err := planSet(l)
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := p.statusAfter(set, 0)
+	s := l.statusAfter(&p.status, outcome{})
 	if s.Replicas != 3 || s.ReadyReplicas != 2 || s.AvailableReplicas != 2 || s.CurrentReplicas != 2 || s.UpdatedReplicas != 0 ||
 		s.CurrentRevision != "old" || s.UpdateRevision != "new" || *s.CollisionCount != 0 || s.ObservedGeneration != 1 {
 		t.Errorf("status %+v", s)
 	}
-	if p.statusAfter(set, 1).CurrentReplicas != 1 {
+	if l.statusAfter(&p.status, outcome{rolled: 1}).CurrentReplicas != 1 {
 		t.Error("a pod that was deleted for the rollout is counted")
 	}
-	done, _ := planSet(aLook(set, pods(set, "0:new/ready 1:new/ready 2:new/ready")))
-	if s := done.statusAfter(set, 0); s.CurrentRevision != "new" || s.CurrentReplicas != 3 || !sameStatus(s, s) {
+	made := append([]*corev1.Pod{nil}, pods(set, "1:old/pending 2:new/pending")...)
+	if s := l.statusAfter(&p.status, outcome{made: made}); s.Replicas != 5 || s.CurrentReplicas != 3 || s.UpdatedReplicas != 1 || s.ReadyReplicas != 2 {
+		t.Errorf("pods that were made are not counted: %+v", s)
+	}
+	l = aLook(set, pods(set, "0:new/ready 1:new/ready 2:new/ready"))
+	done, _ := planSet(l)
+	if s := l.statusAfter(&done.status, outcome{}); s.CurrentRevision != "new" || s.CurrentReplicas != 3 || !sameStatus(s, s) {
 		t.Errorf("complete: %+v", s)
 	}
 	if other := *s; !sameStatus(s, &other) {

@@ -43,12 +43,24 @@ func (l *look) status(pods []*corev1.Pod) appsv1.StatefulSetStatus {
 	return s
 }
 
-// statusAfter is the status to write when the rollout has deleted a number of pods. A rollout that is complete makes its
-// revision the current one.
-func (p *plan) statusAfter(set *appsv1.StatefulSet, rolled int) *appsv1.StatefulSetStatus {
-	s := p.status
-	s.CurrentReplicas -= int32(rolled)
-	if want := *set.Spec.Replicas; s.UpdatedReplicas == want && s.ReadyReplicas == want && s.Replicas == want {
+// statusAfter is the status to write after a plan has been carried out whose pods were seen as seen says. Pods that it made are in it, so
+// that their making needs no write of its own when the next look sees them. A rollout that is complete makes its revision the current one.
+func (l *look) statusAfter(seen *appsv1.StatefulSetStatus, out outcome) *appsv1.StatefulSetStatus {
+	s := *seen
+	s.CurrentReplicas -= int32(out.rolled)
+	for _, p := range out.made {
+		if p == nil {
+			continue
+		}
+		s.Replicas++
+		if revisionOf(p) == l.rev.current.Name {
+			s.CurrentReplicas++
+		}
+		if revisionOf(p) == l.rev.update.Name {
+			s.UpdatedReplicas++
+		}
+	}
+	if want := *l.set.Spec.Replicas; s.UpdatedReplicas == want && s.ReadyReplicas == want && s.Replicas == want {
 		s.CurrentReplicas, s.CurrentRevision = s.UpdatedReplicas, s.UpdateRevision
 	}
 	return &s

@@ -15,29 +15,42 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 )
 
-// carryOut does what was planned, and returns how many pods of old revisions were deleted. Any error leaves the rest to the next
-// look, which plans anew.
-func (c *controller) carryOut(ctx context.Context, key string, set *appsv1.StatefulSet, p *plan) (rolled int, err error) {
+// outcome is what came of a plan.
+type outcome struct {
+	rolled int           // pods of old revisions that were deleted
+	made   []*corev1.Pod // pods that were made; nil for steps that made none
+}
+
+// carryOut does what was planned. Any error leaves the rest to the next look, which plans anew.
+func (c *controller) carryOut(ctx context.Context, key string, set *appsv1.StatefulSet, p *plan) (out outcome, err error) {
 	for _, s := range p.stages {
-		done := 0
+		done, made := 0, make([]*corev1.Pod, len(s.steps))
+		do := func(i int) error {
+			err := c.do(ctx, key, set, s.steps[i])
+			if err == nil && s.steps[i].verb == create {
+				made[i] = s.steps[i].pod
+			}
+			return err
+		}
 		if s.together {
-			_, err = loop.SlowStartEach(len(s.steps), func(i int) error { return c.do(ctx, key, set, s.steps[i]) })
+			_, err = loop.SlowStartEach(len(s.steps), do)
 		} else {
-			for _, one := range s.steps {
-				if err = c.do(ctx, key, set, one); err != nil {
+			for i := range s.steps {
+				if err = do(i); err != nil {
 					break
 				}
 				done++
 			}
 		}
+		out.made = append(out.made, made...)
 		if s.rollout {
-			rolled += done
+			out.rolled += done
 		}
 		if err != nil {
-			return rolled, err
+			return out, err
 		}
 	}
-	return rolled, nil
+	return out, nil
 }
 
 func (c *controller) do(ctx context.Context, key string, set *appsv1.StatefulSet, s step) error {
