@@ -43,8 +43,10 @@ func (r *run) crds() error {
 
 	reading := r.pids.Take()
 	err = each(r.n, r.workers, func(_, i int) error {
-		_, _, err := r.get(hc, host+widgetKind(i).path(), "application/json", "identity")
-		return err
+		return r.until(20*time.Millisecond, func() bool { // a server may say 429 while it makes ready to answer
+			_, _, err := r.get(hc, host+widgetKind(i).path(), "application/json", "identity")
+			return err == nil
+		})
 	})
 	if err != nil {
 		return err
