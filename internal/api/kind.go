@@ -64,7 +64,8 @@ type Kind struct {
 
 	// Codec is how objects are kept and copied; nil means Typed.
 	Codec Codec
-	// Bulky says that objects take so much more memory decoded, and are so seldom read, that each reader decodes them anew.
+	// Bulky says that objects take so much more memory decoded, and are so seldom read, that none is kept beyond the next
+	// garbage collection.
 	Bulky bool
 
 	// Model, for a kind that has no Go type, says what its objects look like; nil: only that they have metadata.
@@ -350,7 +351,7 @@ type Kinds struct {
 
 // NewKinds indexes list, which keeps its order (discovery prints it).
 func NewKinds(list []*Kind) *Kinds {
-	ks := &Kinds{list: list, byGVR: map[schema.GroupVersionResource]*Kind{}, byGVK: map[schema.GroupVersionKind]*Kind{}}
+	ks := &Kinds{list: list, byGVR: make(map[schema.GroupVersionResource]*Kind, len(list)), byGVK: make(map[schema.GroupVersionKind]*Kind, len(list))}
 	for _, k := range list {
 		ks.byGVR[k.GVR()] = k
 		ks.byGVK[k.GVK()] = k

@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"sync"
 	"sync/atomic"
+	"weak"
 
 	"sampan.dev/internal/api"
 	"sampan.dev/internal/hub/deflate"
@@ -36,6 +37,7 @@ type Entry struct {
 	seal seal       // empty but in race builds
 	mu   sync.Mutex // held while a form is made
 	obj  atomic.Pointer[api.Object]
+	soft weak.Pointer[api.Object] // of a bulky kind, in place of obj, under mu: it goes with the next garbage collection
 	json atomic.Pointer[[]byte]
 	made atomic.Pointer[[]byte] // the message, when env is nil
 
@@ -185,6 +187,10 @@ func (e *Entry) Object() (api.Object, error) {
 	if o := e.Decoded(); o != nil {
 		return o, nil
 	}
+	if o := e.soft.Value(); o != nil {
+		e.seal.check(e, *o)
+		return *o, nil
+	}
 	o, err := e.decode()
 	if err != nil {
 		return nil, err
@@ -219,9 +225,12 @@ func (e *Entry) Metadata() (api.Object, error) {
 	return p, nil
 }
 
-// keep makes o the decoded object; there must be none yet. From then on it is frozen. Of bulky kinds none is kept.
+// keep makes o the decoded object; there must be none yet. From then on it is frozen. Of bulky kinds it is there for those only who
+// ask before memory is collected, as those do who have to do with a write.
 func (e *Entry) keep(o api.Object) {
 	if e.kind.Bulky {
+		e.seal.close(o)
+		e.soft = weak.Make(&o)
 		return
 	}
 	e.share(o)

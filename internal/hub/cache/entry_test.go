@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"runtime"
+	"runtime/debug"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -230,5 +232,52 @@ func BenchmarkNewEntry(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		newEntry(pods, envs, nil, "/registry/pods/d/a", 42, stored)
+	}
+}
+
+// counting is a codec that counts what it decodes.
+type counting struct {
+	api.TypedJSON
+	decoded *int
+}
+
+func (c counting) Decode(data []byte, fresh api.Object) (api.Object, error) {
+	*c.decoded++
+	return c.TypedJSON.Decode(data, fresh)
+}
+
+// Of a bulky kind those who ask one after another get one object, the writer's for instance, and none is held for good.
+func TestBulky(t *testing.T) {
+	defer debug.SetGCPercent(debug.SetGCPercent(-1)) // but when the test says so
+	decoded := 0
+	kind := &api.Kind{Version: "v1", Kind: "ConfigMap", Resource: "configmaps", Namespaced: true, New: func() api.Object { return &corev1.ConfigMap{} }, Codec: counting{decoded: &decoded}, Bulky: true}
+	o := &corev1.ConfigMap{TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "ConfigMap"}, ObjectMeta: metav1.ObjectMeta{Name: "a"}, Data: map[string]string{"k": "v"}}
+	stored, err := api.EncodeJSON(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	e := written(kind, new(atomic.Pointer[envelope]), nil, "a", 1, stored, o)
+	for i := range 3 {
+		got, err := e.Object()
+		if err != nil || got.(*corev1.ConfigMap).Data["k"] != "v" || got.GetResourceVersion() != "1" {
+			t.Fatalf("%v %v", got, err)
+		}
+		if i < 2 && decoded != i {
+			t.Errorf("read %d: decoded %d times", i, decoded)
+		}
+		if i == 0 {
+			gone := make(chan struct{})
+			runtime.AddCleanup(o, func(struct{}) { close(gone) }, struct{}{})
+			o, got = nil, nil
+			for collected := false; !collected; {
+				runtime.GC()
+				select {
+				case <-gone:
+					collected = true
+				default:
+					runtime.Gosched()
+				}
+			}
+		}
 	}
 }
