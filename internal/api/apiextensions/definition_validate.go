@@ -41,17 +41,23 @@ func ValidateUpdate(ctx context.Context, crd, old *Definition) field.ErrorList {
 	return withoutName(validation.ValidateCustomResourceDefinitionUpdate(ctx, in, was))
 }
 
-// ValidateStatus checks the change of a definition's status from old to crd.
+// ValidateStatus checks the change of a definition's status from old to crd. Of the specification nothing can change by it, and
+// nothing of it is looked at: the schemas, which are most of a definition, are not converted.
 func ValidateStatus(ctx context.Context, crd, old *Definition) field.ErrorList {
-	in, err := bare(crd)
+	in, err := bare(&Definition{ObjectMeta: crd.ObjectMeta, Spec: named(crd.Spec), Status: crd.Status})
 	if err != nil {
 		return internalError(err)
 	}
-	was, err := bare(old)
+	was, err := bare(&Definition{ObjectMeta: old.ObjectMeta, Spec: named(old.Spec), Status: old.Status})
 	if err != nil {
 		return internalError(err)
 	}
 	return withoutName(validation.ValidateUpdateCustomResourceDefinitionStatus(ctx, in, was))
+}
+
+// named is what of a specification the name is made of.
+func named(s apiextensionsv1.CustomResourceDefinitionSpec) apiextensionsv1.CustomResourceDefinitionSpec {
+	return apiextensionsv1.CustomResourceDefinitionSpec{Group: s.Group, Names: s.Names, Scope: s.Scope}
 }
 
 // bare converts a definition to the form that the library takes, with metadata of which nothing can be wrong but the approval of a

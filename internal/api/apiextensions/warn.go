@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"k8s.io/apiextensions-apiserver/pkg/apis/apiextensions"
+	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	"k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/validation"
 	formats "k8s.io/apiextensions-apiserver/pkg/apiserver/validation"
 	"k8s.io/apiserver/pkg/cel/environment"
@@ -24,8 +25,8 @@ func Warnings(crd, old *Definition) []string {
 
 // oddities are the warnings about formats, in the order of the schemas and as often as they are there, and about lists, sorted.
 func oddities(crd *Definition) (unknown, lists []string) {
-	in, err := bare(crd)
-	if err != nil {
+	var in apiextensions.CustomResourceDefinitionSpec // shares what crd has, and is only read
+	if apiextensionsv1.Convert_v1_CustomResourceDefinitionSpec_To_apiextensions_CustomResourceDefinitionSpec(&crd.Spec, &in, nil) != nil {
 		return nil, nil // what cannot be converted is refused by Validate
 	}
 	look := func(s *apiextensions.JSONSchemaProps) bool {
@@ -42,10 +43,10 @@ func oddities(crd *Definition) (unknown, lists []string) {
 		}
 		return false // go on
 	}
-	if in.Spec.Validation != nil && in.Spec.Validation.OpenAPIV3Schema != nil {
-		validation.SchemaHas(in.Spec.Validation.OpenAPIV3Schema, look)
+	if in.Validation != nil && in.Validation.OpenAPIV3Schema != nil {
+		validation.SchemaHas(in.Validation.OpenAPIV3Schema, look)
 	}
-	for _, v := range in.Spec.Versions {
+	for _, v := range in.Versions {
 		if v.Schema != nil && v.Schema.OpenAPIV3Schema != nil {
 			validation.SchemaHas(v.Schema.OpenAPIV3Schema, look)
 		}
