@@ -145,6 +145,9 @@ func (c *Catalog) Remove(ctx context.Context, kinds ...*api.Kind) error {
 
 // withoutLocked is what is left without kinds, and where the objects of those are kept that go.
 func (c *Catalog) withoutLocked(kinds []*api.Kind) (left []*Resource, gone []*Stored, err error) {
+	if len(kinds) == 0 {
+		return c.Now().resources(), nil, nil
+	}
 	for _, r := range c.Now().resources() {
 		switch {
 		case !slices.Contains(kinds, r.Kind):

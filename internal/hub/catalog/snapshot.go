@@ -53,6 +53,7 @@ func (r *Resource) Answers(subresource, verb string) Answer {
 // Snapshot is what is served at one time. It never changes.
 type Snapshot struct {
 	kinds  *api.Kinds
+	list   []*Resource // of the kinds, in their order
 	byGVR  map[schema.GroupVersionResource]*Resource
 	groups map[string]bool
 
@@ -61,7 +62,7 @@ type Snapshot struct {
 
 // newSnapshot indexes list, in the order in which documents have it, and who else answers.
 func newSnapshot(list []*Resource, others []*Delegate) *Snapshot {
-	s := &Snapshot{byGVR: make(map[schema.GroupVersionResource]*Resource, len(list)), groups: map[string]bool{}}
+	s := &Snapshot{list: list, byGVR: make(map[schema.GroupVersionResource]*Resource, len(list)), groups: map[string]bool{}}
 	s.delegate(others)
 	kinds := make([]*api.Kind, len(list))
 	for i, r := range list {
@@ -86,9 +87,9 @@ func (s *Snapshot) Equivalent(k *api.Kind) []*api.Kind {
 		return nil
 	}
 	var out []*api.Kind
-	for _, other := range s.kinds.All() {
-		if s.byGVR[other.GVR()].stored == r.stored {
-			out = append(out, other)
+	for _, other := range s.list {
+		if other.stored == r.stored {
+			out = append(out, other.Kind)
 		}
 	}
 	return out
@@ -107,11 +108,5 @@ func (s *Snapshot) HasGroup(group string) bool {
 	return false
 }
 
-// resources lists them in order.
-func (s *Snapshot) resources() []*Resource {
-	out := make([]*Resource, 0, len(s.byGVR))
-	for _, k := range s.kinds.All() {
-		out = append(out, s.byGVR[k.GVR()])
-	}
-	return out
-}
+// resources lists them in order. The list is the snapshot's.
+func (s *Snapshot) resources() []*Resource { return s.list }
