@@ -73,10 +73,10 @@ func TestAgent(t *testing.T) {
 		_, err := exec.Command(filepath.Join(server.bin, "kubectl"), "--kubeconfig", server.kubeconfig, "get", "node", "joined").CombinedOutput()
 		return err
 	})
-	server.kubectl(t, "wait", "node/joined", "--for=condition=Ready", "--timeout=30s")
+	server.kubectl(t, "wait", "node/joined", "--for=condition=Ready", "--timeout=300s")
 	node.images(t)
 	server.kubectl(t, "run", "web", "--image=sampan.dev/busybox:1", "--restart=Never", "--", "sleep", "1000")
-	server.kubectl(t, "wait", "pod/web", "--for=condition=Ready", "--timeout=30s")
+	server.kubectl(t, "wait", "pod/web", "--for=condition=Ready", "--timeout=300s")
 	server.bootstrapped(t)
 	server.onlyPeer(t, node.process.Pid)
 	stop()
@@ -84,7 +84,7 @@ func TestAgent(t *testing.T) {
 	again := []string{"agent", "--data-dir", node.dir, "--hostname-override", "joined"}
 	stop = node.agent(t, append(again, server.flags[5:9]...))
 	started := server.kubectl(t, "get", "pod", "web", "-o", "jsonpath={.status.containerStatuses[0].containerID}")
-	server.kubectl(t, "delete", "pod", "web", "--grace-period=1", "--timeout=30s") // only a running kubelet lets it go
+	server.kubectl(t, "delete", "pod", "web", "--grace-period=1", "--timeout=300s") // only a running kubelet lets it go
 	if started == "" {
 		t.Error("the pod has no container")
 	}
@@ -158,7 +158,7 @@ func (c *cluster) agent(t *testing.T, args []string) (stop func()) {
 		_ = cmd.Process.Signal(syscall.SIGTERM)
 		select {
 		case <-ended:
-		case <-time.After(20 * time.Second):
+		case <-time.After(patience * 20 * time.Second):
 			t.Error("the agent does not end")
 			_ = cmd.Process.Kill()
 			<-ended

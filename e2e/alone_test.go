@@ -172,7 +172,7 @@ func (a *alone) clear(t *testing.T) {
 		return
 	}
 	defer cri.Close()
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), patience*time.Minute)
 	defer cancel()
 	pods, err := cri.List(ctx)
 	for _, p := range pods {
@@ -241,7 +241,7 @@ func (a *alone) refuses(t *testing.T) {
 		{"no client provided, cannot use webhook authorization", []string{"--config", a.file("closed.yaml"), "--authentication-token-webhook=false"}},
 		{"malformed pair, expect string:string", []string{"--manifest-url-header", "x"}},
 	} {
-		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+		ctx, cancel := context.WithTimeout(context.Background(), patience*time.Minute)
 		cmd := a.command(c.flags...)
 		full := exec.CommandContext(ctx, cmd.Path, cmd.Args[1:]...)
 		out, err := full.CombinedOutput()
@@ -464,7 +464,7 @@ func (a *alone) exec(t *testing.T, pod string, cmd ...string) (string, error) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), patience*time.Minute)
 	defer cancel()
 	var out, errOut bytes.Buffer
 	err = e.StreamWithContext(ctx, remotecommand.StreamOptions{Stdin: strings.NewReader("from me"), Stdout: &out, Stderr: &errOut})

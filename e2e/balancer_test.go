@@ -94,12 +94,12 @@ func TestBalancerRange(t *testing.T) {
 			_, err := exec.Command(filepath.Join(server.bin, "kubectl"), "--kubeconfig", server.kubeconfig, "get", "node", name).CombinedOutput()
 			return err
 		})
-		server.kubectl(t, "wait", "node/"+name, "--for=condition=Ready", "--timeout=60s")
+		server.kubectl(t, "wait", "node/"+name, "--for=condition=Ready", "--timeout=300s")
 		n.images(t)
 	}
 	server.kubectlIn(t, strings.ReplaceAll(balancerApps, "ADDRESS", s.prefix+"101"), "apply", "-f", "-")
-	server.kubectl(t, "rollout", "status", "daemonset/each", "--timeout=120s")
-	server.kubectl(t, "rollout", "status", "deployment/single", "--timeout=120s")
+	server.kubectl(t, "rollout", "status", "daemonset/each", "--timeout=300s")
+	server.kubectl(t, "rollout", "status", "deployment/single", "--timeout=300s")
 	c := &cloud{cluster: server, t: t}
 	const ip = "jsonpath={.status.loadBalancer.ingress[0].ip} {.status.loadBalancer.ingress[0].ipMode}"
 	c.until(s.prefix+"101 VIP", "get", "service", "each", "-o", ip) // as its annotation wishes
@@ -130,7 +130,7 @@ func TestBalancerRange(t *testing.T) {
 	// The range is exhausted: a third waits, says why, and has the address of the first that goes.
 	server.kubectl(t, "create", "service", "loadbalancer", "third", "--tcp=80:8080")
 	c.until(`AllocationFailed: Failed to allocate IP for "default/third": no available IPs`, "get", "events", "--field-selector", "involvedObject.name=third", "-o", "jsonpath={range .items[*]}{.reason}: {.message}{\"\\n\"}{end}")
-	server.kubectl(t, "delete", "service", "single", "--timeout=60s")
+	server.kubectl(t, "delete", "service", "single", "--timeout=300s")
 	c.until(s.prefix+"100 VIP", "get", "service", "third", "-o", ip)
 
 	// The node that announces ends.
@@ -150,7 +150,7 @@ func TestBalancerRange(t *testing.T) {
 		return err
 	})
 	t.Logf("%v after %s was killed, %s answers", time.Since(began).Round(100*time.Millisecond), first, other)
-	server.kubectl(t, "delete", "service", "each", "--timeout=60s")
+	server.kubectl(t, "delete", "service", "each", "--timeout=300s")
 	until(t, 30*time.Second, "nobody answers", func() error {
 		if got, err := asks(client, "http://"+s.prefix+"101/cgi-bin/who"); err == nil {
 			return fmt.Errorf("%q", got)

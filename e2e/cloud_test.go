@@ -114,7 +114,7 @@ func TestCloud(t *testing.T) {
 	c.kubectl(t, "create", "service", "loadbalancer", "web", "--tcp=80:8080")
 	c.until("203.0.113.17", "get", "service", "web")
 	c.file("balancers.json", `"name": "`+node+`"`)
-	c.kubectl(t, "delete", "service", "web", "--timeout=60s")
+	c.kubectl(t, "delete", "service", "web", "--timeout=300s")
 	c.file("balancers.json", "[]")
 
 	// A machine that is shut down, and one that is gone.

@@ -40,8 +40,8 @@ var (
 func TestCrash(t *testing.T) {
 	c := start(t)
 	c.kubectlIn(t, crashManifest, "apply", "-f", "-")
-	c.kubectl(t, "-n", "crash", "rollout", "status", "deployment/bystander", "--timeout=60s")
-	c.kubectl(t, "-n", "crash", "rollout", "status", "deployment/rolling", "--timeout=60s")
+	c.kubectl(t, "-n", "crash", "rollout", "status", "deployment/bystander", "--timeout=300s")
+	c.kubectl(t, "-n", "crash", "rollout", "status", "deployment/rolling", "--timeout=300s")
 	config, door := c.door(t)
 	before := bystanders(t, door)
 	if len(before) != 5 {
@@ -70,7 +70,7 @@ func TestCrash(t *testing.T) {
 			t.Errorf("round %d: the bystanders were %v and are %v", round, before, now)
 		}
 	}
-	c.kubectl(t, "-n", "crash", "rollout", "status", "deployment/rolling", "--timeout=120s")
+	c.kubectl(t, "-n", "crash", "rollout", "status", "deployment/rolling", "--timeout=300s")
 	stop()
 	<-written
 	w.verify(t, kills)
@@ -170,7 +170,7 @@ func (w warned) HandleWarningHeader(_ int, _, text string) {
 // as soon as the change is acknowledged, when the controller has seen it, when pods of the new kind exist, are ready.
 func midway(t *testing.T, door dynamic.Interface, round int) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 60*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), patience*time.Minute)
 	defer cancel()
 	patch := fmt.Sprintf(`{"spec":{"template":{"spec":{"containers":[{"name":"main","env":[{"name":"ROUND","value":"%d"}]}]}}}}`, round)
 	changed, err := door.Resource(deployments).Namespace("crash").Patch(ctx, "rolling", "application/strategic-merge-patch+json", []byte(patch), metav1.PatchOptions{})

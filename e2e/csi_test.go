@@ -200,7 +200,7 @@ func TestCSI(t *testing.T) {
 	})
 	c.kubectlIn(t, csiObjects, "apply", "-f", "-")
 	c.kubectlIn(t, csiPod("one", "data"), "apply", "-f", "-")
-	c.kubectl(t, "wait", "pod/one", "--for=condition=Ready", "--timeout=90s")
+	c.kubectl(t, "wait", "pod/one", "--for=condition=Ready", "--timeout=300s")
 	if got := c.kubectl(t, "exec", "one", "--", "stat", "-c", "%g %A", "/data", "/data/log"); !strings.HasPrefix(got, "1234 drwxrws") || !strings.Contains(got, "\n1234 -rw") {
 		t.Errorf("the volume belongs to %s", got)
 	}
@@ -226,7 +226,7 @@ func TestCSI(t *testing.T) {
 	// The kubelet dies and comes back: nothing is mounted twice, and the pod keeps what it has.
 	c.kill(t)
 	until(t, time.Minute, "it is there again", func() error { _, err := c.sampan("status", "--data-dir", c.dir); return err })
-	c.kubectl(t, "wait", "pod/one", "--for=condition=Ready", "--timeout=90s")
+	c.kubectl(t, "wait", "pod/one", "--for=condition=Ready", "--timeout=300s")
 	c.kubectl(t, "exec", "one", "--", "sh", "-c", "echo still >> /data/log")
 	until(t, time.Minute, "the driver is registered again", func() error {
 		if got := c.kubectl(t, "get", "csinodes", "-o", "jsonpath={.items[*].spec.drivers[*].name}"); got != csiDriver {
@@ -240,8 +240,8 @@ func TestCSI(t *testing.T) {
 
 	// A second pod has the volume too; when the first goes it stays staged, and when the driver is away what is left waits for it.
 	c.kubectlIn(t, csiPod("two", "data"), "apply", "-f", "-")
-	c.kubectl(t, "wait", "pod/two", "--for=condition=Ready", "--timeout=90s")
-	c.kubectl(t, "delete", "pod", "one", "--timeout=60s")
+	c.kubectl(t, "wait", "pod/two", "--for=condition=Ready", "--timeout=300s")
+	c.kubectl(t, "delete", "pod", "one", "--timeout=300s")
 	if n := d.calls(t, "NodeUnstageVolume"); n != 0 {
 		t.Errorf("unstaged %d times while a pod has it", n)
 	}
@@ -250,13 +250,13 @@ func TestCSI(t *testing.T) {
 	}
 	d.end(t)
 	c.kubectl(t, "delete", "pod", "two", "--wait=false")
-	c.kubectl(t, "wait", "pod/two", "--for=jsonpath={.status.containerStatuses[0].state.terminated.reason}", "--timeout=60s")
+	c.kubectl(t, "wait", "pod/two", "--for=jsonpath={.status.containerStatuses[0].state.terminated.reason}", "--timeout=300s")
 	if len(d.mounted(t)) == 0 {
 		t.Error("nothing is mounted, though the driver was not there")
 	}
 	d.begin(t)
-	c.kubectl(t, "wait", "pod/two", "--for=delete", "--timeout=120s")
-	c.kubectl(t, "delete", "pvc", "data", "--timeout=60s")
+	c.kubectl(t, "wait", "pod/two", "--for=delete", "--timeout=300s")
+	c.kubectl(t, "delete", "pvc", "data", "--timeout=300s")
 	d.nothingLeft(t)
 }
 
@@ -317,14 +317,14 @@ spec:
   - name: raw
     persistentVolumeClaim: {claimName: raw}
 `, "apply", "-f", "-")
-	c.kubectl(t, "wait", "pod/raw", "--for=condition=Ready", "--timeout=90s")
+	c.kubectl(t, "wait", "pod/raw", "--for=condition=Ready", "--timeout=300s")
 	if got := c.kubectl(t, "exec", "raw", "--", "sh", "-c", "test -b /dev/raw && echo hello | dd of=/dev/raw bs=512 conv=sync 2>/dev/null && head -c 5 /dev/raw && blockdev --getsize64 /dev/raw"); got != "hello8388608\n" {
 		t.Errorf("the device: %q", got)
 	}
 	c.kill(t)
 	until(t, time.Minute, "the node is there again", func() error { _, err := c.sampan("status", "--data-dir", c.dir); return err })
-	c.kubectl(t, "delete", "pod", "raw", "--timeout=60s")
-	c.kubectl(t, "delete", "pvc", "raw", "--timeout=60s")
+	c.kubectl(t, "delete", "pod", "raw", "--timeout=300s")
+	c.kubectl(t, "delete", "pvc", "raw", "--timeout=300s")
 	d.nothingLeft(t)
 	if out, _ := exec.Command("losetup", "-a").Output(); strings.Contains(string(out), d.dir) {
 		t.Errorf("loop devices: %s", out)
@@ -367,7 +367,7 @@ func TestCSIKills(t *testing.T) {
 		}
 	}
 	for i := kills - 2; i < kills; i++ {
-		c.kubectl(t, "wait", fmt.Sprint("pod/p", i), "--for=condition=Ready", "--timeout=90s")
+		c.kubectl(t, "wait", fmt.Sprint("pod/p", i), "--for=condition=Ready", "--timeout=300s")
 	}
 	if got := c.kubectl(t, "get", "pods", "-o", "jsonpath={.items[*].status.containerStatuses[*].restartCount}"); strings.Trim(got, "0 ") != "" {
 		t.Errorf("restarts: %s", got)
@@ -379,7 +379,7 @@ func TestCSIKills(t *testing.T) {
 		}
 		seen[m] = true
 	}
-	c.kubectl(t, "delete", "pods", "--all", "--timeout=90s")
-	c.kubectl(t, "delete", "pvc", "data", "--timeout=60s")
+	c.kubectl(t, "delete", "pods", "--all", "--timeout=300s")
+	c.kubectl(t, "delete", "pvc", "data", "--timeout=300s")
 	d.nothingLeft(t)
 }

@@ -51,30 +51,30 @@ func TestCSISnapshots(t *testing.T) {
 	c := start(t)
 	d := newStorageDriver(t, c, bin)
 	c.kubectl(t, "apply", "-f", filepath.Join(bin, "crd"))
-	c.kubectl(t, "wait", "crd", "--all", "--for=condition=Established", "--timeout=60s")
+	c.kubectl(t, "wait", "crd", "--all", "--for=condition=Established", "--timeout=300s")
 	d.start(t, "snapshot-controller", "--kubeconfig", c.kubeconfig, "--leader-election=false")
 	d.start(t, "csi-snapshotter", "--kubeconfig", c.kubeconfig, "--csi-address", d.socket(), "--leader-election=false")
 
 	c.kubectlIn(t, csiObjects, "apply", "-f", "-")
 	c.kubectlIn(t, csiPod("one", "data"), "apply", "-f", "-")
-	c.kubectl(t, "wait", "pod/one", "--for=condition=Ready", "--timeout=90s")
+	c.kubectl(t, "wait", "pod/one", "--for=condition=Ready", "--timeout=300s")
 	c.kubectlIn(t, csiSnapshot, "apply", "-f", "-")
-	c.kubectl(t, "wait", "volumesnapshot/yesterday", "--for=jsonpath={.status.readyToUse}=true", "--timeout=90s")
+	c.kubectl(t, "wait", "volumesnapshot/yesterday", "--for=jsonpath={.status.readyToUse}=true", "--timeout=300s")
 	c.kubectl(t, "exec", "one", "--", "sh", "-c", "echo later >> /data/log")
 
 	c.kubectlIn(t, csiCopies, "apply", "-f", "-")
 	c.kubectlIn(t, csiPod("two", "restored"), "apply", "-f", "-")
 	c.kubectlIn(t, csiPod("three", "copied"), "apply", "-f", "-")
-	c.kubectl(t, "wait", "pod/two", "pod/three", "--for=condition=Ready", "--timeout=90s")
+	c.kubectl(t, "wait", "pod/two", "pod/three", "--for=condition=Ready", "--timeout=300s")
 	for pod, want := range map[string]string{"two": "one\ntwo\n", "three": "one\nlater\nthree\n", "one": "one\nlater\n"} {
 		if got := c.kubectl(t, "exec", pod, "--", "cat", "/data/log"); got != want {
 			t.Errorf("the volume of pod %s has %q, want %q", pod, got, want)
 		}
 	}
 
-	c.kubectl(t, "delete", "pods", "--all", "--timeout=90s")
-	c.kubectl(t, "delete", "pvc", "--all", "--timeout=60s")
-	c.kubectl(t, "delete", "volumesnapshot", "yesterday", "--timeout=60s")
+	c.kubectl(t, "delete", "pods", "--all", "--timeout=300s")
+	c.kubectl(t, "delete", "pvc", "--all", "--timeout=300s")
+	c.kubectl(t, "delete", "volumesnapshot", "yesterday", "--timeout=300s")
 	until(t, time.Minute, "no snapshot is left", func() error {
 		if got := c.kubectl(t, "get", "volumesnapshotcontents", "-o", "name"); got != "" {
 			return errors.New(got)

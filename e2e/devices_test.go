@@ -195,7 +195,7 @@ func TestDevices(t *testing.T) {
 	c := start(t)
 	g, stop := c.gadgets(t)
 	c.kubectlIn(t, gadgetClass+"---\n"+gadgetPod("a")+"---\n"+gadgetPod("b"), "apply", "-f", "-")
-	c.kubectl(t, "wait", "pod/a", "pod/b", "--for=condition=Ready", "--timeout=120s")
+	c.kubectl(t, "wait", "pod/a", "pod/b", "--for=condition=Ready", "--timeout=300s")
 	seen := map[string]bool{}
 	for _, pod := range []string{"a", "b"} {
 		seen[strings.TrimSpace(c.kubectl(t, "exec", pod, "--", "sh", "-c", "echo $GADGETS"))] = true
@@ -204,7 +204,7 @@ func TestDevices(t *testing.T) {
 		t.Errorf("the containers see %v", seen)
 	}
 	c.kubectlIn(t, gadgetPod("late"), "apply", "-f", "-")
-	c.kubectl(t, "wait", "pod/late", "--for=jsonpath={.status.conditions[?(@.type=='PodScheduled')].reason}=Unschedulable", "--timeout=60s")
+	c.kubectl(t, "wait", "pod/late", "--for=jsonpath={.status.conditions[?(@.type=='PodScheduled')].reason}=Unschedulable", "--timeout=300s")
 	if got := c.kubectl(t, "get", "pod", "late", "-o", "jsonpath={.status.conditions[?(@.type=='PodScheduled')].message}"); !strings.HasPrefix(got, "0/1 nodes are available: 1 cannot allocate all claims.") {
 		t.Error(got)
 	}
@@ -246,12 +246,12 @@ func TestDevices(t *testing.T) {
 	if g.count() != 2 {
 		t.Errorf("%d claims are prepared", g.count())
 	}
-	c.kubectl(t, "delete", "pod", "a", "--timeout=60s")
-	c.kubectl(t, "wait", "pod/late", "--for=condition=Ready", "--timeout=120s")
+	c.kubectl(t, "delete", "pod", "a", "--timeout=300s")
+	c.kubectl(t, "wait", "pod/late", "--for=condition=Ready", "--timeout=300s")
 	if got := strings.TrimSpace(c.kubectl(t, "exec", "late", "--", "sh", "-c", "echo $GADGETS")); got != has {
 		t.Errorf("the pod that waited has %q, not %q", got, has)
 	}
-	c.kubectl(t, "delete", "pod", "b", "late", "--timeout=60s")
+	c.kubectl(t, "delete", "pod", "b", "late", "--timeout=300s")
 	until(t, time.Minute, "everything is given back", func() error {
 		if got := c.kubectl(t, "get", "resourceclaims", "-o", "name"); got != "" || g.count() != 0 {
 			return fmt.Errorf("%d prepared, claims %s", g.count(), got)
@@ -278,7 +278,7 @@ func (c *cluster) tellsClaim(t *testing.T, pod, claim, device string) {
 		t.Fatal(err)
 	}
 	defer conn.Close()
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), patience*time.Minute)
 	defer cancel()
 	got, err := podresourcesv1.NewPodResourcesListerClient(conn).Get(ctx, &podresourcesv1.GetPodResourcesRequest{PodName: pod, PodNamespace: "default"}, grpc.WaitForReady(true))
 	if err != nil || len(got.PodResources.Containers) != 1 || len(got.PodResources.Containers[0].DynamicResources) != 1 {

@@ -125,7 +125,7 @@ func TestDiskFaults(t *testing.T) {
 	t.Logf("%s", c.up(t))
 	c.images(t)
 	c.kubectlIn(t, diskManifest, "apply", "-f", "-")
-	c.kubectl(t, "-n", "crash", "rollout", "status", "deployment/web", "--timeout=60s")
+	c.kubectl(t, "-n", "crash", "rollout", "status", "deployment/web", "--timeout=300s")
 	_, door := c.door(t)
 	w := newWriter(door)
 	writing, stop := context.WithCancel(t.Context())

@@ -77,6 +77,7 @@ func eventually(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	limit, err := time.ParseDuration(args[0])
 	ts.Check(err)
+	limit *= patience
 	ctx, cancel := context.WithTimeout(context.Background(), limit)
 	defer cancel()
 	for {

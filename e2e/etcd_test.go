@@ -23,7 +23,7 @@ func TestEtcd(t *testing.T) {
 	said := c.up(t)
 	c.images(t)
 	c.kubectlIn(t, etcdManifest, "apply", "-f", "-")
-	c.kubectl(t, "-n", "kept", "rollout", "status", "deployment/web", "--timeout=60s")
+	c.kubectl(t, "-n", "kept", "rollout", "status", "deployment/web", "--timeout=300s")
 
 	at := regexp.MustCompile(`embedded etcd, clients at (\S+)`).FindStringSubmatch(said)
 	if at == nil {
@@ -69,7 +69,7 @@ func TestEtcd(t *testing.T) {
 	stop()
 
 	c.up(t)
-	c.kubectl(t, "-n", "kept", "rollout", "status", "deployment/web", "--timeout=60s")
+	c.kubectl(t, "-n", "kept", "rollout", "status", "deployment/web", "--timeout=300s")
 	c.kubectl(t, "-n", "kept", "get", "configmap", "meanwhile")
 	if now := c.everything(t); now != before {
 		t.Errorf("with its directory back the cluster is\n%s\nand was\n%s", now, before)
@@ -140,7 +140,7 @@ func (c *cluster) stockEtcd(t *testing.T) (stop func(), endpoint string) {
 		_ = cmd.Process.Signal(syscall.SIGTERM)
 		select {
 		case <-ended:
-		case <-time.After(20 * time.Second):
+		case <-time.After(patience * 20 * time.Second):
 			_ = cmd.Process.Kill()
 			<-ended
 		}
@@ -154,8 +154,8 @@ func (c *cluster) stockEtcd(t *testing.T) (stop func(), endpoint string) {
 	case err := <-ended:
 		ended <- err
 		t.Fatalf("etcd ended: %v\n%s", err, text.String())
-	case <-time.After(30 * time.Second):
-		t.Fatal("etcd is not ready within 30 s")
+	case <-time.After(patience * 30 * time.Second):
+		t.Fatal("etcd is not ready in time")
 	}
 	return stop, endpoint
 }

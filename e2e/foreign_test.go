@@ -52,7 +52,7 @@ state = %q
 	t.Logf("%s", c.up(t))
 	c.imagesInto(t, "--container-runtime-endpoint", socket)
 	c.kubectl(t, "run", "p", "--image=sampan.dev/busybox:1", "--image-pull-policy=Never", "--", "sleep", "3600")
-	c.kubectl(t, "wait", "pod/p", "--for=condition=Ready", "--timeout=60s")
+	c.kubectl(t, "wait", "pod/p", "--for=condition=Ready", "--timeout=300s")
 	if out := c.kubectl(t, "exec", "p", "--", "ip", "addr", "show", "lo"); !strings.Contains(out, "127.0.0.1/8") {
 		t.Errorf("loopback in the pod: %s", out)
 	}

@@ -35,7 +35,7 @@ func TestGhosts(t *testing.T) {
 	c := start(t)
 	c.kubectlIn(t, strings.NewReplacer("PORT", freePort(t), "REPLICAS", strconv.Itoa(replicas)).Replace(ghostsManifest), "apply", "-f", "-")
 	for _, name := range []string{"exclusive", "port"} {
-		c.kubectl(t, "-n", "ghosts", "rollout", "status", "deployment/"+name, "--timeout=170s")
+		c.kubectl(t, "-n", "ghosts", "rollout", "status", "deployment/"+name, "--timeout=300s")
 	}
 	want := c.copies(t).pods()
 	rest := busy(t, load)
@@ -72,7 +72,7 @@ func TestGhosts(t *testing.T) {
 	})
 	w.stop()
 	c.volumesHadOneWriter(t, len(want)-1)
-	c.kubectl(t, "delete", "namespace", "ghosts", "--timeout=170s")
+	c.kubectl(t, "delete", "namespace", "ghosts", "--timeout=300s")
 	until(t, 3*time.Minute, "no process of a pod that is gone", func() error {
 		if left := c.processes(t); len(left) > 0 {
 			return fmt.Errorf("%v", left)

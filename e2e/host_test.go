@@ -70,7 +70,7 @@ func onLoopback(t *testing.T, nodes int) {
 		t.Error("it listens on the address that others reach, too")
 	}
 	c.kubectlIn(t, client, "apply", "-f", "-")
-	c.kubectl(t, "wait", "pod/client", "--for=condition=Ready", "--timeout=60s")
+	c.kubectl(t, "wait", "pod/client", "--for=condition=Ready", "--timeout=300s")
 	asksTheServer(t, c, "kubernetes.default.svc", endpoint)
 }
 
@@ -92,7 +92,7 @@ func asksTheServer(t *testing.T, c *cluster, where ...string) {
 func anotherAddress(t *testing.T) {
 	c := start(t)
 	c.kubectlIn(t, client, "apply", "-f", "-")
-	c.kubectl(t, "wait", "pod/client", "--for=condition=Ready", "--timeout=60s")
+	c.kubectl(t, "wait", "pod/client", "--for=condition=Ready", "--timeout=300s")
 	eth0, err := netlink.LinkByName("eth0")
 	if err != nil {
 		t.Fatal(err)
@@ -121,7 +121,7 @@ func anotherAddress(t *testing.T) {
 	}
 	asksTheServer(t, c, "kubernetes.default.svc", "198.51.100.7:"+c.port)
 	c.kubectlIn(t, strings.Replace(client, "client", "later", 1), "apply", "-f", "-")
-	c.kubectl(t, "wait", "pod/later", "--for=condition=Ready", "--timeout=60s")
+	c.kubectl(t, "wait", "pod/later", "--for=condition=Ready", "--timeout=300s")
 	if mtu := c.kubectl(t, "exec", "later", "--", "cat", "/sys/class/net/eth0/mtu"); strings.TrimSpace(mtu) != "1380" {
 		t.Errorf("a new pod's MTU is %s", mtu)
 	}

@@ -57,7 +57,7 @@ func TestImageImport(t *testing.T) {
 					continue
 				}
 				c.kubectl(t, "run", "p", "--image="+name, "--image-pull-policy=Never", "--restart=Never")
-				c.kubectl(t, "wait", "pod/p", "--for=jsonpath={.status.containerStatuses[0].started}=true", "--timeout=60s")
+				c.kubectl(t, "wait", "pod/p", "--for=jsonpath={.status.containerStatuses[0].started}=true", "--timeout=300s")
 				c.kubectl(t, "delete", "pod/p", "--grace-period=0", "--force")
 			}
 		})

@@ -20,7 +20,7 @@ import (
 func TestKeeper(t *testing.T) {
 	c := start(t)
 	c.kubectl(t, "create", "deployment", "web", "--image=sampan.dev/busybox:1", "--", "sleep", "1000000")
-	c.kubectl(t, "rollout", "status", "deployment/web", "--timeout=60s")
+	c.kubectl(t, "rollout", "status", "deployment/web", "--timeout=300s")
 	const fact = `jsonpath={.items[*].metadata.uid} {.items[*].status.containerStatuses[*].containerID}`
 	before := c.kubectl(t, "get", "pods", "-o", fact)
 	for range 3 {
@@ -79,7 +79,7 @@ func TestKeeper(t *testing.T) {
 func TestKeeperOfTwo(t *testing.T) {
 	c := start(t, "--separate")
 	c.kubectl(t, "create", "deployment", "web", "--image=sampan.dev/busybox:1", "--", "sleep", "1000000")
-	c.kubectl(t, "rollout", "status", "deployment/web", "--timeout=60s")
+	c.kubectl(t, "rollout", "status", "deployment/web", "--timeout=300s")
 	const fact = `jsonpath={.items[*].metadata.uid} {.items[*].status.containerStatuses[*].containerID}`
 	before := c.kubectl(t, "get", "pods", "-o", fact)
 	for range 2 {

@@ -53,12 +53,12 @@ func TestSeparateLeavesNothing(t *testing.T) {
 	t.Logf("%s", c.up(t))
 	c.images(t)
 	c.kubectl(t, "create", "deployment", "web", "--image=sampan.dev/busybox:1", "--", "sleep", "1000000")
-	c.kubectl(t, "rollout", "status", "deployment/web", "--timeout=60s")
+	c.kubectl(t, "rollout", "status", "deployment/web", "--timeout=300s")
 	c.down(t)
 	same(t, "down", before, machine(t, c))
 
 	c.up(t)
-	c.kubectl(t, "rollout", "status", "deployment/web", "--timeout=60s")
+	c.kubectl(t, "rollout", "status", "deployment/web", "--timeout=300s")
 	c.kill(t)
 	c.killHolder(t, "node.pid")
 	c.killRuntime(t)
@@ -82,9 +82,9 @@ func (c *cluster) killRuntime(t *testing.T) {
 // settled waits until the workload runs on both nodes and answers by every way.
 func (c *cluster) settled(t *testing.T, nodePort, hostPort string) {
 	t.Helper()
-	c.kubectl(t, "wait", "nodes", "--all", "--for=condition=Ready", "--timeout=60s")
-	c.kubectl(t, "-n", "left", "rollout", "status", "deployment/web", "--timeout=90s")
-	c.kubectl(t, "-n", "left", "wait", "pod", "--all", "--for=condition=Ready", "--timeout=90s")
+	c.kubectl(t, "wait", "nodes", "--all", "--for=condition=Ready", "--timeout=300s")
+	c.kubectl(t, "-n", "left", "rollout", "status", "deployment/web", "--timeout=300s")
+	c.kubectl(t, "-n", "left", "wait", "pod", "--all", "--for=condition=Ready", "--timeout=300s")
 	for _, port := range []string{nodePort, hostPort} {
 		until(t, 20*time.Second, "an answer at port "+port, func() error {
 			r, err := (&http.Client{Timeout: time.Second, Transport: &http.Transport{DisableKeepAlives: true}}).Get("http://" + nodeIP(t, c) + ":" + port + "/greeting")

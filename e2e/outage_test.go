@@ -60,8 +60,8 @@ func TestOutage(t *testing.T) {
 // survive rolls out fifty pods on the only node, stops the control plane for a while and looks what has become of them.
 func survive(t *testing.T, server *cluster, door dynamic.Interface, node string, away time.Duration, stop, start func()) {
 	server.kubectlIn(t, outageManifest, "apply", "-f", "-")
-	server.kubectl(t, "-n", "outage", "rollout", "status", "deployment/web", "--timeout=180s")
-	server.kubectl(t, "-n", "outage", "wait", "pod/asker", "pod/mortal", "pod/probed", "--for=condition=Ready", "--timeout=60s")
+	server.kubectl(t, "-n", "outage", "rollout", "status", "deployment/web", "--timeout=300s")
+	server.kubectl(t, "-n", "outage", "wait", "pod/asker", "pod/mortal", "pod/probed", "--for=condition=Ready", "--timeout=300s")
 	before := podUIDs(t, door)
 	if len(before) != 50 {
 		t.Fatalf("%d pods", len(before))
@@ -74,7 +74,7 @@ func survive(t *testing.T, server *cluster, door dynamic.Interface, node string,
 	start()
 
 	renewed := renewedAfter(t, door, node, back)
-	server.kubectl(t, "wait", "node/"+node, "--for=condition=Ready", "--timeout=60s")
+	server.kubectl(t, "wait", "node/"+node, "--for=condition=Ready", "--timeout=300s")
 	asks := strings.Fields(server.kubectl(t, "-n", "outage", "exec", "asker", "--", "cat", "/data/asked"))
 	failed := strings.Fields(server.kubectl(t, "-n", "outage", "exec", "asker", "--", "cat", "/data/failed"))
 	during := within(t, asks, gone, back)

@@ -97,8 +97,8 @@ func newParts(t *testing.T, stock string, theirs ...string) *parts {
 		p.start(t, name)
 	}
 	p.network(t)
-	c.kubectl(t, "wait", "node/"+p.node, "--for=create", "--timeout=60s")
-	c.kubectl(t, "wait", "node/"+p.node, "--for=condition=Ready", "--timeout=120s")
+	c.kubectl(t, "wait", "node/"+p.node, "--for=create", "--timeout=300s")
+	c.kubectl(t, "wait", "node/"+p.node, "--for=condition=Ready", "--timeout=300s")
 	return p
 }
 
@@ -296,7 +296,7 @@ func (p *parts) end(t *testing.T, name string) {
 	_ = cmd.Process.Signal(syscall.SIGTERM)
 	select {
 	case <-p.gone[name]:
-	case <-time.After(90 * time.Second): // upstream's API server lets requests end for a minute
+	case <-time.After(patience * 90 * time.Second): // upstream's API server lets requests end for a minute
 		t.Errorf("%s does not end", name)
 		_ = cmd.Process.Kill()
 		<-p.gone[name]

@@ -53,11 +53,11 @@ func (c *cluster) cpus(t *testing.T, pod string) cpuset.CPUSet {
 func TestPlacement(t *testing.T) {
 	c := start(t, "--cpu-manager-policy=static", "--kube-reserved=cpu=500m", "--topology-manager-policy=single-numa-node", "--cpu-manager-reconcile-period=1s")
 	c.kubectlIn(t, placedPod("shares", "100m", ""), "apply", "-f", "-")
-	c.kubectl(t, "wait", "pod/shares", "--for=condition=Ready", "--timeout=90s")
+	c.kubectl(t, "wait", "pod/shares", "--for=condition=Ready", "--timeout=300s")
 	all := c.cpus(t, "shares")
 
 	c.kubectlIn(t, placedPod("alone", "1", ""), "apply", "-f", "-")
-	c.kubectl(t, "wait", "pod/alone", "--for=condition=Ready", "--timeout=90s")
+	c.kubectl(t, "wait", "pod/alone", "--for=condition=Ready", "--timeout=300s")
 	own := c.cpus(t, "alone")
 	t.Logf("all %s, alone has %s", all, own)
 	if own.Size() != 1 || !own.IsSubsetOf(all) || own.Contains(0) {
@@ -75,13 +75,13 @@ func TestPlacement(t *testing.T) {
 	moved(all.Difference(own))
 	c.down(t)
 	c.up(t)
-	c.kubectl(t, "wait", "pod/alone", "--for=condition=Ready", "--timeout=90s")
+	c.kubectl(t, "wait", "pod/alone", "--for=condition=Ready", "--timeout=300s")
 	if now := c.cpus(t, "alone"); !now.Equals(own) {
 		t.Errorf("after a restart alone runs on %s, not %s", now, own)
 	}
 
 	c.dongles(t)
-	c.kubectl(t, "delete", "pod", "alone", "--timeout=60s")
+	c.kubectl(t, "delete", "pod", "alone", "--timeout=300s")
 	moved(all)
 	state, err := os.ReadFile(filepath.Join(c.dir, "kubelet", "cpu_manager_state"))
 	if want := fmt.Sprintf(`"defaultCpuSet":%q`, all); err != nil || !strings.Contains(string(state), want) {
@@ -94,7 +94,7 @@ func (c *cluster) dongles(t *testing.T) {
 	t.Helper()
 	plugin := &devicestest.Plugin{Resource: "example.com/dongle"}
 	plugin.Set(devicestest.Device("one", 0), devicestest.Device("two", 0))
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), patience*time.Minute)
 	defer cancel()
 	if err := plugin.Start(ctx, filepath.Join(c.dir, "kubelet", "device-plugins")); err != nil {
 		t.Fatal(err)
@@ -107,7 +107,7 @@ func (c *cluster) dongles(t *testing.T) {
 		return nil
 	})
 	c.kubectlIn(t, placedPod("plugged", "100m", "example.com/dongle: 1"), "apply", "-f", "-")
-	c.kubectl(t, "wait", "pod/plugged", "--for=condition=Ready", "--timeout=90s")
+	c.kubectl(t, "wait", "pod/plugged", "--for=condition=Ready", "--timeout=300s")
 	if got := c.kubectl(t, "exec", "plugged", "--", "sh", "-c", "echo $DEVICES"); strings.TrimSpace(got) != "[one]" {
 		t.Errorf("the container's variable is %q", got)
 	}
@@ -129,6 +129,6 @@ func (c *cluster) dongles(t *testing.T) {
 		t.Errorf("pod resources: %v %v", alone, err)
 	}
 	c.kubectlIn(t, placedPod("greedy", "100m", "example.com/dongle: 2"), "apply", "-f", "-")
-	c.kubectl(t, "wait", "pod/greedy", "--for=jsonpath={.status.conditions[?(@.type=='PodScheduled')].reason}=Unschedulable", "--timeout=60s")
-	c.kubectl(t, "delete", "pod", "greedy", "plugged", "--timeout=60s")
+	c.kubectl(t, "wait", "pod/greedy", "--for=jsonpath={.status.conditions[?(@.type=='PodScheduled')].reason}=Unschedulable", "--timeout=300s")
+	c.kubectl(t, "delete", "pod", "greedy", "plugged", "--timeout=300s")
 }

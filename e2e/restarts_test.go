@@ -79,7 +79,7 @@ func joined(t *testing.T) (server, node *cluster, door dynamic.Interface) {
 		_, err := exec.Command(filepath.Join(server.bin, "kubectl"), "--kubeconfig", server.kubeconfig, "get", "node", "joined").CombinedOutput()
 		return err
 	})
-	server.kubectl(t, "wait", "node/joined", "--for=condition=Ready", "--timeout=60s")
+	server.kubectl(t, "wait", "node/joined", "--for=condition=Ready", "--timeout=300s")
 	node.images(t)
 	_, door = server.door(t)
 	return server, node, door

@@ -133,10 +133,10 @@ func TestSSHTunnel(t *testing.T) {
 		_, err := server.said("get", "node", "joined")
 		return err
 	})
-	server.kubectl(t, "wait", "node/joined", "--for=condition=Ready", "--timeout=60s")
+	server.kubectl(t, "wait", "node/joined", "--for=condition=Ready", "--timeout=300s")
 	node.images(t)
 	server.kubectlIn(t, tunnelPods, "apply", "-f", "-")
-	server.kubectl(t, "wait", "pod/web", "--for=condition=Ready", "--timeout=60s")
+	server.kubectl(t, "wait", "pod/web", "--for=condition=Ready", "--timeout=300s")
 
 	// Without a pinned key, and with another's, nobody is talked to.
 	if out, err := server.said("exec", "web", "--", "true"); err == nil || !strings.Contains(out, "host key") {

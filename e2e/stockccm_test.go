@@ -61,7 +61,7 @@ func TestStockCloud(t *testing.T) {
 	c.until("203.0.113.17", "get", "service", "web")
 	c.until("service.kubernetes.io/load-balancer-cleanup", "get", "service", "web", "-o", "jsonpath={.metadata.finalizers}")
 	c.until("Ensured load balancer", "get", "events", "--field-selector", "involvedObject.name=web")
-	c.kubectl(t, "delete", "service", "web", "--timeout=60s")
+	c.kubectl(t, "delete", "service", "web", "--timeout=300s")
 
 	c.kubectl(t, "create", "-f", c.manifest("apiVersion: v1\nkind: Node\nmetadata: {name: off-1}\n"))
 	c.until("node.cloudprovider.kubernetes.io/shutdown", "get", "node", "off-1", "-o", "jsonpath={.spec.taints}")

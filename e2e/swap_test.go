@@ -74,7 +74,7 @@ func (p *parts) works(t *testing.T, name string) error {
 	}); err != nil {
 		return err
 	}
-	if _, err := kubectl("rollout", "status", "deployment/web", "--timeout=150s"); err != nil {
+	if _, err := kubectl("rollout", "status", "deployment/web", "--timeout=300s"); err != nil {
 		return err
 	}
 	ip, err := kubectl("get", "service", "web", "-o", "jsonpath={.spec.clusterIP}")
@@ -103,10 +103,10 @@ func (p *parts) works(t *testing.T, name string) error {
 	if _, err := kubectl("scale", "deployment/web", "--replicas=3"); err != nil {
 		return err
 	}
-	if _, err := kubectl("rollout", "status", "deployment/web", "--timeout=90s"); err != nil {
+	if _, err := kubectl("rollout", "status", "deployment/web", "--timeout=300s"); err != nil {
 		return err
 	}
-	if _, err := kubectl("delete", "namespace", ns, "--timeout=120s"); err != nil {
+	if _, err := kubectl("delete", "namespace", ns, "--timeout=300s"); err != nil {
 		return err
 	}
 	return nil

@@ -103,11 +103,11 @@ func TestTunnel(t *testing.T) {
 		_, err := exec.Command(filepath.Join(server.bin, "kubectl"), "--kubeconfig", server.kubeconfig, "get", "node", "joined").CombinedOutput()
 		return err
 	})
-	server.kubectl(t, "wait", "node/joined", "--for=condition=Ready", "--timeout=60s")
+	server.kubectl(t, "wait", "node/joined", "--for=condition=Ready", "--timeout=300s")
 	before := h.begun(t)
 	node.images(t)
 	server.kubectlIn(t, tunnelPods, "apply", "-f", "-")
-	server.kubectl(t, "wait", "pod/web", "--for=condition=Ready", "--timeout=60s")
+	server.kubectl(t, "wait", "pod/web", "--for=condition=Ready", "--timeout=300s")
 	until(t, 20*time.Second, "the kubelet has its certificate", func() error {
 		_, err := exec.Command(filepath.Join(server.bin, "kubectl"), "--kubeconfig", server.kubeconfig, "logs", "web").CombinedOutput()
 		return err

@@ -80,7 +80,7 @@ func newWay(t *testing.T, name string) *way {
 		_, err := server.said("get", "node", "joined")
 		return err
 	})
-	server.kubectl(t, "wait", "node/joined", "--for=condition=Ready", "--timeout=60s")
+	server.kubectl(t, "wait", "node/joined", "--for=condition=Ready", "--timeout=300s")
 	node.images(t)
 	if l != nil {
 		key, err := os.ReadFile(filepath.Join(l.dir, "host.pub"))
@@ -90,7 +90,7 @@ func newWay(t *testing.T, name string) *way {
 		server.kubectl(t, "annotate", "node", "joined", "sampan.dev/ssh-host-keys="+string(key[:len(key)-1]))
 	}
 	server.kubectlIn(t, tunnelPods, "apply", "-f", "-")
-	server.kubectl(t, "wait", "pod/web", "--for=condition=Ready", "--timeout=60s")
+	server.kubectl(t, "wait", "pod/web", "--for=condition=Ready", "--timeout=300s")
 	until(t, 60*time.Second, "an exec works", func() error {
 		_, err := server.said("exec", "web", "--", "true")
 		return err

@@ -45,10 +45,10 @@ func TestTunnelSwap(t *testing.T) {
 	node.netns = m.netns
 	node.agent(t, append(server.join(t, m.here), "--data-dir", node.dir, "--hostname-override", "joined", "--node-ip", m.addr, "--cluster-cidr", server.flags[6], "--service-cidr", server.flags[8]))
 	until(t, 60*time.Second, "node joined", func() error { return server.try("get", "node", "joined") })
-	server.kubectl(t, "wait", "node/joined", "--for=condition=Ready", "--timeout=60s")
+	server.kubectl(t, "wait", "node/joined", "--for=condition=Ready", "--timeout=300s")
 	node.images(t)
 	server.kubectlIn(t, tunnelPods, "apply", "-f", "-")
-	server.kubectl(t, "wait", "pod/web", "--for=condition=Ready", "--timeout=60s")
+	server.kubectl(t, "wait", "pod/web", "--for=condition=Ready", "--timeout=300s")
 	server.kubectl(t, "create", "serviceaccount", "konnectivity-agent", "-n", "kube-system")
 	token := filepath.Join(t.TempDir(), "token")
 	write(t, token, server.kubectl(t, "create", "token", "konnectivity-agent", "-n", "kube-system", "--audience=system:konnectivity-server"))

@@ -23,7 +23,7 @@ func TestUpgradeInPlace(t *testing.T) {
 	t.Logf("%s", c.up(t))
 	c.images(t)
 	c.kubectl(t, "create", "deployment", "old", "--image=sampan.dev/busybox:1", "--replicas=2", "--", "sleep", "1000000")
-	c.kubectl(t, "rollout", "status", "deployment/old", "--timeout=60s")
+	c.kubectl(t, "rollout", "status", "deployment/old", "--timeout=300s")
 	const fact = `jsonpath={range .items[*]}{.metadata.uid} {.status.containerStatuses[*].containerID} {.status.containerStatuses[*].restartCount} {end}`
 	before := c.kubectl(t, "get", "pods", "-l", "app=old", "-o", fact)
 	containerd := c.runtimePID(t)
@@ -45,7 +45,7 @@ func TestUpgradeInPlace(t *testing.T) {
 		t.Errorf("containerd is still process %s", now)
 	}
 	c.kubectl(t, "create", "deployment", "new", "--image=sampan.dev/busybox:1", "--", "sleep", "1000000")
-	c.kubectl(t, "rollout", "status", "deployment/new", "--timeout=60s")
+	c.kubectl(t, "rollout", "status", "deployment/new", "--timeout=300s")
 	if n := len(c.monitors(t)); n != 2 {
 		t.Errorf("%d monitors, want one of each build", n)
 	}
@@ -67,7 +67,7 @@ func TestUpgradeInPlace(t *testing.T) {
 
 	c.kill(t) // the names are found again
 	c.up(t)
-	c.kubectl(t, "delete", "deployment", "old", "--cascade=foreground", "--timeout=60s")
+	c.kubectl(t, "delete", "deployment", "old", "--cascade=foreground", "--timeout=300s")
 	until(t, 2*time.Minute, "the old monitor has ended", func() error {
 		if list := c.monitors(t); len(list) != 1 {
 			return fmt.Errorf("monitors %v", list)
@@ -75,7 +75,7 @@ func TestUpgradeInPlace(t *testing.T) {
 		return nil
 	})
 	c.kubectl(t, "scale", "deployment/new", "--replicas=2")
-	c.kubectl(t, "rollout", "status", "deployment/new", "--timeout=60s")
+	c.kubectl(t, "rollout", "status", "deployment/new", "--timeout=300s")
 	if list := c.monitors(t); len(list) != 1 {
 		t.Errorf("monitors %v", list)
 	}
