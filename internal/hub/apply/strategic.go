@@ -3,7 +3,9 @@ package apply
 import (
 	"errors"
 	"fmt"
+	"reflect"
 	"slices"
+	"strings"
 
 	"sampan.dev/internal/api"
 	"sampan.dev/internal/hub/price"
@@ -15,14 +17,12 @@ import (
 	kjson "sigs.k8s.io/json"
 )
 
-// strategic applies a strategic merge patch; lists merge by the patch keys in the tags of the Go types.
+// strategic applies a strategic merge patch; lists merge by the patch keys in the tags of the Go types. What the patch does not touch is
+// copied: to make maps of a pod's spec and a spec of the maps again would be most of the cost of writing its status.
 func strategic(t target, old api.Object, data []byte, o Options) (api.Object, error) {
-	doc, err := runtime.DefaultUnstructuredConverter.ToUnstructured(old)
-	if err != nil {
-		return nil, err
-	}
 	patch := map[string]any{}
 	var errs []error
+	var err error
 	if o.strict() {
 		errs, err = kjson.UnmarshalStrict(data, &patch)
 	} else {
@@ -32,6 +32,11 @@ func strategic(t target, old api.Object, data []byte, o Options) (api.Object, er
 		return nil, apierrors.NewBadRequest(err.Error())
 	}
 	into, err := t.empty()
+	if err != nil {
+		return nil, err
+	}
+	touched, rest := divide(t, old, patch)
+	doc, err := runtime.DefaultUnstructuredConverter.ToUnstructured(touched)
 	if err != nil {
 		return nil, err
 	}
@@ -49,10 +54,48 @@ func strategic(t target, old api.Object, data []byte, o Options) (api.Object, er
 		return nil, priced(err, fmt.Sprintf("%+v", patch))
 	}
 	err = runtime.DefaultUnstructuredConverter.FromUnstructuredWithValidation(merged, into, o.strict())
-	if err := o.decoded(err, errs, fmt.Sprintf("%+v", patch)); err != nil {
-		return nil, err
+	if err != nil || len(errs) > 0 {
+		if err := o.decoded(err, errs, fmt.Sprintf("%+v", patch)); err != nil {
+			return nil, err
+		}
+	}
+	if rest != nil {
+		join(into, rest.DeepCopyObject())
 	}
 	return into, nil
+}
+
+// divide splits the fields of an object (metadata, spec, status, data and the like) into those that a patch has something about and the
+// rest, each in a shallow copy. There is no rest when the patch says of the whole object how it is to be merged.
+func divide(t target, old api.Object, patch map[string]any) (touched, rest api.Object) {
+	codec := t.codec()
+	touched, rest = codec.Shallow(old), codec.Shallow(old)
+	a, b := reflect.ValueOf(touched).Elem(), reflect.ValueOf(rest).Elem()
+	left := len(patch)
+	for i := range a.NumField() {
+		field := a.Type().Field(i)
+		name, _, _ := strings.Cut(field.Tag.Get("json"), ",")
+		if _, ok := patch[name]; ok && name != "" {
+			b.Field(i).SetZero()
+			left--
+		} else if field.Type != typeMetaType {
+			a.Field(i).SetZero()
+		}
+	}
+	if left > 0 { // a directive, a kind, or a field that there is none of
+		return old, nil
+	}
+	return touched, rest
+}
+
+// join sets the fields of into that rest has.
+func join(into api.Object, rest runtime.Object) {
+	a, b := reflect.ValueOf(into).Elem(), reflect.ValueOf(rest).Elem()
+	for i := range b.NumField() {
+		if f := b.Field(i); f.Type() != typeMetaType && !f.IsZero() {
+			a.Field(i).Set(f)
+		}
+	}
 }
 
 func strategicError(err error) error {
