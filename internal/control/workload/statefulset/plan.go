@@ -53,7 +53,7 @@ type stage struct {
 // planner divides the pods of a look by what they are to the set.
 type planner struct {
 	*look
-	replicas  []*corev1.Pod // one for each ordinal, in their order; those that are not there yet have no phase
+	replicas  []*corev1.Pod // one for each ordinal, in their order; those that are not there yet have no phase, and an ordered set has but the first of them
 	condemned []*corev1.Pod // beyond the set's size, the highest ordinal first
 	ordered   bool          // one after the other, each when those before it are well
 	unwell    *corev1.Pod   // the first of all that is not available
@@ -94,14 +94,8 @@ func (p *planner) divide() error {
 			p.condemned = append(p.condemned, pod)
 		}
 	}
-	for i, pod := range p.replicas {
-		if pod == nil {
-			missing, err := p.versioned(first + i)
-			if err != nil {
-				return err
-			}
-			p.replicas[i] = missing
-		}
+	if err := p.addMissing(first); err != nil {
+		return err
 	}
 	slices.SortStableFunc(p.condemned, func(a, b *corev1.Pod) int { return cmp.Compare(ordinalOf(b), ordinalOf(a)) })
 	for _, pod := range p.replicas {
@@ -114,6 +108,28 @@ func (p *planner) divide() error {
 			p.unwell = pod
 		}
 	}
+	return nil
+}
+
+// addMissing puts the pods that are missing into the replicas. An ordered set gets the first alone: nothing is done about those
+// after it before it is there, and to make hundreds at every look would cost more than all else that a look does.
+func (p *planner) addMissing(first int) error {
+	have := p.replicas[:0]
+	waits := false
+	for i, pod := range p.replicas {
+		if pod == nil && waits {
+			continue
+		}
+		if pod == nil {
+			missing, err := p.versioned(first + i)
+			if err != nil {
+				return err
+			}
+			pod, waits = missing, p.ordered
+		}
+		have = append(have, pod)
+	}
+	p.replicas = have
 	return nil
 }
 
