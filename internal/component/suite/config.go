@@ -1,10 +1,14 @@
 package suite
 
 import (
+	"cmp"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"net/netip"
+	"os"
 	"path/filepath"
 
 	"sampan.dev/internal/cloud/local"
@@ -65,6 +69,9 @@ func (c *Config) Check() error {
 	if err := c.complete(); err != nil {
 		return err
 	}
+	if err := cmp.Or(c.idle(), c.checkOut()); err != nil {
+		return flag.Usage{Err: err}
+	}
 	if _, err := obs.NewLogger(io.Discard, c.LogLevel, c.LogFormat); err != nil {
 		return flag.Usage{Err: err}
 	}
@@ -100,6 +107,33 @@ func (c *Config) Check() error {
 	}
 	if _, err := c.Kubelet.Kubelet(c.NodeName); err != nil {
 		return flag.Usage{Err: err}
+	}
+	return nil
+}
+
+// idle refuses flags that would do nothing beside the others: their files would not even be looked at.
+func (c *Config) idle() error {
+	if c.Cloud.File != "" && (c.Cloud.Provider == local.Name || c.Cloud.Provider == cloud.None) {
+		return fmt.Errorf("--cloud-config %s: --cloud=%s has no configuration", c.Cloud.File, c.Cloud.Provider)
+	}
+	for _, f := range [][2]string{{"--etcd-cafile", c.API.EtcdCA}, {"--etcd-certfile", c.API.EtcdCert}, {"--etcd-keyfile", c.API.EtcdKey}} {
+		if f[1] != "" && len(c.API.EtcdServers) == 0 {
+			return fmt.Errorf("%s %s: there is no etcd elsewhere without --etcd-servers", f[0], f[1])
+		}
+	}
+	return nil
+}
+
+// checkOut looks, before anything is started, whether the kubeconfig can be where it is wanted.
+func (c *Config) checkOut() error {
+	if c.KubeconfigOut == "" {
+		return nil
+	}
+	switch info, err := os.Stat(c.KubeconfigOut); {
+	case err == nil && info.IsDir():
+		return fmt.Errorf("--kubeconfig-out %s: is a directory", c.KubeconfigOut)
+	case err != nil && !errors.Is(err, fs.ErrNotExist):
+		return fmt.Errorf("--kubeconfig-out: %w", err)
 	}
 	return nil
 }

@@ -50,6 +50,12 @@ func TestCheckNamesTheFlag(t *testing.T) {
 		{"--max-requests-inflight=-1", "can not be negative value"},
 		{"--max-mutating-requests-inflight=-1", "can not be negative value"},
 		{"--max-requests-inflight=0", ""},
+		{"--cloud-config=/nonesuch", "--cloud-config /nonesuch: --cloud=local has no configuration"},
+		{"--cloud-config=/nonesuch --cloud=none", "--cloud=none has no configuration"},
+		{"--etcd-cafile=/nonesuch", "--etcd-cafile /nonesuch: there is no etcd elsewhere"},
+		{"--etcd-keyfile=/nonesuch", "--etcd-keyfile"},
+		{"--kubeconfig-out=/", "--kubeconfig-out /: is a directory"},
+		{"--kubeconfig-out=/etc/passwd/kubeconfig", "--kubeconfig-out: stat /etc/passwd/kubeconfig: not a directory"},
 	} {
 		cfg, fs := upFlags(t)
 		err := flag.Parse(fs, strings.Fields(c.args))
