@@ -77,6 +77,7 @@ func holder(netns, addr string) string {
 // TestBalancerRange has Services of type LoadBalancer get addresses of a range, which a machine beside the nodes finds by ARP, and whose pods
 // see that machine's address. When the node that announces one ends, the other takes it over.
 func TestBalancerRange(t *testing.T) {
+	t.Parallel()
 	s := newSegment(t)
 	server := newCluster(t, "--no-node", "--tls-san", s.here, "--load-balancer-range", s.prefix+"100-"+s.prefix+"101", "--node-monitor-grace-period=20s")
 	server.up(t)

@@ -20,6 +20,7 @@ import (
 // TestComponents runs the scripts on six processes of our one binary that know each other by upstream's flags, files,
 // kubeconfigs and certificates alone.
 func TestComponents(t *testing.T) {
+	t.Parallel()
 	p := newParts(t, "")
 	p.start(t, "cloud-controller-manager")
 	t.Run("ports", func(t *testing.T) { p.faces(t) })

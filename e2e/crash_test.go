@@ -38,6 +38,7 @@ var (
 // TestCrash kills the cluster's process in the middle of rolling updates. Every acknowledged write must be there
 // afterwards, no container that was not to be replaced may have been touched, and the last rollout must end.
 func TestCrash(t *testing.T) {
+	t.Parallel()
 	c := start(t)
 	c.kubectlIn(t, crashManifest, "apply", "-f", "-")
 	c.kubectl(t, "-n", "crash", "rollout", "status", "deployment/bystander", "--timeout=300s")

@@ -192,6 +192,7 @@ spec:
 // waits, and starts when another ends. The kubelet keeps to what it has prepared across a restart, tells how devices are, and takes them
 // back; slices of a driver that is gone go.
 func TestDevices(t *testing.T) {
+	t.Parallel()
 	c := start(t)
 	g, stop := c.gadgets(t)
 	c.kubectlIn(t, gadgetClass+"---\n"+gadgetPod("a")+"---\n"+gadgetPod("b"), "apply", "-f", "-")

@@ -120,6 +120,7 @@ func fill(t *testing.T, dir string) (free func()) {
 // blocks in the tmpfs, and does not fail any more. Writes are refused then and nothing that
 // was acknowledged is lost; reads, the node, Services and DNS go on in the same process.
 func TestDiskFaults(t *testing.T) {
+	t.Parallel()
 	c := newCluster(t)
 	d := newDisk(t, c)
 	t.Logf("%s", c.up(t))

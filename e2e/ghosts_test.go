@@ -27,6 +27,7 @@ import (
 // container that lives on beside its successor. A container that finds another on its volume says so as well. The full size is
 // SAMPAN_E2E_KILLS=30 SAMPAN_E2E_LOAD=50.
 func TestGhosts(t *testing.T) {
+	t.Parallel()
 	rounds, load := number(t, "SAMPAN_E2E_KILLS", 3), number(t, "SAMPAN_E2E_LOAD", 0)
 	replicas := 6
 	if load > 0 {

@@ -18,6 +18,7 @@ import (
 // TestKeeper kills the server of a detached cluster: it comes back by itself, whatever `up` is called for meanwhile, until down
 // is.
 func TestKeeper(t *testing.T) {
+	t.Parallel()
 	c := start(t)
 	c.kubectl(t, "create", "deployment", "web", "--image=sampan.dev/busybox:1", "--", "sleep", "1000000")
 	c.kubectl(t, "rollout", "status", "deployment/web", "--timeout=300s")
@@ -77,6 +78,7 @@ func TestKeeper(t *testing.T) {
 // TestKeeperOfTwo kills the server and the node of `up --separate` in turn: each comes back by itself and leaves the other alone. Other
 // flags, and an `up` without --separate, take the node's process along; down ends all of them.
 func TestKeeperOfTwo(t *testing.T) {
+	t.Parallel()
 	c := start(t, "--separate")
 	c.kubectl(t, "create", "deployment", "web", "--image=sampan.dev/busybox:1", "--", "sleep", "1000000")
 	c.kubectl(t, "rollout", "status", "deployment/web", "--timeout=300s")

@@ -35,6 +35,7 @@ func TestNeighbours(t *testing.T) {
 	}
 	for _, file := range []string{"forward-drop.iptables", "docker.iptables", "ufw.iptables", "ufw-reject.iptables", "firewalld.nft", "strict.nft", "ufw.legacy"} {
 		t.Run(file, func(t *testing.T) {
+			t.Parallel() // no two see each other's rules
 			tool := filterTool(file)
 			if _, err := exec.LookPath(tool[0]); err != nil {
 				t.Skipf("%s is not installed (packages nftables, iptables)", tool[0])

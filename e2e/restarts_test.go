@@ -99,6 +99,7 @@ func sleeper(name string) *corev1.Pod {
 // TestAgentAcrossRestarts ends the server ten times over, by a kill and in order in turn. An agent on another machine must run
 // every pod that is bound to it afterwards, and a client that follows by client-go's RetryWatcher must see every new object.
 func TestAgentAcrossRestarts(t *testing.T) {
+	t.Parallel()
 	const rounds = 10
 	server, _, door := joined(t)
 	seen := followMaps(t, door)

@@ -16,6 +16,7 @@ import (
 // TestUpgradeInPlace puts programs of another build where containerd and the monitor are, and starts the cluster anew. The new
 // containerd takes the old one's place, the old monitor keeps its containers, untouched, and new pods get one of the new build.
 func TestUpgradeInPlace(t *testing.T) {
+	t.Parallel()
 	bin := t.TempDir() // goes after the cluster, which is purged with it
 	c := newCluster(t)
 	run(t, "cp", "-a", c.bin+"/.", bin)
