@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
@@ -58,5 +59,23 @@ func TestCreatesThatAreAlikeCostLittle(t *testing.T) {
 		engine.Track(deployments, "", d, nil, "m")
 	}); allocs > 20 {
 		t.Errorf("%.0f allocations", allocs)
+	}
+}
+
+// The pods of a DaemonSet differ in the node that each is to go to, and are of one shape.
+func TestPodsOfADaemonSetAreAlike(t *testing.T) {
+	pod := func(node string) *corev1.Pod {
+		p := largePod(1)
+		term := corev1.NodeSelectorTerm{MatchFields: []corev1.NodeSelectorRequirement{{Key: "metadata.name", Operator: corev1.NodeSelectorOpIn, Values: []string{node}}}}
+		p.Spec.Affinity = &corev1.Affinity{NodeAffinity: &corev1.NodeAffinity{RequiredDuringSchedulingIgnoredDuringExecution: &corev1.NodeSelector{
+			NodeSelectorTerms: []corev1.NodeSelectorTerm{term}}}}
+		return p
+	}
+	a, err := appendShape(nil, pod("one"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if b, err := appendShape(nil, pod("another")); err != nil || string(a) != string(b) {
+		t.Errorf("the shapes of pods for two nodes differ: %q, %q, %v", a, b, err)
 	}
 }

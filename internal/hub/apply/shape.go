@@ -8,6 +8,8 @@ import (
 	"slices"
 
 	"sampan.dev/internal/api"
+
+	corev1 "k8s.io/api/core/v1"
 )
 
 // appendShape appends the shape of an object to b: all that the paths of its fields follow from. That is which fields are
@@ -104,9 +106,16 @@ func scalarShape(b []byte, v reflect.Value, listed bool) ([]byte, error) {
 	return contentShape(b, v)
 }
 
+// atomic are the types of elements of lists that every schema has as one value: what is in such a list is no part of a shape. Each pod of
+// a DaemonSet names its own node in one.
+var atomic = map[reflect.Type]bool{reflect.TypeFor[corev1.NodeSelectorTerm](): true}
+
 func sliceShape(b []byte, v reflect.Value) ([]byte, error) {
 	if v.IsNil() {
 		return append(b, '0'), nil
+	}
+	if atomic[v.Type().Elem()] {
+		return append(b, '[', byte(min(v.Len(), 1))), nil
 	}
 	b = binary.AppendUvarint(append(b, '['), uint64(v.Len()))
 	if v.Type().Elem().Kind() == reflect.Uint8 {
