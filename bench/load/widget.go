@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"strings"
+	"sync"
 
 	"sigs.k8s.io/yaml"
 )
@@ -27,10 +28,16 @@ func widgetKind(i int) widget {
 
 func (w widget) path() string { return "/apis/" + w.group + "/v1/namespaces/default/" + w.plural }
 
+// widgetJSON is made once: to read YAML for each definition would be work of the client while the server is timed.
+var widgetJSON = sync.OnceValues(func() ([]byte, error) { return yaml.YAMLToJSON([]byte(widgetYAML)) })
+
 // definition is the custom resource definition of w, as JSON.
 func (w widget) definition() ([]byte, error) {
-	text := strings.NewReplacer("GROUP", w.group, "PLURAL", w.plural, "SINGULAR", strings.ToLower(w.kind), "KIND", w.kind, "LIST", w.kind+"List").Replace(widgetYAML)
-	return yaml.YAMLToJSON([]byte(text))
+	text, err := widgetJSON()
+	if err != nil {
+		return nil, err
+	}
+	return []byte(strings.NewReplacer("GROUP", w.group, "PLURAL", w.plural, "SINGULAR", strings.ToLower(w.kind), "KIND", w.kind, "LIST", w.kind+"List").Replace(string(text))), nil
 }
 
 // object is a custom resource of this kind, some 2 KB as stored.
