@@ -22,7 +22,7 @@ type Ref struct {
 	Name        string
 	Subresource string // "status", "binding", "token", …
 
-	// Metadata says that List and Watch are asked for the sake of metadata alone. An item may then come as a
+	// Metadata says that Get, List and Watch are asked for the sake of metadata alone. An object may then come as a
 	// *metav1.PartialObjectMetadata, which costs the hub less than the object where nobody has read that yet.
 	Metadata bool
 }

@@ -10,6 +10,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/watch"
 )
@@ -57,6 +58,9 @@ func metadataAlone(v *visit) {
 			v.Errorf("%s: %+v", what, o)
 		}
 	}
+	one := v.ref(client.ConfigMaps, "m")
+	one.Metadata = true
+	same("get", must[runtime.Object](v)(v.Get(v.ctx, one, metav1.GetOptions{})).(metav1.Object))
 	l := must[*client.List](v)(v.List(v.ctx, ref, metav1.ListOptions{LabelSelector: "a=b"}))
 	if len(l.Items) != 1 {
 		v.Fatalf("%d items", len(l.Items))

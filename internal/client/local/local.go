@@ -177,6 +177,9 @@ func (d *Door) Get(ctx context.Context, ref client.Ref, opts metav1.GetOptions) 
 	}
 	res, err := d.cfg.Verbs.Get(ctx, req, opts)
 	done(err)
+	if err == nil && ref.Metadata {
+		return res.Metadata()
+	}
 	return object(res, err)
 }
 

@@ -160,6 +160,9 @@ func (r *Room) find(name string) *record {
 
 // sync brings one definition up to date. What it returns is tried again.
 func (r *Room) sync(ctx context.Context, name string) error {
+	if r.done(ctx, name) {
+		return nil
+	}
 	d, err := r.get(ctx, name)
 	if err != nil {
 		return err
@@ -185,6 +188,28 @@ func (r *Room) sync(ctx context.Context, name string) error {
 		r.finish(ctx, d)
 	}
 	return nil
+}
+
+// done reports whether the last version of a definition has been worked on, as it has when the change is what the work itself wrote.
+// To learn that takes the metadata alone.
+func (r *Room) done(ctx context.Context, name string) bool {
+	uid, version := r.worked(name)
+	if version == "" {
+		return false
+	}
+	got, err := r.cfg.Door.Get(ctx, client.Ref{Resource: client.CustomResourceDefinitions, Name: name, Metadata: true}, metav1.GetOptions{})
+	o, ok := got.(api.Object)
+	return err == nil && ok && o.GetUID() == uid && o.GetResourceVersion() == version
+}
+
+// worked says what was worked on last under a name; "" is nothing, or that it is to be looked at again.
+func (r *Room) worked(name string) (types.UID, string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if is := r.mu.records[name]; is != nil {
+		return is.uid, is.version
+	}
+	return "", ""
 }
 
 // settled gives a definition its names, serves it and says so in its status. It returns the definition as it is then; nil when
