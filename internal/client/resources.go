@@ -34,6 +34,7 @@ var (
 	Leases          = group("coordination.k8s.io", "leases")
 	CSRs            = group("certificates.k8s.io", "certificatesigningrequests")
 	PriorityClasses = group("scheduling.k8s.io", "priorityclasses")
+	PodGroups       = schema.GroupVersionResource{Group: "scheduling.k8s.io", Version: "v1alpha3", Resource: "podgroups"}
 
 	Jobs     = group("batch", "jobs")
 	CronJobs = group("batch", "cronjobs")

@@ -27,7 +27,11 @@ func TestFeatureGates(t *testing.T) {
 
 func TestFeatures(t *testing.T) {
 	reg := prometheus.NewPedanticRegistry()
-	reg.MustRegister(Features{})
+	given := &Gates{}
+	if err := given.Set("kube:GenericWorkload=true,KMSv1=true"); err != nil || !given.GenericWorkload {
+		t.Fatal(err)
+	}
+	reg.MustRegister(Features{given})
 	all, err := reg.Gather()
 	if err != nil {
 		t.Fatal(err)
@@ -36,7 +40,7 @@ func TestFeatures(t *testing.T) {
 		t.Errorf("%d features", n)
 	}
 	for _, m := range all[0].Metric {
-		on, ok := map[string]float64{"AllAlpha ALPHA": 0, "ManifestBasedAdmissionControlConfig BETA": 1, "KMSv1 DEPRECATED": 0, "InOrderInformers ": 1}[m.Label[0].GetValue()+" "+m.Label[1].GetValue()]
+		on, ok := map[string]float64{"AllAlpha ALPHA": 0, "ManifestBasedAdmissionControlConfig BETA": 1, "KMSv1 DEPRECATED": 0, "GenericWorkload BETA": 1, "InOrderInformers ": 1}[m.Label[0].GetValue()+" "+m.Label[1].GetValue()]
 		if ok && m.Gauge.GetValue() != on {
 			t.Errorf("%v", m)
 		}

@@ -99,7 +99,7 @@ func NodeName(to *string) *flag.Row {
 func OnNode() flag.Table {
 	return flag.Table{
 		flag.Ignore("oom-score-adj", "int32", "-999", "who starts the process sets it").At("oomScoreAdj"),
-		featureGates().At("featureGates"),
+		NoGates().At("featureGates"),
 	}
 }
 
@@ -108,7 +108,8 @@ func HiddenMetrics() *flag.Row {
 	return flag.Ignore("show-hidden-metrics-for-version", "string", "", "no metric is hidden")
 }
 
-func featureGates() *flag.Row {
+// NoGates is the flag of a program that no feature is built for which is off by default.
+func NoGates() *flag.Row {
 	return flag.Ignore("feature-gates", "mapStringBool", "", "features are those of a v1.37.1 with its defaults, as far as they are built").Checked(knownGates)
 }
 
@@ -124,10 +125,10 @@ func Metrics() flag.Table {
 }
 
 // Versions are the flags of features and of standing in for an older version.
-func Versions() flag.Table {
+func Versions(gates *Gates) flag.Table {
 	const one = "this version stands in for no other"
 	return flag.Table{
-		featureGates(),
+		gates.Row(),
 		flag.Refuse("emulated-version", "strings", "", one).But("1.37", "kube=1.37"),
 		flag.Refuse("min-compatibility-version", "strings", "", one).But("1.36", "1.37", "kube=1.36", "kube=1.37"),
 	}

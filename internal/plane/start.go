@@ -10,7 +10,6 @@ import (
 	"runtime/debug"
 	"time"
 
-	"sampan.dev/internal/api/all"
 	"sampan.dev/internal/component/flag"
 	"sampan.dev/internal/component/suite"
 	"sampan.dev/internal/config"
@@ -38,7 +37,7 @@ func Open(g *daemon.Group, cfg suite.Config, paths config.Paths, listener net.Li
 	}
 	show.Done("keys and certificates", since, paths.PKI)
 
-	kinds, err := cfg.API.Served(all.Kinds())
+	kinds, err := cfg.API.Served()
 	if err != nil {
 		return nil, flag.Usage{Err: err}
 	}

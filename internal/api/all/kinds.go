@@ -1,6 +1,8 @@
 package all
 
 import (
+	"slices"
+
 	"sampan.dev/internal/api"
 	"sampan.dev/internal/api/admissionregistration"
 	"sampan.dev/internal/api/apiextensions"
@@ -26,10 +28,17 @@ import (
 	"sampan.dev/internal/api/storagemigration"
 )
 
-// Kinds returns a new list of all kinds. The groups come in the order of upstream's discovery, which tells clients whose short
-// names win; the resources of a group come in the order of the alphabet.
-func Kinds() *api.Kinds {
-	return api.NewKinds([]*api.Kind{
+// Kinds returns a new list of all kinds that are served by default. The groups come in the order of upstream's discovery, which tells
+// clients whose short names win; the resources of a group come in the order of the alphabet.
+func Kinds() *api.Kinds { return api.NewKinds(core.DropGroups(kinds())) }
+
+// Grouped is Kinds with the feature GenericWorkload: pods name their scheduling group, and there are the kinds that describe one.
+func Grouped() *api.Kinds {
+	return api.NewKinds(kinds(scheduling.PodGroups(), scheduling.Workloads()))
+}
+
+func kinds(groups ...*api.Kind) []*api.Kind {
+	return slices.Concat([]*api.Kind{
 		core.Bindings(),
 		core.ComponentStatuses(),
 		core.ConfigMaps(),
@@ -106,7 +115,7 @@ func Kinds() *api.Kinds {
 		apiextensions.Definitions(),
 
 		scheduling.PriorityClasses(),
-
+	}, groups, []*api.Kind{
 		coordination.Leases(),
 
 		node.RuntimeClasses(),

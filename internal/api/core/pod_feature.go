@@ -6,7 +6,8 @@ import (
 )
 
 // DropDisabledPodFields clears the fields of a pod spec that belong to features which are off by default in v1.37. If the
-// spec that it replaces (nil on create) has such fields in use, from a cluster that had them on, they stay.
+// spec that it replaces (nil on create) has such fields in use, from a cluster that had them on, they stay. GenericWorkload can be on:
+// DropGroups sees to it.
 func DropDisabledPodFields(spec, old *corev1.PodSpec) {
 	if old != nil {
 		without := old.DeepCopy()
@@ -32,7 +33,6 @@ func DropDisabledTemplateFields(template, old *corev1.PodTemplateSpec) {
 
 func dropDisabled(spec *corev1.PodSpec) {
 	spec.EvictionResponders = nil // EvictionRequestAPI
-	spec.SchedulingGroup = nil    // GenericWorkload
 	for i := range spec.Volumes {
 		dropVolumeFields(&spec.Volumes[i])
 	}

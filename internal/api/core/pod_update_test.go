@@ -258,3 +258,33 @@ func TestImageTag(t *testing.T) {
 		}
 	}
 }
+
+// What a pod says of its group is dropped by default, in templates too, and kept where it was before.
+func TestDropGroups(t *testing.T) {
+	name := "g"
+	grouped := func() *corev1.Pod {
+		p := &corev1.Pod{}
+		p.Spec.SchedulingGroup = &corev1.PodSchedulingGroup{PodGroupName: &name}
+		return p
+	}
+	with := Pods()
+	without := DropGroups([]*api.Kind{with})[0]
+	p := grouped()
+	if with.PrepareCreate(p); p.Spec.SchedulingGroup == nil {
+		t.Error("dropped with the feature on")
+	}
+	if without.PrepareCreate(p); p.Spec.SchedulingGroup != nil {
+		t.Error("kept with the feature off")
+	}
+	p = grouped()
+	if without.PrepareUpdate(p, grouped()); p.Spec.SchedulingGroup == nil {
+		t.Error("dropped where it was before")
+	}
+	if without.PrepareUpdate(p, &corev1.Pod{}); p.Spec.SchedulingGroup != nil {
+		t.Error("kept where it was not before")
+	}
+	rc := &corev1.ReplicationController{Spec: corev1.ReplicationControllerSpec{Template: &corev1.PodTemplateSpec{Spec: grouped().Spec}}}
+	if DropGroups([]*api.Kind{ReplicationControllers()})[0].PrepareCreate(rc); rc.Spec.Template.Spec.SchedulingGroup != nil {
+		t.Error("kept in a template")
+	}
+}

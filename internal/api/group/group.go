@@ -24,6 +24,7 @@ import (
 	rbacv1 "k8s.io/api/rbac/v1"
 	resourcev1 "k8s.io/api/resource/v1"
 	schedulingv1 "k8s.io/api/scheduling/v1"
+	schedulingv1alpha3 "k8s.io/api/scheduling/v1alpha3"
 	storagev1 "k8s.io/api/storage/v1"
 	storagemigrationv1 "k8s.io/api/storagemigration/v1"
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
@@ -61,7 +62,7 @@ var All = []Group{
 	{Name: "storage.k8s.io", Versions: versions{storagev1.AddToScheme}, Described: true},
 	{Name: "admissionregistration.k8s.io", Versions: versions{admissionregistrationv1.AddToScheme}, Described: true},
 	{Name: "apiextensions.k8s.io", Versions: versions{apiextensionsv1.AddToScheme}, Described: true},
-	{Name: "scheduling.k8s.io", Versions: versions{schedulingv1.AddToScheme}, Described: true},
+	{Name: "scheduling.k8s.io", Versions: versions{schedulingv1.AddToScheme, schedulingv1alpha3.AddToScheme}, Described: true},
 	{Name: "coordination.k8s.io", Versions: versions{coordinationv1.AddToScheme}, Described: true},
 	{Name: "node.k8s.io", Versions: versions{nodev1.AddToScheme}, Described: true},
 	{Name: "discovery.k8s.io", Versions: versions{discoveryv1.AddToScheme}, Described: true},

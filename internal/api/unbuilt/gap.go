@@ -2,6 +2,7 @@ package unbuilt
 
 import (
 	"sampan.dev/internal/api"
+	"sampan.dev/internal/api/core"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/util/validation/field"
@@ -101,7 +102,7 @@ func sentences(obj api.Object, sub string) []string {
 			}
 		}
 	}
-	if path, spec := template(obj); spec != nil && sub == "" {
+	if path, spec := core.PodSpec(obj); spec != nil && sub == "" {
 		for _, f := range InPod(path, spec) {
 			out = append(out, f.String())
 		}

@@ -1,10 +1,6 @@
 package unbuilt
 
 import (
-	"sampan.dev/internal/api"
-
-	appsv1 "k8s.io/api/apps/v1"
-	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 )
@@ -55,32 +51,3 @@ func volumes(path *field.Path, s *corev1.PodSpec, find func(*corev1.Volume) stri
 	}
 	return out
 }
-
-// template returns the pod spec inside obj and its path; nil when it has none.
-func template(obj api.Object) (*field.Path, *corev1.PodSpec) {
-	switch o := obj.(type) {
-	case *corev1.Pod:
-		return specPath, &o.Spec
-	case *corev1.PodTemplate:
-		return field.NewPath("template", "spec"), &o.Template.Spec
-	case *corev1.ReplicationController:
-		if o.Spec.Template != nil {
-			return templatePath, &o.Spec.Template.Spec
-		}
-	case *appsv1.ReplicaSet:
-		return templatePath, &o.Spec.Template.Spec
-	case *appsv1.Deployment:
-		return templatePath, &o.Spec.Template.Spec
-	case *appsv1.StatefulSet:
-		return templatePath, &o.Spec.Template.Spec
-	case *appsv1.DaemonSet:
-		return templatePath, &o.Spec.Template.Spec
-	case *batchv1.Job:
-		return templatePath, &o.Spec.Template.Spec
-	case *batchv1.CronJob:
-		return field.NewPath("spec", "jobTemplate", "spec", "template", "spec"), &o.Spec.JobTemplate.Spec.Template.Spec
-	}
-	return nil, nil
-}
-
-var templatePath = field.NewPath("spec", "template", "spec")

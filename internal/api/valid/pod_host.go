@@ -99,6 +99,20 @@ func (c *podCheck) checkGates() {
 	}
 }
 
+// checkGroup checks the scheduling group.
+func (c *podCheck) checkGroup() {
+	g := c.SchedulingGroup
+	if g == nil {
+		return
+	}
+	path := c.path.Child("schedulingGroup", "podGroupName")
+	if g.PodGroupName == nil {
+		c.invalid(path, g.PodGroupName, "must specify one of: `podGroupName`")
+		return
+	}
+	c.add(DNSSubdomain(*g.PodGroupName, path)...)
+}
+
 // checkNames checks the names by which the pod goes, and those of its account and node.
 func (c *podCheck) checkNames() {
 	for i, s := range c.ImagePullSecrets {

@@ -115,6 +115,7 @@ func (c *podCheck) run() {
 	c.checkAffinity()
 	c.checkDNSConfig()
 	c.checkGates()
+	c.checkGroup()
 	c.checkTopologySpread()
 	c.checkHostProcess()
 	c.checkHostUsers()

@@ -20,7 +20,8 @@ import (
 
 // Config of an API server of its own. Make one with New.
 type Config struct {
-	Log component.Log
+	Log   component.Log
+	Gates component.Gates
 
 	// Where it serves, and what it shows.
 	Bind, Advertise   net.IP

@@ -28,7 +28,7 @@ const (
 // Table is every flag of upstream's, and what becomes of it.
 func (c *Config) Table() flag.Table {
 	return flag.Join(c.serving(), component.Pair(&c.CertFile, &c.KeyFile).Below(""), component.Port(), component.Profiling("", noProfiles), c.storage(), c.authentication(), c.authorization(), c.admission(), c.requests(), c.Audit.table(), c.network(),
-		component.Metrics(), component.Versions(), c.Log.Rows(""))
+		component.Metrics(), component.Versions(&c.Gates), c.Log.Rows(""))
 }
 
 func (c *Config) serving() flag.Table {

@@ -18,7 +18,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"sampan.dev/internal/api/all"
 	"sampan.dev/internal/client"
 	"sampan.dev/internal/component"
 	"sampan.dev/internal/component/flag"
@@ -106,7 +105,7 @@ func (c *Config) Hub() (out hub.Config, err error) {
 		Bootstrap: true, NodePorts: hub.PortRange{Low: c.NodePorts[0], High: c.NodePorts[1]},
 		NotReadySeconds: int64(c.NotReady), UnreachableSeconds: int64(c.Unreachable),
 		MaxReads: orAny(c.MaxReads), MaxWrites: orAny(c.MaxWrites), NoFairness: !c.Fairness, Memory: memlimit.Apply(),
-		Version: hub.Version{Git: config.Version, Commit: config.Build}, KeyRoot: c.Root, Collectors: []prometheus.Collector{component.Features{}},
+		Version: hub.Version{Git: config.Version, Commit: config.Build}, KeyRoot: c.Root, Collectors: []prometheus.Collector{component.Features{Gates: &c.Gates}},
 	}
 	var chosen admit.Config
 	// NodeRestriction and the like are on in every hub; to enable them again is no mistake.
@@ -169,10 +168,10 @@ func (c *Config) hub(log *slog.Logger) (hub.Config, error) {
 		return out, err
 	}
 	out.Log = log
-	if out.Kinds, err = c.Served(all.Kinds()); err != nil {
+	if out.Kinds, err = c.Served(); err != nil {
 		return out, err
 	}
-	missing, err := c.Unserved(all.Kinds())
+	missing, err := c.Unserved()
 	if err != nil {
 		return out, err
 	}

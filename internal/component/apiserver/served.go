@@ -7,7 +7,9 @@ import (
 	"strings"
 
 	"sampan.dev/internal/api"
+	"sampan.dev/internal/api/all"
 
+	schedulingv1alpha3 "k8s.io/api/scheduling/v1alpha3"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 )
 
@@ -27,14 +29,26 @@ var unbuilt = []string{
 	"certificates.k8s.io/v1alpha1", "lifecycle.k8s.io/v1alpha1", "resource.k8s.io/v1alpha3", "scheduling.k8s.io/v1alpha3", "storage.k8s.io/v1alpha1",
 }
 
-// Unserved are the versions that --runtime-config asks for and that are not built. Fails for one that upstream does not know either.
-func (c *Config) Unserved(kinds *api.Kinds) (out []string, err error) {
+// onDemand are the versions that are built and served only when --runtime-config asks for them.
+var onDemand = []schema.GroupVersion{schedulingv1alpha3.SchemeGroupVersion}
+
+// kinds are all that can be served with the features that are on.
+func (c *Config) kinds() *api.Kinds {
+	if c.Gates.GenericWorkload {
+		return all.Grouped()
+	}
+	return all.Kinds()
+}
+
+// Unserved are the versions that --runtime-config asks for and that are not built, or whose feature is off. Fails for one that upstream
+// does not know either.
+func (c *Config) Unserved() (out []string, err error) {
 	said, err := switches(c.RuntimeConfig)
 	if err != nil {
 		return nil, err
 	}
 	served := map[string]bool{"v1": true}
-	for _, k := range kinds.All() {
+	for _, k := range c.kinds().All() {
 		served[k.GVK().GroupVersion().String()] = true
 	}
 	for name, on := range said {
@@ -44,7 +58,7 @@ func (c *Config) Unserved(kinds *api.Kinds) (out []string, err error) {
 		switch {
 		case group == "api" && on && (version == "beta" || version == "alpha" || version == "all"):
 			for _, u := range unbuilt {
-				if _, v, _ := strings.Cut(u, "/"); version == "all" || stability(v) == version {
+				if _, v, _ := strings.Cut(u, "/"); !served[u] && (version == "all" || stability(v) == version) {
 					out = append(out, u)
 				}
 			}
@@ -59,17 +73,18 @@ func (c *Config) Unserved(kinds *api.Kinds) (out []string, err error) {
 	return slices.Compact(out), nil
 }
 
-// Served leaves out of kinds what --runtime-config switches off: all versions or those of one stability, then single versions, then
+// Served are the kinds that can be, without what --runtime-config switches off, and without what is only served when it asks for it: all versions or those of one stability, then single versions, then
 // single resources, so that the narrower counts. What the API server needs itself stays with the wide ones and is an error by its name.
-func (c *Config) Served(kinds *api.Kinds) (*api.Kinds, error) {
+func (c *Config) Served() (*api.Kinds, error) {
+	kinds := c.kinds()
 	said, err := switches(c.RuntimeConfig)
-	if err != nil || len(said) == 0 {
+	if err != nil || len(said) == 0 && !c.Gates.GenericWorkload {
 		return kinds, err
 	}
 	var out []*api.Kind
 	for _, k := range kinds.All() {
 		gv := k.GVK().GroupVersion()
-		on, wide := true, ""
+		on, wide := !slices.Contains(onDemand, gv), ""
 		for _, word := range []string{"api/all", "api/" + stability(k.Version)} {
 			if v, ok := said[word]; ok {
 				on, wide = v, word

@@ -18,7 +18,7 @@ import (
 // servedBy lists the resources that are served with a --runtime-config, among those that are asked about.
 func servedBy(t *testing.T, given string) (string, error) {
 	t.Helper()
-	kinds, err := (&Config{RuntimeConfig: given}).Served(all.Kinds())
+	kinds, err := (&Config{RuntimeConfig: given}).Served()
 	if err != nil {
 		return "", err
 	}
@@ -70,7 +70,7 @@ func TestUnserved(t *testing.T) {
 		"batch/v9=true":  "group version batch/v9 that has not been registered",
 		"batch/v9=false": "group version batch/v9 that has not been registered",
 	} {
-		got, err := (&Config{RuntimeConfig: given}).Unserved(all.Kinds())
+		got, err := (&Config{RuntimeConfig: given}).Unserved()
 		text := strings.Join(got, " ")
 		if err != nil {
 			text = err.Error()
@@ -89,6 +89,45 @@ func TestUnserved(t *testing.T) {
 	}
 }
 
+// What is served only when --runtime-config asks for it needs its feature, too.
+func TestServedOnDemand(t *testing.T) {
+	for _, c := range []struct {
+		gates, given string
+		want         string // what is served of the groups of pods
+		missing      string // what is told not to be
+	}{
+		{"", "", "", ""},
+		{"", "scheduling.k8s.io/v1alpha3=true", "", "scheduling.k8s.io/v1alpha3"},
+		{"GenericWorkload=true", "", "", ""},
+		{"GenericWorkload=true", "scheduling.k8s.io/v1alpha3=true", "podgroups workloads", ""},
+		{"AllBeta=true", "scheduling.k8s.io/v1alpha3", "podgroups workloads", ""},
+		{"AllBeta=true,GenericWorkload=false", "scheduling.k8s.io/v1alpha3", "", "scheduling.k8s.io/v1alpha3"},
+		{"GenericWorkload=true", "api/alpha=true,scheduling.k8s.io/v1alpha3/workloads=false", "podgroups", "admissionregistration.k8s.io/v1alpha1"},
+	} {
+		cfg := &Config{RuntimeConfig: c.given}
+		if err := cfg.Gates.Set(c.gates); err != nil {
+			t.Fatal(err)
+		}
+		kinds, err := cfg.Served()
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got []string
+		for _, k := range kinds.All() {
+			if k.Resource == "podgroups" || k.Resource == "workloads" {
+				got = append(got, k.Resource)
+			}
+		}
+		missing, err := cfg.Unserved()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if strings.Join(got, " ") != c.want || c.missing == "" && len(missing) > 0 || c.missing != "" && missing[0] != c.missing {
+			t.Errorf("%s %s: %q are served, %q told", c.gates, c.given, got, missing)
+		}
+	}
+}
+
 // A hub starts without any version that may be switched off, and without all of them.
 func TestHubStartsWithoutWhatIsSwitchedOff(t *testing.T) {
 	given := map[string]bool{"api/all=false": true, "autoscaling/v2=false,autoscaling/v1=false": true}
@@ -97,7 +136,7 @@ func TestHubStartsWithoutWhatIsSwitchedOff(t *testing.T) {
 	}
 	started := 0
 	for name := range given {
-		kinds, err := (&Config{RuntimeConfig: name}).Served(all.Kinds())
+		kinds, err := (&Config{RuntimeConfig: name}).Served()
 		if err != nil {
 			continue
 		}

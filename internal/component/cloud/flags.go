@@ -15,7 +15,7 @@ const (
 func (c *Config) Table() flag.Table {
 	return flag.Join(
 		c.Contact.Rows("", "20", "30"), c.Lead.Rows(name, ""), c.Migration.Rows(), c.Face.Rows(10258, false),
-		component.Profiling("", component.NoProfiles), component.Versions().Only("feature-gates"), c.Log.Rows(""),
+		component.Profiling("", component.NoProfiles), flag.Table{component.NoGates()}, c.Log.Rows(""),
 		c.loops(), c.cloud(), webhooks(),
 	)
 }

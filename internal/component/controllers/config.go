@@ -23,6 +23,7 @@ type Config struct {
 	Face    face.Config
 
 	Migration component.Migration
+	Gates     component.Gates
 
 	Controllers []string // as control.Config has them
 	OwnAccounts bool     // each controller acts as a service account of its own

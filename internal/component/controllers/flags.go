@@ -19,7 +19,7 @@ const (
 func (c *Config) Table() flag.Table {
 	return flag.Join(
 		c.Contact.Rows("", "20", "30"), c.Lead.Rows("kube-controller-manager", ""), c.Migration.Rows(), c.Face.Rows(10257, false),
-		component.Profiling("", component.NoProfiles), component.Metrics(), component.Versions(), c.Log.Rows(""),
+		component.Profiling("", component.NoProfiles), component.Metrics(), component.Versions(&c.Gates), c.Log.Rows(""),
 		c.choice(), c.nodes(), c.scaling(), c.signing(), c.concurrency(), c.absent(),
 	)
 }

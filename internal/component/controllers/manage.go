@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 
+	"sampan.dev/internal/api"
 	"sampan.dev/internal/api/all"
 	"sampan.dev/internal/client"
 	"sampan.dev/internal/client/remote"
@@ -25,6 +26,7 @@ type Program struct {
 	Lead        component.Election
 	Migration   component.Migration
 	Face        face.Config
+	Gates       *component.Gates         // nil: those of v1.37
 	OwnAccounts bool                     // each controller acts as a service account of its own
 	Configz     func() (string, any)     // group of the configuration and what was chosen
 	Flags       func() map[string]string // the flags and their values
@@ -41,7 +43,7 @@ func (p Program) Run(ctx context.Context, cfg control.Config) error {
 	if err != nil {
 		return err
 	}
-	cfg.Kinds = all.Kinds()
+	cfg.Kinds = p.kinds()
 	if len(cfg.RootCA) == 0 {
 		cfg.RootCA = rc.CAData // what the manager itself trusts, as upstream
 	}
@@ -55,9 +57,17 @@ func (p Program) Run(ctx context.Context, cfg control.Config) error {
 	}
 	cfg.Log.Info("controllers start", "version", config.Version, "server", rc.Host)
 	server := face.Server{Config: p.Face, Name: p.Name, Contact: p.Contact, Log: cfg.Log,
-		Checks: map[string]func() error{"ping": func() error { return nil }}, Configz: p.Configz, Flags: p.Flags,
+		Checks: map[string]func() error{"ping": func() error { return nil }}, Configz: p.Configz, Flags: p.Flags, Gates: p.Gates,
 		Metrics: promhttp.HandlerFor(metrics, promhttp.HandlerOpts{})}
 	return component.Beside(ctx, run, server.Run)
+}
+
+// kinds are those that an API server may serve with the features that are on.
+func (p Program) kinds() *api.Kinds {
+	if p.Gates != nil && p.Gates.GenericWorkload {
+		return all.Grouped()
+	}
+	return all.Kinds()
 }
 
 // managed is what runs a component's controllers under its lease, and those that migrate under that of the migration. Errors are of

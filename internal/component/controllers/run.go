@@ -116,7 +116,7 @@ func (c *Config) Run(ctx context.Context, log *slog.Logger) error {
 	if err != nil {
 		return flag.Usage{Err: err}
 	}
-	p := Program{Name: name, Contact: c.Contact, Lead: c.Lead, Migration: c.Migration, Face: c.Face, OwnAccounts: c.OwnAccounts,
+	p := Program{Name: name, Contact: c.Contact, Lead: c.Lead, Migration: c.Migration, Face: c.Face, Gates: &c.Gates, OwnAccounts: c.OwnAccounts,
 		Configz: func() (string, any) { return "kubecontrollermanager.config.k8s.io", c.configz() },
 		Flags:   func() map[string]string { return c.Table().Values() }}
 	return p.Run(ctx, cfg)

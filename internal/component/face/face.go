@@ -38,6 +38,7 @@ type Server struct {
 	Checks  map[string]func() error     // of /healthz, /livez and /readyz, by name
 	Configz func() (key string, of any) // what /configz answers: {key: of}
 	Flags   func() map[string]string    // what /flagz answers: the flags and their values
+	Gates   *component.Gates            // what --feature-gates says; nil: nothing
 	Metrics http.Handler                // beside the build's and the process's own; may be nil
 	Log     *slog.Logger
 }
@@ -224,7 +225,7 @@ func (s *Server) metrics(w http.ResponseWriter, r *http.Request) {
 		"kubernetes_build_info{component=%q,git_version=%q} 1\n", s.Name, config.Version)
 	fmt.Fprintf(w, "# HELP process_start_time_seconds Start time of the process since unix epoch in seconds.\n# TYPE process_start_time_seconds gauge\n"+
 		"process_start_time_seconds %d\n", began.Unix())
-	component.WriteFeatures(w)
+	component.Features{Gates: s.Gates}.Write(w)
 	if s.Metrics != nil {
 		s.Metrics.ServeHTTP(w, r)
 	}

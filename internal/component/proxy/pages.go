@@ -15,7 +15,7 @@ func (c *Config) Face(metrics http.Handler) http.Handler {
 	mux.Handle("/", metrics)
 	mux.HandleFunc("/metrics", func(w http.ResponseWriter, r *http.Request) {
 		metrics.ServeHTTP(w, r)
-		component.WriteFeatures(w)
+		component.Features{}.Write(w)
 	})
 	mux.Handle("/flagz", zpage.Flags(name, func() map[string]string { return c.Table().Values() }))
 	mux.Handle("/statusz", zpage.Status(name, config.Version, time.Now(), []string{"/flagz", "/healthz", "/metrics", "/proxyMode", "/statusz"}))

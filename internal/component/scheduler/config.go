@@ -21,6 +21,7 @@ type Config struct {
 	Contact component.Contact
 	Lead    component.Election
 	Face    face.Config
+	Gates   component.Gates
 
 	// Profiles are those of the file; none is the default one.
 	Profiles []Profile
@@ -58,7 +59,7 @@ func (c *Config) Table() flag.Table {
 		flag.Ignore("", "bool", "true", component.NoProfiles).At("enableContentionProfiling"),
 	},
 		c.Contact.Rows("clientConnection", "50", "100"), c.Lead.Rows("kube-scheduler", "leaderElection"), c.Face.Rows(10259, true),
-		component.Profiling("true", component.NoProfiles), component.Metrics(), component.Versions(), c.Log.Rows(""),
+		component.Profiling("true", component.NoProfiles), component.Metrics(), component.Versions(&c.Gates), c.Log.Rows(""),
 	)
 }
 

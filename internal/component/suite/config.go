@@ -184,6 +184,7 @@ func (c *Config) complete() error {
 	c.Kubelet.RootDir, c.Kubelet.PodLogs, c.Kubelet.StaticPods, c.Kubelet.CgroupRoot = paths.KubeletRoot, paths.PodLogs, paths.StaticPods, paths.CgroupRoot
 	c.Kubelet.ClusterDNS, c.Kubelet.Domain = []string{c.DNSIP().String()}, c.ClusterDomain
 	c.Kubelet.NodeIP = c.NodeIP
+	c.Controllers.Gates, c.Scheduler.Gates = c.API.Gates, c.API.Gates
 	c.Cloud.ClusterCIDRs, c.Cloud.AllocateCIDRs = []netip.Prefix{pods}, true
 	if c.Cloud.Provider == "" {
 		c.Cloud.Provider = local.Name

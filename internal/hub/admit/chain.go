@@ -83,6 +83,7 @@ func New(cfg Config) Chain {
 		extendedTolerations{},
 		&defaultStorageClass{look},
 		storageInUse{},
+		groupInUse{},
 		&claimResize{look},
 		runtimeClass{look},
 		csrRequester{},

@@ -8,16 +8,20 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	schedulingv1 "k8s.io/api/scheduling/v1"
+	schedulingv1alpha3 "k8s.io/api/scheduling/v1alpha3"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// priority turns a pod's priority class into a number, and keeps the default class the only one.
+// priority turns the priority class of a pod or of a group of pods into a number, and keeps the default class the only one.
 type priority struct{ look lookup }
 
 func (*priority) Name() string { return "Priority" }
 
 func (p *priority) Admit(ctx context.Context, a *Attributes) error {
+	if g, ok := a.Object.(*schedulingv1alpha3.PodGroup); ok && a.Subresource == "" && a.Operation == Create {
+		return p.group(ctx, a, g)
+	}
 	pod, ok := a.Object.(*corev1.Pod)
 	if !ok || !a.is("", "pods", "") {
 		return nil
@@ -38,26 +42,47 @@ func (p *priority) Admit(ctx context.Context, a *Attributes) error {
 	return nil
 }
 
-func (p *priority) create(ctx context.Context, a *Attributes, pod *corev1.Pod) error {
-	lower := corev1.PreemptLowerPriority
-	class := &schedulingv1.PriorityClass{PreemptionPolicy: &lower}
-	if pod.Spec.PriorityClassName == "" {
+// class is the priority class of a new object that names one, or the default one; one without a name where there is none.
+func (p *priority) class(ctx context.Context, a *Attributes, name string) (*schedulingv1.PriorityClass, error) {
+	if name == "" {
 		def, err := p.defaultClass(ctx, "0")
 		if err != nil {
-			return fmt.Errorf("error occurred while retrieving default priority class: %w", err)
+			return nil, fmt.Errorf("error occurred while retrieving default priority class: %w", err)
 		}
-		if def != nil {
-			class = def
+		if def == nil {
+			lower := corev1.PreemptLowerPriority
+			def = &schedulingv1.PriorityClass{PreemptionPolicy: &lower}
 		}
-	} else {
-		var err error
-		class, err = find[*schedulingv1.PriorityClass](ctx, p.look, client.PriorityClasses, "", pod.Spec.PriorityClassName)
-		if apierrors.IsNotFound(err) {
-			return forbidden(a, "no PriorityClass with name %v was found", pod.Spec.PriorityClassName)
-		}
-		if err != nil {
-			return fmt.Errorf("failed to resolve PriorityClass with name %s: %w", pod.Spec.PriorityClassName, err)
-		}
+		return def, nil
+	}
+	class, err := find[*schedulingv1.PriorityClass](ctx, p.look, client.PriorityClasses, "", name)
+	if apierrors.IsNotFound(err) {
+		return nil, forbidden(a, "no PriorityClass with name %v was found", name)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("failed to resolve PriorityClass with name %s: %w", name, err)
+	}
+	return class, nil
+}
+
+// group turns a new PodGroup's priority class into a number.
+func (p *priority) group(ctx context.Context, a *Attributes, g *schedulingv1alpha3.PodGroup) error {
+	class, err := p.class(ctx, a, g.Spec.PriorityClassName)
+	if err != nil {
+		return err
+	}
+	value := class.Value
+	if g.Spec.Priority != nil && *g.Spec.Priority != value {
+		return forbidden(a, "priority set in the pod group (%d) must match the priority computed (%d) based on the priority class set in the spec", *g.Spec.Priority, value)
+	}
+	g.Spec.Priority, g.Spec.PriorityClassName = &value, class.Name
+	return nil
+}
+
+func (p *priority) create(ctx context.Context, a *Attributes, pod *corev1.Pod) error {
+	class, err := p.class(ctx, a, pod.Spec.PriorityClassName)
+	if err != nil {
+		return err
 	}
 	pod.Spec.PriorityClassName = class.Name
 	value := class.Value

@@ -41,6 +41,9 @@ func Ensure(ctx context.Context, door client.Interface, cfg Config) error {
 		{resource: client.ConfigMaps, namespace: metav1.NamespacePublic, objects: []api.Object{clusterInfo(&cfg)}, reconcile: sameData},
 	}
 	rules := rbacObjects()
+	if cfg.serves(client.PodGroups) {
+		rules = groupRights(rules)
+	}
 	for _, res := range []schema.GroupVersionResource{client.ClusterRoles, client.ClusterRoleBindings, client.Roles, client.RoleBindings} {
 		w := wanted{resource: res, reconcile: reconcile}
 		for _, o := range rules {
