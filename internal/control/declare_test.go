@@ -59,7 +59,7 @@ func TestControllersReadWhatTheyDeclare(t *testing.T) {
 		t.Fatal(err)
 	}
 	signer := identity.SignerConfig{Authority: &pki.Authority{Key: key}} // without a key nothing is signed
-	m, err := New(Config{Doors: door, Signer: signer, Kinds: all.Kinds(), Log: log, RootCA: []byte("x"), TokenKey: key, NodeIPAM: nodes.IPAMConfig{ClusterCIDRs: []netip.Prefix{netip.MustParsePrefix("10.128.0.0/9")}}, LocalPath: true})
+	m, err := New(Config{Doors: door, Signer: signer, Kinds: all.Grouped(), Log: log, RootCA: []byte("x"), TokenKey: key, NodeIPAM: nodes.IPAMConfig{ClusterCIDRs: []netip.Prefix{netip.MustParsePrefix("10.128.0.0/9")}}, LocalPath: true})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -71,7 +71,7 @@ func TestControllersReadWhatTheyDeclare(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				r := &recorder{read: map[string]bool{}}
 				m.informers = cache.NewSet(r, log)
-				m.world = gc.NewWorld(all.Kinds(), r, log)
+				m.world = gc.NewWorld(all.Grouped(), r, log)
 				if d.make(m.env(d)) == nil {
 					t.Fatal("not made")
 				}

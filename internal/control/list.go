@@ -140,6 +140,14 @@ func (m *Manager) cores() []descriptor {
 			make: func(env loop.Env) loop.Runner {
 				return gc.NewVolumeProtection(env, m.world)
 			}},
+		{name: "podgroup-protection-controller", account: "podgroup-protection-controller",
+			reads: "*", writes: "podgroups",
+			make: func(env loop.Env) loop.Runner {
+				if cfg.Kinds.Resource(client.PodGroups) == nil {
+					return nil // the feature GenericWorkload is off
+				}
+				return gc.NewGroupProtection(env, m.world)
+			}},
 		{name: "volumeattributesclass-protection-controller", account: "volumeattributesclass-protection-controller",
 			reads: "*", writes: "volumeattributesclasses",
 			make: func(env loop.Env) loop.Runner {

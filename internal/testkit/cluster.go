@@ -30,6 +30,7 @@ type Cluster struct {
 	Context   context.Context // ends with the test
 
 	running *sync.WaitGroup
+	gangs   bool
 }
 
 // Options change what a cluster is made of. The zero value is the whole of it on the memory store.
@@ -38,6 +39,8 @@ type Options struct {
 	Controllers []string    // as control.Config has them
 	// NoScheduler leaves the scheduler out until StartScheduler.
 	NoScheduler bool
+	// Gangs turns the feature GenericWorkload on.
+	Gangs bool
 }
 
 // Start starts one. Set VERBOSE in the environment to see its log.
@@ -59,6 +62,9 @@ func StartWith(t testing.TB, opts Options) *Cluster {
 		c.Log = slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	}
 	kinds := all.Kinds()
+	if c.gangs = opts.Gangs; c.gangs {
+		kinds = all.Grouped()
+	}
 	h, err := hub.New(hub.Config{
 		Kinds: kinds, Store: opts.Store, Log: c.Log,
 		Bootstrap: true, ServiceCIDR: netip.MustParsePrefix("10.96.0.0/16"), Advertise: netip.MustParseAddrPort("192.0.2.1:6443"),
@@ -91,7 +97,7 @@ func (c *Cluster) StartScheduler(t testing.TB, profiles ...scheduler.Profile) {
 	door := c.Hub.Door(api.User{Name: api.UserScheduler, Groups: []string{api.GroupAuthenticated}}, "kube-scheduler")
 	set := cache.NewSet(door, c.Log)
 	events := record.NewSeries(door, "default-scheduler", "testkit", c.Log)
-	c.Scheduler = scheduler.New(scheduler.Config{Door: door, Informers: set, Events: events, Log: c.Log, Seed: 1, Profiles: profiles})
+	c.Scheduler = scheduler.New(scheduler.Config{Door: door, Informers: set, Events: events, Log: c.Log, Seed: 1, Profiles: profiles, Gangs: c.gangs})
 	c.Go(t, "scheduler informers", set.Run)
 	c.Go(t, "scheduler events", events.Run)
 	c.Go(t, "scheduler", c.Scheduler.Run)

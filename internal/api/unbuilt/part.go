@@ -14,7 +14,6 @@ type Controller struct {
 // Controllers may be named by --controllers, so that command lines written for upstream's manager keep their meaning: turning
 // one off is no mistake, turning one on is answered by a warning in the log.
 var Controllers = []Controller{
-	{Name: "podgroup-protection-controller", Gate: "GenericWorkload"},
 	{Name: "storageversion-garbage-collector-controller", Alias: "storage-version-gc", Gate: "StorageVersionAPI"},
 	{Name: "resourcepoolstatusrequest-controller", Gate: "DRAResourcePoolStatus"},
 	{Name: "validatingadmissionpolicy-status-controller", InHub: true},

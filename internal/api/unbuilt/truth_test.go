@@ -41,8 +41,6 @@ var whole = []string{
 // elsewhere are fields that nobody on this list would act upon, with the reason.
 var elsewhere = map[string]string{
 	"PodSpec.DeprecatedServiceAccount":            "defaulting keeps it equal to serviceAccountName",
-	"PodSpec.SchedulingGroup":                     "dropped: off by default in v1.37",
-	"PodSchedulingGroup.PodGroupName":             "dropped: off by default in v1.37",
 	"PodSpec.EvictionResponders":                  "dropped: off by default in v1.37",
 	"VolumeMount.BindMountOptions":                "dropped: off by default in v1.37",
 	"SecretVolumeSource.DefaultUser":              "dropped: off by default in v1.37",

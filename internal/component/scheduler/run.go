@@ -54,6 +54,7 @@ func (c *Config) Run(ctx context.Context, log *slog.Logger) error {
 				s.Metrics(ctx, w)
 			}
 		}),
+		Gates:   &c.Gates,
 		Configz: func() (string, any) { return "kubescheduler.config.k8s.io", c.configz() },
 		Flags:   func() map[string]string { return c.Table().Values() },
 	}
@@ -86,7 +87,7 @@ func (c *Config) Schedule(ctx context.Context, door client.Interface, log *slog.
 	dump := make(chan os.Signal, 1)
 	signal.Notify(dump, syscall.SIGUSR2)
 	defer signal.Stop(dump)
-	s := scheduler.New(scheduler.Config{Door: door, Informers: set, Events: events, Log: log, Profiles: lists, Extenders: extenders, Dump: dump})
+	s := scheduler.New(scheduler.Config{Door: door, Informers: set, Events: events, Log: log, Profiles: lists, Extenders: extenders, Dump: dump, Gangs: c.Gates.GenericWorkload})
 	c.runs.Store(s)
 	defer c.runs.Store(nil)
 	beside := []func(context.Context) error{set.Run, events.Run}

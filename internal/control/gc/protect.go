@@ -8,11 +8,13 @@ import (
 
 	"sampan.dev/internal/api"
 	"sampan.dev/internal/api/pods"
+	"sampan.dev/internal/api/scheduling"
 	"sampan.dev/internal/client"
 	"sampan.dev/internal/client/cache"
 	"sampan.dev/internal/control/loop"
 
 	corev1 "k8s.io/api/core/v1"
+	schedulingv1alpha3 "k8s.io/api/scheduling/v1alpha3"
 	storagev1 "k8s.io/api/storage/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -27,6 +29,7 @@ type protection[T api.Object] struct {
 	resource  schema.GroupVersionResource
 	finalizer string
 	used      func(ctx context.Context, door client.Reader, obj T) (bool, error)
+	once      bool // an object that has lost the finalizer does not get it back
 
 	mu struct {
 		sync.Mutex
@@ -62,12 +65,21 @@ func NewAttributesProtection(env loop.Env, world *World) loop.Runner {
 	return c.runner(world, client.PersistentVolumeClaims, client.PersistentVolumes)
 }
 
+// NewGroupProtection makes the podgroup-protection-controller: a PodGroup stays while there is a pod of it that has not ended.
+func NewGroupProtection(env loop.Env, world *World) loop.Runner {
+	c := &protection[*schedulingv1alpha3.PodGroup]{
+		Env: env, resource: client.PodGroups, finalizer: scheduling.GroupFinalizer, used: groupUsed, once: true,
+	}
+	return c.runner(world, client.Pods)
+}
+
 // runner makes the controller. users are the resources whose changes may end a use.
 func (c *protection[T]) runner(world *World, users ...schema.GroupVersionResource) loop.Runner {
 	c.mu.waiting = map[string]bool{}
 	queue := loop.NewQueue()
 	changed := func(obj api.Object) {
-		if (obj.GetDeletionTimestamp() != nil) == slices.Contains(obj.GetFinalizers(), c.finalizer) {
+		dying := obj.GetDeletionTimestamp() != nil
+		if dying == slices.Contains(obj.GetFinalizers(), c.finalizer) && (dying || !c.once) {
 			queue.Add(loop.Key(obj))
 		}
 	}
@@ -142,6 +154,18 @@ func claimUsed(ctx context.Context, door client.Reader, pvc *corev1.PersistentVo
 		return false, err
 	}
 	return slices.ContainsFunc(all, func(p *corev1.Pod) bool { return pods.HasClaim(p, pvc) }), nil
+}
+
+// groupUsed tells whether a pod that has not ended is of the group.
+func groupUsed(ctx context.Context, door client.Reader, group *schedulingv1alpha3.PodGroup) (bool, error) {
+	all, err := client.ListAll[*corev1.Pod](ctx, door, client.Pods, group.Namespace, metav1.ListOptions{})
+	if err != nil {
+		return false, err
+	}
+	return slices.ContainsFunc(all, func(p *corev1.Pod) bool {
+		g := p.Spec.SchedulingGroup
+		return g != nil && ptr.Deref(g.PodGroupName, "") == group.Name && p.Status.Phase != corev1.PodSucceeded && p.Status.Phase != corev1.PodFailed
+	}), nil
 }
 
 // attributesUsed tells whether a claim or a volume names the class.

@@ -27,26 +27,19 @@ const preemptionName = "DefaultPreemption"
 
 func (a *attempt) pod() *plugin.Pod { return a.w.pod }
 
-// place runs a cycle for one pod and sees to the outcome.
+// place runs a cycle for one pod, or for the pods of a gang, and sees to the outcome.
 func (s *Scheduler) place(ctx context.Context, w *waiting) {
+	if w.turnOf != nil {
+		s.placeGang(ctx, w)
+		return
+	}
 	rs := s.rankings[w.pod.Spec.SchedulerName]
-	if w.pod.Claimed {
-		s.awaitStorage(ctx)
-	}
-	if w.pod.Devices {
-		s.awaitDevices(ctx)
-	}
-	if by := rs.profile.early(w.pod); by != nil {
+	if by := s.early(ctx, rs.profile, w.pod); by != nil {
 		w.attempts--
 		s.queue.returned(w, outcome{by: []plugin.Rejecting{by}}, time.Now())
 		return
 	}
-	var out outcome
-	if s.cfg.Extenders.Interested(w.pod.Pod) {
-		out = rs.placeExtended(ctx, w.pod, s.snapshot, s.cfg.Extenders, s.dice)
-	} else {
-		out = rs.place(w.pod, s.snapshot, s.dice)
-	}
+	out := s.choose(ctx, rs, w.pod)
 	s.tally.algorithm.see(time.Since(w.began).Seconds())
 	if out.node == "" {
 		s.noNode(ctx, rs.profile, w, out)
@@ -64,6 +57,25 @@ func (s *Scheduler) place(ctx context.Context, w *waiting) {
 		}
 	}
 	s.permit(ctx, a, node)
+}
+
+// early returns the plugin that keeps a pod from being tried, if one does, when what the pod's plugins look at has been read.
+func (s *Scheduler) early(ctx context.Context, p *profile, pod *plugin.Pod) plugin.Rejecting {
+	if pod.Claimed {
+		s.awaitStorage(ctx)
+	}
+	if pod.Devices {
+		s.awaitDevices(ctx)
+	}
+	return p.early(pod)
+}
+
+// choose runs the cycle for one pod.
+func (s *Scheduler) choose(ctx context.Context, rs *rankings, pod *plugin.Pod) outcome {
+	if s.cfg.Extenders.Interested(pod.Pod) {
+		return rs.placeExtended(ctx, pod, s.snapshot, s.cfg.Extenders, s.dice)
+	}
+	return rs.place(pod, s.snapshot, s.dice)
 }
 
 // noNode asks the PostFilters for a way out and sends the pod back to wait.

@@ -51,6 +51,9 @@ func (s *Scheduler) pod(ctx context.Context, obj *corev1.Pod) {
 		if node := obj.Status.NominatedNodeName; node != "" && s.queue.byUID[obj.UID] == nil {
 			s.snapshot.nominated.set(p, node) // room was made for it before this scheduler started
 		}
+		if s.queue.awaits(obj) {
+			s.followGroups()
+		}
 		s.queue.set(p, time.Now()) // the condition of one that is gated has been there since its creation
 	}
 }

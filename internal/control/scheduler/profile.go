@@ -67,11 +67,11 @@ func DefaultArgs() Args {
 		BindWithin: volume.BindWithin}
 }
 
-// Has reports whether there is a plugin of that name. Three are part of the frame itself: the order of the queue, gates, and the
-// binding.
+// Has reports whether there is a plugin of that name. Four are part of the frame itself: the order of the queue, gates, gangs (where
+// they are on), and the binding.
 func Has(name string) bool {
 	switch name {
-	case "PrioritySort", "SchedulingGates", "DefaultBinder":
+	case "PrioritySort", "SchedulingGates", "GangScheduling", "DefaultBinder":
 		return true
 	}
 	p := newProfile(DefaultProfile())

@@ -36,10 +36,16 @@ type waiting struct {
 	// Of an unschedulable pod: its place in their list, and its group.
 	place *list.Element
 	group string
+
+	gang   *gang // that the pod is in, if it is in one
+	turnOf *gang // it is the turn of this gang, not a pod; pod is one of its pods
 }
 
 // groupName names the group of an unschedulable pod.
 func (w *waiting) groupName() string {
+	if w.turnOf != nil {
+		return "gang " + w.turnOf.key.namespace + "/" + w.turnOf.key.name
+	}
 	name := w.pod.Spec.SchedulerName + "\x00" + strconv.Itoa(int(priority(w.pod))) + "\x00"
 	if w.pod.Signature == "" {
 		name += "uid " + string(w.pod.UID)
@@ -60,6 +66,7 @@ const (
 	inErrorQ                       // met an error: to be tried at readyAt, never before
 	unschedulable                  // until something helps
 	gated                          // has scheduling gates
+	inGang                         // until it is the turn of its gang
 	inFlight                       // in a cycle, or on the way to being bound
 )
 
@@ -96,6 +103,7 @@ type queue struct {
 	groups        map[string]*group // of the unschedulable pods
 	changes       []plugin.Change   // the last ones, for pods in flight; see returned
 	count         uint64            // changes ever seen
+	gangs         map[gangKey]*gang // nil when pods are tried one by one, whatever group they name
 	incoming      map[entrance]uint64
 }
 
@@ -141,12 +149,14 @@ func (q *queue) set(pod *plugin.Pod, now time.Time) {
 	if w == nil {
 		w = &waiting{pod: pod, since: now}
 		q.byUID[pod.UID] = w
+		q.join(w)
 		if len(pod.Spec.SchedulingGates) > 0 {
 			w.state = gated
 			q.incoming[entrance{"gated", "PodAdd"}]++
+			q.reviewOf(w)
 			return
 		}
-		q.enter(w, inActiveQ, "PodAdd")
+		q.admit(w, "PodAdd", now)
 		return
 	}
 	old := w.pod
@@ -154,7 +164,11 @@ func (q *queue) set(pod *plugin.Pod, now time.Time) {
 	switch w.state {
 	case gated:
 		if len(pod.Spec.SchedulingGates) == 0 {
-			q.enter(w, inActiveQ, "PodUpdate")
+			q.admit(w, "PodUpdate", now)
+		}
+	case inGang:
+		if (old.Generation != pod.Generation || pod.Generation == 0) && w.gang.turn.state == unschedulable {
+			q.again(w.gang.turn, now, "PodUpdate")
 		}
 	case unschedulable:
 		if w.pod.Signature != old.Signature || w.pod.Spec.SchedulerName != old.Spec.SchedulerName {
@@ -186,6 +200,7 @@ func (q *queue) remove(uid types.UID) *waiting {
 	if w != nil {
 		q.leave(w)
 		delete(q.byUID, uid)
+		q.part(w)
 	}
 	return w
 }
@@ -230,6 +245,10 @@ func (q *queue) next() time.Time {
 // brought about itself does not.
 func (q *queue) returned(w *waiting, why outcome, now time.Time) {
 	w.why, w.tried, w.erred = why, now, false
+	if w.gang != nil {
+		q.rejoin(w, false, now)
+		return
+	}
 	q.enter(w, unschedulable, "ScheduleAttemptFailure")
 	if missed := q.count - w.moved; missed > 0 {
 		from := max(0, len(q.changes)-int(missed))
@@ -246,6 +265,11 @@ func (q *queue) returned(w *waiting, why outcome, now time.Time) {
 
 // failed takes back a pod whose binding went wrong; it is tried again after its backoff.
 func (q *queue) failed(w *waiting, now time.Time) {
+	if w.gang != nil {
+		w.tried = now
+		q.rejoin(w, true, now)
+		return
+	}
 	w.tried, w.erred = now, true
 	q.enter(w, inErrorQ, "ScheduleAttemptFailure")
 }
@@ -259,7 +283,7 @@ func (q *queue) changed(c plugin.Change, now time.Time) {
 	q.changes = append(q.changes, c)
 	for _, g := range q.groups {
 		for w := range g.members { // any of them speaks for all
-			if helps(w.pod, g.by, c) {
+			if w.helped(c) {
 				for w := range g.members {
 					q.again(w, now, eventName(c.Event))
 				}
@@ -282,7 +306,7 @@ func (q *queue) flush(now time.Time) {
 
 // help lets an unschedulable pod be tried again if c may help it.
 func (q *queue) help(w *waiting, c plugin.Change, now time.Time) {
-	if helps(w.pod, w.why.by, c) {
+	if w.helped(c) {
 		q.again(w, now, eventName(c.Event))
 	}
 }

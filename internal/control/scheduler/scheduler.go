@@ -11,6 +11,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	policyv1 "k8s.io/api/policy/v1"
+	schedulingv1alpha3 "k8s.io/api/scheduling/v1alpha3"
 	"k8s.io/apimachinery/pkg/types"
 
 	"sampan.dev/internal/api"
@@ -39,6 +40,7 @@ type Config struct {
 	Profiles  []Profile
 	Extenders *extend.Chain    // are asked beside the plugins; nil: nobody is
 	Seed      uint64           // for breaking ties; 0 means a random one
+	Gangs     bool             // the pods of a PodGroup are placed together (the feature GenericWorkload)
 	Dump      <-chan os.Signal // lets the scheduler write what it knows to the log; nil: nothing does
 	Binders   int              // bindings written at a time; 0 means 256: those that are under way together share a sync of the disk
 }
@@ -61,6 +63,7 @@ type Scheduler struct {
 
 	around  *surroundings                                  // nil when no plugin asks
 	budgets *cache.Informer[*policyv1.PodDisruptionBudget] // nil when nobody preempts
+	groups  *cache.Informer[*schedulingv1alpha3.PodGroup]  // nil until there is a pod that is in one
 
 	queue    *queue
 	tally    *tally
@@ -123,6 +126,10 @@ func New(cfg Config) *Scheduler {
 		s.events |= extend.Rejecting{}.Events()
 	}
 	s.snapshot = newSnapshot(profiles...)
+	if cfg.Gangs {
+		s.queue.gangs = map[gangKey]*gang{}
+		s.snapshot.indexes = append(s.snapshot.indexes, gangIndex{s.queue})
+	}
 	s.connect(profiles)
 	s.arm(profiles)
 	return s
