@@ -10,6 +10,9 @@
 // and the binding on a binder's goroutine. When a step after the choice fails, everything is unreserved and the room is free
 // again.
 //
+// The pods of a PodGroup, where the feature is on, have one turn in the queue together (gang.go). In it the steps up to Reserve are taken
+// for one pod after the other, and the later ones only when there are nodes for enough of them (gang_attempt.go).
+//
 // Pods with one signature (plugin.Signer) share what is known of the nodes: a ranking keeps the nodes in classes about which
 // all plugins say the same, and those of a class in buckets by score. It follows the snapshot's journal and the plugins' indexes, so that a further pod costs a look
 // at the nodes that have changed. A pod that is like no other is judged looking at nodes one by one, as upstream does it

@@ -41,6 +41,7 @@ var (
 type storm struct {
 	*cluster
 	dice    *rand.Rand
+	gangs   bool     // the feature GenericWorkload is on
 	nodes   []string // that are there
 	pods    []string // that were made and not deleted by the storm
 	made    int      // nodes ever made
@@ -106,7 +107,7 @@ func (s *storm) start(writes int64) {
 		through: s.dice.IntN(2) == 0, die: cancel}
 	door.left.Store(writes)
 	set := cache.NewSet(door, s.Log)
-	one := scheduler.New(scheduler.Config{Door: door, Informers: set, Events: s, Log: s.Log, Seed: s.dice.Uint64()})
+	one := scheduler.New(scheduler.Config{Door: door, Informers: set, Events: s, Log: s.Log, Seed: s.dice.Uint64(), Gangs: s.gangs})
 	var running sync.WaitGroup
 	running.Go(func() { _ = set.Run(ctx) })
 	running.Go(func() { _ = one.Run(ctx) })
