@@ -11,6 +11,7 @@ import (
 	"sampan.dev/internal/hub/price"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/mergepatch"
 	"k8s.io/apimachinery/pkg/util/strategicpatch"
@@ -35,7 +36,7 @@ func strategic(t target, old api.Object, data []byte, o Options) (api.Object, er
 	if err != nil {
 		return nil, err
 	}
-	touched, rest := divide(t, old, patch)
+	touched, rest, owned := divide(t, old, patch)
 	doc, err := runtime.DefaultUnstructuredConverter.ToUnstructured(touched)
 	if err != nil {
 		return nil, err
@@ -62,12 +63,16 @@ func strategic(t target, old api.Object, data []byte, o Options) (api.Object, er
 	if rest != nil {
 		join(into, rest.DeepCopyObject())
 	}
+	if owned != nil {
+		meta := metav1.ObjectMeta{ManagedFields: owned}
+		into.SetManagedFields(meta.DeepCopy().ManagedFields)
+	}
 	return into, nil
 }
 
 // divide splits the fields of an object (metadata, spec, status, data and the like) into those that a patch has something about and the
-// rest, each in a shallow copy. There is no rest when the patch says of the whole object how it is to be merged.
-func divide(t target, old api.Object, patch map[string]any) (touched, rest api.Object) {
+// rest, each in a shallow copy. Of metadata that it touches the managed fields are apart, where it leaves them alone. There is no rest when the patch says of the whole object how it is to be merged.
+func divide(t target, old api.Object, patch map[string]any) (touched, rest api.Object, owned []metav1.ManagedFieldsEntry) {
 	codec := t.codec()
 	touched, rest = codec.Shallow(old), codec.Shallow(old)
 	a, b := reflect.ValueOf(touched).Elem(), reflect.ValueOf(rest).Elem()
@@ -83,9 +88,26 @@ func divide(t target, old api.Object, patch map[string]any) (touched, rest api.O
 		}
 	}
 	if left > 0 { // a directive, a kind, or a field that there is none of
-		return old, nil
+		return old, nil, nil
 	}
-	return touched, rest
+	if meta, ok := patch["metadata"].(map[string]any); ok && !ofManagedFields(meta) {
+		// Who owns what is the largest part of most metadata, and JSON within JSON.
+		owned = touched.GetManagedFields()
+		touched.SetManagedFields(nil)
+	}
+	return touched, rest, owned
+}
+
+// ofManagedFields reports whether a patch of metadata has something to do with the managed fields: it names them, or says of all that
+// there is how it is to be merged.
+func ofManagedFields(meta map[string]any) bool {
+	for key := range meta {
+		name := key[strings.LastIndexByte(key, '/')+1:]
+		if name == "managedFields" || name == key && strings.HasPrefix(key, "$") {
+			return true
+		}
+	}
+	return false
 }
 
 // join sets the fields of into that rest has.

@@ -3,6 +3,7 @@ package apply
 import (
 	"encoding/json"
 	"fmt"
+	"strings"
 	"testing"
 
 	"sampan.dev/internal/api"
@@ -10,6 +11,7 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	apiequality "k8s.io/apimachinery/pkg/api/equality"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/strategicpatch"
 )
@@ -26,13 +28,17 @@ func largePod(containers int) *corev1.Pod {
 	p := &corev1.Pod{}
 	p.Name, p.Namespace, p.UID, p.ResourceVersion = "p", "ns", "u1", "5"
 	p.Labels, p.Finalizers = map[string]string{"a": "b"}, []string{"example.com/one", "example.com/two"}
+	var owned []string
 	for i := range containers {
+		owned = append(owned, fmt.Sprintf(`"k:{\"name\":\"c%d\"}":{".":{},"f:image":{},"f:name":{}}`, i))
 		c := corev1.Container{Name: fmt.Sprint("c", i), Image: "i:1"}
 		for j := range 10 {
 			c.Env = append(c.Env, corev1.EnvVar{Name: fmt.Sprint("E", j), Value: "v"})
 		}
 		p.Spec.Containers = append(p.Spec.Containers, c)
 	}
+	p.ManagedFields = []metav1.ManagedFieldsEntry{{Manager: "m", Operation: metav1.ManagedFieldsOperationUpdate, APIVersion: "v1", FieldsType: "FieldsV1",
+		FieldsV1: &metav1.FieldsV1{Raw: []byte(`{"f:metadata":{"f:finalizers":{".":{},"v:\"example.com/one\"":{}}},"f:spec":{"f:containers":{` + strings.Join(owned, ",") + `}}}`)}}}
 	p.Status.Conditions = []corev1.PodCondition{{Type: corev1.PodScheduled, Status: corev1.ConditionTrue}}
 	return p
 }
@@ -50,6 +56,10 @@ func TestStrategicIsThatOfTheWholeObject(t *testing.T) {
 		{pods, largePod(2), `{"metadata":{"uid":"u1"},"status":{"phase":"Running","conditions":[{"type":"Ready","status":"True"}]}}`},
 		{pods, largePod(2), `{"status":{"$setElementOrder/conditions":[{"type":"Ready"},{"type":"PodScheduled"}],"conditions":[{"type":"Ready","status":"True"}]}}`},
 		{pods, largePod(2), `{"status":null}`},
+		{pods, largePod(2), `{"metadata":null}`},
+		{pods, largePod(2), `{"metadata":{"managedFields":[]}}`},
+		{pods, largePod(2), `{"metadata":{"$patch":"replace","name":"p","uid":"u1"}}`},
+		{pods, largePod(2), `{"metadata":{"$retainKeys":["name"],"name":"p"}}`},
 		{pods, largePod(2), `{"status":{"conditions":[{"type":"PodScheduled","$patch":"delete"}]}}`},
 		{pods, largePod(2), `{"spec":{"containers":[{"name":"c1","image":"i:2"}]}}`},
 		{pods, largePod(2), `{"apiVersion":"v1","kind":"Pod","spec":{"nodeName":"n"}}`},
@@ -93,6 +103,9 @@ func TestStrategicIsThatOfTheWholeObject(t *testing.T) {
 func scribble(obj api.Object) {
 	for k := range obj.GetLabels() {
 		obj.GetLabels()[k] = "changed"
+	}
+	for _, e := range obj.GetManagedFields() {
+		e.FieldsV1.Raw[0] = '!'
 	}
 	for i := range obj.GetFinalizers() {
 		obj.GetFinalizers()[i] = "changed"
