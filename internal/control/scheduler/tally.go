@@ -163,15 +163,19 @@ func (s *Scheduler) measure(w io.Writer) {
 }
 
 func (s *Scheduler) measureQueue(w io.Writer, head func(name, kind, help string)) {
-	q, still := s.queue, 0
-	for _, one := range q.byUID {
-		if one.state == gated {
-			still++
-		}
+	q := s.queue
+	pending := map[string]int{}
+	for _, w := range q.byUID {
+		pending[partName(w)]++
 	}
 	head("scheduler_pending_pods", "gauge", "Number of pending pods, by the queue type. 'active' means number of pods in activeQ; 'backoff' means number of pods in backoffQ; 'unschedulable' means number of pods in unschedulableEntities that the scheduler attempted to schedule and failed; 'gated' is the number of unschedulable pods that the scheduler never attempted to schedule because they are gated; 'incomplete' means number of pods in incompletePodGroupPods; 'pending' means number of pods in pendingPodGroupPods.")
-	fmt.Fprintf(w, "scheduler_pending_pods{queue=\"active\"} %d\nscheduler_pending_pods{queue=\"backoff\"} %d\nscheduler_pending_pods{queue=\"gated\"} %d\nscheduler_pending_pods{queue=\"unschedulable\"} %d\n",
-		q.activeQ.Len(), q.backoffQ.Len()+q.errorQ.Len(), still, q.unschedulable.Len())
+	parts := []string{"active", "backoff", "gated", "unschedulable"}
+	if q.gangs != nil {
+		parts = append(parts, "incomplete")
+	}
+	for _, part := range parts {
+		fmt.Fprintf(w, "scheduler_pending_pods{queue=%q} %d\n", part, pending[part])
+	}
 	head("scheduler_unschedulable_pods", "gauge", "The number of unschedulable pods broken down by plugin name. A pod will increment the gauge for all plugins that caused it to not schedule and so this metric have meaning only when broken down by plugin.")
 	kept := map[string]int{}
 	for _, g := range q.groups {
@@ -203,6 +207,20 @@ func (s *Scheduler) measureQueue(w io.Writer, head func(name, kind, help string)
 	head("scheduler_cache_size", "gauge", "Number of nodes, pods, and assumed (bound) pods in the scheduler cache.")
 	fmt.Fprintf(w, "scheduler_cache_size{type=\"assumed_pods\"} %d\nscheduler_cache_size{type=\"nodes\"} %d\nscheduler_cache_size{type=\"pods\"} %d\n",
 		assumed, len(s.snapshot.nodes), len(s.snapshot.placed))
+}
+
+// partName is upstream's name of the part of the queue that a pod is in. One of a gang is where its gang's turn is; while there is none it
+// is incomplete without its PodGroup, and else gated.
+func partName(w *waiting) string {
+	switch {
+	case w.state != inGang:
+		return stateName(w.state)
+	case w.gang.turn.state != 0:
+		return stateName(w.gang.turn.state)
+	case w.gang.group == nil:
+		return "incomplete"
+	}
+	return "gated"
 }
 
 // stateName is upstream's name of a part of the queue.
@@ -264,7 +282,7 @@ func (s *Scheduler) dump() {
 	}
 	waiting := make([]string, 0, len(s.queue.byUID))
 	for _, w := range s.queue.byUID {
-		waiting = append(waiting, fmt.Sprintf("%s/%s: %s, %d attempts", w.pod.Namespace, w.pod.Name, stateName(w.state), w.attempts))
+		waiting = append(waiting, fmt.Sprintf("%s/%s: %s, %d attempts", w.pod.Namespace, w.pod.Name, partName(w), w.attempts))
 	}
 	slices.Sort(waiting)
 	s.cfg.Log.Info("Dump of scheduling queue", "pods", strings.Join(waiting, "; "))

@@ -1,6 +1,7 @@
 package scheduler
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -48,6 +49,30 @@ func TestMetricsTellWhatHappened(t *testing.T) {
 			t.Errorf("no %s in\n%s", want, b.String())
 		}
 	}
+}
+
+// The pods of a gang count where its turn is.
+func TestMetricsOfGangs(t *testing.T) {
+	s := &Scheduler{queue: newQueue(), tally: newTally(), snapshot: newSnapshot(defaultProfile())}
+	s.queue.gangs = map[gangKey]*gang{}
+	key, now := gangKey{"default", "g"}, testStart
+	expect := func(when, part string, n int) {
+		t.Helper()
+		var b strings.Builder
+		s.measure(&b)
+		if want := fmt.Sprintf("scheduler_pending_pods{queue=%q} %d\n", part, n); !strings.Contains(b.String(), want) {
+			t.Errorf("%s: no %s in\n%s", when, want, b.String())
+		}
+	}
+	queued(s.queue, now, "a", inGroup("g"))
+	expect("without its group", "incomplete", 1)
+	s.queue.setGroup(key, podGroup("g", 2), now)
+	expect("without a second pod", "gated", 1)
+	queued(s.queue, now, "b", inGroup("g"))
+	expect("when it is ready", "active", 2)
+	w := s.queue.pop(now)
+	s.queue.turned(w.turnOf, outcome{by: []plugin.Rejecting{plugin.NewFit(plugin.Strategy{})}}, now)
+	expect("when it was rejected", "unschedulable", 2)
 }
 
 // A pod that several plugins keep from the nodes counts for each of them, until it is tried again.
