@@ -200,6 +200,10 @@ func (v view) page(ctx context.Context, s *selection, limit int64) (*Listing, er
 	var failed error
 	err := s.each(ctx, v.snap, v.from, func(en *cache.Entry) bool {
 		if limit > 0 && int64(len(l.Items)) >= limit {
+			if s.all() && v.from == "" { // a first page costs the same however many there are: the index knows their number
+				left = int64(v.snap.Len(s.prefix)) - limit
+				return false
+			}
 			left++
 			return s.all() // without selectors the rest is only counted
 		}
