@@ -15,6 +15,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/runtime/serializer/json"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/validation/field"
 	kjson "sigs.k8s.io/json"
 )
 
@@ -63,11 +64,45 @@ func jsonPatch(t target, old api.Object, pt types.PatchType, data []byte, o Opti
 	if err := o.decoded(err, errs, string(doc)); err != nil {
 		return nil, err
 	}
-	if out != runtime.Object(into) || t.untyped() && out.GetObjectKind().GroupVersionKind() != t.gvk() {
-		return nil, apierrors.NewBadRequest(fmt.Sprintf("the patch changes the kind of the object from %s to %s",
-			t.gvk(), out.GetObjectKind().GroupVersionKind()))
+	if err := t.sameKind(out, into, doc); err != nil {
+		return nil, err
 	}
 	return into, nil
+}
+
+// sameKind refuses what is of another kind after a patch, in upstream's words: its decoders of Go types cannot convert it, objects without
+// one are checked with all else of them. Its status has no kind of its own to change.
+func (t target) sameKind(out runtime.Object, into api.Object, doc []byte) error {
+	is, want := out.GetObjectKind().GroupVersionKind(), t.gvk()
+	switch {
+	case out != runtime.Object(into):
+		return invalid(string(doc), fmt.Errorf("converting (%s) to (%s.%s): unknown conversion", strings.TrimPrefix(fmt.Sprintf("%T", out), "*"), internalName(want.Group), want.Kind))
+	case !t.untyped() || is == want:
+		return nil
+	case t.sub == "status":
+		into.GetObjectKind().SetGroupVersionKind(want)
+		return nil
+	}
+	var errs field.ErrorList
+	if is.Kind != want.Kind {
+		errs = append(errs, field.Invalid(field.NewPath("kind"), is.Kind, "must be "+want.Kind))
+	}
+	if is.GroupVersion() != want.GroupVersion() {
+		errs = append(errs, field.Invalid(field.NewPath("apiVersion"), is.GroupVersion().String(), "must be "+want.GroupVersion().String()))
+	}
+	return apierrors.NewInvalid(is.GroupKind(), into.GetName(), errs)
+}
+
+// internalName is what upstream calls its package of a group's internal types (pkg/apis).
+func internalName(group string) string {
+	switch name, _, _ := strings.Cut(group, "."); name {
+	case "", "events":
+		return "core"
+	case "internal":
+		return "apiserverinternal"
+	default:
+		return name
+	}
 }
 
 // coerces reports whether what the target's objects are decoded to is still to be made an object of the kind.

@@ -94,7 +94,7 @@ func TestPatchErrors(t *testing.T) {
 		{"strategic unknown warned", `{"spec":{"foo":1}}`, types.StrategicMergePatchType, "", 0, `unknown field "spec.foo"`},
 		{"json op unknown", `[{"op":"add","path":"/metadata/labels","value":{},"x":1}]`, types.JSONPatchType, "", 0, `json patch unknown field "[0].x"`},
 		{"too many", "[" + strings.Repeat(`{"op":"test","path":"/spec/replicas","value":2},`, 10000) + `{"op":"test","path":"/spec/replicas","value":2}]`, types.JSONPatchType, "", 413, "The allowed maximum operations in a JSON patch is 10000, got 10001"},
-		{"kind changed", `{"kind":"ReplicaSet"}`, types.MergePatchType, "", 400, "changes the kind"},
+		{"kind changed", `{"kind":"ReplicaSet"}`, types.MergePatchType, "", 422, "converting (v1.ReplicaSet) to (apps.Deployment): unknown conversion"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			var warned []string
