@@ -103,6 +103,11 @@ func TestCustomResources(t *testing.T) {
 		mustGauge(t, expect(t, h, "200 GET "+pears+"/bare", ""), 200, "spec.ripe", "no")
 		mustGauge(t, do(h, "PATCH", pears+"/bare", `{"metadata":{"labels":{"a":"b"}}}`, mergeIt), 200, "metadata.generation", 2.0)
 		expect(t, h, "200 DELETE "+pears+"/bare", "")
+		for _, a := range []answer{do(h, "PATCH", pears+"/a/scale", `{"spec":{"replicas":-1}}`, mergeIt), do(h, "PATCH", pears+"/a", `{"spec":{"replicas":-1}}`, mergeIt)} {
+			if want := `Pear.fruit.example "a" is invalid: .spec.replicas: Invalid value: -1: should be a non-negative integer`; a.code != 422 || a.status(t).Message != want {
+				t.Errorf("fewer than none: %d %s", a.code, a.body)
+			}
+		}
 		scaled := do(h, "PATCH", pears+"/a/scale", `{"spec":{"replicas":5}}`, mergeIt)
 		mustGauge(t, scaled, 200, "status.replicas", 1.0)
 		mustGauge(t, do(h, "GET", pears+"/a", ""), 200, "spec.replicas", 5.0)

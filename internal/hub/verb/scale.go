@@ -99,7 +99,7 @@ func (e *Engine) writeScale(ctx context.Context, req *Request, sub *api.Subresou
 		if s.Spec.Replicas == noReplicas {
 			return nil, apierrors.NewBadRequest(fmt.Sprintf("the spec replicas field %q cannot be empty", sub.Scale.Field))
 		}
-		if err := checkScale(req, s, was); err != nil {
+		if err := checkScale(req, sub.Scale, s, was); err != nil {
 			return nil, err
 		}
 		obj := old.DeepCopyObject().(api.Object)
@@ -133,9 +133,10 @@ func settleScale(req *Request, s *autoscalingv1.Scale) error {
 	return meta.CheckName(req.Kind, req.Ref.Namespace, req.Ref.Name, s)
 }
 
-// checkScale validates a client's scale, and its UID, if it has one, against the parent's.
-func checkScale(req *Request, s, was *autoscalingv1.Scale) error {
-	if s.Spec.Replicas < 0 {
+// checkScale validates a client's scale, and its UID, if it has one, against the parent's. Where the parent's replicas are a field of its
+// schema, the schema says which numbers there may be.
+func checkScale(req *Request, of *api.Scale, s, was *autoscalingv1.Scale) error {
+	if s.Spec.Replicas < 0 && of.Field == "" {
 		return apierrors.NewInvalid(scaleGVK.GroupKind(), s.Name, field.ErrorList{
 			field.Invalid(field.NewPath("spec", "replicas"), s.Spec.Replicas, "must be greater than or equal to 0")})
 	}
