@@ -10,6 +10,7 @@ import (
 	"sampan.dev/internal/hub/price"
 
 	jsonpatch "gopkg.in/evanphx/json-patch.v4"
+	eventsv1 "k8s.io/api/events/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -95,14 +96,14 @@ func (t target) sameKind(out runtime.Object, into api.Object, doc []byte) error 
 
 // internalName is what upstream calls its package of a group's internal types (pkg/apis).
 func internalName(group string) string {
-	switch name, _, _ := strings.Cut(group, "."); name {
-	case "", "events":
+	name, _, _ := strings.Cut(group, ".")
+	switch {
+	case group == "", group == eventsv1.GroupName:
 		return "core"
-	case "internal":
+	case name == "internal":
 		return "apiserverinternal"
-	default:
-		return name
 	}
+	return name
 }
 
 // coerces reports whether what the target's objects are decoded to is still to be made an object of the kind.
