@@ -17,6 +17,15 @@ type codec struct{ api.TypedJSON }
 
 var _ api.Codec = codec{}
 
+// Settle implements api.Codec. A definition without conditions has an empty list of them and not null, as upstream's has for a moment:
+// "kubectl wait" takes null for an error, and scripts wait at once.
+func (c codec) Settle(obj api.Object) {
+	c.TypedJSON.Settle(obj)
+	if d, ok := obj.(*Definition); ok && d.Status.Conditions == nil {
+		d.Status.Conditions = []apiextensionsv1.CustomResourceDefinitionCondition{}
+	}
+}
+
 // Decode implements api.Codec.
 func (c codec) Decode(data []byte, fresh api.Object) (api.Object, error) {
 	var head struct {

@@ -89,8 +89,7 @@ func noteStorage(d *Definition) {
 }
 
 func prepareCreate(d *Definition) {
-	// The list is empty and not null, as upstream has it for a moment: "kubectl wait" takes null for an error, and scripts wait at once.
-	d.Status = apiextensionsv1.CustomResourceDefinitionStatus{Conditions: []apiextensionsv1.CustomResourceDefinitionCondition{}}
+	d.Status = apiextensionsv1.CustomResourceDefinitionStatus{}
 	d.Generation = 1
 	normalize(d)
 	noteStorage(d)

@@ -57,7 +57,11 @@ func TestDefaults(t *testing.T) {
 	if n.Singular != "pear" || n.ListKind != "PearList" || *d.Spec.Conversion.Webhook.ClientConfig.Service.Port != 443 {
 		t.Errorf("%+v", d.Spec)
 	}
-	if d.Generation != 1 || d.Status.Conditions == nil || len(d.Status.Conditions) > 0 || fmt.Sprint(d.Status.StoredVersions) != "[v1]" {
+	codec{}.Settle(d)
+	if text, err := api.EncodeJSON(d); err != nil || !strings.Contains(string(text), `"conditions":[]`) {
+		t.Errorf("%v: kubectl wait fails where there are no conditions: %s", err, text)
+	}
+	if d.Generation != 1 || len(d.Status.Conditions) > 0 || fmt.Sprint(d.Status.StoredVersions) != "[v1]" {
 		t.Errorf("%d %+v", d.Generation, d.Status)
 	}
 	if errs := k.Validate(d); len(errs) > 0 {
